@@ -1,0 +1,1 @@
+"""Speech-to-text service for NVIDIA Parakeet TDT (see README.md)."""

@@ -1,0 +1,1 @@
+"""The speech recognition engine and what comes out of it."""

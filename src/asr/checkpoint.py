@@ -1,0 +1,59 @@
+"""Find the checkpoint file that `PARAKEET_MODEL_ID` names, fetching it from the Hugging Face hub if need be."""
+
+import logging
+import re
+from pathlib import Path
+
+from src.errors import ModelUnavailable
+
+TINY = Path(__file__).parent.parent / "assets" / "parakeet-tdt-tiny.nemo"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def find_checkpoint(model_id: str) -> Path:
+    """Return the path of a `.nemo` file on this machine.
+
+    `model_id` is a hub id (`owner/name`, whose file is `name.nemo` as NeMo publishes it), a path, or `tiny`. A path
+    that exists wins over a hub id of the same spelling.
+
+    Raises:
+        ModelUnavailable: there is no such file, or it could not be fetched.
+    """
+    if model_id == "tiny":
+        return TINY
+    path = Path(model_id).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise ModelUnavailable(f"PARAKEET_MODEL_ID={model_id} is a folder; name the .nemo file in it.")
+    if path.suffix != ".nemo" and HUB_ID.fullmatch(model_id):
+        return _fetch(model_id)
+    raise ModelUnavailable(
+        f"PARAKEET_MODEL_ID={model_id} is not there: give the path of a .nemo file, a hub id such as "
+        "nvidia/parakeet-tdt-0.6b-v2, or tiny."
+    )
+
+
+def _fetch(hub_id: str) -> Path:
+    """Return the cached file of a hub model, downloading it only if it is not cached."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it repeats each failed try in a paragraph
+    filename = hub_id.split("/")[1] + ".nemo"
+    try:
+        # The cache is asked first because a download call would wait for the network even for a cached file.
+        cached = try_to_load_from_cache(hub_id, filename)
+        return Path(cached if isinstance(cached, str) else hf_hub_download(hub_id, filename))
+    except GatedRepoError:
+        problem = "its owner asks for a login: accept the terms on its page and set HF_TOKEN"
+    except RepositoryNotFoundError:
+        problem = "the hub has no such model, or it is private: check PARAKEET_MODEL_ID and HF_TOKEN"
+    except LocalEntryNotFoundError:
+        problem = (
+            "the hub cannot be reached and the file is not cached: connect this machine, or set PARAKEET_MODEL_ID to "
+            "the path of a .nemo file copied here"
+        )
+    except Exception as error:  # the hub client raises a dozen kinds; each ends the start with one sentence
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    raise ModelUnavailable(f"{filename} of {hub_id} could not be fetched from the Hugging Face hub: {problem}.")

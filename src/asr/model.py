@@ -1,0 +1,247 @@
+"""The engine: a NeMo transducer that turns batches of clips into transcripts. The only file that knows NeMo.
+
+It does not call NeMo's `transcribe()`, which flips shared state and builds a data loader at each call, but runs the
+three parts itself: features, encoder, decoder. One thread owns a `NemoModel`; only `collate` may be called from others.
+What leaves it is plain Python.
+"""
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.asr.checkpoint import find_checkpoint
+from src.asr.transcript import Transcript
+from src.audio.decode import SAMPLE_RATE
+from src.errors import ModelUnavailable
+from src.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+FRAME_SECONDS = 0.08
+"""One encoder frame of Parakeet: features of 10 ms, subsampled 8 times."""
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Clips joined for one forward pass."""
+
+    samples: "torch.Tensor"
+    """(clips, longest) float32, padded with zeros."""
+    lengths: "torch.Tensor"
+    """(clips,) int64, in samples."""
+
+
+class Model(Protocol):
+    """What the scheduler asks of a model."""
+
+    def collate(self, clips: Sequence[Samples]) -> Batch:
+        """Join clips into a batch; any thread may do so while the model runs another."""
+
+    def transcribe(self, batch: Batch) -> list[Transcript]:
+        """Return the transcript of each clip, in order. Only the model's own thread calls this."""
+
+
+class NemoModel:
+    """A loaded checkpoint on its device. Make one with `load`."""
+
+    def __init__(self, network: Any, device: "torch.device", dtype: "torch.dtype") -> None:
+        self._network = network
+        self._device = device
+        self._dtype = dtype
+
+    @classmethod
+    def load(cls, settings: Settings) -> "NemoModel":
+        """Fetch, load, mend and warm up the model that `settings` names, and say on the log what is in use.
+
+        Raises:
+            ModelUnavailable: the checkpoint, the device or the dtype cannot be used; the message says what to do.
+        """
+        started = time.monotonic()
+        path = find_checkpoint(settings.model_id)
+        with _quiet():
+            import torch
+            from nemo.collections.asr.models import ASRModel
+        imported = time.monotonic()
+
+        torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
+        device = _device(settings.device)
+        dtype = _dtype(settings.dtype, device)
+        with _quiet():
+            network = _restore(ASRModel, path, settings.model_id)
+            attention = _set_attention(network, settings)
+            _freeze(network, device, dtype)
+        loaded = time.monotonic()
+
+        model = cls(network, device, dtype)
+        try:
+            model.warm_up(settings.microbatch_max_batch)
+        except Exception as error:
+            raise ModelUnavailable(
+                f"{settings.model_id} loads but does not run on {device} in {settings.dtype}: {_one_line(error)}."
+            ) from error
+        millions = sum(weight.numel() for weight in network.parameters()) / 1e6
+        log.info("Model: %s (%s, %.1f million parameters)", settings.model_id, type(network).__name__, millions)
+        log.info("Device: %s, %s", _describe(device), str(dtype).removeprefix("torch."))
+        log.info("Attention: %s", attention)
+        log.info("Decoder: %s", model.decoder)
+        log.info(
+            "Loaded in %.1f s (%.1f s of it importing NeMo), warmed up in %.1f s",
+            loaded - started,
+            imported - started,
+            time.monotonic() - loaded,
+        )
+        return model
+
+    @property
+    def decoder(self) -> str:
+        """Which decoder runs, and whether CUDA graphs drive it."""
+        decoding = self._network.decoding
+        computer = getattr(decoding.decoding, "decoding_computer", None)
+        mode = getattr(computer, "cuda_graphs_mode", None)
+        graphs = "off" if mode is None or self._device.type != "cuda" else mode.value
+        return f"{decoding.cfg.strategy} {decoding.cfg.get('model_type', 'rnnt')}, CUDA graphs {graphs}"
+
+    def collate(self, clips: Sequence[Samples]) -> Batch:
+        """Pad clips of 16 kHz mono float32 samples, none empty, to the longest."""
+        import torch
+
+        samples = torch.zeros(
+            (len(clips), max(map(len, clips))), dtype=torch.float32, pin_memory=self._device.type == "cuda"
+        )
+        for row, clip in zip(samples, clips, strict=True):
+            row[: len(clip)] = torch.from_numpy(clip)
+        return Batch(samples, torch.tensor([len(clip) for clip in clips]))
+
+    def transcribe(self, batch: Batch) -> list[Transcript]:
+        """Run the network over a batch and return one transcript for each of its clips."""
+        encoded, lengths = self.encode(batch)
+        hypotheses = self._network.decoding.rnnt_decoder_predictions_tensor(encoded, lengths, return_hypotheses=True)
+        return [Transcript(hypothesis.text) for hypothesis in hypotheses]
+
+    def encode(self, batch: Batch) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Return the encoder's output, (clips, width, frames), and its length for each clip in frames of 80 ms."""
+        import torch
+
+        with torch.inference_mode():
+            # Features are computed in float32 whatever the weights are: bfloat16 audio costs accuracy (NeMo,
+            # modules/audio_preprocessing.py).
+            features, lengths = self._network.preprocessor(
+                input_signal=batch.samples.to(self._device, non_blocking=True),
+                length=batch.lengths.to(self._device, non_blocking=True),
+            )
+            encoded, lengths = self._network.encoder(audio_signal=features.to(self._dtype), length=lengths)
+        return encoded, lengths
+
+    def warm_up(self, max_batch: int) -> None:
+        """Run the largest batch, then a single clip, so that no request pays for first-call work."""
+        second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
+        self.transcribe(self.collate([second] * max_batch))
+        self.transcribe(self.collate([second]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep NeMo's, Lightning's and OneLogger's start-up messages off the log; errors still come through."""
+    for name in ("nv_one_logger", "pytorch_lightning", "lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # A level would not last, as NeMo sets its own again; a filter does. Adding the same one twice changes nothing.
+    logging.getLogger("nemo_logger").addFilter(_errors_only)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _errors_only(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+def _restore(kind: Any, path: Path, model_id: str) -> Any:
+    """Load a checkpoint file to the CPU, in float32."""
+    try:
+        network = kind.restore_from(str(path), map_location="cpu")
+    except Exception as error:  # NeMo raises whatever tar, YAML, torch or its own code meet in a file that is none
+        raise ModelUnavailable(
+            f"PARAKEET_MODEL_ID={model_id} is no checkpoint that NeMo can load: {_one_line(error)}."
+        ) from error
+    if not hasattr(network, "joint") or network.cfg.preprocessor.sample_rate != SAMPLE_RATE:
+        raise ModelUnavailable(
+            f"PARAKEET_MODEL_ID={model_id} is a {type(network).__name__}; this service runs 16 kHz transducers "
+            "such as Parakeet TDT."
+        )
+    return network
+
+
+def _set_attention(network: Any, settings: Settings) -> str:
+    """Apply the attention and subsampling settings, and describe them."""
+    network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
+    chunking = f"subsampling chunking factor {settings.subsampling_chunking_factor}"
+    if not settings.use_local_attention:
+        return f"full, {chunking}"
+    context = settings.local_attention_context
+    before = set(network.state_dict())
+    network.change_attention_model("rel_pos_local_attn", [context, context])
+    # NeMo 3.0.0 gives the new attention layers biases even where the checkpoint has none, and fills them at random:
+    # the served model would be damaged, and another one at every load. What the checkpoint does not have goes.
+    for name in set(network.state_dict()) - before:
+        owner, _, parameter = name.rpartition(".")
+        network.get_submodule(owner).register_parameter(parameter, None)
+    return f"local, {context} frames ({context * FRAME_SECONDS:.1f} s) to each side, {chunking}"
+
+
+def _freeze(network: Any, device: "torch.device", dtype: "torch.dtype") -> None:
+    """Make the network a pure function of its input, on its device."""
+    network.eval()  # also the attention layers made by _set_attention, which start in training mode
+    network.requires_grad_(False)
+    network.preprocessor.featurizer.dither = 0.0
+    network.preprocessor.featurizer.pad_to = 0
+    network.to(device)
+    for part in (network.encoder, network.decoder, network.joint):
+        part.to(dtype)
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelUnavailable(
+            f"PARAKEET_DEVICE={name}, but torch sees {torch.cuda.device_count()} GPUs; check the driver, or set "
+            "PARAKEET_DEVICE=auto."
+        )
+    return device
+
+
+def _dtype(name: str, device: "torch.device") -> "torch.dtype":
+    import torch
+
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def _describe(device: "torch.device") -> str:
+    import torch
+
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".: ")

@@ -1,0 +1,128 @@
+"""Everything that can go wrong for a caller, and the one body in which it is told.
+
+The body is OpenAI's: `{"error": {"message", "type", "param", "code"}}`; its SDKs read all four keys
+(platform.openai.com, "Error codes"). Errors are raised where they are known and translated once, in `src.app`.
+"""
+
+import math
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A request that cannot be served, with the sentence that its sender reads.
+
+    `status` is the HTTP status, `type` and `code` are the words of OpenAI's error body, `param` names the field at
+    fault and `retry_after_s` is set where trying again later may help.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    @property
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """The JSON body of the answer."""
+        return error_body(self.message, type=self.type, code=self.code, param=self.param)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The HTTP headers of the answer: `Retry-After` in whole seconds, at least 1, where a retry may help."""
+        if self.retry_after_s is None:
+            return {}
+        return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
+
+
+def error_body(
+    message: str, *, type: str, code: str | None, param: str | None = None
+) -> dict[str, dict[str, str | None]]:
+    """Return OpenAI's error body around `message`."""
+    return {"error": {"message": message, "type": type, "param": param, "code": code}}
+
+
+class InvalidRequest(ServiceError):
+    """A field or a body that is not of the form the route takes."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
+
+
+class MissingFile(InvalidRequest):
+    """A transcription request without audio."""
+
+    code = "missing_file"
+
+
+class EmptyAudio(InvalidRequest):
+    """A file of no bytes, or a container without a single sample."""
+
+    code = "empty_audio"
+
+
+class InvalidAudio(InvalidRequest):
+    """Bytes that no decoder takes for audio."""
+
+    code = "invalid_audio"
+
+
+class AudioTooLong(InvalidRequest):
+    """Audio beyond `PARAKEET_MAX_AUDIO_SECONDS`."""
+
+    status = 413
+    code = "audio_too_long"
+
+
+class UploadTooLarge(InvalidRequest):
+    """A body beyond `PARAKEET_MAX_UPLOAD_MB`."""
+
+    status = 413
+    code = "upload_too_large"
+
+
+class ModelNotReady(ServiceError):
+    """The model is still loading."""
+
+    status = 503
+    code = "model_not_ready"
+
+
+class QueueFull(ServiceError):
+    """More requests, or more decoded audio, than may wait."""
+
+    status = 429
+    type = "rate_limit_exceeded"
+    code = "queue_full"
+
+
+class QueueTimeout(ServiceError):
+    """A request that waited in the queue for longer than `PARAKEET_MAX_QUEUE_WAIT_S`."""
+
+    status = 503
+    code = "queue_timeout"
+
+
+class ShuttingDown(ServiceError):
+    """The server is stopping and takes no new work."""
+
+    status = 503
+    code = "shutting_down"
+
+
+class TranscriptionFailed(ServiceError):
+    """The model raised on this clip, also when it ran alone."""
+
+    code = "transcription_failed"
+
+
+class ClientGone(Exception):
+    """The client left before its answer was ready; nobody reads one."""
+
+
+class ModelUnavailable(Exception):
+    """The model cannot be loaded at all; the message is one sentence that says what to do."""

@@ -1,0 +1,1 @@
+"""Who is transcribed next, and with whom."""

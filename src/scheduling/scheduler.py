@@ -1,0 +1,297 @@
+"""The lanes: workers that take batches out of the queue and run them on the one model.
+
+A lane takes its batch as late as it can: when the model is idle, or when the batch is full and waiting would not
+improve it. So batches grow by themselves under load, a lone request starts at once, and while one lane's batch runs the
+next lane collates its own. All decisions about order and size are `JobQueue`'s; here is only the waiting.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.asr.model import Batch, Model
+from src.asr.transcript import Transcript
+from src.errors import ModelNotReady, QueueFull, QueueTimeout, ServiceError, ShuttingDown, TranscriptionFailed
+from src.scheduling.jobs import Job, JobQueue, Kind, Place, Priority
+from src.settings import Settings
+
+log = logging.getLogger(__name__)
+
+READY_RETRY_S = 5.0
+"""What `Retry-After` says while the model loads or the server stops: about the time that either takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a clip that the model transcribed; times in seconds."""
+
+    transcript: Transcript
+    queue_wait_s: float
+    inference_s: float
+    lane: int
+    batch_size: int
+
+
+@dataclass(eq=False, slots=True)
+class Admission:
+    """A request's stay: the place it holds while it waits, and the scope that a shutdown ends."""
+
+    place: Place
+    scope: asyncio.Timeout
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """A job and the future that its caller awaits."""
+
+    job: Job
+    ending: asyncio.Future[Outcome]
+    expiry: asyncio.TimerHandle | None = field(default=None)
+
+
+class Scheduler:
+    """Admits requests, queues their clips and runs them in batches.
+
+    `start` it to load the model; before that is done, and after `stop`, admission raises. All methods belong to one
+    event loop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._queue = JobQueue(
+            places=settings.queue_max_factor * settings.microbatch_max_batch,
+            max_batch=settings.microbatch_max_batch,
+            max_batch_audio_s=settings.microbatch_max_audio_s,
+            max_audio_s=settings.max_queued_audio_s,
+        )
+        self._model: Model | None = None
+        self._lanes: list[asyncio.Task[None]] = []
+        self._waiting: dict[Job, _Waiting] = {}
+        self._admitted: set[Admission] = set()
+        self._stopping = False
+        self._batches = 0  # taken out of the queue and not finished
+        self._changed = asyncio.Event()  # something that a lane waits for may have come true
+        self._turn = asyncio.Lock()  # held by the one lane that chooses its batch
+        self._model_free = asyncio.Lock()
+        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._collators = ThreadPoolExecutor(settings.lanes, thread_name_prefix="collate")
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+        return bool(self._lanes) and not self._stopping
+
+    async def start(self, load: Callable[[], Model]) -> None:
+        """Load the model in the thread that will own it, then start the lanes.
+
+        Raises:
+            ModelUnavailable: what `load` raises.
+        """
+        self._model = await asyncio.get_running_loop().run_in_executor(self._model_thread, load)
+        if not self._stopping:
+            self._lanes = [
+                asyncio.create_task(self._work(self._model, lane), name=f"lane-{lane}")
+                for lane in range(self._settings.lanes)
+            ]
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new requests, let those admitted finish for `grace_s` seconds, end the rest with `ShuttingDown`."""
+        self._stopping = True
+        loop = asyncio.get_running_loop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while self._admitted:
+                    self._changed.clear()
+                    await self._changed.wait()
+        for admission in self._admitted:
+            admission.scope.reschedule(loop.time())
+        for lane in self._lanes:
+            lane.cancel()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+        self._model_thread.shutdown(wait=False, cancel_futures=True)
+        self._collators.shutdown(wait=False, cancel_futures=True)
+
+    @asynccontextmanager
+    async def admit(self) -> AsyncIterator[Admission]:
+        """Reserve a place for the request that the block serves, and give it back after.
+
+        Raises:
+            ModelNotReady: the model is still loading.
+            QueueFull: all places are taken.
+            ShuttingDown: the server is stopping, or stopped before the block came to its end.
+        """
+        if self._stopping:
+            raise _shutting_down()
+        if not self._lanes:
+            raise ModelNotReady("The model is still loading. Try again later.", retry_after_s=READY_RETRY_S)
+        try:
+            place = self._queue.reserve()
+        except QueueFull as full:
+            raise self._told_when(full) from None
+        scope = asyncio.timeout(None)
+        admission = Admission(place, scope)
+        self._admitted.add(admission)
+        try:
+            async with scope:
+                yield admission
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise _shutting_down() from None
+        finally:
+            self._admitted.discard(admission)
+            self._queue.release(place)
+            self._changed.set()
+
+    async def transcribe(
+        self, admission: Admission, samples: NDArray[np.float32], kind: Kind, priority: Priority
+    ) -> Outcome:
+        """Queue a clip of 16 kHz mono float32 samples, not empty, and return what the model heard.
+
+        Cancelling the call takes the job out of the queue.
+
+        Raises:
+            QueueFull: too much decoded audio is waiting.
+            QueueTimeout: the clip waited for longer than `PARAKEET_MAX_QUEUE_WAIT_S`.
+            TranscriptionFailed: the model cannot do this clip.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        deadline = now + self._settings.max_queue_wait_s if admission.place.held else math.inf
+        job = Job(samples, admission.place, now, deadline, kind, priority)
+        try:
+            self._queue.push(job)
+        except QueueFull as full:
+            raise self._told_when(full) from None
+        waiting = _Waiting(job, loop.create_future())
+        if deadline < math.inf:
+            waiting.expiry = loop.call_at(deadline, self._expire, job)
+        self._waiting[job] = waiting
+        self._changed.set()
+        try:
+            return await waiting.ending
+        finally:
+            self._queue.drop(job)
+            self._forget(job)
+            self._changed.set()
+
+    def _expire(self, job: Job) -> None:
+        if self._queue.drop(job):
+            self._end_expired(job)
+
+    def _end_expired(self, job: Job) -> None:
+        limit_s = self._settings.max_queue_wait_s
+        message = f"The request waited in the queue for longer than {limit_s:g} s. Try again later."
+        self._fail(job, QueueTimeout(message, retry_after_s=limit_s))
+
+    async def _work(self, model: Model, lane: int) -> None:
+        while True:
+            async with self._turn:
+                jobs = await self._next_batch()
+                self._batches += 1
+            try:
+                await self._run(model, lane, jobs)
+            finally:
+                self._batches -= 1
+                self._changed.set()
+
+    async def _next_batch(self) -> list[Job]:
+        """Wait until there is something to run and a reason to take it now, then take it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._until(lambda: len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch))
+            # Only requests that are on their way can make an idle model's batch larger; nobody is waited for in vain.
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._queue.oldest_at + self._settings.microbatch_window_ms / 1000):
+                    await self._until(lambda: self._queue.on_their_way == 0 or self._queue.has_full_batch)
+            popped = self._queue.pop_batch(loop.time())
+            for job in popped.expired:
+                self._end_expired(job)
+            for job in popped.batch:
+                self._stop_expiry(job)
+            if popped.batch:
+                return popped.batch
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _run(self, model: Model, lane: int, jobs: Sequence[Job]) -> None:
+        """Run a batch and end its jobs. One that raises is halved, so that in the end only the clip at fault fails."""
+        jobs = self._still_wanted(jobs)
+        if not jobs:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            batch = await self._collate(model, jobs)
+            async with self._model_free:
+                wanted = self._still_wanted(jobs)
+                if len(wanted) < len(jobs):  # callers left while the model was busy with the batch before
+                    jobs = wanted
+                    if not jobs:
+                        return
+                    batch = await self._collate(model, jobs)
+                started = loop.time()
+                transcripts = await loop.run_in_executor(self._model_thread, _transcribe, model, batch, len(jobs))
+                inference_s = loop.time() - started
+        except Exception as error:
+            log.error("A batch of %d failed in lane %d: %s: %s", len(jobs), lane, type(error).__name__, error)
+            if len(jobs) == 1:
+                message = "The model could not transcribe this audio. Other requests are not affected."
+                self._fail(jobs[0], TranscriptionFailed(message))
+                return
+            middle = len(jobs) // 2
+            await self._run(model, lane, jobs[:middle])
+            await self._run(model, lane, jobs[middle:])
+            return
+        for job, transcript in zip(jobs, transcripts, strict=True):
+            wait_s = started - job.enqueued_at
+            self._end(job, Outcome(transcript, wait_s, inference_s, lane, len(jobs)))
+
+    def _still_wanted(self, jobs: Sequence[Job]) -> list[Job]:
+        return [job for job in jobs if job in self._waiting]
+
+    async def _collate(self, model: Model, jobs: Sequence[Job]) -> Batch:
+        clips = [job.samples for job in jobs]
+        return await asyncio.get_running_loop().run_in_executor(self._collators, model.collate, clips)
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        waiting = self._forget(job)
+        if waiting and not waiting.ending.done():
+            waiting.ending.set_result(outcome)
+
+    def _fail(self, job: Job, error: ServiceError) -> None:
+        waiting = self._forget(job)
+        if waiting and not waiting.ending.done():
+            waiting.ending.set_exception(error)
+
+    def _forget(self, job: Job) -> _Waiting | None:
+        self._stop_expiry(job)
+        return self._waiting.pop(job, None)
+
+    def _stop_expiry(self, job: Job) -> None:
+        waiting = self._waiting.get(job)
+        if waiting and waiting.expiry:
+            waiting.expiry.cancel()
+
+    def _told_when(self, full: QueueFull) -> QueueFull:
+        return QueueFull(full.message, retry_after_s=self._settings.max_queue_wait_s)
+
+
+def _transcribe(model: Model, batch: Batch, clips: int) -> list[Transcript]:
+    transcripts = model.transcribe(batch)
+    if len(transcripts) != clips:
+        raise RuntimeError(f"{len(transcripts)} transcripts for {clips} clips")
+    return transcripts
+
+
+def _shutting_down() -> ShuttingDown:
+    return ShuttingDown("The server is shutting down. Try again later.", retry_after_s=READY_RETRY_S)

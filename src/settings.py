@@ -1,0 +1,118 @@
+"""The service's settings: environment variables with the prefix `PARAKEET_`.
+
+`.env.example` mirrors this file and a test holds the two equal. Nothing heavy is imported here.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "PARAKEET_"
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message has one line for each variable at fault."""
+
+
+class Settings(BaseSettings):
+    """Every setting with its default; an empty variable counts as unset.
+
+    Raises:
+        SettingsError: a value is out of range or of the wrong kind.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    model_id: str = "nvidia/parakeet-tdt-0.6b-v2"
+    """Hub id, path to a `.nemo` file, or `tiny` (the bundled checkpoint for demos and tests)."""
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+    use_local_attention: bool = True
+    """Attend to a window around each frame instead of the whole clip: memory grows linearly with length."""
+    local_attention_context: int = Field(128, ge=1)
+    """Frames of 80 ms that local attention sees to each side."""
+    subsampling_chunking_factor: int = 1
+    """How the convolutional front end splits a batch: 1 splits only where it must, -1 never, or a power of two."""
+
+    queue_max_factor: int = Field(32, ge=1)
+    """This times `microbatch_max_batch` requests may be in the service at once; more get 429."""
+    max_queue_wait_s: float = Field(2, gt=0)
+    """Seconds a request may wait in the queue before it gets 503; also the `Retry-After` of 429."""
+    microbatch_window_ms: float = Field(10, ge=0)
+    """Milliseconds an idle model waits for requests that are on their way to join a batch."""
+    microbatch_max_batch: int = Field(8, ge=1)
+    """Clips in one batch."""
+    microbatch_max_audio_s: float = Field(1200, gt=0)
+    """Padded size of one batch, its longest clip times its clips, in seconds; a longer clip runs alone."""
+    lanes: int = Field(2, ge=1)
+    """Workers that take batches: while one runs on the model, the next is put together."""
+    max_queued_audio_s: float = Field(14400, gt=0)
+    """Seconds of decoded audio that may wait in memory; more gets 429."""
+    shutdown_grace_s: float = Field(20, ge=0)
+    """Seconds that SIGTERM leaves to the requests that are under way."""
+    max_audio_seconds: float = Field(600, gt=0)
+    """Longest audio of one request, in seconds."""
+    max_upload_mb: float = Field(64, gt=0)
+    """Largest request body, in MiB."""
+
+    host: str = "0.0.0.0"
+    """Address to listen on."""
+    port: int = Field(8000, ge=1, le=65535)
+    """Port to listen on."""
+    log_dir: Path = Path("logs")
+    """Folder of the service's logs; a relative path starts at the project's top level."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_complaint(dict(each)) for each in error.errors())) from None
+
+    @field_validator("subsampling_chunking_factor")
+    @classmethod
+    def _power_of_two(cls, factor: int) -> int:
+        # What NeMo's change_subsampling_conv_chunking_factor takes.
+        if factor != -1 and (factor < 1 or factor & (factor - 1)):
+            raise PydanticCustomError("power_of_two", "not a power of two")
+        return factor
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """`max_upload_mb` in bytes."""
+        return int(self.max_upload_mb * 1024 * 1024)
+
+
+_DEMANDS = {  # by the type of pydantic's error
+    "greater_than_equal": "at least {ge:g}",
+    "greater_than": "more than {gt:g}",
+    "less_than_equal": "at most {le:g}",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "bool_parsing": "1 or 0",
+    "power_of_two": "-1, 1 or a power of two",
+    "literal_error": "one of {expected}",
+    "string_pattern_mismatch": "auto, cpu, cuda or cuda:N",
+}
+
+
+def _complaint(error: dict[str, Any]) -> str:
+    """Say in one line what is wrong with one variable, in the words of its reader rather than pydantic's."""
+    name = PREFIX + str(error["loc"][0]).upper()
+    demand = _DEMANDS.get(error["type"])
+    if demand is None:
+        return f"{name}: {error['msg']}"
+    return f"{name} must be {demand.format(**error.get('ctx', {}))}, not {error['input']}"

@@ -1,0 +1,61 @@
+"""Stand-ins for what a test cannot have: a model that is slow, held or failing when the test says so."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from src.asr.transcript import Transcript
+
+POISON = 0.5
+"""The first sample of a clip that no model can do."""
+
+
+class HeldModel:
+    """A model that runs a batch only when told to, and says in each text which clip it was.
+
+    The text is the clip's last sample in thousandths, so that a test sees whose text it got. A batch with a clip that
+    begins with `POISON` raises.
+    """
+
+    def __init__(self, *, held: bool = True) -> None:
+        self.batches: list[list[str]] = []
+        self.started = threading.Semaphore(0)
+        self._permits = threading.Semaphore(0)
+        self._free = threading.Event()
+        if not held:
+            self._free.set()
+
+    def collate(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return list(clips)
+
+    def transcribe(self, batch: list[np.ndarray]) -> list[Transcript]:
+        texts = [str(round(float(clip[-1]) * 1000)) for clip in batch]
+        self.batches.append(texts)
+        self.started.release()
+        while not self._free.is_set() and not self._permits.acquire(timeout=0.01):
+            pass
+        if any(clip[0] == POISON for clip in batch):
+            raise RuntimeError("poison")
+        return [Transcript(text) for text in texts]
+
+    def release(self) -> None:
+        """Let one batch finish."""
+        self._permits.release()
+
+    def release_all(self) -> None:
+        """Let this and all later batches finish at once."""
+        self._free.set()
+
+    @property
+    def clips(self) -> list[str]:
+        """Every clip that reached the model, in order."""
+        return [text for batch in self.batches for text in batch]
+
+
+def clip(number: int, seconds: float = 1.0, *, poison: bool = False) -> np.ndarray:
+    """Samples of a clip whose text a `HeldModel` gives as `str(number)`."""
+    samples = np.full(round(seconds * 16_000), 0.25, dtype=np.float32)
+    samples[0] = POISON if poison else 0.25
+    samples[-1] = number / 1000
+    return samples

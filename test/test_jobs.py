@@ -1,0 +1,208 @@
+"""The queue: order, batches, places; and by any sequence of operations nothing is lost."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from src.errors import QueueFull
+from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Job, JobQueue, Kind, Place, Priority
+
+
+def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9) -> JobQueue:
+    return JobQueue(
+        places=places, max_batch=max_batch, max_batch_audio_s=max_batch_audio_s, max_audio_s=max_audio_s
+    )  # fmt: skip
+
+
+def job(place: Place, at=0.0, seconds=1.0, **how) -> Job:
+    return Job(np.zeros(round(seconds * 16_000), dtype=np.float32), place, at, **how)
+
+
+def pushed(queue: JobQueue, at=0.0, seconds=1.0, **how) -> Job:
+    made = job(queue.reserve(), at, seconds, **how)
+    queue.push(made)
+    return made
+
+
+def test_like_jobs_of_one_kind_leave_in_the_order_of_their_arrival():
+    waiting = queue(max_batch=3)
+    jobs = [pushed(waiting, at=at) for at in (0.3, 0.1, 0.4, 0.2)]
+    assert waiting.pop_batch(1).batch == [jobs[1], jobs[3], jobs[0]]
+    assert waiting.pop_batch(1).batch == [jobs[2]]
+
+
+def test_realtime_overtakes_uploads_and_uploads_overtake_chunks():
+    waiting = queue(max_batch=1)
+    kinds = (Kind.CHUNK, Kind.UPLOAD, Kind.REALTIME)
+    chunk, upload, realtime = (pushed(waiting, at=at, kind=kind) for at, kind in enumerate(kinds))
+    # The chunk came a second before the upload and two before the realtime step: exactly their head starts.
+    late = [pushed(waiting, at=at - 0.01, kind=kind) for at, kind in enumerate(kinds)]
+    order = [waiting.pop_batch(5).batch[0] for _ in range(6)]
+    assert set(order[:3]) == set(late)
+    assert set(order[3:]) == {chunk, upload, realtime}
+
+
+def test_a_callers_priority_shifts_a_job_within_its_kind():
+    waiting = queue(max_batch=1)
+    low, normal, high = (pushed(waiting, priority=each) for each in (Priority.LOW, Priority.NORMAL, Priority.HIGH))
+    realtime = pushed(waiting, kind=Kind.REALTIME, priority=Priority.LOW)
+    assert [waiting.pop_batch(1).batch[0] for _ in range(4)] == [realtime, high, normal, low]
+
+
+def test_a_stream_of_realtime_jobs_does_not_starve_a_chunk():
+    waiting = queue(max_batch=1)
+    chunk = pushed(waiting, at=0.0, kind=Kind.CHUNK, priority=Priority.LOW)
+    for step in range(100):
+        at = step * 0.1
+        pushed(waiting, at=at, kind=Kind.REALTIME, priority=Priority.HIGH)
+        if waiting.pop_batch(at).batch == [chunk]:
+            break
+    assert 0 < at < 3, "it waits for those that came within the difference of the head starts, and for no others"
+
+
+def test_a_batch_takes_clips_of_like_length_and_leaves_the_others_their_turn():
+    waiting = queue()
+    first = pushed(waiting, at=0, seconds=10)
+    long = pushed(waiting, at=1, seconds=25)
+    like = pushed(waiting, at=2, seconds=6)
+    assert waiting.pop_batch(3).batch == [first, like]
+    assert waiting.pop_batch(3).batch == [long]
+
+
+def test_the_padded_size_of_a_batch_has_a_cap_but_a_clip_beyond_it_runs_alone():
+    waiting = queue(max_batch_audio_s=30)
+    jobs = [pushed(waiting, at=at, seconds=seconds) for at, seconds in enumerate((40, 9, 12, 12))]
+    assert waiting.pop_batch(9).batch == jobs[:1]
+    assert waiting.has_full_batch, "a third clip would pad the batch to 36 s"
+    assert waiting.pop_batch(9).batch == jobs[1:3]
+    assert waiting.pop_batch(9).batch == jobs[3:]
+
+
+def test_jobs_past_their_deadline_leave_apart_from_the_batch():
+    waiting = queue()
+    late = pushed(waiting, at=0, deadline=2)
+    timely = pushed(waiting, at=1, deadline=3)
+    popped = waiting.pop_batch(2)
+    assert (popped.batch, popped.expired) == ([timely], [late])
+
+
+def test_a_place_is_taken_from_arrival_until_the_job_leaves_the_queue():
+    waiting = queue(places=2)
+    place = waiting.reserve()
+    pushed(waiting)
+    with pytest.raises(QueueFull):
+        waiting.reserve()
+    waiting.pop_batch(0)
+    other = waiting.reserve()
+    with pytest.raises(QueueFull):
+        waiting.reserve()
+    waiting.release(place)
+    waiting.release(other)
+    assert waiting.held == waiting.on_their_way == 0
+
+
+def test_decoded_audio_is_bounded_but_one_clip_may_always_wait():
+    waiting = queue(max_audio_s=10)
+    pushed(waiting, seconds=20)
+    place = waiting.reserve()
+    with pytest.raises(QueueFull):
+        waiting.push(job(place, seconds=1))
+    assert waiting.on_their_way == 1, "the refused request still holds its place"
+    waiting.release(place)
+    assert waiting.held == 1
+
+
+class AnySequence(RuleBasedStateMachine):
+    """Any sequence of operations leaves every job in one of four places and every reservation accounted for."""
+
+    places = Bundle("places")
+    jobs = Bundle("jobs")
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+        self.queue = queue(places=5, max_batch=3, max_batch_audio_s=20, max_audio_s=30)
+        self.on_their_way: set[Place] = set()
+        self.inside: set[Job] = set()
+        self.left: set[Job] = set()
+
+    @rule(target=places)
+    def reserve(self):
+        held = len(self.on_their_way) + len(self.inside)
+        if held == 5:
+            with pytest.raises(QueueFull):
+                self.queue.reserve()
+            return Place(held=False)
+        place = self.queue.reserve()
+        self.on_their_way.add(place)
+        return place
+
+    @rule(place=consumes(places))
+    def release(self, place):
+        self.queue.release(place)
+        self.on_their_way.discard(place)
+
+    @rule(
+        target=jobs,
+        place=consumes(places),
+        seconds=st.floats(0.1, 40),
+        kind=st.sampled_from(Kind),
+        priority=st.sampled_from(Priority),
+        patience=st.sampled_from([0.5, 2.0, math.inf]),
+    )
+    def push(self, place, seconds, kind, priority, patience):
+        made = job(place, self.now, seconds, deadline=self.now + patience, kind=kind, priority=priority)
+        if place not in self.on_their_way:
+            return made
+        try:
+            self.queue.push(made)
+        except QueueFull:
+            assert self.queue.audio_s + made.audio_s > 30
+            self.queue.release(place)
+        else:
+            self.inside.add(made)
+        self.on_their_way.discard(place)
+        return made
+
+    @rule(which=jobs)
+    def drop(self, which):
+        assert self.queue.drop(which) == (which in self.inside)
+        self.inside.discard(which)
+
+    @rule(later=st.floats(0, 1))
+    def pop(self, later):
+        self.now += later
+        popped = self.queue.pop_batch(self.now)
+        gone = popped.batch + popped.expired
+        assert len(set(gone)) == len(gone)
+        assert set(gone) <= self.inside
+        self.inside -= set(gone)
+        assert all(each.deadline <= self.now for each in popped.expired)
+        assert all(each.deadline > self.now for each in [*popped.batch, *self.inside])
+        self.check_batch(popped.batch)
+
+    def check_batch(self, batch):
+        assert bool(batch) or not self.inside, "whoever waits is served"
+        if not batch:
+            return
+        lengths = [each.audio_s for each in batch]
+        assert len(batch) <= 3
+        assert len(batch) == 1 or max(lengths) * len(batch) <= 20
+        assert max(lengths) <= LIKE_LENGTH * max(min(lengths), SHORT_S) or len(batch) == 1
+        assert batch == sorted(batch, key=lambda each: each.rank)
+        assert all(batch[0].rank <= each.rank for each in self.inside), "the first in order always goes"
+
+    @invariant()
+    def everything_is_accounted_for(self):
+        assert len(self.queue) == len(self.inside)
+        assert self.queue.on_their_way == len(self.on_their_way)
+        assert self.queue.held == len(self.on_their_way) + len(self.inside) <= 5
+        assert self.queue.audio_s == pytest.approx(sum(each.audio_s for each in self.inside))
+
+
+TestAnySequence = AnySequence.TestCase
+TestAnySequence.settings = budget(max_examples=150, stateful_step_count=40, deadline=None)

@@ -1,0 +1,237 @@
+"""The lanes and admission, on a model that runs when the test says so."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from fakes import HeldModel, clip
+
+from src.errors import ModelNotReady, QueueFull, QueueTimeout, ShuttingDown, TranscriptionFailed
+from src.scheduling.jobs import Kind, Priority
+from src.scheduling.scheduler import Scheduler
+from src.settings import Settings
+
+
+@asynccontextmanager
+async def running(model: HeldModel, **settings):
+    """A started scheduler; patience is long unless the test says otherwise."""
+    scheduler = Scheduler(Settings(**{"max_queue_wait_s": 600, "microbatch_window_ms": 0} | settings))
+    await scheduler.start(lambda: model)
+    try:
+        yield scheduler
+    finally:
+        model.release_all()
+        await scheduler.stop(0)
+
+
+async def ask(scheduler: Scheduler, samples, kind=Kind.UPLOAD):
+    """One request, from its arrival to its outcome."""
+    async with scheduler.admit() as admission:
+        return await scheduler.transcribe(admission, samples, kind, Priority.NORMAL)
+
+
+def asking(scheduler, *clips) -> list[asyncio.Task]:
+    return [asyncio.create_task(ask(scheduler, samples)) for samples in clips]
+
+
+async def started(model: HeldModel) -> None:
+    """Wait until the model has begun a batch that no one has waited for yet."""
+    await asyncio.to_thread(model.started.acquire)
+
+
+async def settled() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_each_caller_gets_the_text_of_its_own_clip():
+    async with running(HeldModel(held=False)) as scheduler:
+        outcomes = await asyncio.gather(*asking(scheduler, *(clip(number) for number in range(40))))
+    assert [outcome.transcript.text for outcome in outcomes] == [str(number) for number in range(40)]
+
+
+async def test_batches_fill_to_the_maximum_while_the_model_is_busy():
+    model = HeldModel()
+    async with running(model) as scheduler:
+        first = asking(scheduler, clip(0))
+        await started(model)
+        rest = asking(scheduler, *(clip(number) for number in range(1, 20)))
+        await settled()
+        model.release_all()
+        await asyncio.gather(*first, *rest)
+    assert [len(batch) for batch in model.batches] == [1, 8, 8, 3]
+
+
+async def test_a_lone_request_starts_at_once_however_long_the_window():
+    model = HeldModel(held=False)
+    async with running(model, microbatch_window_ms=3_600_000) as scheduler:
+        outcome = await ask(scheduler, clip(7))
+    assert (outcome.transcript.text, outcome.batch_size) == ("7", 1)
+
+
+async def test_an_idle_model_waits_for_a_request_that_is_on_its_way():
+    model = HeldModel(held=False)
+    async with running(model, microbatch_window_ms=3_600_000) as scheduler, scheduler.admit() as still_uploading:
+        first = asking(scheduler, clip(1))
+        await settled()
+        assert model.batches == []
+        second = await scheduler.transcribe(still_uploading, clip(2), Kind.UPLOAD, Priority.NORMAL)
+        assert (await first[0]).batch_size == second.batch_size == 2
+
+
+async def test_the_wait_ends_when_the_request_on_its_way_leaves():
+    model = HeldModel(held=False)
+    async with running(model, microbatch_window_ms=3_600_000) as scheduler:
+        async with scheduler.admit():
+            first = asking(scheduler, clip(1))
+            await settled()
+            assert model.batches == []
+        assert (await first[0]).batch_size == 1
+
+
+async def test_the_wait_ends_with_the_window():
+    model = HeldModel(held=False)
+    async with running(model, microbatch_window_ms=1) as scheduler, scheduler.admit():
+        assert (await ask(scheduler, clip(1))).batch_size == 1
+
+
+async def test_a_request_is_refused_when_all_places_are_taken_and_told_when_to_come_back():
+    model = HeldModel()
+    async with running(model, microbatch_max_batch=1, queue_max_factor=2, lanes=1, max_queue_wait_s=7) as scheduler:
+        running_now = asking(scheduler, clip(0))
+        await started(model)
+        waiting = asking(scheduler, clip(1), clip(2))
+        await settled()
+        with pytest.raises(QueueFull) as refused:
+            await ask(scheduler, clip(3))
+        assert refused.value.headers == {"Retry-After": "7"}
+        model.release_all()
+        await asyncio.gather(*running_now, *waiting)
+        assert (await ask(scheduler, clip(4))).transcript.text == "4"
+
+
+async def test_too_much_decoded_audio_is_refused():
+    model = HeldModel()
+    async with running(model, lanes=1, max_queued_audio_s=5) as scheduler:
+        running_now = asking(scheduler, clip(0))
+        await started(model)
+        waiting = asking(scheduler, clip(1, seconds=4))
+        await settled()
+        with pytest.raises(QueueFull):
+            await ask(scheduler, clip(2, seconds=2))
+        model.release_all()
+        await asyncio.gather(*running_now, *waiting)
+
+
+async def test_a_request_that_waits_too_long_is_ended_while_the_model_is_still_busy():
+    model = HeldModel()
+    async with running(model, lanes=1, max_queue_wait_s=0.05) as scheduler:
+        busy = asking(scheduler, clip(0))
+        await started(model)
+        with pytest.raises(QueueTimeout) as late:
+            await ask(scheduler, clip(1))
+        assert late.value.headers == {"Retry-After": "1"}
+        model.release_all()
+        assert (await busy[0]).transcript.text == "0", "a clip in a batch is finished, however long it takes"
+    assert model.clips == ["0"]
+
+
+async def test_only_the_poison_clip_of_a_batch_fails():
+    model = HeldModel()
+    async with running(model) as scheduler:
+        busy = asking(scheduler, clip(0))
+        await started(model)
+        batch = asking(scheduler, *(clip(number, poison=number == 5) for number in range(1, 9)))
+        await settled()
+        model.release_all()
+        outcomes = await asyncio.gather(*busy, *batch, return_exceptions=True)
+    assert isinstance(outcomes.pop(5), TranscriptionFailed)
+    assert [outcome.transcript.text for outcome in outcomes] == ["0", "1", "2", "3", "4", "6", "7", "8"]
+
+
+async def test_the_scheduler_serves_on_after_a_poison_clip():
+    async with running(HeldModel(held=False)) as scheduler:
+        with pytest.raises(TranscriptionFailed):
+            await ask(scheduler, clip(1, poison=True))
+        assert (await ask(scheduler, clip(2))).transcript.text == "2"
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+async def test_the_job_of_a_caller_that_left_never_reaches_the_model(lanes):
+    model = HeldModel()
+    async with running(model, lanes=lanes, microbatch_max_batch=2, queue_max_factor=2) as scheduler:
+        busy = asking(scheduler, clip(0), clip(1))
+        await started(model)
+        # With more than one lane a full batch is put together already, and must be put together again.
+        leaving, staying, *rest = asking(scheduler, *(clip(number) for number in range(2, 6)))
+        await settled()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        async with scheduler.admit():
+            pass  # its place is free again
+        model.release_all()
+        await asyncio.gather(*busy, staying, *rest)
+    assert sorted(model.clips) == ["0", "1", "3", "4", "5"]
+
+
+async def test_realtime_runs_before_uploads_that_came_first():
+    model = HeldModel()
+    async with running(model, lanes=1, microbatch_max_batch=1) as scheduler:
+        tasks = asking(scheduler, clip(0))
+        await started(model)
+        tasks += asking(scheduler, clip(1))
+        await settled()
+        tasks.append(asyncio.create_task(ask(scheduler, clip(2), Kind.REALTIME)))
+        await settled()
+        model.release_all()
+        await asyncio.gather(*tasks)
+    assert model.clips == ["0", "2", "1"]
+
+
+async def test_nobody_is_admitted_before_the_model_is_loaded():
+    scheduler = Scheduler(Settings())
+    with pytest.raises(ModelNotReady):
+        async with scheduler.admit():
+            pass
+
+
+async def test_a_stop_finishes_what_was_admitted_and_refuses_the_rest():
+    model = HeldModel()
+    async with running(model) as scheduler:
+        admitted = asking(scheduler, *(clip(number) for number in range(20)))
+        await started(model)
+        stopping = asyncio.create_task(scheduler.stop(600))
+        await settled()
+        with pytest.raises(ShuttingDown):
+            await ask(scheduler, clip(99))
+        model.release_all()
+        await stopping
+        outcomes = await asyncio.gather(*admitted)
+    assert sorted(int(outcome.transcript.text) for outcome in outcomes) == list(range(20))
+
+
+async def test_after_the_grace_period_everyone_is_told_also_those_in_the_model_and_those_still_uploading():
+    model = HeldModel()
+    async with running(model) as scheduler:
+
+        async def upload_for_ever():
+            async with scheduler.admit():
+                await asyncio.Event().wait()
+
+        admitted = [*asking(scheduler, *(clip(number) for number in range(12))), asyncio.create_task(upload_for_ever())]
+        await started(model)
+        await scheduler.stop(0.01)
+        endings = await asyncio.gather(*admitted, return_exceptions=True)
+    assert [type(ending) for ending in endings] == [ShuttingDown] * 13
+
+
+async def test_the_measured_times_add_up():
+    model = HeldModel()
+    async with running(model, lanes=1) as scheduler:
+        busy, waiting = asking(scheduler, clip(0), clip(1, seconds=9))
+        await started(model)
+        model.release_all()
+        first, second = await busy, await waiting
+    assert 0 <= first.queue_wait_s <= second.queue_wait_s
+    assert second.queue_wait_s >= first.inference_s > 0

@@ -1,0 +1,74 @@
+"""Settings: what may be set, and what is said of a wrong value."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.settings import PREFIX, Settings, SettingsError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch):
+    for name in Settings.model_fields:
+        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("MICROBATCH_MAX_BATCH", "0", "PARAKEET_MICROBATCH_MAX_BATCH must be at least 1, not 0"),
+        ("MICROBATCH_MAX_BATCH", "2.5", "PARAKEET_MICROBATCH_MAX_BATCH must be a whole number, not 2.5"),
+        ("MAX_QUEUE_WAIT_S", "-1", "PARAKEET_MAX_QUEUE_WAIT_S must be more than 0, not -1"),
+        ("MAX_QUEUE_WAIT_S", "nan", "PARAKEET_MAX_QUEUE_WAIT_S must be a number, not nan"),
+        ("MAX_AUDIO_SECONDS", "ten", "PARAKEET_MAX_AUDIO_SECONDS must be a number, not ten"),
+        ("PORT", "65536", "PARAKEET_PORT must be at most 65535, not 65536"),
+        ("USE_LOCAL_ATTENTION", "maybe", "PARAKEET_USE_LOCAL_ATTENTION must be 1 or 0, not maybe"),
+        ("DEVICE", "tpu", "PARAKEET_DEVICE must be auto, cpu, cuda or cuda:N, not tpu"),
+        ("DTYPE", "int8", "PARAKEET_DTYPE must be one of 'auto', 'float32', 'bfloat16' or 'float16', not int8"),
+        (
+            "SUBSAMPLING_CHUNKING_FACTOR",
+            "3",
+            "PARAKEET_SUBSAMPLING_CHUNKING_FACTOR must be -1, 1 or a power of two, not 3",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_in_one_line_that_names_the_variable(monkeypatch, name, value, sentence):
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError) as error:
+        Settings()
+    assert str(error.value) == sentence
+
+
+def test_every_wrong_value_is_told_at_once(monkeypatch):
+    monkeypatch.setenv("PARAKEET_PORT", "0")
+    monkeypatch.setenv("PARAKEET_LANES", "0")
+    with pytest.raises(SettingsError) as error:
+        Settings()
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch):
+    monkeypatch.setenv("PARAKEET_PORT", "")
+    assert Settings().port == 8000
+
+
+def test_env_example_lists_every_setting_with_its_default():
+    listed = dict(
+        line.split("=", 1)
+        for line in (ROOT / ".env.example").read_text().splitlines()
+        if line.startswith(PREFIX)
+    )  # fmt: skip
+    assert set(listed) == {PREFIX + name.upper() for name in Settings.model_fields}
+    example = Settings(**{name.removeprefix(PREFIX).lower(): value for name, value in listed.items()})
+    assert example == Settings()
+
+
+@pytest.mark.parametrize("module", ["src.settings", "src.metrics"])
+def test_light_modules_import_neither_torch_nor_nemo(module):
+    program = f"import sys, {module}; print([name for name in ('torch', 'nemo', 'librosa') if name in sys.modules])"
+    printed = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (printed.stdout.strip(), printed.stderr) == ("[]", "")
