@@ -35,7 +35,7 @@ class HeldModel:
         self.started.release()
         while not self._free.is_set() and not self._permits.acquire(timeout=0.01):
             pass
-        if any(clip[0] == POISON for clip in batch):
+        if any(clip[0] > 0.9 * POISON for clip in batch):
             raise RuntimeError("poison")
         return [Transcript(text) for text in texts]
 

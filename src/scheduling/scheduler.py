@@ -88,6 +88,16 @@ class Scheduler:
         """Whether requests are taken."""
         return bool(self._lanes) and not self._stopping
 
+    @property
+    def waiting(self) -> int:
+        """Clips in the queue."""
+        return len(self._queue)
+
+    @property
+    def on_their_way(self) -> int:
+        """Requests that hold a place and are still being uploaded or decoded."""
+        return self._queue.on_their_way
+
     async def start(self, load: Callable[[], Model]) -> None:
         """Load the model in the thread that will own it, then start the lanes.
 

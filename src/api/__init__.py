@@ -1,0 +1,1 @@
+"""HTTP transport: routes only, no decisions about audio or the model."""

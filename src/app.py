@@ -1,0 +1,107 @@
+"""The application: its parts put together, their life, and the one place where errors become answers."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from src.api import health, transcriptions
+from src.api.middleware import RequestTrace
+from src.asr.model import Model, NemoModel
+from src.errors import ModelUnavailable, ServiceError, error_body
+from src.metrics import MetricsLog
+from src.scheduling.scheduler import Scheduler
+from src.service import TranscriptionService
+from src.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    load: Callable[[Settings], Model] = NemoModel.load,
+    on_failure: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """Build the application. Its lifespan loads the model in the background, so that probes are answered at once.
+
+    Args:
+        settings: everything that can be set.
+        load: makes the model, in the thread that will own it.
+        on_failure: called when the model cannot be loaded; the reason is on the log by then.
+    """
+    scheduler = Scheduler(settings)
+    metrics = MetricsLog(settings.log_dir)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(_load(scheduler, lambda: load(settings), on_failure))
+        try:
+            yield
+        finally:
+            loading.cancel()
+            with suppress(asyncio.CancelledError):
+                await loading
+            await scheduler.stop(settings.shutdown_grace_s)
+            decoders.shutdown(wait=False, cancel_futures=True)
+            metrics.close()
+
+    decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan)
+    app.state.settings = settings
+    app.state.scheduler = scheduler
+    app.state.service = TranscriptionService(settings, scheduler, decoders)
+    app.include_router(health.router)
+    app.include_router(transcriptions.router)
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_middleware(RequestTrace, metrics=metrics, model_id=settings.model_id)
+    return app
+
+
+async def _load(scheduler: Scheduler, load: Callable[[], Model], on_failure: Callable[[], None]) -> None:
+    try:
+        await scheduler.start(load)
+    except ModelUnavailable as error:
+        log.error("%s", error)
+        on_failure()
+    except Exception:
+        log.exception("The model could not be loaded.")
+        on_failure()
+    else:
+        log.info("Ready for requests.")
+
+
+async def _service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError)
+    request.state.trace.code = error.code
+    return JSONResponse(error.body, error.status, headers=error.headers)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer what the framework itself refuses: an unknown path, a wrong method."""
+    assert isinstance(error, HTTPException)
+    code, message = {
+        404: ("not_found", f"There is no {request.url.path} on this server."),
+        405: ("method_not_allowed", f"{request.url.path} does not take {request.method}."),
+    }.get(error.status_code, ("invalid_request", str(error.detail)))
+    request.state.trace.code = code
+    body = error_body(message, type="invalid_request_error", code=code)
+    return JSONResponse(body, error.status_code, headers=error.headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    param = str(first["loc"][-1])
+    request.state.trace.code = "invalid_value"
+    body = error_body(f"`{param}`: {first['msg']}.", type="invalid_request_error", code="invalid_value", param=param)
+    return JSONResponse(body, 400)

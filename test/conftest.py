@@ -1,0 +1,98 @@
+"""What tests share: the bundled model, loaded once, and the real service on a real port."""
+
+import asyncio
+import csv
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from src.app import create_app
+from src.asr.model import Model, NemoModel
+from src.scheduling.scheduler import Scheduler
+from src.settings import Settings
+
+CLIPS = Path(__file__).parent / "clips"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: a client for it, and what a test may look into."""
+
+    http: httpx.Client
+    port: int
+    scheduler: Scheduler
+    log_dir: Path
+
+    def post(self, body: bytes = b"", content_type: str = "", **query) -> httpx.Response:
+        """Send a raw body."""
+        headers = {"content-type": content_type} if content_type else {}
+        return self.http.post("/v1/audio/transcriptions", content=body, headers=headers, params=query)
+
+    def upload(self, data: bytes, name: str = "upload", **fields) -> httpx.Response:
+        """Send a multipart form with `data` as its file."""
+        return self.http.post("/v1/audio/transcriptions", files={"file": (name, data)}, data=fields)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return once `condition` holds of a service in another thread; the test's time limit bounds the wait."""
+    while not condition():
+        time.sleep(0.001)
+
+
+@contextmanager
+def serving(settings: Settings, load: Callable[[Settings], Model], *, wait: bool = True) -> Iterator[Service]:
+    """Run the app under uvicorn in a thread, on a port that the kernel chooses; ready unless `wait` is off."""
+    app = create_app(settings, load=load)
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    opened = threading.Event()
+
+    async def serve() -> None:
+        if not config.loaded:
+            config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        opened.set()
+        await server.main_loop()
+        await server.shutdown()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert opened.wait(30)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            while wait and not client.get("/readyz").is_success:
+                assert thread.is_alive()
+            yield Service(client, port, app.state.scheduler, settings.log_dir)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> NemoModel:
+    """The bundled checkpoint with the default settings, local attention among them."""
+    return NemoModel.load(Settings(model_id="tiny"))
+
+
+@pytest.fixture(scope="session")
+def service(tiny, tmp_path_factory) -> Iterator[Service]:
+    """The service on the bundled checkpoint, shared by all tests that do not need one of their own."""
+    settings = Settings(model_id="tiny", log_dir=tmp_path_factory.mktemp("logs"), max_queue_wait_s=60)
+    with serving(settings, lambda _: tiny) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def transcripts() -> dict[str, str]:
+    """The reference text of each bundled clip, by file name."""
+    with (CLIPS / "transcripts.tsv").open() as file:
+        return {row["file"]: row["text"] for row in csv.DictReader(file, delimiter="\t")}

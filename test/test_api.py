@@ -1,0 +1,332 @@
+"""The HTTP surface on the bundled checkpoint: every way to send audio, every way to send it wrong."""
+
+import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from conftest import CLIPS, Service, serving, until
+from fakes import HeldModel, clip
+
+from src.errors import ModelUnavailable
+from src.settings import Settings
+
+ROUTE = "/v1/audio/transcriptions"
+CLIP = "piper-joe-1.flac"
+TEXT = "The black bicycle is under the tree."
+
+
+def flac(name: str = CLIP) -> bytes:
+    return (CLIPS / name).read_bytes()
+
+
+def pcm16(samples: np.ndarray) -> bytes:
+    return (samples * 32767).astype("<i2").tobytes()
+
+
+def error(response: httpx.Response) -> dict:
+    """The error of a body that is exactly OpenAI's."""
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    return body["error"]
+
+
+def read_head(connection: socket.socket) -> str:
+    """The status line and headers of the answer, however the network cuts it."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(65536)
+    return received.decode()
+
+
+def test_a_multipart_file_gives_its_text(service: Service):
+    response = service.upload(flac())
+    assert (response.status_code, response.json()) == (200, {"text": TEXT})
+    assert response.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("content_type", ["audio/flac", "application/octet-stream", "text/plain", "audio/wav", ""])
+def test_any_other_body_is_the_audio_whatever_its_type_says(service: Service, content_type):
+    assert service.post(flac(), content_type).json() == {"text": TEXT}
+
+
+@pytest.mark.parametrize("name", ["clip.mp3", "clip.txt", "", "../../etc/passwd", "a\u2028b.wav"])
+def test_the_name_of_a_file_never_matters(service: Service, name):
+    assert service.upload(flac(), name or "x").json() == {"text": TEXT}
+
+
+@pytest.mark.parametrize(
+    "content_type", ["audio/pcm", "audio/l16", "Audio/L16; rate=16000", "application/octet-stream"]
+)
+def test_headerless_pcm_is_16_khz_mono(service: Service, content_type):
+    samples, _ = soundfile.read(CLIPS / CLIP)
+    assert service.post(pcm16(samples), content_type).json() == {"text": TEXT}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "query"),
+    [("audio/pcm;rate=48000;channels=2", {}), ("audio/pcm", {"rate": 48000, "channels": 2})],
+)
+def test_headerless_pcm_of_another_format_says_so_in_its_type_or_in_the_query(service: Service, content_type, query):
+    samples, _ = soundfile.read(CLIPS / CLIP)
+    stereo = np.repeat(np.repeat(samples, 3)[:, None], 2, axis=1)
+    assert service.post(pcm16(stereo), content_type, **query).json() == {"text": TEXT}
+
+
+def test_a_multipart_part_may_be_headerless_pcm(service: Service):
+    samples, _ = soundfile.read(CLIPS / CLIP)
+    files = {"file": ("clip", pcm16(samples), "audio/pcm;rate=16000")}
+    assert service.http.post(ROUTE, files=files).json() == {"text": TEXT}
+
+
+def test_unknown_fields_are_ignored(service: Service):
+    assert service.upload(flac(), model="whisper-1", favourite_colour="green", prompt="").json() == {"text": TEXT}
+
+
+def test_a_chunked_body_without_a_length_is_read(service: Service):
+    chunks = (flac()[start : start + 1000] for start in range(0, len(flac()), 1000))
+    assert service.http.post(ROUTE, content=chunks, headers={"content-type": "audio/flac"}).json() == {"text": TEXT}
+
+
+@pytest.mark.parametrize("name", ["silence-2s.flac", "noise-hum-2s.flac"])
+def test_where_nobody_speaks_the_text_is_empty(service: Service, name):
+    assert service.upload(flac(name)).json() == {"text": ""}
+
+
+@pytest.mark.parametrize("samples", [1, 159, 160, 1279, 1280, 1281, 2400])
+def test_the_shortest_clips_give_empty_text(service: Service, samples):
+    noise = np.random.default_rng(samples).normal(scale=0.05, size=samples)
+    assert service.post(pcm16(noise), "audio/pcm").json() == {"text": ""}
+
+
+BAD = [
+    pytest.param(lambda s: s.http.post(ROUTE, data={"model": "x"}, files={"other": b"x"}), 400, "missing_file", id="x"),
+    pytest.param(lambda s: s.http.post(ROUTE), 400, "missing_file", id="no body"),
+    pytest.param(lambda s: s.http.post(ROUTE, json=None, data={"a": "b"}), 400, "invalid_audio", id="a form"),
+    pytest.param(lambda s: s.http.post(ROUTE, files={"file": (None, "text")}), 400, "missing_file", id="a text field"),
+    pytest.param(lambda s: s.upload(b""), 400, "empty_audio", id="empty file"),
+    pytest.param(lambda s: s.post(b"", "audio/wav"), 400, "empty_audio", id="empty body"),
+    pytest.param(lambda s: s.upload(flac()[:42]), 400, "invalid_audio", id="a header alone"),
+    pytest.param(lambda s: s.upload(b"hello, world" * 100), 400, "invalid_audio", id="a text"),
+    pytest.param(lambda s: s.upload(bytes(range(256)) * 50), 400, "invalid_audio", id="bytes"),
+    pytest.param(lambda s: s.post(b"x", "multipart/form-data"), 400, "invalid_value", id="no boundary"),
+    pytest.param(
+        lambda s: s.post(b"--a\r\nContent-Disposition: form-data; na", "multipart/form-data; boundary=a"),
+        400,
+        "missing_file",
+        id="a torn form",
+    ),
+    pytest.param(lambda s: s.upload(flac(), priority="urgent"), 400, "invalid_value", id="priority"),
+    pytest.param(lambda s: s.post(b"ab" * 9, "audio/pcm;rate=1"), 400, "invalid_value", id="rate"),
+    pytest.param(lambda s: s.post(b"ab" * 9, "audio/pcm", rate="16k"), 400, "invalid_value", id="rate is no number"),
+    pytest.param(lambda s: s.post(b"ab" * 9, "audio/pcm;channels=99"), 400, "invalid_value", id="channels"),
+    pytest.param(lambda s: s.http.get("/v1/nothing"), 404, "not_found", id="unknown path"),
+    pytest.param(lambda s: s.http.get(ROUTE), 405, "method_not_allowed", id="wrong method"),
+]
+
+
+@pytest.mark.parametrize(("send", "status", "code"), BAD)
+def test_bad_input_gets_its_error_and_the_next_request_its_text(service: Service, send, status, code):
+    response = send(service)
+    assert (response.status_code, error(response)["code"]) == (status, code)
+    assert error(response)["type"] == "invalid_request_error"
+    assert response.headers["x-request-id"]
+    assert service.upload(flac()).json() == {"text": TEXT}
+
+
+def test_a_file_cut_short_is_transcribed_as_far_as_it_goes(service: Service, transcripts):
+    whole = transcripts["long-30s.flac"]
+    text = service.upload(flac("long-30s.flac")[: len(flac("long-30s.flac")) // 2]).json()["text"]
+    assert len(text) > 100
+    assert whole.startswith(text[:80])
+
+
+@pytest.fixture
+def small(tiny, tmp_path):
+    settings = Settings(model_id="tiny", max_audio_seconds=3, max_upload_mb=0.25, log_dir=tmp_path)
+    with serving(settings, lambda _: tiny) as running:
+        yield running
+
+
+def test_audio_beyond_the_limit_is_refused_with_the_limit_and_its_setting(small: Service):
+    response = small.upload(flac("rhvoice-slt-1.flac"))
+    assert (response.status_code, error(response)["code"]) == (413, "audio_too_long")
+    assert "3 s" in error(response)["message"]
+    assert "PARAKEET_MAX_AUDIO_SECONDS" in error(response)["message"]
+    assert small.upload(flac()).json() == {"text": TEXT}
+
+
+def test_a_small_file_of_an_hour_is_refused(small: Service, tmp_path):
+    soundfile.write(tmp_path / "hour.flac", np.zeros(16_000 * 3600, dtype="int16"), 16_000)
+    hour = (tmp_path / "hour.flac").read_bytes()
+    assert len(hour) < 250_000
+    assert error(small.upload(hour))["code"] == "audio_too_long"
+
+
+@pytest.mark.parametrize("kind", ["declared", "chunked", "multipart"])
+def test_a_body_beyond_the_limit_is_refused_while_it_is_read(small: Service, kind):
+    body = b"\0" * 300_000
+    if kind == "multipart":
+        response = small.upload(body)
+    else:
+        response = small.post(body if kind == "declared" else iter([body[:200_000], body[200_000:]]), "audio/pcm")
+    assert (response.status_code, error(response)["code"]) == (413, "upload_too_large")
+    assert "0.25 MB" in error(response)["message"]
+    assert "PARAKEET_MAX_UPLOAD_MB" in error(response)["message"]
+
+
+def test_a_declared_length_beyond_the_limit_is_refused_before_the_body(small: Service):
+    with socket.create_connection(("127.0.0.1", small.port)) as connection:
+        connection.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n".encode())
+        assert read_head(connection).startswith("HTTP/1.1 413")
+
+
+def test_every_response_carries_an_id_and_the_time_it_took(service: Service):
+    response = service.upload(flac())
+    assert response.headers["x-request-id"].startswith("req_")
+    assert int(response.headers["openai-processing-ms"]) >= 0
+    assert service.http.get("/healthz").headers["x-request-id"] != response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("order-66/part.2", True), ("x" * 129, False), ("a b", False), ("<script>", False)]
+)
+def test_a_callers_request_id_is_kept_if_it_is_sane(service: Service, given, kept):
+    answer = service.http.get("/healthz", headers={"x-request-id": given})
+    assert (answer.headers["x-request-id"] == given) == kept
+
+
+def test_probes_answer_while_the_model_loads_and_requests_are_asked_to_come_back(tiny, tmp_path):
+    loading = threading.Event()
+
+    def load(_: Settings):
+        loading.wait()
+        return tiny
+
+    with serving(Settings(log_dir=tmp_path), load, wait=False) as starting:
+        try:
+            assert starting.http.get("/healthz").status_code == 200
+            probe = starting.http.get("/readyz")
+            assert (probe.status_code, probe.json()) == (503, {"ready": False})
+            response = starting.upload(flac())
+            assert (response.status_code, error(response)["code"]) == (503, "model_not_ready")
+            assert int(response.headers["retry-after"]) >= 1
+        finally:
+            loading.set()
+        until(lambda: starting.scheduler.ready)
+        probe = starting.http.get("/readyz")
+        assert (probe.status_code, probe.json()) == (200, {"ready": True})
+        assert starting.upload(flac()).json() == {"text": TEXT}
+
+
+def test_a_model_that_cannot_be_loaded_leaves_requests_with_an_error_until_the_process_ends(tmp_path):
+    def load(_: Settings):
+        raise ModelUnavailable("It is not there.")
+
+    with serving(Settings(log_dir=tmp_path), load, wait=False) as failing:
+        assert error(failing.upload(flac()))["code"] == "model_not_ready"
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A service with one place whose model runs when told to."""
+    model = HeldModel()
+    settings = Settings(microbatch_max_batch=1, queue_max_factor=1, lanes=1, max_queue_wait_s=30, log_dir=tmp_path)
+    with serving(settings, lambda _: model) as running:
+        yield running, model
+        model.release_all()
+
+
+def send_clip(service: Service, number: int) -> httpx.Response:
+    return service.post(pcm16(clip(number)), "audio/pcm")
+
+
+def test_a_full_queue_refuses_before_the_body_is_read(held):
+    service, model = held
+    with ThreadPoolExecutor() as others:
+        answers = [others.submit(send_clip, service, 1)]
+        model.started.acquire()
+        answers.append(others.submit(send_clip, service, 2))
+        until(lambda: service.scheduler.waiting == 1)
+        with socket.create_connection(("127.0.0.1", service.port)) as connection:
+            connection.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n".encode())
+            head = read_head(connection)
+        assert head.startswith("HTTP/1.1 429")
+        assert "retry-after: 30" in head.lower()
+        model.release_all()
+        assert [answer.result().json()["text"] for answer in answers] == ["1", "2"]
+
+
+def test_a_client_that_leaves_while_waiting_frees_its_place_and_never_reaches_the_model(held):
+    service, model = held
+    with ThreadPoolExecutor() as others:
+        first = others.submit(send_clip, service, 1)
+        model.started.acquire()
+        with socket.create_connection(("127.0.0.1", service.port)) as leaving:
+            body = pcm16(clip(2))
+            head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Type: audio/pcm\r\nContent-Length: {len(body)}\r\n\r\n"
+            leaving.sendall(head.encode() + body)
+            until(lambda: service.scheduler.waiting == 1)
+        until(lambda: service.scheduler.waiting == 0)
+        third = others.submit(send_clip, service, 3)
+        until(lambda: service.scheduler.waiting == 1)
+        model.release_all()
+        assert (first.result().json(), third.result().json()) == ({"text": "1"}, {"text": "3"})
+    assert model.clips == ["1", "3"]
+
+
+def test_a_client_that_leaves_during_its_upload_frees_its_place(held):
+    service, model = held
+    model.release_all()
+    with socket.create_connection(("127.0.0.1", service.port)) as leaving:
+        leaving.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nxx".encode())
+        until(lambda: service.scheduler.on_their_way == 1)
+        assert send_clip(service, 1).status_code == 429
+    until(lambda: service.scheduler.on_their_way == 0)
+    assert send_clip(service, 2).json() == {"text": "2"}
+
+
+def test_a_clip_that_the_model_cannot_do_gets_a_500_that_says_nothing_of_its_insides(held):
+    service, model = held
+    model.release_all()
+    response = service.post(pcm16(clip(1, poison=True)), "audio/pcm")
+    assert (response.status_code, error(response)["code"]) == (500, "transcription_failed")
+    assert "poison" not in response.text
+    assert send_clip(service, 2).json() == {"text": "2"}
+
+
+def test_every_request_leaves_one_line_in_the_metrics_log_whatever_its_outcome(tiny, tmp_path):
+    settings = Settings(model_id="tiny", log_dir=tmp_path)
+    with serving(settings, lambda _: tiny) as running:
+        running.http.get("/healthz")
+        good = running.upload(flac())
+        running.upload(b"not audio")
+        running.post()
+        running.http.get("/v1/nothing")
+        running.http.get(ROUTE)
+        with socket.create_connection(("127.0.0.1", running.port)) as leaving:
+            leaving.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nxx".encode())
+            until(lambda: running.scheduler.on_their_way == 1)
+        until(lambda: running.scheduler.on_their_way == 0)
+    lines = [json.loads(line) for line in (tmp_path / "metrics" / "metrics.log").read_text().splitlines()]
+    assert {(line["code"], line["error"]) for line in lines} == {
+        (200, None),
+        (400, "invalid_audio"),
+        (400, "missing_file"),
+        (404, "not_found"),
+        (405, "method_not_allowed"),
+        (499, "client_closed"),
+    }
+    assert len(lines) == 6
+    ok = next(line for line in lines if line["code"] == 200)
+    assert ok["request_id"] == good.headers["x-request-id"]
+    assert ok["audio_len_s"] == pytest.approx(2.75, abs=0.01)
+    assert (ok["status"], ok["route"], ok["model"], ok["batch_size"]) == ("ok", ROUTE, "tiny", 1)
+    assert ok["lane"] in (0, 1)
+    parts = ok["duration_preprocess_s"], ok["queue_wait_s"], ok["duration_inference_s"]
+    assert 0 < sum(parts) <= ok["duration_total_s"]
