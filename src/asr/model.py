@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from src.asr.attention import LocalAttention
 from src.asr.checkpoint import find_checkpoint
 from src.asr.transcript import Transcript
 from src.audio.decode import SAMPLE_RATE
@@ -58,10 +59,13 @@ class Model(Protocol):
 class NemoModel:
     """A loaded checkpoint on its device. Make one with `load`."""
 
-    def __init__(self, network: Any, device: "torch.device", dtype: "torch.dtype") -> None:
+    def __init__(
+        self, network: Any, device: "torch.device", dtype: "torch.dtype", local_attention: LocalAttention | None
+    ) -> None:
         self._network = network
         self._device = device
         self._dtype = dtype
+        self._local_attention = local_attention
 
     @classmethod
     def load(cls, settings: Settings) -> "NemoModel":
@@ -82,11 +86,12 @@ class NemoModel:
         dtype = _dtype(settings.dtype, device)
         with _quiet():
             network = _restore(ASRModel, path, settings.model_id)
-            attention = _set_attention(network, settings)
+            network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
             _freeze(network, device, dtype)
+            local_attention = _local_attention(network, settings)
         loaded = time.monotonic()
 
-        model = cls(network, device, dtype)
+        model = cls(network, device, dtype, local_attention)
         try:
             model.warm_up(settings.microbatch_max_batch)
         except Exception as error:
@@ -96,7 +101,7 @@ class NemoModel:
         millions = sum(weight.numel() for weight in network.parameters()) / 1e6
         log.info("Model: %s (%s, %.1f million parameters)", settings.model_id, type(network).__name__, millions)
         log.info("Device: %s, %s", _describe(device), str(dtype).removeprefix("torch."))
-        log.info("Attention: %s", attention)
+        log.info("Attention: %s", _describe_attention(settings))
         log.info("Decoder: %s", model.decoder)
         log.info(
             "Loaded in %.1f s (%.1f s of it importing NeMo), warmed up in %.1f s",
@@ -143,14 +148,18 @@ class NemoModel:
                 input_signal=batch.samples.to(self._device, non_blocking=True),
                 length=batch.lengths.to(self._device, non_blocking=True),
             )
-            encoded, lengths = self._network.encoder(audio_signal=features.to(self._dtype), length=lengths)
+            with self._attention_for(batch):
+                encoded, lengths = self._network.encoder(audio_signal=features.to(self._dtype), length=lengths)
         return encoded, lengths
 
+    def _attention_for(self, batch: Batch) -> AbstractContextManager[None]:
+        return self._local_attention.suiting(batch.samples.shape[1]) if self._local_attention else nullcontext()
+
     def warm_up(self, max_batch: int) -> None:
-        """Run the largest batch, then a single clip, so that no request pays for first-call work."""
+        """Run a full batch and a long clip, so that no request pays for first-call work."""
         second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
         self.transcribe(self.collate([second] * max_batch))
-        self.transcribe(self.collate([second]))
+        self.transcribe(self.collate([np.tile(second, 15)]))  # long enough for local attention
 
 
 @contextmanager
@@ -175,7 +184,8 @@ def _restore(kind: Any, path: Path, model_id: str) -> Any:
         network = kind.restore_from(str(path), map_location="cpu")
     except Exception as error:  # NeMo raises whatever tar, YAML, torch or its own code meet in a file that is none
         raise ModelUnavailable(
-            f"PARAKEET_MODEL_ID={model_id} is no checkpoint that NeMo can load: {_one_line(error)}."
+            f"PARAKEET_MODEL_ID={model_id} is no checkpoint that NeMo can load ({_one_line(error)}); give the "
+            ".nemo file of a Parakeet TDT model."
         ) from error
     if not hasattr(network, "joint") or network.cfg.preprocessor.sample_rate != SAMPLE_RATE:
         raise ModelUnavailable(
@@ -185,26 +195,23 @@ def _restore(kind: Any, path: Path, model_id: str) -> Any:
     return network
 
 
-def _set_attention(network: Any, settings: Settings) -> str:
-    """Apply the attention and subsampling settings, and describe them."""
-    network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
+def _local_attention(network: Any, settings: Settings) -> LocalAttention | None:
+    if not settings.use_local_attention:
+        return None
+    return LocalAttention(network, settings.local_attention_context)
+
+
+def _describe_attention(settings: Settings) -> str:
     chunking = f"subsampling chunking factor {settings.subsampling_chunking_factor}"
     if not settings.use_local_attention:
         return f"full, {chunking}"
     context = settings.local_attention_context
-    before = set(network.state_dict())
-    network.change_attention_model("rel_pos_local_attn", [context, context])
-    # NeMo 3.0.0 gives the new attention layers biases even where the checkpoint has none, and fills them at random:
-    # the served model would be damaged, and another one at every load. What the checkpoint does not have goes.
-    for name in set(network.state_dict()) - before:
-        owner, _, parameter = name.rpartition(".")
-        network.get_submodule(owner).register_parameter(parameter, None)
     return f"local, {context} frames ({context * FRAME_SECONDS:.1f} s) to each side, {chunking}"
 
 
 def _freeze(network: Any, device: "torch.device", dtype: "torch.dtype") -> None:
     """Make the network a pure function of its input, on its device."""
-    network.eval()  # also the attention layers made by _set_attention, which start in training mode
+    network.eval()
     network.requires_grad_(False)
     network.preprocessor.featurizer.dither = 0.0
     network.preprocessor.featurizer.pad_to = 0
