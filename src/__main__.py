@@ -3,13 +3,15 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import socket
+from typing import NoReturn
 
 import uvicorn
 
 from src.app import create_app
+from src.asr.model import Model, NemoModel
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings, SettingsError
 
@@ -40,8 +42,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def main() -> int:
-    """Serve until a signal comes; return the exit code, 1 if the settings, the port or the model cannot be used."""
+def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
+    """Serve until a signal comes; return the exit code, 1 if the settings, the port or the model cannot be used.
+
+    `load` makes the model.
+    """
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         settings = Settings(_env_file=".env")
@@ -57,7 +62,7 @@ def main() -> int:
         failed = True
         server.should_exit = True
 
-    app = create_app(settings, on_failure=give_up)
+    app = create_app(settings, load=load, on_failure=give_up)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -69,16 +74,19 @@ def main() -> int:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server = Server(config, app.state.scheduler, settings.shutdown_grace_s)
     logging.info("Loading %s; listening on http://%s:%d", settings.model_id, settings.host, settings.port)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's way out when it cannot have the port; it has said why
+        return 1
     return 1 if failed else 0
 
 
-if __name__ == "__main__":
-    try:
-        code = main()
-    except SystemExit as exit:  # uvicorn's way out when it cannot bind the port; it has said why
-        code = 1 if exit.code else 0
+def run_and_exit(load: Callable[[Settings], Model] = NemoModel.load) -> NoReturn:
+    """Run `main` and end the process with its code, at once: a batch may still be running in the model's thread."""
+    code = main(load)
     logging.shutdown()
-    sys.stdout.flush()
-    # Not sys.exit: the interpreter would wait for a batch that may still run in the model's thread.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    run_and_exit()

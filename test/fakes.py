@@ -1,6 +1,7 @@
 """Stand-ins for what a test cannot have: a model that is slow, held or failing when the test says so."""
 
 import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,6 +52,17 @@ class HeldModel:
     def clips(self) -> list[str]:
         """Every clip that reached the model, in order."""
         return [text for batch in self.batches for text in batch]
+
+
+class SlowModel(HeldModel):
+    """A model that takes a tenth of a second for any batch."""
+
+    def __init__(self) -> None:
+        super().__init__(held=False)
+
+    def transcribe(self, batch: list[np.ndarray]) -> list[Transcript]:
+        time.sleep(0.1)
+        return super().transcribe(batch)
 
 
 def clip(number: int, seconds: float = 1.0, *, poison: bool = False) -> np.ndarray:

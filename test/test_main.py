@@ -1,0 +1,137 @@
+"""The process: what it says and its exit code, when it cannot start and when it is told to stop."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fakes import clip
+
+ROOT = Path(__file__).parent.parent
+WITH_SLOW_MODEL = (
+    "from fakes import SlowModel; from src.__main__ import run_and_exit; run_and_exit(lambda _: SlowModel())"
+)
+
+
+def environment(tmp_path, **settings) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PARAKEET_")}
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'test'}"
+    return clean | {"PYTHONPATH": paths, "PARAKEET_LOG_DIR": str(tmp_path / "logs")} | settings
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def run(tmp_path, **settings) -> subprocess.CompletedProcess:
+    """Run the service until it ends by itself."""
+    where = {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(free_port())}
+    env = environment(tmp_path, **where | settings)
+    return subprocess.run([sys.executable, "-m", "src"], cwd=tmp_path, env=env, capture_output=True, text=True)
+
+
+def complaint(ended: subprocess.CompletedProcess) -> str:
+    """The one line that says why the service could not start."""
+    errors = [line for line in ended.stderr.splitlines() if " ERROR " in line]
+    assert len(errors) == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return errors[0]
+
+
+def test_a_wrong_setting_ends_the_process_with_a_line_that_names_it(tmp_path):
+    ended = run(tmp_path, PARAKEET_MICROBATCH_MAX_BATCH="0")
+    assert ended.returncode == 1
+    assert complaint(ended).endswith("PARAKEET_MICROBATCH_MAX_BATCH must be at least 1, not 0")
+
+
+def test_a_missing_checkpoint_ends_the_process_with_a_sentence(tmp_path):
+    ended = run(tmp_path, PARAKEET_MODEL_ID="/no/such/file.nemo")
+    assert ended.returncode == 1
+    assert "PARAKEET_MODEL_ID=/no/such/file.nemo is not there" in complaint(ended)
+
+
+def test_a_hub_that_cannot_be_reached_ends_the_process_with_a_sentence_that_says_what_to_do(tmp_path):
+    # HF_HUB_OFFLINE is the hub client's own way to have no network, and saves its retries.
+    ended = run(tmp_path, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path), PARAKEET_MODEL_ID="nvidia/parakeet-tdt-0.6b-v2")
+    assert ended.returncode == 1
+    assert "parakeet-tdt-0.6b-v2.nemo of nvidia/parakeet-tdt-0.6b-v2 could not be fetched" in complaint(ended)
+    assert "set PARAKEET_MODEL_ID to the path of a .nemo file" in complaint(ended)
+
+
+def test_a_taken_port_ends_the_process_with_a_line_that_says_so(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ended = run(tmp_path, PARAKEET_MODEL_ID="tiny", PARAKEET_PORT=str(port))
+    assert ended.returncode == 1
+    assert str(port) in complaint(ended)
+    assert "address already in use" in complaint(ended)
+
+
+def test_settings_are_read_from_a_dotenv_file_where_the_service_is_started(tmp_path):
+    (tmp_path / ".env").write_text("PARAKEET_LANES=0\n")
+    assert complaint(run(tmp_path)).endswith("PARAKEET_LANES must be at least 1, not 0")
+
+
+@contextmanager
+def slow_service(tmp_path, **settings):
+    """The service in a process of its own, on a model that takes a tenth of a second for a batch."""
+    port = free_port()
+    where = {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(port), "PARAKEET_MAX_QUEUE_WAIT_S": "60"}
+    env = environment(tmp_path, **where | settings)
+    process = subprocess.Popen([sys.executable, "-c", WITH_SLOW_MODEL], env=env, cwd=tmp_path, stderr=subprocess.PIPE)
+    try:
+        while not _ready(port):
+            assert process.poll() is None
+            time.sleep(0.01)
+        yield process, port
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def send(port: int) -> socket.socket:
+    """Send a whole request and leave its answer for later."""
+    body = (clip(1) * 32767).astype("<i2").tobytes()
+    head = (
+        f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Type: audio/pcm\r\nContent-Length: {len(body)}"
+    )
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    connection.sendall(f"{head}\r\n\r\n".encode() + body)
+    return connection
+
+
+def status_of(connection: socket.socket) -> int:
+    with connection, connection.makefile("rb") as answer:
+        return int(answer.readline().split()[1])
+
+
+@pytest.mark.parametrize(("grace_s", "answers"), [("60", {200}), ("0.3", {200, 503})])
+def test_sigterm_under_load_answers_every_open_request_and_exits_with_0(tmp_path, grace_s, answers):
+    with slow_service(tmp_path, PARAKEET_SHUTDOWN_GRACE_S=grace_s) as (process, port):
+        first, *rest = [send(port) for _ in range(64)]
+        assert status_of(first) == 200
+        process.send_signal(signal.SIGTERM)
+        assert {status_of(connection) for connection in rest} == answers
+        assert process.wait(30) == 0
+    log = tmp_path / "logs" / "metrics" / "metrics.log"
+    assert len(log.read_text().splitlines()) == 64
+
+
+def test_an_idle_service_exits_with_0_on_sigint(tmp_path):
+    with slow_service(tmp_path) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
