@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "PARAKEET_"
+TOP_LEVEL = Path(__file__).parent.parent
 
 
 class SettingsError(ValueError):
@@ -79,6 +80,11 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise SettingsError("\n".join(_complaint(dict(each)) for each in error.errors())) from None
+
+    @field_validator("log_dir")
+    @classmethod
+    def _from_top_level(cls, folder: Path) -> Path:
+        return TOP_LEVEL / folder  # an absolute path stays what it is
 
     @field_validator("subsampling_chunking_factor")
     @classmethod

@@ -56,6 +56,12 @@ def test_an_empty_variable_counts_as_unset(monkeypatch):
     assert Settings().port == 8000
 
 
+def test_a_relative_log_folder_starts_at_the_top_level(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Settings().log_dir == ROOT / "logs"
+    assert Settings(log_dir=tmp_path).log_dir == tmp_path
+
+
 def test_env_example_lists_every_setting_with_its_default():
     listed = dict(
         line.split("=", 1)

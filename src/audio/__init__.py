@@ -1,0 +1,1 @@
+"""From the bytes of any media file to samples."""

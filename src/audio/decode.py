@@ -1,0 +1,413 @@
+"""From the bytes of any media file to 16 kHz mono samples, as a stream of blocks.
+
+The first bytes choose the decoder, never a name. libsndfile reads WAV, the common and the fastest case. FFmpeg (PyAV)
+reads all else, and the WAV that libsndfile refuses or finds empty: codecs it lacks, and sizes of 0 from a recorder or a
+pipe that never came back to fill in its header. FLAC, Ogg and MP3 are FFmpeg's too: for up to twice the time (40 ms for
+a minute of MP3) it goes on after damage and into files joined end to end, where libsndfile 1.2.2 stops; and the MP3
+decoder of libsndfile cannot be kept from writing to stderr.
+
+FFmpeg gets bytes, one named demuxer, a list of audio decoders and no protocol: it guesses nothing, opens nothing that
+the bytes may point to, and decodes no picture.
+"""
+
+import io
+import math
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest
+
+SAMPLE_RATE = 16_000
+RATES = range(8_000, 192_000 + 1)
+CHANNELS = range(1, 8 + 1)
+
+BLOCK_SAMPLES = 1 << 16
+"""Samples of a channel that are decoded at a time: 4 s at 16 kHz, 2 MiB of eight channels."""
+LOUDEST = 2.0**31
+"""The largest sample let out. Decoders overshoot 1, and float files may hold another format's integers unscaled; the
+model does not mind loudness, clipping would hurt. Beyond any integer sample it is damage, whose square may overflow."""
+PROBE_BYTES = 1 << 14
+"""How far into a file the first MP3 or AAC frame may lie, behind the rest of one that a cut went through."""
+CHAINED_FRAMES = 4
+"""Frame headers, each where the one before says, that tell MP3 or AAC from PCM, which holds single ones by chance."""
+
+MPEG_WAV = re.compile(rb"RIFF.{4}WAVE(?>.*?fmt ).{4}[\x50\x55]\x00", re.DOTALL)
+"""WAV around MP2 or MP3, by its format tag (RFC 2361)."""
+
+SIGNATURES = {
+    demuxer: re.compile(magic, re.DOTALL)
+    for demuxer, magic in {
+        "wav": rb"(?:RIFF|RIFX|RF64|BW64).{4}WAVE",
+        "w64": rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00",
+        "aiff": rb"FORM.{4}AIF[FC]",
+        "au": rb"\.snd",
+        "caf": rb"caff\x00",
+        "voc": rb"Creative Voice File\x1a",
+        "nistsphere": rb"NIST_1A\n",
+        "flac": rb"fLaC",
+        "ogg": rb"OggS\x00",
+        "wv": rb"wvpk",
+        "tta": rb"TTA1",
+        "amr": rb"#!AMR(?:-WB)?\n",
+        "mov": rb".{4}(?:ftyp|styp|moov|moof|mdat|wide|free|skip|pnot)",
+        "matroska": rb"\x1a\x45\xdf\xa3",
+        "asf": rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c",
+        "flv": rb"FLV\x01",
+        "avi": rb"RIFF.{4}AVI ",
+        "rm": rb"\.RMF",
+        "mpeg": rb"\x00\x00\x01\xba",
+        "mpegts": rb"(?:G.{187}){3}G|.{4}(?:G.{191}){3}G",
+    }.items()
+}
+"""FFmpeg's demuxers, by the first bytes of the files that they read."""
+
+DECODERS = (
+    "aac,aac_latm,ac3,adpcm_g722,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_swf,adpcm_yamaha,alac,amrnb,amrwb,atrac3,"
+    "atrac3plus,cook,dca,dvaudio,eac3,evrc,flac,g722,g723_1,g726,g726le,g729,gsm,gsm_ms,ilbc,mp1,mp1float,mp2,mp2float,"
+    "mp3,mp3float,nellymoser,opus,pcm_alaw,pcm_bluray,pcm_dvd,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_mulaw,"
+    "pcm_s16be,pcm_s16be_planar,pcm_s16le,pcm_s16le_planar,pcm_s24be,pcm_s24le,pcm_s24le_planar,pcm_s32be,pcm_s32le,"
+    "pcm_s32le_planar,pcm_s64be,pcm_s64le,pcm_s8,pcm_s8_planar,pcm_u8,qcelp,qdm2,real_144,real_288,s302m,sipr,speex,"
+    "truehd,truespeech,tta,vorbis,wavpack,wmalossless,wmapro,wmav1,wmav2,wmavoice"
+)
+"""FFmpeg's decoders of speech and music that people send; all its others stay shut."""
+
+FRAME_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+"""numpy's types by FFmpeg's packed sample formats."""
+
+SEND = "Send a WAV, FLAC, OGG, MP3, M4A, MP4 or WebM file."
+UNREADABLE = f"The file is not audio that can be read, or it is damaged. {SEND}"
+
+
+@dataclass(frozen=True, slots=True)
+class PcmFormat:
+    """The form of headerless PCM16, little-endian, its channels interleaved.
+
+    Raises:
+        InvalidRequest: the rate is not 8000 to 192000 Hz or the channels are not 1 to 8.
+    """
+
+    rate: int = SAMPLE_RATE
+    """Samples of one channel in a second."""
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        if self.rate not in RATES:
+            raise InvalidRequest(f"rate must be {RATES[0]} to {RATES[-1]} Hz, not {self.rate}.", param="rate")
+        if self.channels not in CHANNELS:
+            raise InvalidRequest(f"channels must be 1 to {CHANNELS[-1]}, not {self.channels}.", param="channels")
+
+
+class _Block(NamedTuple):
+    """Mono samples at the file's own rate."""
+
+    rate: int
+    samples: NDArray[np.float32]
+
+
+def is_container(data: bytes) -> bool:
+    """Return whether `data` begins like a media file that `decode` knows; PCM without a header does not."""
+    return _demuxer(data) is not None
+
+
+def decode(data: bytes, *, max_seconds: float, pcm: PcmFormat | None = None) -> NDArray[np.float32]:
+    """Return the audio of a media file, or of headerless `pcm`, as contiguous 16 kHz mono samples (samples,).
+
+    Full scale is 1; samples may go beyond it but are finite. Damaged audio gives what can be decoded. Decoding stops at
+    `max_seconds`, so a small file that expands to hours costs no more than a long one.
+
+    Raises:
+        EmptyAudio: there is not one sample.
+        InvalidAudio: nothing in `data` can be decoded.
+        AudioTooLong: there is more than `max_seconds`.
+    """
+    limit = math.ceil(max_seconds * SAMPLE_RATE)
+    blocks: list[NDArray[np.float32]] = []
+    length = 0
+    with closing(decode_blocks(data, pcm=pcm)) as stream:
+        for block in stream:
+            blocks.append(block)
+            length += len(block)
+            if length > limit:
+                setting = "PARAKEET_MAX_AUDIO_SECONDS"
+                message = f"The audio is longer than {max_seconds:g} s, the limit of this server ({setting})."
+                raise AudioTooLong(message, param="file")
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def decode_blocks(data: bytes, *, pcm: PcmFormat | None = None) -> Generator[NDArray[np.float32], None, None]:
+    """Yield the audio of a media file, or of headerless `pcm`, as 16 kHz mono blocks of some seconds each.
+
+    The blocks joined are what `decode` returns. The errors come while iterating.
+
+    Raises:
+        EmptyAudio: there is not one sample.
+        InvalidAudio: nothing in `data` can be decoded.
+    """
+    native = _pcm_blocks(data, pcm) if pcm else _file_blocks(data)
+    empty = True
+    for rate, run in groupby(native, key=attrgetter("rate")):
+        for samples in _resampled((block.samples for block in run), rate):
+            empty = False
+            yield samples
+    if empty:
+        raise EmptyAudio("The audio is empty: it has not a single sample.", param="file")
+
+
+def _demuxer(data: bytes) -> str | None:
+    """Name FFmpeg's demuxer for `data` by its first bytes, or None where it is no media file."""
+    start = _id3_bytes(data)
+    head = data[start : start + PROBE_BYTES]
+    for demuxer, magic in SIGNATURES.items():
+        if magic.match(head):
+            return demuxer
+    if _has_frames(head, rb"\xff[\xf0\xf1\xf8\xf9]", _adts_frame_bytes):
+        return "aac"
+    if start or _has_frames(head, rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd]", _mpeg_frame_bytes):
+        return "mp3"
+    return None
+
+
+def _id3_bytes(data: bytes) -> int:
+    """Return the size of the ID3v2 tag that `data` begins with, 0 where it has none (id3.org/id3v2.4.0-structure)."""
+    tag = re.match(rb"ID3[\x02-\x04].([\x00-\xff])([\x00-\x7f]{4})", data, re.DOTALL)
+    if tag is None:
+        return 0
+    has_footer = tag[1][0] & 0x10
+    size: int = sum(byte << shift for byte, shift in zip(tag[2], (21, 14, 7, 0), strict=True))
+    return 10 + size + (10 if has_footer else 0)
+
+
+def _has_frames(data: bytes, sync: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
+    """Return whether frames that begin with `sync` follow one another somewhere in `data`."""
+    return any(_frames_chained(data, found.start(), frame_bytes) for found in re.finditer(sync, data))
+
+
+def _frames_chained(data: bytes, start: int, frame_bytes: Callable[[bytes], int]) -> bool:
+    at = start
+    for count in range(CHAINED_FRAMES):
+        if start == 0 and count >= 2 and at >= len(data):
+            return True  # a file of two or three frames
+        length = frame_bytes(data[at : at + 6])
+        if not length:
+            return False
+        at += length
+    return True
+
+
+def _adts_frame_bytes(header: bytes) -> int:
+    """Return the length of the AAC frame that `header` begins, 0 where it begins none (ISO/IEC 14496-3, 1.A.2)."""
+    if len(header) < 6 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or (header[2] >> 2) & 0xF > 12:
+        return 0
+    length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
+    return length if length > 7 else 0
+
+
+def _mpeg_frame_bytes(header: bytes) -> int:
+    """Return the length of the MP3 or MP2 frame that `header` begins, 0 where it begins none (ISO/IEC 11172-3, 2.4)."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return 0
+    version, layer = (header[1] >> 3) & 3, (header[1] >> 1) & 3
+    bit_rate, rate = header[2] >> 4, (header[2] >> 2) & 3
+    if version == 1 or layer not in (1, 2) or bit_rate in (0, 15) or rate == 3:
+        return 0
+    is_mpeg1, is_layer3 = version == 3, layer == 1
+    if not is_mpeg1:
+        kbps = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+    elif is_layer3:
+        kbps = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+    else:
+        kbps = (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
+    hertz = (44_100, 48_000, 32_000)[rate] // {3: 1, 2: 2, 0: 4}[version]
+    samples = 576 if is_layer3 and not is_mpeg1 else 1152
+    return samples // 8 * kbps[bit_rate - 1] * 1000 // hertz + ((header[2] >> 1) & 1)
+
+
+def _pcm_blocks(data: bytes, pcm: PcmFormat) -> Iterator[_Block]:
+    frames = len(data) // (2 * pcm.channels)
+    whole = np.frombuffer(data, "<i2", count=frames * pcm.channels).reshape(-1, pcm.channels)
+    for start in range(0, frames, BLOCK_SAMPLES):
+        yield _Block(pcm.rate, _mono(whole[start : start + BLOCK_SAMPLES]))
+
+
+def _file_blocks(data: bytes) -> Iterator[_Block]:
+    if not data:
+        raise EmptyAudio("The file is empty.", param="file")
+    demuxer = _demuxer(data)
+    if demuxer is None:
+        raise InvalidAudio(UNREADABLE, param="file")
+    wav = _opened_wav(data) if demuxer == "wav" else None
+    return _wav_blocks(wav) if wav else _ffmpeg_blocks(data, demuxer)
+
+
+def _opened_wav(data: bytes) -> soundfile.SoundFile | None:
+    """Open a WAV file for libsndfile, or return None where FFmpeg shall try."""
+    if MPEG_WAV.match(data[:PROBE_BYTES]):
+        return None
+    try:
+        wav = soundfile.SoundFile(io.BytesIO(data))
+    except soundfile.SoundFileError:
+        return None
+    return wav if wav.frames else None
+
+
+def _wav_blocks(wav: soundfile.SoundFile) -> Iterator[_Block]:
+    dtype = "int16" if wav.subtype == "PCM_16" else "float32"  # numpy turns int16 into floats faster than libsndfile
+    with wav:
+        if complaint := _complaint(wav.samplerate, wav.channels):
+            raise InvalidAudio(complaint, param="file")
+        while True:
+            try:
+                raw = wav.read(BLOCK_SAMPLES, dtype, always_2d=True)
+            except soundfile.SoundFileError:
+                return
+            if not len(raw):
+                return
+            yield _Block(wav.samplerate, _mono(raw))
+
+
+def _ffmpeg_blocks(data: bytes, demuxer: str) -> Iterator[_Block]:
+    import av  # costs as much time as numpy, and a service of WAV and PCM never needs it
+
+    # Beyond its own errors PyAV lets out what its callbacks, strings and allocations raise on odd files.
+    broken = (av.FFmpegError, ValueError, LookupError, RuntimeError, ArithmeticError, MemoryError)
+    options = {"codec_whitelist": DECODERS, "protocol_whitelist": ""}
+    try:
+        container = av.open(io.BytesIO(data), format=demuxer, options=options, metadata_errors="replace")
+    except broken as error:
+        raise InvalidAudio(UNREADABLE, param="file") from error
+    with container:
+        # FFmpeg calls none the best where the sound sets in after what it looked at to choose.
+        track = container.streams.best("audio") or next(iter(container.streams.audio), None)
+        if track is None:
+            raise InvalidAudio(f"The file has no audio track. {SEND}", param="file")
+        if track.codec_context is None or track.codec_context.name not in DECODERS.split(","):
+            raise InvalidAudio(f"The file's audio is in a format that cannot be decoded. {SEND}", param="file")
+        for form, run in groupby(_frames(container.demux(track), broken), key=_form):
+            for raw in _gathered(map(_samples, run)):
+                yield _Block(form.rate, _mono(raw))
+
+
+class _Form(NamedTuple):
+    """What may change from one frame to the next, in joined or damaged files."""
+
+    rate: int
+    channels: int
+    sample_format: str
+
+
+def _form(frame: Any) -> _Form:
+    return _Form(frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+
+
+def _frames(packets: Iterator[Any], broken: tuple[type[Exception], ...]) -> Iterator[Any]:
+    """Yield the frames of FFmpeg's packets, leaving out what is damaged.
+
+    Raises:
+        InvalidAudio: that leaves nothing.
+    """
+    trouble = None
+    heard = False
+    while True:
+        try:
+            frames = next(packets).decode()
+        except StopIteration:
+            break
+        except broken:  # from the decoder, a lost packet; from the demuxer, which then ends `packets`, a lost rest
+            trouble = UNREADABLE
+            continue
+        for frame in frames:
+            complaint = _complaint(frame.sample_rate, frame.layout.nb_channels)
+            trouble = complaint or trouble
+            if frame.samples and not complaint:
+                heard = True
+                yield frame
+    if trouble and not heard:
+        raise InvalidAudio(trouble, param="file")
+
+
+def _samples(frame: Any) -> NDArray[Any]:
+    """Return an FFmpeg frame as an array (samples, channels) of its own type.
+
+    Not `frame.to_ndarray()`: with eight planes PyAV 18.1.0 runs on into the memory behind the list of planes.
+    """
+    channels = frame.layout.nb_channels
+    dtype = FRAME_DTYPES[frame.format.name.removesuffix("p")]
+    if not frame.format.is_planar:
+        return np.frombuffer(frame.planes[0], dtype, count=frame.samples * channels).reshape(-1, channels)
+    planes = frame.planes[:channels]
+    return np.stack([np.frombuffer(plane, dtype, count=frame.samples) for plane in planes], axis=1)
+
+
+def _gathered(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Join arrays, a codec's frames being some milliseconds, until `BLOCK_SAMPLES` are together."""
+    held: list[NDArray[Any]] = []
+    missing = BLOCK_SAMPLES
+    for array in arrays:
+        held.append(array)
+        missing -= len(array)
+        if missing <= 0:
+            yield np.concatenate(held)
+            held, missing = [], BLOCK_SAMPLES
+    if held:
+        yield np.concatenate(held)
+
+
+def _complaint(rate: int, channels: int) -> str | None:
+    """Say why audio of this form is not read, if it is not."""
+    if rate not in RATES:
+        return f"The audio has a sample rate of {rate} Hz; {RATES[0]} to {RATES[-1]} Hz can be read."
+    if channels not in CHANNELS:
+        return f"The audio has {channels} channels; 1 to {CHANNELS[-1]} can be read."
+    return None
+
+
+def _mono(raw: NDArray[Any]) -> NDArray[np.float32]:
+    """Return samples (frames, channels) of any type as the mean of their channels (frames,), in memory of its own."""
+    samples = _finite(raw) if raw.dtype.kind == "f" else _scaled(raw)
+    channels = samples.shape[1]
+    if channels == 1:
+        return samples[:, 0]
+    total: NDArray[np.float32] = sum(samples.T[1:], samples[:, 0])  # 15 times as fast as mean(axis=1)
+    return total / np.float32(channels)
+
+
+def _scaled(raw: NDArray[Any]) -> NDArray[np.float32]:
+    """Return integer samples as floats of full scale 1."""
+    half = np.float32(2.0 ** (8 * raw.itemsize - 1))
+    scaled: NDArray[np.float32] = np.multiply(raw, 1 / half, dtype=np.float32)
+    return scaled - 1 if raw.dtype.kind == "u" else scaled
+
+
+def _finite(raw: NDArray[Any]) -> NDArray[np.float32]:
+    """Return float samples with 0 for what is no number, and the rest within `LOUDEST`."""
+    if not np.abs(raw).max(initial=0) <= LOUDEST:  # also true of nan
+        raw = np.clip(np.nan_to_num(raw, nan=0, posinf=0, neginf=0), -LOUDEST, LOUDEST)
+    return raw.astype(np.float32)
+
+
+def _resampled(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+    """Resample a stream of mono blocks to 16 kHz, equal to `librosa.resample(res_type="soxr_hq")` of the whole."""
+    if rate == SAMPLE_RATE:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(rate, SAMPLE_RATE, num_channels=1, dtype="float32", quality="HQ")
+    taken = given = 0
+    for block in blocks:
+        resampled = resampler.resample_chunk(block)
+        taken += len(block)
+        given += len(resampled)
+        if len(resampled):
+            yield resampled
+    rest = resampler.resample_chunk(np.empty(0, np.float32), last=True)
+    missing = -(-taken * SAMPLE_RATE // rate) - given - len(rest)  # soxr rounds the length, librosa rounds it up
+    yield np.pad(rest, (0, missing)) if missing > 0 else rest[: len(rest) + missing]

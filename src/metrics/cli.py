@@ -1,0 +1,170 @@
+"""The command `python3 -m src.metrics`."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from src.metrics import report, table
+from src.metrics.history import History
+from src.metrics.log import metrics_path
+from src.metrics.report import Summary, Window, summarize
+
+WINDOWS = ("30m", "1h", "3h", "6h", "12h", "24h", "3d")
+REFRESH_S = 2.0
+CLEAR = "\x1b[H\x1b[2J"
+
+Clock = Callable[[], float]
+
+
+def main(
+    argv: Sequence[str] | None = None, *, clock: Clock = time.time, pause: Callable[[float], None] = time.sleep
+) -> int:
+    """Run the command and return its exit code: 0, or 1 where there is nothing to report and a sentence says why.
+
+    Raises:
+        SystemExit: wrong arguments (2) or settings (1).
+    """
+    options = _parser().parse_args(argv)
+    history = History(options.file or _default_path())
+    try:
+        if options.follow:
+            return _follow(history, options.windows, clock, pause)
+        return _report(history, options, clock())
+    except OSError as error:
+        return _fail(f"{error.strerror}: {error.filename}")
+    except KeyboardInterrupt:
+        return 0 if options.follow else 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m src.metrics",
+        description="Report what the service did, from its metrics log.",
+        epilog=report.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--windows",
+        nargs="+",
+        type=_window,
+        default=[Window.parse(text) for text in WINDOWS],
+        metavar="WINDOW",
+        help=f"lengths of time until now, such as 90s, 30m, 1.5h or 3d (default: {' '.join(WINDOWS)})",
+    )
+    parser.add_argument(
+        "--file",
+        type=Path,
+        metavar="PATH",
+        help="the metrics log; rotated parts beside it are read too (default: metrics/metrics.log in PARAKEET_LOG_DIR)",
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    output.add_argument("--follow", action="store_true", help=f"print anew every {REFRESH_S:g} s, until Ctrl-C")
+    output.add_argument(
+        "--plot", type=_png, metavar="FILE.png", help="draw the longest of the windows instead (needs matplotlib)"
+    )
+    return parser
+
+
+def _window(text: str) -> Window:
+    try:
+        return Window.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length of time such as 90s, 30m, 1.5h or 3d") from None
+
+
+def _png(text: str) -> Path:
+    if not text.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png")
+    return Path(text)
+
+
+def _default_path() -> Path:
+    from src.settings import Settings, SettingsError  # pydantic takes longer to import than most reports take
+
+    try:
+        return metrics_path(Settings().log_dir)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+
+
+def _report(history: History, options: argparse.Namespace, now: float) -> int:
+    try:
+        history.update(_since(options.windows, now))
+    except FileNotFoundError as error:
+        return _fail(f"No metrics yet: there is no file {error.filename}.")
+    if options.plot:
+        return _plot(history, max(options.windows, key=lambda window: window.seconds), now, options.plot)
+    summaries = _summaries(history, options.windows, now)
+    _print(_to_json(history, summaries, now) if options.json else _to_text(history, summaries, now))
+    return 0
+
+
+def _follow(history: History, windows: Sequence[Window], clock: Clock, pause: Callable[[float], None]) -> int:
+    """Print the report again and again; a log that does not exist yet is waited for."""
+    while True:
+        now = clock()
+        try:
+            history.update(_since(windows, now))
+            text = _to_text(history, _summaries(history, windows, now), now)
+        except FileNotFoundError as error:
+            text = f"No metrics yet: waiting for {error.filename}."
+        _print(CLEAR + text if sys.stdout.isatty() else text + "\n")
+        pause(REFRESH_S)
+
+
+def _plot(history: History, window: Window, now: float, path: Path) -> int:
+    try:
+        from src.metrics import plot
+    except ModuleNotFoundError:
+        return _fail("--plot needs matplotlib; install it with: pip install '.[plot]'")
+    try:
+        bins = plot.split(history.requests, window, now)
+    except ValueError:
+        return _fail(f"Nothing to draw: no request ended in the last {window.name}.")
+    plot.draw(bins, path)
+    _print(f"Drew the last {window.name} to {path}.")
+    return 0
+
+
+def _since(windows: Sequence[Window], now: float) -> float:
+    return now - max(window.seconds for window in windows)
+
+
+def _summaries(history: History, windows: Sequence[Window], now: float) -> list[Summary]:
+    return [summarize(history.requests, window, now) for window in windows]
+
+
+def _to_json(history: History, summaries: Sequence[Summary], now: float) -> str:
+    document = {
+        "file": str(history.path),
+        "now": round(now, report.DECIMALS),
+        "skipped_lines": history.skipped_lines,
+        "windows": [summary.to_json() for summary in summaries],
+    }
+    return json.dumps(document, indent=2)
+
+
+def _to_text(history: History, summaries: Sequence[Summary], now: float) -> str:
+    lines = [f"{history.path} at {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC", "", table.render(summaries)]
+    if history.skipped_lines:
+        lines += ["", f"skipped {history.skipped_lines} unreadable line{'s' * (history.skipped_lines != 1)}"]
+    return "\n".join(lines)
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print would fail again at exit
+        raise SystemExit(0 if isinstance(error, BrokenPipeError) else f"{error.strerror}: standard output") from None
+
+
+def _fail(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1

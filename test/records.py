@@ -1,0 +1,43 @@
+"""Made-up metrics records, and a log of them as files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from src.metrics import Record
+
+NOW = 1_795_000_000.0
+
+
+def a_record(ts: float = NOW, **changes) -> Record:
+    """Return a successful request that ended at `ts`, but for `changes`."""
+    values = {
+        "status": "ok",
+        "code": 200,
+        "audio_len_s": 10.0,
+        "duration_preprocess_s": 0.01,
+        "duration_inference_s": 0.08,
+        "duration_total_s": 0.12,
+        "queue_wait_s": 0.02,
+        "model": "tiny",
+        "request_id": "req-1",
+        "route": "/v1/audio/transcriptions",
+        "lane": 0,
+        "batch_size": 4,
+        "error": None,
+    }
+    return Record(ts=ts, **{**values, **changes})
+
+
+def a_failure(code: int, error: str | None, ts: float = NOW, **changes) -> Record:
+    """Return a request that was turned away at the door."""
+    nothing = dict.fromkeys(
+        ["audio_len_s", "duration_preprocess_s", "duration_inference_s", "queue_wait_s", "lane", "batch_size"]
+    )
+    return a_record(ts, **{**nothing, "status": "error", "code": code, "error": error, **changes})
+
+
+def write_log(path: Path, records: Iterable[Record]) -> Path:
+    """Write `records` as one part of a log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(record.to_line() + "\n" for record in records))
+    return path
