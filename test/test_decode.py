@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from media import CLIPS, SAMPLE_RATE, clip, encode, likeness, pcm16, resampled, wav
 from numpy.typing import NDArray
 
-from src.audio.decode import PcmFormat, decode, decode_blocks, is_container
+from src.audio.container import is_container
+from src.audio.decode import PcmFormat, decode, decode_blocks
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest, ServiceError
 
 SPEECH = clip("flite-slt-1")

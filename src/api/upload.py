@@ -8,7 +8,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from src.audio.decode import PcmFormat, is_container
+from src.audio.container import is_container
+from src.audio.decode import PcmFormat
 from src.errors import ClientGone, EmptyAudio, InvalidRequest, MissingFile, UploadTooLarge
 from src.scheduling.jobs import Priority
 from src.service import Upload

@@ -12,8 +12,7 @@ the bytes may point to, and decodes no picture.
 
 import io
 import math
-import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,6 +24,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from src.audio.container import demuxer_of, is_mpeg_wav
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest
 
 SAMPLE_RATE = 16_000
@@ -36,41 +36,6 @@ BLOCK_SAMPLES = 1 << 16
 LOUDEST = 2.0**31
 """The largest sample let out. Decoders overshoot 1, and float files may hold another format's integers unscaled; the
 model does not mind loudness, clipping would hurt. Beyond any integer sample it is damage, whose square may overflow."""
-PROBE_BYTES = 1 << 14
-"""How far into a file the first MP3 or AAC frame may lie, behind the rest of one that a cut went through."""
-CHAINED_FRAMES = 4
-"""Frame headers, each where the one before says, that tell MP3 or AAC from PCM, which holds single ones by chance."""
-
-MPEG_WAV = re.compile(rb"RIFF.{4}WAVE(?>.*?fmt ).{4}[\x50\x55]\x00", re.DOTALL)
-"""WAV around MP2 or MP3, by its format tag (RFC 2361)."""
-
-SIGNATURES = {
-    demuxer: re.compile(magic, re.DOTALL)
-    for demuxer, magic in {
-        "wav": rb"(?:RIFF|RIFX|RF64|BW64).{4}WAVE",
-        "w64": rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00",
-        "aiff": rb"FORM.{4}AIF[FC]",
-        "au": rb"\.snd",
-        "caf": rb"caff\x00",
-        "voc": rb"Creative Voice File\x1a",
-        "nistsphere": rb"NIST_1A\n",
-        "flac": rb"fLaC",
-        "ogg": rb"OggS\x00",
-        "wv": rb"wvpk",
-        "tta": rb"TTA1",
-        "amr": rb"#!AMR(?:-WB)?\n",
-        "mov": rb".{4}(?:ftyp|styp|moov|moof|mdat|wide|free|skip|pnot)",
-        "matroska": rb"\x1a\x45\xdf\xa3",
-        "asf": rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c",
-        "flv": rb"FLV\x01",
-        "avi": rb"RIFF.{4}AVI ",
-        "rm": rb"\.RMF",
-        "mpeg": rb"\x00\x00\x01\xba",
-        "mpegts": rb"(?:G.{187}){3}G|.{4}(?:G.{191}){3}G",
-    }.items()
-}
-"""FFmpeg's demuxers, by the first bytes of the files that they read."""
-
 DECODERS = (
     "aac,aac_latm,ac3,adpcm_g722,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_swf,adpcm_yamaha,alac,amrnb,amrwb,atrac3,"
     "atrac3plus,cook,dca,dvaudio,eac3,evrc,flac,g722,g723_1,g726,g726le,g729,gsm,gsm_ms,ilbc,mp1,mp1float,mp2,mp2float,"
@@ -112,11 +77,6 @@ class _Block(NamedTuple):
 
     rate: int
     samples: NDArray[np.float32]
-
-
-def is_container(data: bytes) -> bool:
-    """Return whether `data` begins like a media file that `decode` knows; PCM without a header does not."""
-    return _demuxer(data) is not None
 
 
 def decode(data: bytes, *, max_seconds: float, pcm: PcmFormat | None = None) -> NDArray[np.float32]:
@@ -163,75 +123,6 @@ def decode_blocks(data: bytes, *, pcm: PcmFormat | None = None) -> Generator[NDA
         raise EmptyAudio("The audio is empty: it has not a single sample.", param="file")
 
 
-def _demuxer(data: bytes) -> str | None:
-    """Name FFmpeg's demuxer for `data` by its first bytes, or None where it is no media file."""
-    start = _id3_bytes(data)
-    head = data[start : start + PROBE_BYTES]
-    for demuxer, magic in SIGNATURES.items():
-        if magic.match(head):
-            return demuxer
-    if _has_frames(head, rb"\xff[\xf0\xf1\xf8\xf9]", _adts_frame_bytes):
-        return "aac"
-    if start or _has_frames(head, rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd]", _mpeg_frame_bytes):
-        return "mp3"
-    return None
-
-
-def _id3_bytes(data: bytes) -> int:
-    """Return the size of the ID3v2 tag that `data` begins with, 0 where it has none (id3.org/id3v2.4.0-structure)."""
-    tag = re.match(rb"ID3[\x02-\x04].([\x00-\xff])([\x00-\x7f]{4})", data, re.DOTALL)
-    if tag is None:
-        return 0
-    has_footer = tag[1][0] & 0x10
-    size: int = sum(byte << shift for byte, shift in zip(tag[2], (21, 14, 7, 0), strict=True))
-    return 10 + size + (10 if has_footer else 0)
-
-
-def _has_frames(data: bytes, sync: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
-    """Return whether frames that begin with `sync` follow one another somewhere in `data`."""
-    return any(_frames_chained(data, found.start(), frame_bytes) for found in re.finditer(sync, data))
-
-
-def _frames_chained(data: bytes, start: int, frame_bytes: Callable[[bytes], int]) -> bool:
-    at = start
-    for count in range(CHAINED_FRAMES):
-        if start == 0 and count >= 2 and at >= len(data):
-            return True  # a file of two or three frames
-        length = frame_bytes(data[at : at + 6])
-        if not length:
-            return False
-        at += length
-    return True
-
-
-def _adts_frame_bytes(header: bytes) -> int:
-    """Return the length of the AAC frame that `header` begins, 0 where it begins none (ISO/IEC 14496-3, 1.A.2)."""
-    if len(header) < 6 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or (header[2] >> 2) & 0xF > 12:
-        return 0
-    length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
-    return length if length > 7 else 0
-
-
-def _mpeg_frame_bytes(header: bytes) -> int:
-    """Return the length of the MP3 or MP2 frame that `header` begins, 0 where it begins none (ISO/IEC 11172-3, 2.4)."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
-        return 0
-    version, layer = (header[1] >> 3) & 3, (header[1] >> 1) & 3
-    bit_rate, rate = header[2] >> 4, (header[2] >> 2) & 3
-    if version == 1 or layer not in (1, 2) or bit_rate in (0, 15) or rate == 3:
-        return 0
-    is_mpeg1, is_layer3 = version == 3, layer == 1
-    if not is_mpeg1:
-        kbps = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-    elif is_layer3:
-        kbps = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-    else:
-        kbps = (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
-    hertz = (44_100, 48_000, 32_000)[rate] // {3: 1, 2: 2, 0: 4}[version]
-    samples = 576 if is_layer3 and not is_mpeg1 else 1152
-    return samples // 8 * kbps[bit_rate - 1] * 1000 // hertz + ((header[2] >> 1) & 1)
-
-
 def _pcm_blocks(data: bytes, pcm: PcmFormat) -> Iterator[_Block]:
     frames = len(data) // (2 * pcm.channels)
     whole = np.frombuffer(data, "<i2", count=frames * pcm.channels).reshape(-1, pcm.channels)
@@ -242,7 +133,7 @@ def _pcm_blocks(data: bytes, pcm: PcmFormat) -> Iterator[_Block]:
 def _file_blocks(data: bytes) -> Iterator[_Block]:
     if not data:
         raise EmptyAudio("The file is empty.", param="file")
-    demuxer = _demuxer(data)
+    demuxer = demuxer_of(data)
     if demuxer is None:
         raise InvalidAudio(UNREADABLE, param="file")
     wav = _opened_wav(data) if demuxer == "wav" else None
@@ -251,7 +142,7 @@ def _file_blocks(data: bytes) -> Iterator[_Block]:
 
 def _opened_wav(data: bytes) -> soundfile.SoundFile | None:
     """Open a WAV file for libsndfile, or return None where FFmpeg shall try."""
-    if MPEG_WAV.match(data[:PROBE_BYTES]):
+    if is_mpeg_wav(data):
         return None
     try:
         wav = soundfile.SoundFile(io.BytesIO(data))
