@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +16,7 @@ from src.api import health, transcriptions
 from src.api.middleware import RequestTrace
 from src.asr.model import Model, NemoModel
 from src.errors import ModelUnavailable, ServiceError, error_body
+from src.memory import trim_when_idle
 from src.metrics import MetricsLog
 from src.scheduling.scheduler import Scheduler
 from src.service import TranscriptionService
@@ -43,12 +44,13 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(_load(scheduler, lambda: load(settings), on_failure))
+        trimming = asyncio.create_task(trim_when_idle(scheduler))
         try:
             yield
         finally:
-            loading.cancel()
-            with suppress(asyncio.CancelledError):
-                await loading
+            for task in (loading, trimming):
+                task.cancel()
+            await asyncio.gather(loading, trimming, return_exceptions=True)
             await scheduler.stop(settings.shutdown_grace_s)
             decoders.shutdown(wait=False, cancel_futures=True)
             metrics.close()

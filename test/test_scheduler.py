@@ -226,6 +226,22 @@ async def test_after_the_grace_period_everyone_is_told_also_those_in_the_model_a
     assert [type(ending) for ending in endings] == [ShuttingDown] * 13
 
 
+async def test_it_is_idle_only_when_no_request_is_under_way():
+    model = HeldModel()
+    async with running(model) as scheduler:
+        assert scheduler.idle
+        async with scheduler.admit():
+            assert not scheduler.idle
+        asked = asking(scheduler, clip(0))
+        await started(model)
+        assert not scheduler.idle
+        model.release_all()
+        await asked[0]
+        await settled()
+        assert scheduler.idle
+        assert scheduler.batches_run == 1
+
+
 async def test_the_measured_times_add_up():
     model = HeldModel()
     async with running(model, lanes=1) as scheduler:

@@ -71,7 +71,7 @@ def draw(bins: Sequence[Bin], path: Path) -> None:
     locator = AutoDateLocator()
     errors.xaxis.set_major_locator(locator)
     errors.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    errors.set_xlabel(f"UTC, {bins[0].width_s:.3g} s for each bar")
+    errors.set_xlabel(f"UTC, {bins[0].width_s / 60:.3g} minutes for each bar")
     figure.savefig(path, format="png", dpi=100)
 
 

@@ -77,6 +77,7 @@ class Scheduler:
         self._admitted: set[Admission] = set()
         self._stopping = False
         self._batches = 0  # taken out of the queue and not finished
+        self._batches_run = 0
         self._changed = asyncio.Event()  # something that a lane waits for may have come true
         self._turn = asyncio.Lock()  # held by the one lane that chooses its batch
         self._model_free = asyncio.Lock()
@@ -97,6 +98,16 @@ class Scheduler:
     def on_their_way(self) -> int:
         """Requests that hold a place and are still being uploaded or decoded."""
         return self._queue.on_their_way
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return not self._admitted and self._batches == 0
+
+    @property
+    def batches_run(self) -> int:
+        """Batches finished since the start."""
+        return self._batches_run
 
     async def start(self, load: Callable[[], Model]) -> None:
         """Load the model in the thread that will own it, then start the lanes.
@@ -210,6 +221,7 @@ class Scheduler:
                 await self._run(model, lane, jobs)
             finally:
                 self._batches -= 1
+                self._batches_run += 1
                 self._changed.set()
 
     async def _next_batch(self) -> list[Job]:

@@ -1,0 +1,29 @@
+"""Hand memory that is free back to the system once the service has nothing to do.
+
+glibc keeps what a burst of uploads and batches has freed: after an overload of the bundled model 370 of 1,245 MB were
+such memory. Other allocators and systems have no `malloc_trim`; there nothing is done.
+"""
+
+import asyncio
+import ctypes
+
+from src.scheduling.scheduler import Scheduler
+
+IDLE_CHECK_S = 5.0
+
+
+async def trim_when_idle(scheduler: Scheduler) -> None:
+    """Watch the scheduler for ever, and trim the heap when it has come to rest after some work."""
+    trimmed_after = 0
+    while True:
+        await asyncio.sleep(IDLE_CHECK_S)
+        if scheduler.idle and scheduler.batches_run > trimmed_after:
+            trimmed_after = scheduler.batches_run
+            await asyncio.to_thread(trim)
+
+
+def trim() -> None:
+    """Return free heap pages to the system; takes some milliseconds for each hundred megabytes."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim:
+        malloc_trim(0)
