@@ -1,8 +1,10 @@
 """The application: its parts put together, their life, and the one place where errors become answers."""
 
 import asyncio
+import functools
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -12,9 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from src.api import health, transcriptions
+from src.api import health, models, transcriptions, translations
 from src.api.middleware import RequestTrace
+from src.api.options import Served
 from src.asr.model import Model, NemoModel
+from src.audio.vad import SpeechDetector
 from src.errors import ModelUnavailable, ServiceError, error_body
 from src.memory import trim_when_idle
 from src.metrics import MetricsLog
@@ -52,20 +56,22 @@ def create_app(
                 task.cancel()
             await asyncio.gather(loading, trimming, return_exceptions=True)
             await scheduler.stop(settings.shutdown_grace_s)
-            decoders.shutdown(wait=False, cancel_futures=True)
+            workers.shutdown(wait=False, cancel_futures=True)
             metrics.close()
 
-    decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
     app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan)
     app.state.settings = settings
     app.state.scheduler = scheduler
-    app.state.service = TranscriptionService(settings, scheduler, decoders)
-    app.include_router(health.router)
-    app.include_router(transcriptions.router)
+    app.state.service = TranscriptionService(settings, scheduler, functools.cache(SpeechDetector), workers)
+    app.state.created = int(time.time())
+    app.state.served = Served(settings.model_name, strict=settings.strict_model)
+    for routes in (health, models, transcriptions, translations):
+        app.include_router(routes.router)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_middleware(RequestTrace, metrics=metrics, model_id=settings.model_id)
+    app.add_middleware(RequestTrace, metrics=metrics, model=settings.model_name)
     return app
 
 

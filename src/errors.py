@@ -53,6 +53,31 @@ class InvalidRequest(ServiceError):
     code = "invalid_value"
 
 
+class UnsupportedFormat(InvalidRequest):
+    """A response format that the model cannot fill."""
+
+    code = "unsupported_format"
+
+
+class UnsupportedLanguage(InvalidRequest):
+    """A language that the model does not know."""
+
+    code = "unsupported_language"
+
+
+class UnsupportedModel(InvalidRequest):
+    """A task that the model does not do."""
+
+    code = "unsupported_model"
+
+
+class ModelNotFound(InvalidRequest):
+    """A model name that nothing here answers to."""
+
+    status = 404
+    code = "model_not_found"
+
+
 class MissingFile(InvalidRequest):
     """A transcription request without audio."""
 

@@ -1,20 +1,36 @@
-"""What the transports call: one upload in, one transcript out."""
+"""What the transports call: one upload in, its text out as it comes.
+
+Short audio is one clip for the model. Longer audio is cut at pauses into chunks, which are decoded from the file,
+transcribed and merged a few at a time, so that hours of it take little memory and leave room for others.
+"""
 
 import asyncio
 import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from src.asr.model import FRAME_SECONDS
+from src.asr.decoder import FRAME_SECONDS
+from src.asr.merge import Merger, Piece
+from src.asr.rescue import doubtful, retries, speech_in
 from src.asr.transcript import Transcript
-from src.audio.decode import SAMPLE_RATE, PcmFormat, decode
+from src.audio.decode import SAMPLE_RATE, PcmFormat, decode_blocks
+from src.audio.split import Chunk, split
+from src.audio.vad import Span, SpeechDetector
 from src.scheduling.jobs import Kind, Priority
-from src.scheduling.scheduler import Admission, Scheduler
+from src.scheduling.scheduler import Admission, Outcome, Scheduler
 from src.settings import Settings
+
+CHUNKS_AHEAD = 2
+"""Chunks of one file that are with the scheduler at a time: one to run and one to follow it."""
+READ_AHEAD_S = 900.0
+"""Audio that is decoded, 58 MB of it, before the first of it is transcribed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +39,6 @@ class Upload:
 
     data: bytes
     pcm: PcmFormat | None = None
-    priority: Priority = Priority.NORMAL
 
 
 @dataclass(slots=True)
@@ -37,6 +52,25 @@ class Measurements:
     lane: int | None = None
     batch_size: int | None = None
 
+    def add(self, outcome: Outcome) -> None:
+        """Note what a clip took: its inference is added to the others', the rest is the first clip's."""
+        self.duration_inference_s = (self.duration_inference_s or 0.0) + outcome.inference_s
+        if self.queue_wait_s is None:
+            self.queue_wait_s = outcome.queue_wait_s
+            self.lane = outcome.lane
+            self.batch_size = outcome.batch_size
+
+
+@dataclass(slots=True)
+class _Work:
+    """One request on its way through the service."""
+
+    admission: Admission
+    measured: Measurements
+    priority: Priority
+    boosts: tuple[str, ...]
+    kind: Kind = Kind.UPLOAD
+
 
 class TranscriptionService:
     """Decodes uploads beside the event loop and has their clips transcribed.
@@ -44,34 +78,138 @@ class TranscriptionService:
     Args:
         settings: the limits.
         scheduler: where clips go.
-        decoders: threads for decoding audio; the libraries that do the work release the interpreter.
+        load_detector: gives what tells speech from silence, the same one each time; called in the workers.
+        workers: threads for decoding audio; the libraries that do the work release the interpreter.
     """
 
-    def __init__(self, settings: Settings, scheduler: Scheduler, decoders: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        scheduler: Scheduler,
+        load_detector: Callable[[], SpeechDetector],
+        workers: ThreadPoolExecutor,
+    ) -> None:
         self._settings = settings
         self._scheduler = scheduler
-        self._decoders = decoders
+        self._load_detector = load_detector
+        self._workers = workers
 
-    async def transcribe(self, admission: Admission, upload: Upload, measured: Measurements) -> Transcript:
-        """Return the transcript of `upload`, and note in `measured` what it took.
+    async def transcribe(
+        self,
+        admission: Admission,
+        upload: Upload,
+        measured: Measurements,
+        *,
+        priority: Priority = Priority.NORMAL,
+        boosts: tuple[str, ...] = (),
+    ) -> Transcript:
+        """Return the transcript of `upload`; arguments and errors are those of `stream`."""
+        stream = self.stream(admission, upload, measured, priority=priority, boosts=boosts)
+        async with aclosing(stream):
+            pieces = [piece async for piece in stream]
+        return Transcript("".join(piece.text for piece in pieces), tuple(chain(*(piece.tokens for piece in pieces))))
+
+    async def stream(
+        self,
+        admission: Admission,
+        upload: Upload,
+        measured: Measurements,
+        *,
+        priority: Priority = Priority.NORMAL,
+        boosts: tuple[str, ...] = (),
+    ) -> AsyncGenerator[Piece, None]:
+        """Yield the transcript of `upload` in pieces as they become final, and note in `measured` what it took.
 
         Raises:
             EmptyAudio, InvalidAudio, AudioTooLong: the audio cannot be used.
             QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
         """
+        work = _Work(admission, measured, priority, boosts)
+        merger = Merger()
+        chunks = self._chunks(upload, measured)
+        pending: deque[tuple[Chunk, asyncio.Task[Transcript]]] = deque()
+        try:
+            chunk = await self._next(chunks, measured)
+            following = await self._next(chunks, measured) if chunk else None
+            if following:
+                work.kind = Kind.CHUNK
+            while chunk or pending:
+                if chunk and len(pending) < CHUNKS_AHEAD:
+                    pending.append((chunk, asyncio.create_task(self._hear(work, chunk.samples))))
+                    chunk, following = following, await self._next(chunks, measured) if following else None
+                    continue
+                done, task = pending[0]
+                piece = merger.add(done, await task)
+                pending.popleft()
+                yield piece
+            yield merger.finish()
+        finally:
+            tasks = [task for _, task in pending]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _chunks(self, upload: Upload, measured: Measurements) -> Iterator[Chunk]:
+        """Decode and cut, as far as the caller has asked for chunks; runs in the workers."""
+        blocks = decode_blocks(upload.data, max_seconds=self._settings.max_audio_seconds, pcm=upload.pcm)
+        counted = _measured(_read_ahead(blocks, READ_AHEAD_S), measured)
+        yield from split(counted, self._load_detector(), chunk_seconds=self._settings.chunk_seconds)
+
+    async def _next(self, chunks: Iterator[Chunk], measured: Measurements) -> Chunk | None:
         started = time.monotonic()
-        decoding = partial(decode, upload.data, max_seconds=self._settings.max_audio_seconds, pcm=upload.pcm)
-        samples = await asyncio.get_running_loop().run_in_executor(self._decoders, decoding)
-        measured.duration_preprocess_s = time.monotonic() - started
-        measured.audio_len_s = len(samples) / SAMPLE_RATE
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._workers, next, chunks, None)
+        finally:
+            measured.duration_preprocess_s = (measured.duration_preprocess_s or 0.0) + time.monotonic() - started
+
+    async def _hear(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:
+        """Have a clip transcribed; where that is doubtful, let the detector judge, and try the speech alone."""
         if not _can_hold_speech(samples):
             return Transcript("")
-        outcome = await self._scheduler.transcribe(admission, samples, Kind.UPLOAD, upload.priority)
-        measured.queue_wait_s = outcome.queue_wait_s
-        measured.duration_inference_s = outcome.inference_s
-        measured.lane = outcome.lane
-        measured.batch_size = outcome.batch_size
+        transcript = await self._ask(work, samples)
+        if not doubtful(transcript, samples):
+            return transcript
+        speech = await asyncio.get_running_loop().run_in_executor(self._workers, self._speech_in, samples)
+        if speech is None:
+            return Transcript("")
+        for retry in retries(samples, speech):
+            if transcript.text:
+                break
+            transcript = retry.restored(await self._ask(work, retry.samples))
+        return transcript
+
+    def _speech_in(self, samples: NDArray[np.float32]) -> Span | None:
+        return speech_in(self._load_detector().spans(samples))
+
+    async def _ask(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:
+        outcome = await self._scheduler.transcribe(
+            work.admission, samples, kind=work.kind, priority=work.priority, boosts=work.boosts
+        )
+        work.measured.add(outcome)
         return outcome.transcript
+
+
+def _measured(blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[NDArray[np.float32]]:
+    """Pass blocks on, and count what has passed."""
+    for block in blocks:
+        measured.audio_len_s = (measured.audio_len_s or 0.0) + len(block) / SAMPLE_RATE
+        yield block
+
+
+def _read_ahead(blocks: Iterable[NDArray[np.float32]], seconds: float) -> Iterator[NDArray[np.float32]]:
+    """Read so much before passing anything on: a file that turns out too long by then has cost no inference."""
+    blocks = iter(blocks)
+    held: list[NDArray[np.float32]] = []
+    held_s = 0.0
+    for block in blocks:
+        held.append(block)
+        held_s += len(block) / SAMPLE_RATE
+        if held_s >= seconds:
+            break
+    held.reverse()
+    while held:
+        yield held.pop()
+    yield from blocks
 
 
 def _can_hold_speech(samples: NDArray[np.float32]) -> bool:

@@ -46,6 +46,13 @@ class Settings(BaseSettings):
     """Frames of 80 ms that local attention sees to each side."""
     subsampling_chunking_factor: int = 1
     """How the convolutional front end splits a batch: 1 splits only where it must, -1 never, or a power of two."""
+    boost_alpha: float = Field(1.5, ge=0, le=5)
+    """How much a request's hot words are raised over other words; 0 turns them off."""
+
+    chunk_seconds: float = Field(120, ge=10)
+    """Longer audio is cut at pauses into chunks of at most this many seconds."""
+    strict_model: bool = True
+    """Answer 404 to model names other than the served one's and OpenAI's; 0 takes any name for the served model."""
 
     queue_max_factor: int = Field(32, ge=1)
     """This times `microbatch_max_batch` requests may be in the service at once; more get 429."""
@@ -80,6 +87,12 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise SettingsError("\n".join(_complaint(dict(each)) for each in error.errors())) from None
+
+    @property
+    def model_name(self) -> str:
+        """How clients may name the model: its hub id, or its file's name without the folder and the suffix."""
+        path = Path(self.model_id)
+        return path.stem if path.suffix == ".nemo" else self.model_id
 
     @field_validator("log_dir")
     @classmethod

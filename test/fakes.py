@@ -27,7 +27,9 @@ class HeldModel:
         if not held:
             self._free.set()
 
-    def collate(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
+    languages = ("en",)
+
+    def collate(self, clips: Sequence[np.ndarray], boosts: object = None) -> list[np.ndarray]:
         return list(clips)
 
     def transcribe(self, batch: list[np.ndarray]) -> list[Transcript]:

@@ -46,18 +46,18 @@ def read_head(connection: socket.socket) -> str:
 
 def test_a_multipart_file_gives_its_text(service: Service):
     response = service.upload(flac())
-    assert (response.status_code, response.json()) == (200, {"text": TEXT})
+    assert (response.status_code, response.json()["text"]) == (200, TEXT)
     assert response.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("content_type", ["audio/flac", "application/octet-stream", "text/plain", "audio/wav", ""])
 def test_any_other_body_is_the_audio_whatever_its_type_says(service: Service, content_type):
-    assert service.post(flac(), content_type).json() == {"text": TEXT}
+    assert service.post(flac(), content_type).json()["text"] == TEXT
 
 
 @pytest.mark.parametrize("name", ["clip.mp3", "clip.txt", "", "../../etc/passwd", "a\u2028b.wav"])
 def test_the_name_of_a_file_never_matters(service: Service, name):
-    assert service.upload(flac(), name or "x").json() == {"text": TEXT}
+    assert service.upload(flac(), name or "x").json()["text"] == TEXT
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_name_of_a_file_never_matters(service: Service, name):
 )
 def test_headerless_pcm_is_16_khz_mono(service: Service, content_type):
     samples, _ = soundfile.read(CLIPS / CLIP)
-    assert service.post(pcm16(samples), content_type).json() == {"text": TEXT}
+    assert service.post(pcm16(samples), content_type).json()["text"] == TEXT
 
 
 @pytest.mark.parametrize(
@@ -75,33 +75,33 @@ def test_headerless_pcm_is_16_khz_mono(service: Service, content_type):
 def test_headerless_pcm_of_another_format_says_so_in_its_type_or_in_the_query(service: Service, content_type, query):
     samples, _ = soundfile.read(CLIPS / CLIP)
     stereo = np.repeat(np.repeat(samples, 3)[:, None], 2, axis=1)
-    assert service.post(pcm16(stereo), content_type, **query).json() == {"text": TEXT}
+    assert service.post(pcm16(stereo), content_type, **query).json()["text"] == TEXT
 
 
 def test_a_multipart_part_may_be_headerless_pcm(service: Service):
     samples, _ = soundfile.read(CLIPS / CLIP)
     files = {"file": ("clip", pcm16(samples), "audio/pcm;rate=16000")}
-    assert service.http.post(ROUTE, files=files).json() == {"text": TEXT}
+    assert service.http.post(ROUTE, files=files).json()["text"] == TEXT
 
 
 def test_unknown_fields_are_ignored(service: Service):
-    assert service.upload(flac(), model="whisper-1", favourite_colour="green", prompt="").json() == {"text": TEXT}
+    assert service.upload(flac(), model="whisper-1", favourite_colour="green", prompt="").json()["text"] == TEXT
 
 
 def test_a_chunked_body_without_a_length_is_read(service: Service):
     chunks = (flac()[start : start + 1000] for start in range(0, len(flac()), 1000))
-    assert service.http.post(ROUTE, content=chunks, headers={"content-type": "audio/flac"}).json() == {"text": TEXT}
+    assert service.http.post(ROUTE, content=chunks, headers={"content-type": "audio/flac"}).json()["text"] == TEXT
 
 
 @pytest.mark.parametrize("name", ["silence-2s.flac", "noise-hum-2s.flac"])
 def test_where_nobody_speaks_the_text_is_empty(service: Service, name):
-    assert service.upload(flac(name)).json() == {"text": ""}
+    assert service.upload(flac(name)).json()["text"] == ""
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160, 1279, 1280, 1281, 2400])
 def test_the_shortest_clips_give_empty_text(service: Service, samples):
     noise = np.random.default_rng(samples).normal(scale=0.05, size=samples)
-    assert service.post(pcm16(noise), "audio/pcm").json() == {"text": ""}
+    assert service.post(pcm16(noise), "audio/pcm").json()["text"] == ""
 
 
 BAD = [
@@ -136,7 +136,7 @@ def test_bad_input_gets_its_error_and_the_next_request_its_text(service: Service
     assert (response.status_code, error(response)["code"]) == (status, code)
     assert error(response)["type"] == "invalid_request_error"
     assert response.headers["x-request-id"]
-    assert service.upload(flac()).json() == {"text": TEXT}
+    assert service.upload(flac()).json()["text"] == TEXT
 
 
 def test_a_file_cut_short_is_transcribed_as_far_as_it_goes(service: Service, transcripts):
@@ -158,7 +158,7 @@ def test_audio_beyond_the_limit_is_refused_with_the_limit_and_its_setting(small:
     assert (response.status_code, error(response)["code"]) == (413, "audio_too_long")
     assert "3 s" in error(response)["message"]
     assert "PARAKEET_MAX_AUDIO_SECONDS" in error(response)["message"]
-    assert small.upload(flac()).json() == {"text": TEXT}
+    assert small.upload(flac()).json()["text"] == TEXT
 
 
 def test_a_small_file_of_an_hour_is_refused(small: Service, tmp_path):
@@ -221,7 +221,7 @@ def test_probes_answer_while_the_model_loads_and_requests_are_asked_to_come_back
         until(lambda: starting.scheduler.ready)
         probe = starting.http.get("/readyz")
         assert (probe.status_code, probe.json()) == (200, {"ready": True})
-        assert starting.upload(flac()).json() == {"text": TEXT}
+        assert starting.upload(flac()).json()["text"] == TEXT
 
 
 def test_a_model_that_cannot_be_loaded_leaves_requests_with_an_error_until_the_process_ends(tmp_path):
@@ -276,7 +276,7 @@ def test_a_client_that_leaves_while_waiting_frees_its_place_and_never_reaches_th
         third = others.submit(send_clip, service, 3)
         until(lambda: service.scheduler.waiting == 1)
         model.release_all()
-        assert (first.result().json(), third.result().json()) == ({"text": "1"}, {"text": "3"})
+        assert (first.result().json()["text"], third.result().json()["text"]) == ("1", "3")
     assert model.clips == ["1", "3"]
 
 
@@ -288,7 +288,7 @@ def test_a_client_that_leaves_during_its_upload_frees_its_place(held):
         until(lambda: service.scheduler.on_their_way == 1)
         assert send_clip(service, 1).status_code == 429
     until(lambda: service.scheduler.on_their_way == 0)
-    assert send_clip(service, 2).json() == {"text": "2"}
+    assert send_clip(service, 2).json()["text"] == "2"
 
 
 def test_a_clip_that_the_model_cannot_do_gets_a_500_that_says_nothing_of_its_insides(held):
@@ -297,7 +297,7 @@ def test_a_clip_that_the_model_cannot_do_gets_a_500_that_says_nothing_of_its_ins
     response = service.post(pcm16(clip(1, poison=True)), "audio/pcm")
     assert (response.status_code, error(response)["code"]) == (500, "transcription_failed")
     assert "poison" not in response.text
-    assert send_clip(service, 2).json() == {"text": "2"}
+    assert send_clip(service, 2).json()["text"] == "2"
 
 
 def test_every_request_leaves_one_line_in_the_metrics_log_whatever_its_outcome(tiny, tmp_path):

@@ -25,7 +25,7 @@ def heard(tiny) -> dict[str, str]:
 def test_each_clip_gives_the_text_of_the_checkpoint_as_flac_and_as_wav(service: Service, heard, name):
     flac = (CLIPS / name).read_bytes()
     wav = media.wav(soundfile.read(CLIPS / name, dtype="float32")[0])
-    assert service.upload(flac).json() == service.upload(wav).json() == {"text": heard[name]}
+    assert service.upload(flac).json()["text"] == service.upload(wav).json()["text"] == heard[name]
 
 
 def speech() -> np.ndarray:
@@ -61,11 +61,11 @@ FORMATS = {
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_clip_gives_its_text_in_any_format_by_either_way_of_sending_it(service: Service, heard, kind):
     data = FORMATS[kind]()
-    expected = {"text": heard[f"{SPOKEN}.flac"]}
-    assert service.upload(data).json() == expected
-    assert service.post(data, "application/octet-stream").json() == expected
+    expected = heard[f"{SPOKEN}.flac"]
+    assert service.upload(data).json()["text"] == expected
+    assert service.post(data, "application/octet-stream").json()["text"] == expected
 
 
 def test_each_channel_counts_the_same(service: Service, heard):
     one_sided = np.stack([np.zeros_like(speech()), speech()], axis=1)
-    assert service.upload(media.wav(one_sided, channels=2)).json() == {"text": heard[f"{SPOKEN}.flac"]}
+    assert service.upload(media.wav(one_sided, channels=2)).json()["text"] == heard[f"{SPOKEN}.flac"]

@@ -1,16 +1,20 @@
 """The engine on the bundled checkpoint: NeMo's own texts, one at a time and in batches, by either attention."""
 
 import itertools
+import math
 import random
 
 import numpy as np
 import pytest
+import sentencepiece
 import soundfile
 import torch
 from conftest import CLIPS
 
 from src.asr.checkpoint import find_checkpoint
+from src.asr.decoder import FRAME_SECONDS
 from src.asr.model import NemoModel
+from src.asr.transcript import Token, text_of
 from src.errors import ModelUnavailable
 from src.settings import Settings
 
@@ -54,6 +58,111 @@ def test_the_text_of_every_clip_is_that_of_nemos_transcribe_alone_and_in_mixed_b
     assert [texts(model, [clips[name]])[0] for name in order] == expected
     batches = (texts(model, [clips[name] for name in order[at : at + 8]]) for at in range(0, len(order), 8))
     assert list(itertools.chain(*batches)) == expected
+
+
+@pytest.fixture(scope="module")
+def transcripts_of_all(tiny, clips):
+    """The transcript of each clip of up to half a minute, by file name, out of batches of like length."""
+    order = sorted(clips, key=lambda name: len(clips[name]))[:-2]
+    batches = ([clips[name] for name in order[at : at + 8]] for at in range(0, len(order), 8))
+    results = (tiny.transcribe(tiny.collate(batch)) for batch in batches)
+    return dict(zip(order, itertools.chain(*results), strict=True))
+
+
+def spelled(pieces) -> str:
+    return text_of(Token(0, piece, 0.0, 0.0, 0.0) for piece in pieces)
+
+
+def test_the_tokens_of_every_clip_spell_its_text(tiny, transcripts_of_all):
+    for transcript in transcripts_of_all.values():
+        ids = [token.id for token in transcript.tokens]
+        assert tiny._network.decoding.decode_tokens_to_str_with_strip_punctuation(ids) == transcript.text
+        assert text_of(transcript.tokens) == transcript.text
+        assert tiny._network.tokenizer.ids_to_tokens(ids) == [token.piece for token in transcript.tokens]
+
+
+def test_tokens_are_in_order_within_the_clip_and_do_not_overlap(clips, transcripts_of_all):
+    for name, transcript in transcripts_of_all.items():
+        times = [(token.start_s, token.end_s) for token in transcript.tokens]
+        assert all(start_s <= end_s for start_s, end_s in times)
+        assert all(end_s <= start_s for (_, end_s), (start_s, _) in itertools.pairwise(times))
+        assert all(start_s >= 0 and end_s <= len(clips[name]) / 16_000 for start_s, end_s in times)
+
+
+def test_no_token_ends_after_a_clip_that_is_cut_off(tiny, clips):
+    lengths = range(20_000, 60_000, 5_111)
+    transcripts = tiny.transcribe(tiny.collate([clips["rhvoice-slt-1.flac"][:length] for length in lengths]))
+    ends_s = [
+        (length / 16_000, transcript.tokens[-1].end_s) for length, transcript in zip(lengths, transcripts, strict=True)
+    ]
+    assert all(end_s <= clip_s for clip_s, end_s in ends_s)
+    assert any(end_s == clip_s for clip_s, end_s in ends_s)
+
+
+def test_times_and_probabilities_are_those_of_nemos_decoder(tiny, clips):
+    # NeMo is made to keep the logits of every step, which is too dear for service but independent of ours.
+    network = tiny._network
+    steps = type(tiny._decoder._plain)(
+        network.decoder, network.joint, 256, network.cfg.decoding.durations, 10, preserve_alignments=True,
+        include_duration=True,
+    )  # fmt: skip
+    batch = tiny.collate([clips[name] for name in ("piper-joe-1.flac", "noise-hum-2s.flac", "long-30s.flac")])
+    encoded, lengths = tiny.encode(batch)
+    with torch.inference_mode():
+        found, _ = steps(encoded.transpose(1, 2), lengths)
+    for row, transcript in enumerate(tiny.transcribe(batch)):
+        emitted = (found.transcript[row] != 256).nonzero()[:, 0]
+        emitted = emitted[emitted < found.current_lengths[row]]
+        ids = found.transcript[row, emitted]
+        logprobs = found.logits[row, emitted, :257].log_softmax(-1).gather(1, ids[:, None])[:, 0]
+        starts = found.timestamps[row, emitted]
+        assert [token.id for token in transcript.tokens] == ids.tolist()
+        assert [token.logprob for token in transcript.tokens] == pytest.approx(logprobs.tolist(), abs=1e-4)
+        assert [token.start_s for token in transcript.tokens] == pytest.approx((starts * FRAME_SECONDS).tolist())
+        ends_s = (starts + found.token_durations[row, emitted]) * FRAME_SECONDS
+        assert [token.end_s for token in transcript.tokens] == pytest.approx(
+            ends_s.clamp(max=float(batch.lengths[row]) / 16_000).tolist()
+        )
+
+
+def test_probabilities_are_finite_and_lower_where_the_sound_is_worse(tiny, clips):
+    clear = clips["piper-joe-1.flac"]
+    noise = np.random.default_rng(0).normal(scale=np.sqrt(np.mean(clear**2)), size=len(clear)).astype(np.float32)
+    means = []
+    for transcript in tiny.transcribe(tiny.collate([clear, clear + noise / 2])):
+        logprobs = [token.logprob for token in transcript.tokens]
+        assert all(math.isfinite(logprob) and logprob <= 0 for logprob in logprobs)
+        means.append(sum(logprobs) / len(logprobs))
+    assert means[1] < means[0] < 0
+
+
+def test_what_leaves_the_model_is_plain_python(tiny, clips):
+    [transcript] = tiny.transcribe(tiny.collate([clips["piper-joe-1.flac"]]))
+    token = transcript.tokens[0]
+    assert [type(value) for value in (transcript.text, token.id, token.piece)] == [str, int, str]
+    assert {type(value) for value in (token.start_s, token.end_s, token.logprob)} == {float}
+
+
+def test_any_pieces_are_spelled_as_nemo_spells_them(tiny):
+    chance = random.Random(0)
+    marks = [216, 232, 236, 248, 0, 204]  # . , ? ' <unk> and the mark of a word's start
+    for _ in range(2000):
+        ids = [chance.choice(marks) if chance.random() < 0.5 else chance.randrange(256) for _ in range(12)]
+        expected = tiny._network.decoding.decode_tokens_to_str_with_strip_punctuation(ids)
+        assert spelled(tiny._network.tokenizer.ids_to_tokens(ids)) == expected
+
+
+def test_byte_pieces_are_joined_to_characters(tmp_path):
+    sentences = iter(["a tokenizer of few letters spells all others in bytes"] * 10)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=sentences, model_prefix=str(tmp_path / "bytes"), vocab_size=290, byte_fallback=True,
+        model_type="bpe", hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "bytes.model"))
+    for text in ("a letter", "\u65e5\u672c \u00fc spells \u20ac 5", "\U0001f600"):
+        pieces = tokenizer.encode(text, out_type=str)
+        assert spelled(pieces) == tokenizer.decode_pieces(pieces) == text
+    assert spelled(["\u2581a", "<0xE2>", "<0x82>"]).startswith("a\ufffd")
 
 
 def test_most_clips_are_heard_word_for_word(tiny, clips, transcripts):

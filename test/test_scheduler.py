@@ -7,7 +7,7 @@ import pytest
 from fakes import HeldModel, clip
 
 from src.errors import ModelNotReady, QueueFull, QueueTimeout, ShuttingDown, TranscriptionFailed
-from src.scheduling.jobs import Kind, Priority
+from src.scheduling.jobs import Kind
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 
@@ -27,7 +27,7 @@ async def running(model: HeldModel, **settings):
 async def ask(scheduler: Scheduler, samples, kind=Kind.UPLOAD):
     """One request, from its arrival to its outcome."""
     async with scheduler.admit() as admission:
-        return await scheduler.transcribe(admission, samples, kind, Priority.NORMAL)
+        return await scheduler.transcribe(admission, samples, kind=kind)
 
 
 def asking(scheduler, *clips) -> list[asyncio.Task]:
@@ -76,7 +76,7 @@ async def test_an_idle_model_waits_for_a_request_that_is_on_its_way():
         first = asking(scheduler, clip(1))
         await settled()
         assert model.batches == []
-        second = await scheduler.transcribe(still_uploading, clip(2), Kind.UPLOAD, Priority.NORMAL)
+        second = await scheduler.transcribe(still_uploading, clip(2))
         assert (await first[0]).batch_size == second.batch_size == 2
 
 
@@ -251,3 +251,31 @@ async def test_the_measured_times_add_up():
         first, second = await busy, await waiting
     assert 0 <= first.queue_wait_s <= second.queue_wait_s
     assert second.queue_wait_s >= first.inference_s > 0
+
+
+async def test_only_the_first_clip_of_a_request_has_to_be_served_in_time():
+    model = HeldModel()
+    async with running(model, lanes=1, max_queue_wait_s=0.05) as scheduler, scheduler.admit() as admission:
+        first = asyncio.create_task(scheduler.transcribe(admission, clip(1)))
+        await started(model)
+        second = asyncio.create_task(scheduler.transcribe(admission, clip(2)))
+        with pytest.raises(QueueTimeout):
+            await ask(scheduler, clip(3))  # which came later and waits in vain
+        assert not second.done()
+        model.release_all()
+        assert [(await each).transcript.text for each in (first, second)] == ["1", "2"]
+
+
+async def test_further_clips_of_a_request_wait_for_room_where_a_first_is_refused():
+    model = HeldModel()
+    async with running(model, lanes=1, max_queued_audio_s=5) as scheduler, scheduler.admit() as admission:
+        first = asyncio.create_task(scheduler.transcribe(admission, clip(1)))
+        await started(model)
+        others = asking(scheduler, clip(2, seconds=4))
+        await settled()
+        further = asyncio.create_task(scheduler.transcribe(admission, clip(3, seconds=4)))
+        await settled()
+        assert scheduler.waiting == 1
+        model.release_all()
+        assert (await further).transcript.text == "3"
+        await asyncio.gather(first, *others)

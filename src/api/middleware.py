@@ -48,10 +48,10 @@ class RequestTrace:
     that nothing below knows becomes a plain 500.
     """
 
-    def __init__(self, app: ASGIApp, metrics: MetricsLog, model_id: str) -> None:
+    def __init__(self, app: ASGIApp, metrics: MetricsLog, model: str) -> None:
         self._app = app
         self._metrics = metrics
-        self._model_id = model_id
+        self._model = model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of `scope`; only HTTP is traced."""
@@ -93,7 +93,7 @@ class RequestTrace:
             status="ok" if trace.status < 400 else "error",
             code=trace.status,
             duration_total_s=trace.total_s,
-            model=self._model_id,
+            model=self._model,
             request_id=trace.request_id,
             route=route,
             error=trace.code,

@@ -1,114 +1,121 @@
 """`POST /v1/audio/transcriptions`: OpenAI's route for files."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from src.api.upload import read_upload
-from src.errors import ClientGone
-from src.scheduling.scheduler import Scheduler
-from src.service import Measurements, TranscriptionService
-from src.settings import Settings
+from src.api.formats import EventStream, Transcription, VerboseTranscription, render
+from src.api.middleware import Trace
+from src.api.openapi import ERRORS, TRANSCRIPTION_REQUEST
+from src.api.options import Options, parse_options
+from src.api.upload import read_body
+from src.errors import ClientGone, ServiceError
+from src.scheduling.scheduler import Admission
+from src.service import TranscriptionService, Upload
 
 router = APIRouter(tags=["audio"])
 
-T = TypeVar("T")
-
-
-class Transcription(BaseModel):
-    """The answer in the `json` format."""
-
-    text: str
-
-
-class ErrorDetail(BaseModel):
-    """What went wrong, in OpenAI's words."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorAnswer(BaseModel):
-    """The body of every answer that is not 2xx."""
-
-    error: ErrorDetail
-
-
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "Audio or video of any format."},
-                        "priority": {"type": "string", "enum": ["high", "normal", "low"], "default": "normal"},
-                    },
-                }
-            },
-            "audio/*": {"schema": {"type": "string", "format": "binary"}},
-        },
-    },
-    "parameters": [
-        {
-            "name": name,
-            "in": "query",
-            "required": False,
-            "description": f"{what} of a headerless PCM16 body (audio/pcm, audio/l16).",
-            "schema": {"type": "integer", "minimum": low, "maximum": high, "default": default},
-        }
-        for name, what, low, high, default in (
-            ("rate", "Samples per second", 8000, 192000, 16000),
-            ("channels", "Channels", 1, 8, 1),
-        )
-    ],
-}
+STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+"""Keep proxies from holding events back."""
 
 
 @router.post(
     "/v1/audio/transcriptions",
-    openapi_extra=_BODY,
-    responses={status: {"model": ErrorAnswer} for status in (400, 413, 429, 500, 503)},
+    response_model=Transcription | VerboseTranscription,
+    openapi_extra=TRANSCRIPTION_REQUEST,
+    responses=ERRORS,
 )
-async def transcribe(request: Request) -> Transcription:
-    """Transcribe one audio file: a multipart part `file`, or the file itself as the body."""
-    state = request.app.state
-    settings: Settings = state.settings
-    scheduler: Scheduler = state.scheduler
-    service: TranscriptionService = state.service
-    measured: Measurements = request.state.trace.measured
-    async with scheduler.admit() as admission:
-        upload = await read_upload(request, settings.max_upload_bytes)
-        transcript = await _unless_gone(request, service.transcribe(admission, upload, measured))
-    return Transcription(text=transcript.text)
+async def transcribe(request: Request) -> Response:
+    """Transcribe one audio or video file: a multipart part `file`, or the file itself as the body."""
+    return _Exchange(request)
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` returns; if the client of `request`, whose body has been read, leaves first, cancel it.
+class _Exchange(Response):
+    """One request from its admission to the last byte of its answer, in one task that holds its place all the while."""
 
-    Raises:
-        ClientGone: the client left.
-    """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_gone(request))
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self._request = request
+        self._service: TranscriptionService = request.app.state.service
+        self._trace: Trace = request.state.trace
+        self._streaming = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request."""
+        try:
+            answer = await self._answer(send)
+        except ServiceError as error:
+            if not self._streaming:
+                raise
+            # Too late for a status: the stream ends with an error event.
+            self._trace.status, self._trace.code = error.status, error.code
+            await self._send_event(send, EventStream.error(error), last=True)
+            return
+        if answer:
+            await answer(scope, receive, send)
+
+    async def _answer(self, send: Send) -> Response | None:
+        """Return the answer, or stream it and return None."""
+        state = self._request.app.state
+        async with state.scheduler.admit() as admission:
+            body = await read_body(self._request, state.settings.max_upload_bytes)
+            options = parse_options(body.fields, state.served, state.scheduler.languages)
+            async with _while_connected(self._request):
+                if options.stream:
+                    await self._stream(admission, body.upload, options, send)
+                    return None
+                transcript = await self._service.transcribe(
+                    admission, body.upload, self._trace.measured, priority=options.priority, boosts=options.keywords
+                )
+        # Words and cues of hours of speech would hold up the event loop.
+        return await asyncio.to_thread(render, transcript, options, duration_s=self._duration_s)
+
+    async def _stream(self, admission: Admission, upload: Upload, options: Options, send: Send) -> None:
+        events = EventStream(options)
+        pieces = self._service.stream(
+            admission, upload, self._trace.measured, priority=options.priority, boosts=options.keywords
+        )
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if piece.text:
+                    await self._send_event(send, events.delta(piece.text, piece.tokens))
+        await self._send_event(send, events.done(self._duration_s), last=True)
+
+    async def _send_event(self, send: Send, event: bytes, *, last: bool = False) -> None:
+        if not self._streaming:
+            self._streaming = True
+            start = Response(headers=STREAM_HEADERS, media_type="text/event-stream")
+            headers = [(name, value) for name, value in start.raw_headers if name != b"content-length"]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": event, "more_body": not last})
+
+    @property
+    def _duration_s(self) -> float:
+        return self._trace.measured.audio_len_s or 0.0
+
+
+@asynccontextmanager
+async def _while_connected(request: Request) -> AsyncIterator[None]:
+    """Run the block, and end it with `ClientGone` if the client of `request`, whose body has been read, leaves."""
+    scope = asyncio.timeout(None)
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        scope.reschedule(asyncio.get_running_loop().time())
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientGone
-        return working.result()
+        async with scope:
+            yield
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        raise ClientGone from None
     finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)

@@ -1,5 +1,7 @@
 """Read the body of a transcription request: multipart, or the audio itself."""
 
+import base64
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
@@ -8,16 +10,16 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from src.api.fields import Fields
 from src.audio.container import is_container
 from src.audio.decode import PcmFormat
 from src.errors import ClientGone, EmptyAudio, InvalidRequest, MissingFile, UploadTooLarge
-from src.scheduling.jobs import Priority
 from src.service import Upload
 
 PCM_TYPES = frozenset({"audio/pcm", "audio/l16"})
 UNTYPED = frozenset({"", "application/octet-stream"})
-MAX_FIELD_BYTES = 64 * 1024
-MAX_FIELDS = 100
+MAX_FIELD_BYTES = 1024 * 1024
+MAX_FIELDS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +44,49 @@ class ContentType:
         )
 
 
-async def read_upload(request: Request, max_bytes: int) -> Upload:
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A transcription request as it came: its audio and its fields."""
+
+    upload: Upload
+    fields: Fields
+
+
+async def read_body(request: Request, max_bytes: int) -> Body:
     """Read and check the body of `request`, which is refused as soon as it passes `max_bytes`.
 
-    A multipart body carries the audio in its part `file`; any other body is the audio, and its fields come from the
-    query string. The name of a file never matters. Headerless PCM16 is told by the media type `audio/pcm` or
-    `audio/l16`; an untyped body (not part) that is no known container is taken for it too.
+    A multipart body carries the audio in its part `file`, a JSON body as base64 in `input_audio.data`, as Open WebUI
+    sends it; any other body is the audio, and its fields come from the query string. The name of a file never matters.
+    Headerless PCM16 is told by the media type `audio/pcm` or `audio/l16`; an untyped body (not part) that is no known
+    container is taken for it too.
 
     Raises:
         MissingFile, EmptyAudio, InvalidRequest: the body is not of this form; the message says how to mend it.
         UploadTooLarge: more than `max_bytes`.
         ClientGone: the client left before the end of the body.
     """
-    body = _limited(request, max_bytes)
+    chunks = _limited(request, max_bytes)
     content_type = ContentType.parse(request.headers.get("content-type"))
-    fields = dict(request.query_params)
+    query = Fields(request.query_params.multi_items())
     try:
         if content_type.name.startswith("multipart/"):
-            form = await _read_form(request, body)
-            fields |= form.fields
-            data, content_type = form.file, form.file_type
-            is_pcm = content_type.name in PCM_TYPES
+            audio, audio_type, fields = await _read_form(request, chunks)
+            fields = query | fields
+            is_pcm = audio_type.name in PCM_TYPES
+        elif content_type.name == "application/json":
+            audio, fields = _parse_json(b"".join([chunk async for chunk in chunks]))
+            audio_type, fields, is_pcm = content_type, query | fields, False
         else:
-            data = b"".join([chunk async for chunk in body])
-            is_pcm = content_type.name in PCM_TYPES or (content_type.name in UNTYPED and not is_container(data))
-            if not data and not content_type.may_be_media:
+            audio, audio_type, fields = b"".join([chunk async for chunk in chunks]), content_type, query
+            is_pcm = audio_type.name in PCM_TYPES or (audio_type.name in UNTYPED and not is_container(audio))
+            if not audio and not audio_type.may_be_media:
                 raise _missing_file()
     except ClientDisconnect:
         raise ClientGone from None
-    if not data:
+    if not audio:
         raise EmptyAudio("The audio is empty: not one byte of it arrived.", param="file")
-    pcm = _pcm_format(fields | content_type.parameters) if is_pcm else None
-    return Upload(data, pcm, _priority(fields.get("priority")))
+    pcm = _pcm_format(fields | Fields(audio_type.parameters.items())) if is_pcm else None
+    return Body(Upload(audio, pcm), fields)
 
 
 async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -102,18 +115,10 @@ class _InMemoryParser(MultiPartParser):
     spool_max_size = 0  # SpooledTemporaryFile rolls over to the disk beyond this; 0 means never
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A multipart body: its text fields, the first of each name and none that is empty, and its file."""
-
-    fields: dict[str, str]
-    file: bytes
-    file_type: ContentType
-
-
-async def _read_form(request: Request, body: AsyncGenerator[bytes, None]) -> Form:
+async def _read_form(request: Request, chunks: AsyncGenerator[bytes, None]) -> tuple[bytes, ContentType, Fields]:
+    """Return the file of a multipart body, the type that its part declares, and the text fields."""
     parser = _InMemoryParser(
-        request.headers, body, max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
+        request.headers, chunks, max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
     )
     try:
         form = await parser.parse()
@@ -121,13 +126,28 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None]) -> For
         raise InvalidRequest(f"The multipart body cannot be read: {error.message}") from None
     try:
         file = _file_of(form)
-        fields: dict[str, str] = {}
-        for name, value in form.multi_items():
-            if isinstance(value, str) and value:
-                fields.setdefault(name, value)
-        return Form(fields, file.file.read(), ContentType.parse(file.content_type))
+        fields = Fields((name, value) for name, value in form.multi_items() if isinstance(value, str))
+        return file.file.read(), ContentType.parse(file.content_type), fields
     finally:
         await form.close()
+
+
+def _parse_json(body: bytes) -> tuple[bytes, Fields]:
+    """Return the audio of a JSON body, `{"input_audio": {"data": BASE64}}`, and its other fields."""
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body is not the JSON that its content type says.") from None
+    if not isinstance(parsed, dict) or "input_audio" not in parsed:
+        raise _missing_file()
+    audio = parsed.pop("input_audio")
+    data = audio.get("data") if isinstance(audio, dict) else None
+    if not isinstance(data, str):
+        raise InvalidRequest('`input_audio` must be {"data": BASE64, "format": "wav"}.', param="input_audio")
+    try:
+        return base64.b64decode(data.partition("base64,")[2] or data, validate=True), Fields.from_json(parsed)
+    except ValueError:
+        raise InvalidRequest("`input_audio.data` is not base64.", param="input_audio") from None
 
 
 def _file_of(form: FormData) -> UploadFile:
@@ -152,22 +172,7 @@ def _missing_file() -> MissingFile:
     )
 
 
-def _pcm_format(parameters: dict[str, str]) -> PcmFormat:
+def _pcm_format(fields: Fields) -> PcmFormat:
     """Return the format that `rate` and `channels` say, 16 kHz mono where they do not."""
-    given = {name: _whole_number(name, parameters[name]) for name in ("rate", "channels") if parameters.get(name)}
+    given = {name: number for name in ("rate", "channels") if (number := fields.whole_number(name)) is not None}
     return PcmFormat(**given)
-
-
-def _whole_number(name: str, value: str) -> int:
-    if not (value.isascii() and value.isdecimal() and len(value) < 10):
-        raise InvalidRequest(f"`{name}` must be a whole number, not {value[:40]!r}.", param=name)
-    return int(value)
-
-
-def _priority(value: str | None) -> Priority:
-    if not value:
-        return Priority.NORMAL
-    try:
-        return Priority[value.upper()]
-    except KeyError:
-        raise InvalidRequest(f"`priority` must be high, normal or low, not {value[:40]!r}.", param="priority") from None

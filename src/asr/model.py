@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from src.asr.attention import LocalAttention
 from src.asr.checkpoint import find_checkpoint
-from src.asr.transcript import Transcript
+from src.asr.decoder import FRAME_SECONDS, Decoder
+from src.asr.transcript import Transcript, text_of
 from src.audio.decode import SAMPLE_RATE
 from src.errors import ModelUnavailable
 from src.settings import Settings
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
-
-FRAME_SECONDS = 0.08
-"""One encoder frame of Parakeet: features of 10 ms, subsampled 8 times."""
 
 Samples = NDArray[np.float32]
 
@@ -44,13 +42,19 @@ class Batch:
     """(clips, longest) float32, padded with zeros."""
     lengths: "torch.Tensor"
     """(clips,) int64, in samples."""
+    boosts: tuple[tuple[str, ...], ...]
+    """The hot words of each clip; empty for one without."""
 
 
 class Model(Protocol):
     """What the scheduler asks of a model."""
 
-    def collate(self, clips: Sequence[Samples]) -> Batch:
-        """Join clips into a batch; any thread may do so while the model runs another."""
+    @property
+    def languages(self) -> Sequence[str]:
+        """ISO 639-1 codes of the languages that it knows, the usual one first."""
+
+    def collate(self, clips: Sequence[Samples], boosts: Sequence[tuple[str, ...]] | None = None) -> Batch:
+        """Join clips, and the hot words of each, into a batch; any thread may do so while the model runs another."""
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         """Return the transcript of each clip, in order. Only the model's own thread calls this."""
@@ -60,12 +64,18 @@ class NemoModel:
     """A loaded checkpoint on its device. Make one with `load`."""
 
     def __init__(
-        self, network: Any, device: "torch.device", dtype: "torch.dtype", local_attention: LocalAttention | None
+        self,
+        network: Any,
+        device: "torch.device",
+        dtype: "torch.dtype",
+        local_attention: LocalAttention | None,
+        decoder: Decoder,
     ) -> None:
         self._network = network
         self._device = device
         self._dtype = dtype
         self._local_attention = local_attention
+        self._decoder = decoder
 
     @classmethod
     def load(cls, settings: Settings) -> "NemoModel":
@@ -89,9 +99,10 @@ class NemoModel:
             network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
             _freeze(network, device, dtype)
             local_attention = _local_attention(network, settings)
+            decoder = Decoder(network, settings.boost_alpha)
         loaded = time.monotonic()
 
-        model = cls(network, device, dtype, local_attention)
+        model = cls(network, device, dtype, local_attention, decoder)
         try:
             model.warm_up(settings.microbatch_max_batch)
         except Exception as error:
@@ -112,16 +123,23 @@ class NemoModel:
         return model
 
     @property
+    def languages(self) -> Sequence[str]:
+        """The languages of the checkpoint's tokenizer where it has one for each (NeMo's `agg`), English otherwise."""
+        return tuple(self._network.cfg.tokenizer.get("langs") or ("en",))
+
+    @property
     def decoder(self) -> str:
         """Which decoder runs, and whether CUDA graphs drive it."""
         decoding = self._network.decoding
-        computer = getattr(decoding.decoding, "decoding_computer", None)
-        mode = getattr(computer, "cuda_graphs_mode", None)
+        mode = decoding.decoding.decoding_computer.cuda_graphs_mode
         graphs = "off" if mode is None or self._device.type != "cuda" else mode.value
         return f"{decoding.cfg.strategy} {decoding.cfg.get('model_type', 'rnnt')}, CUDA graphs {graphs}"
 
-    def collate(self, clips: Sequence[Samples]) -> Batch:
-        """Pad clips of 16 kHz mono float32 samples, none empty, to the longest."""
+    def collate(self, clips: Sequence[Samples], boosts: Sequence[tuple[str, ...]] | None = None) -> Batch:
+        """Pad clips of 16 kHz mono float32 samples, none empty, to the longest.
+
+        `boosts` has the hot words of each clip, in the clips' order; None means none for any.
+        """
         import torch
 
         samples = torch.zeros(
@@ -129,13 +147,15 @@ class NemoModel:
         )
         for row, clip in zip(samples, clips, strict=True):
             row[: len(clip)] = torch.from_numpy(clip)
-        return Batch(samples, torch.tensor([len(clip) for clip in clips]))
+        lengths = torch.tensor([len(clip) for clip in clips])
+        return Batch(samples, lengths, tuple(boosts) if boosts else ((),) * len(clips))
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         """Run the network over a batch and return one transcript for each of its clips."""
         encoded, lengths = self.encode(batch)
-        hypotheses = self._network.decoding.rnnt_decoder_predictions_tensor(encoded, lengths, return_hypotheses=True)
-        return [Transcript(hypothesis.text) for hypothesis in hypotheses]
+        clips_s = [samples / SAMPLE_RATE for samples in batch.lengths.tolist()]
+        tokens = self._decoder.decode(encoded, lengths, batch.boosts, clips_s)
+        return [Transcript(text_of(each), each) for each in tokens]
 
     def encode(self, batch: Batch) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Return the encoder's output, (clips, width, frames), and its length for each clip in frames of 80 ms."""
@@ -156,9 +176,10 @@ class NemoModel:
         return self._local_attention.suiting(batch.samples.shape[1]) if self._local_attention else nullcontext()
 
     def warm_up(self, max_batch: int) -> None:
-        """Run a full batch and a long clip, so that no request pays for first-call work."""
+        """Run a full batch, with and without hot words, and a long clip: no request pays for first-call work."""
         second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
-        self.transcribe(self.collate([second] * max_batch))
+        for hot_word in ((), ("a",)):
+            self.transcribe(self.collate([second] * max_batch, [hot_word] * max_batch))
         self.transcribe(self.collate([np.tile(second, 15)]))  # long enough for local attention
 
 

@@ -79,47 +79,40 @@ class _Block(NamedTuple):
     samples: NDArray[np.float32]
 
 
-def decode(data: bytes, *, max_seconds: float, pcm: PcmFormat | None = None) -> NDArray[np.float32]:
+def decode(data: bytes, *, max_seconds: float = math.inf, pcm: PcmFormat | None = None) -> NDArray[np.float32]:
     """Return the audio of a media file, or of headerless `pcm`, as contiguous 16 kHz mono samples (samples,).
+
+    Errors and limits are those of `decode_blocks`.
+    """
+    with closing(decode_blocks(data, max_seconds=max_seconds, pcm=pcm)) as stream:
+        blocks = list(stream)
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def decode_blocks(
+    data: bytes, *, max_seconds: float = math.inf, pcm: PcmFormat | None = None
+) -> Generator[NDArray[np.float32], None, None]:
+    """Yield the audio of a media file, or of headerless `pcm`, as 16 kHz mono blocks of some seconds each.
 
     Full scale is 1; samples may go beyond it but are finite. Damaged audio gives what can be decoded. Decoding stops at
     `max_seconds`, so a small file that expands to hours costs no more than a long one.
 
-    Raises:
+    Raises, while iterating:
         EmptyAudio: there is not one sample.
         InvalidAudio: nothing in `data` can be decoded.
         AudioTooLong: there is more than `max_seconds`.
     """
-    limit = math.ceil(max_seconds * SAMPLE_RATE)
-    blocks: list[NDArray[np.float32]] = []
-    length = 0
-    with closing(decode_blocks(data, pcm=pcm)) as stream:
-        for block in stream:
-            blocks.append(block)
-            length += len(block)
-            if length > limit:
+    native = _pcm_blocks(data, pcm) if pcm else _file_blocks(data)
+    taken = 0
+    for rate, run in groupby(native, key=attrgetter("rate")):
+        for samples in _resampled((block.samples for block in run), rate):
+            taken += len(samples)
+            if taken > max_seconds * SAMPLE_RATE:
                 setting = "PARAKEET_MAX_AUDIO_SECONDS"
                 message = f"The audio is longer than {max_seconds:g} s, the limit of this server ({setting})."
                 raise AudioTooLong(message, param="file")
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-
-
-def decode_blocks(data: bytes, *, pcm: PcmFormat | None = None) -> Generator[NDArray[np.float32], None, None]:
-    """Yield the audio of a media file, or of headerless `pcm`, as 16 kHz mono blocks of some seconds each.
-
-    The blocks joined are what `decode` returns. The errors come while iterating.
-
-    Raises:
-        EmptyAudio: there is not one sample.
-        InvalidAudio: nothing in `data` can be decoded.
-    """
-    native = _pcm_blocks(data, pcm) if pcm else _file_blocks(data)
-    empty = True
-    for rate, run in groupby(native, key=attrgetter("rate")):
-        for samples in _resampled((block.samples for block in run), rate):
-            empty = False
             yield samples
-    if empty:
+    if not taken:
         raise EmptyAudio("The audio is empty: it has not a single sample.", param="file")
 
 

@@ -61,6 +61,7 @@ class Job:
     deadline: float = math.inf
     kind: Kind = Kind.UPLOAD
     priority: Priority = Priority.NORMAL
+    boosts: tuple[str, ...] = ()
     rank: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -146,13 +147,17 @@ class JobQueue:
             self._free(place)
             self._on_their_way -= 1
 
+    def has_room(self, samples: int) -> bool:
+        """Return whether a clip of so many samples may wait; where no other waits, any may."""
+        return not self._jobs or self._audio_s + samples / SAMPLE_RATE <= self._max_audio_s
+
     def push(self, job: Job) -> None:
         """Enqueue a job under the place its request holds; a further job of the same request needs no place.
 
         Raises:
             QueueFull: too much decoded audio is waiting; the place stays with the caller.
         """
-        if self._jobs and self._audio_s + job.audio_s > self._max_audio_s:
+        if not self.has_room(len(job.samples)):
             raise QueueFull(f"More than {self._max_audio_s:g} s of audio is waiting already. Try again later.")
         if job.place.held and not job.place.queued:
             job.place.queued = True

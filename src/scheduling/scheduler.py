@@ -45,6 +45,7 @@ class Admission:
 
     place: Place
     scope: asyncio.Timeout
+    has_asked: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -88,6 +89,11 @@ class Scheduler:
     def ready(self) -> bool:
         """Whether requests are taken."""
         return bool(self._lanes) and not self._stopping
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """ISO 639-1 codes of the languages that the loaded model knows; none before it is loaded."""
+        return self._model.languages if self._model else ()
 
     @property
     def waiting(self) -> int:
@@ -172,11 +178,19 @@ class Scheduler:
             self._changed.set()
 
     async def transcribe(
-        self, admission: Admission, samples: NDArray[np.float32], kind: Kind, priority: Priority
+        self,
+        admission: Admission,
+        samples: NDArray[np.float32],
+        *,
+        kind: Kind = Kind.UPLOAD,
+        priority: Priority = Priority.NORMAL,
+        boosts: tuple[str, ...] = (),
     ) -> Outcome:
         """Queue a clip of 16 kHz mono float32 samples, not empty, and return what the model heard.
 
-        Cancelling the call takes the job out of the queue.
+        `boosts` are phrases to listen for. The first clip of a request waits for a limited time; the request counts as
+        started with it, so its further ones wait for as long as it takes, also for room in memory. Cancelling the call
+        takes the job out of the queue.
 
         Raises:
             QueueFull: too much decoded audio is waiting.
@@ -184,9 +198,12 @@ class Scheduler:
             TranscriptionFailed: the model cannot do this clip.
         """
         loop = asyncio.get_running_loop()
+        is_first, admission.has_asked = not admission.has_asked, True
+        if not is_first:
+            await self._until(lambda: self._queue.has_room(len(samples)))
         now = loop.time()
-        deadline = now + self._settings.max_queue_wait_s if admission.place.held else math.inf
-        job = Job(samples, admission.place, now, deadline, kind, priority)
+        deadline = now + self._settings.max_queue_wait_s if is_first else math.inf
+        job = Job(samples, admission.place, now, deadline, kind, priority, boosts)
         try:
             self._queue.push(job)
         except QueueFull as full:
@@ -282,8 +299,8 @@ class Scheduler:
         return [job for job in jobs if job in self._waiting]
 
     async def _collate(self, model: Model, jobs: Sequence[Job]) -> Batch:
-        clips = [job.samples for job in jobs]
-        return await asyncio.get_running_loop().run_in_executor(self._collators, model.collate, clips)
+        clips, boosts = [job.samples for job in jobs], [job.boosts for job in jobs]
+        return await asyncio.get_running_loop().run_in_executor(self._collators, model.collate, clips, boosts)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         waiting = self._forget(job)

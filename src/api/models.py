@@ -1,0 +1,50 @@
+"""`GET /v1/models` and `GET /v1/models/{id}`: the served model, under each name that stands for it."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from src.api.options import Served
+
+router = APIRouter(tags=["models"])
+
+
+class ModelObject(BaseModel):
+    """A model name (platform.openai.com, "The model object")."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    """Unix seconds."""
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """All of them; there are no pages."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelObject]
+
+
+def _model(request: Request, name: str) -> ModelObject:
+    served: Served = request.app.state.served
+    owner = served.name.partition("/")[0] if "/" in served.name else "local"
+    return ModelObject(id=name, created=request.app.state.created, owned_by=owner)
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> ModelList:
+    """List the served model, its own name first."""
+    served: Served = request.app.state.served
+    return ModelList(data=[_model(request, name) for name in served.names])
+
+
+# `:path` takes ids with a slash, which SDKs send as %2F and people as it is.
+@router.get("/v1/models/{name:path}")
+async def model(request: Request, name: str) -> ModelObject:
+    """Describe one name of the served model."""
+    served: Served = request.app.state.served
+    if name not in served.names:
+        raise served.not_found(name)
+    return _model(request, name)

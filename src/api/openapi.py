@@ -1,0 +1,88 @@
+"""What /openapi.json and /docs say of the transcription route, whose body and answers FastAPI cannot see."""
+
+from typing import Any
+
+from src.api.formats import ErrorAnswer
+from src.api.options import FORMATS
+
+
+def _field(description: str, **schema: Any) -> dict[str, Any]:
+    return {"type": "string", "description": description, **schema}
+
+
+def _list(description: str, **items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string", **items}, "description": description}
+
+
+_FIELDS: dict[str, Any] = {
+    "model": _field("The served model, or one of OpenAI's, which stand for it.", example="whisper-1"),
+    "language": _field("ISO 639-1 code of the language spoken, if it is one that the model knows.", example="en"),
+    "response_format": _field("The form of the answer.", enum=list(FORMATS), default="json"),
+    "timestamp_granularities[]": _list("What `verbose_json` gives times for.", enum=["word", "segment"]),
+    "include[]": _list("`logprobs` adds the logarithm of each token's probability to `json`.", enum=["logprobs"]),
+    "stream": {"type": "boolean", "default": False, "description": "Answer with server-sent events as text comes."},
+    "keywords[]": _list("Hot words: names and terms to listen for.", example="Parakeet"),
+    "prompt": _field("A plain list with commas counts as hot words; other prompts are ignored."),
+    "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "Ignored: the decoder is greedy."},
+    "chunking_strategy": _field("`auto` or `server_vad`; long audio is always cut at pauses."),
+    "priority": _field("Who goes first when requests wait.", enum=["high", "normal", "low"], default="normal"),
+}
+
+_FILE = {"type": "string", "format": "binary", "description": "Audio or video in any common format."}
+
+_RAW_PARAMETERS = [
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": f"{what} of a headerless PCM16 body (audio/pcm, audio/l16).",
+        "schema": {"type": "integer", "minimum": low, "maximum": high, "default": default},
+    }
+    for name, what, low, high, default in (
+        ("rate", "Samples per second", 8000, 192000, 16000),
+        ("channels", "Channels", 1, 8, 1),
+    )
+]
+
+TRANSCRIPTION_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {"type": "object", "required": ["file"], "properties": {"file": _FILE, **_FIELDS}}
+            },
+            "audio/*": {"schema": _FILE},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["input_audio"],
+                    "properties": {
+                        "input_audio": {
+                            "type": "object",
+                            "required": ["data"],
+                            "properties": {"data": _field("The file as base64."), "format": _field("Ignored.")},
+                        },
+                        **{name.removesuffix("[]"): schema for name, schema in _FIELDS.items()},
+                    },
+                }
+            },
+        },
+    },
+    # With the audio as the body, the fields come in the query.
+    "parameters": [
+        *({"name": name, "in": "query", "required": False, "schema": schema} for name, schema in _FIELDS.items()),
+        *_RAW_PARAMETERS,
+    ],
+}
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": description}
+    for status, description in {
+        400: "The request cannot be served as it is; `param` and `message` say why.",
+        404: "The model is not served here.",
+        413: "The audio is too long, or the upload too large.",
+        429: "Too many requests wait; try again after `Retry-After` seconds.",
+        500: "The model cannot do this clip.",
+        503: "The service is starting, stopping or too busy; try again after `Retry-After` seconds.",
+    }.items()
+}

@@ -1,0 +1,155 @@
+"""Fields in every encoding that clients use, and what they ask for."""
+
+import pytest
+
+from src.api.fields import Fields
+from src.api.options import Served, parse_options
+from src.errors import InvalidRequest, ModelNotFound, UnsupportedFormat, UnsupportedLanguage
+from src.scheduling.jobs import Priority
+
+SERVED = Served("nvidia/parakeet-tdt-0.6b-v2", strict=True)
+
+
+def options(*pairs: tuple[str, str], served=SERVED, languages=("en",)):
+    return parse_options(Fields(pairs), served, languages)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("timestamp_granularities[]", "word"), ("timestamp_granularities[]", "segment")],
+        [("timestamp_granularities", "word"), ("timestamp_granularities", "segment")],
+        [("timestamp_granularities", "word,segment")],
+        [("timestamp_granularities[]", "word, segment")],
+        [("timestamp_granularities", '["word", "segment"]')],
+    ],
+)
+def test_a_list_may_come_in_any_encoding(pairs):
+    asked = options(*pairs)
+    assert (asked.words, asked.segments) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("granularities", "words", "segments"), [([], False, True), (["word"], True, False), (["segment"], False, True)]
+)
+def test_segments_are_given_unless_only_words_are_asked_for(granularities, words, segments):
+    asked = options(*(("timestamp_granularities[]", each) for each in granularities))
+    assert (asked.words, asked.segments) == (words, segments)
+
+
+@pytest.mark.parametrize("value", ["true", "True", "1", "yes"])
+def test_yes_has_many_spellings(value):
+    assert options(("stream", value)).stream
+
+
+@pytest.mark.parametrize("value", ["false", "False", "0", "null", ""])
+def test_no_has_many_spellings(value):
+    assert not options(("stream", value)).stream
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("chunking_strategy", "auto")],
+        [("chunking_strategy", '{"type": "server_vad", "threshold": 0.4}')],
+        [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[threshold]", "0.4")],
+        [("chunking_strategy", "")],
+    ],
+)
+def test_a_chunking_strategy_may_be_a_word_json_or_bracketed_parts(pairs):
+    options(*pairs)
+
+
+def test_fields_that_nobody_asks_for_are_ignored():
+    assert options(("favourite_colour", "green"), ("known_speaker_names[]", "Anna")) == options()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("response_format", "xml"),
+        ("timestamp_granularities[]", "letter"),
+        ("include[]", "everything"),
+        ("stream", "maybe"),
+        ("temperature", "1.5"),
+        ("temperature", "warm"),
+        ("temperature", "nan"),
+        ("priority", "urgent"),
+        ("chunking_strategy", "random"),
+        ("chunking_strategy", '{"type": "random"}'),
+        ("keywords[]", "x" * 101),
+        ("keywords", ",".join(map(str, range(101)))),
+    ],
+)
+def test_a_wrong_value_names_its_field(name, value):
+    with pytest.raises(InvalidRequest) as error:
+        options((name, value))
+    assert error.value.param == name.removesuffix("[]")
+    assert error.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "name", ["nvidia/parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v2", "whisper-1", "gpt-transcribe", ""]
+)
+def test_the_served_model_has_several_names(name):
+    options(("model", name))
+
+
+def test_another_model_is_not_found_unless_any_name_will_do():
+    with pytest.raises(ModelNotFound) as error:
+        options(("model", "large-v3"))
+    assert (error.value.status, error.value.param) == (404, "model")
+    options(("model", "large-v3"), served=Served("tiny", strict=False))
+
+
+@pytest.mark.parametrize("language", ["en", "EN", "en-US", "en_GB", "english", "English", ""])
+def test_english_has_many_spellings(language):
+    assert options(("language", language)).language == "en"
+
+
+@pytest.mark.parametrize("language", ["de", "german", "e", "xx-US", "-"])
+def test_a_language_that_the_model_does_not_know_is_refused(language):
+    with pytest.raises(UnsupportedLanguage) as error:
+        options(("language", language))
+    assert (error.value.code, error.value.param) == ("unsupported_language", "language")
+
+
+def test_a_model_of_several_languages_takes_each():
+    assert options(("language", "de-AT"), languages=("en", "de")).language == "de"
+
+
+def test_speakers_cannot_be_told_apart():
+    with pytest.raises(UnsupportedFormat):
+        options(("response_format", "diarized_json"))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "keywords"),
+    [
+        ([("keywords[]", "Anna"), ("keywords[]", "New York"), ("keywords[]", "Anna")], ("Anna", "New York")),
+        ([("keywords", '["Anna", "New York"]')], ("Anna", "New York")),
+        ([("prompt", "Anna, New York")], ("Anna", "New York")),
+        ([("prompt", "Anna, New York"), ("keywords", "Bob")], ("Bob",)),
+        ([("prompt", "This is a talk, held in May, about the weather in the north of Spain")], ()),
+        ([("prompt", "Hello, world.")], ()),
+        ([("prompt", "Anna")], ()),
+        ([("keywords[]", "")], ()),
+    ],
+)
+def test_hot_words_come_from_keywords_or_from_a_prompt_that_is_a_plain_list(pairs, keywords):
+    assert options(*pairs).keywords == keywords
+
+
+def test_a_priority_is_taken():
+    assert options(("priority", "low")).priority is Priority.LOW
+
+
+def test_a_json_body_has_fields_too():
+    fields = Fields.from_json({"timestamp_granularities": ["word"], "stream": True, "language": None, "temperature": 0})
+    asked = parse_options(fields, SERVED, ("en",))
+    assert (asked.words, asked.segments, asked.stream) == (True, False, True)
+
+
+def test_fields_of_the_body_win_over_those_of_the_query():
+    joined = Fields([("language", "de"), ("stream", "1")]) | Fields([("language", "en")])
+    assert (joined.text("language"), joined.flag("stream")) == ("en", True)

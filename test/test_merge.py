@@ -1,0 +1,178 @@
+"""Chunks' transcripts as one: every word once, in order, at its time in the recording, as early as it is certain."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+from long_audio import joined, sentences, without_pauses
+from media import SAMPLE_RATE, clip
+
+from src.asr.merge import Merger, merge
+from src.asr.transcript import Token, Transcript
+from src.asr.words import words_of
+from src.audio.split import Chunk, split
+from src.audio.vad import SpeechDetector
+
+
+def chunk(start_s: float, end_s: float, from_s: float | None = None, to_s: float | None = None) -> Chunk:
+    """A stretch of a recording; the limits of what counts are its edges unless given."""
+    samples = np.zeros(round((end_s - start_s) * SAMPLE_RATE), np.float32)
+    return Chunk(samples, start_s, start_s if from_s is None else from_s, end_s if to_s is None else to_s)
+
+
+def heard(text: str, *times_s: float) -> Transcript:
+    """A transcript whose words, of one token each, begin at these times of the chunk and take 0.3 s."""
+    words = text.split()
+    tokens = (Token(0, f"\u2581{word}", at_s, at_s + 0.3, -0.1) for word, at_s in zip(words, times_s, strict=True))
+    return Transcript(text, tuple(tokens))
+
+
+def starts(transcript: Transcript) -> list[float]:
+    return [round(token.start_s, 2) for token in transcript.tokens]
+
+
+def overlapping(first: Transcript, second: Transcript) -> Transcript:
+    """Merge two chunks, 0 to 12 s and 8 to 20 s, whose seam is at 10 s."""
+    return merge([(chunk(0, 12, to_s=10), first), (chunk(8, 20, from_s=10), second)])
+
+
+def test_a_single_chunk_keeps_its_transcript():
+    transcript = Transcript("Hello,  world. -", heard("Hello world", 0.5, 1).tokens)
+    assert merge([(chunk(0, 5), transcript)]) == transcript
+
+
+def test_chunks_follow_one_another_with_a_space_between_and_times_of_the_recording():
+    merged = merge([(chunk(0, 10), heard("One two.", 1, 2)), (chunk(14, 20), heard("Three.", 1.5))])
+    assert merged.text == "One two. Three."
+    assert starts(merged) == [1, 2, 15.5]
+
+
+def test_a_silent_chunk_adds_neither_text_nor_space():
+    pieces = [(chunk(0, 5), Transcript("")), (chunk(5, 9), heard("One", 1)), (chunk(9, 12), Transcript(""))]
+    assert merge([*pieces, (chunk(12, 15), heard("two", 1))]).text == "One two"
+
+
+def test_no_chunks_make_no_text():
+    assert merge([]) == Transcript("")
+
+
+def test_a_transcript_without_tokens_keeps_its_text():
+    assert merge([(chunk(0, 5), Transcript("7")), (chunk(5, 9), Transcript("8"))]).text == "7 8"
+
+
+def test_words_that_both_chunks_hear_are_there_once():
+    merged = overlapping(heard("a b c d", 7, 9, 10, 11), heard("b c d e", 1.08, 2.08, 3, 6))
+    assert merged.text == "a b c d e"
+    assert starts(merged) == [7, 9, 10, 11, 14]
+
+
+def test_what_each_chunk_makes_of_half_words_at_its_edge_is_dropped():
+    merged = overlapping(heard("a b c d dom", 7, 9, 10, 11, 11.6), heard("ray b c d domino", 0.1, 1.08, 2.08, 3, 3.7))
+    assert merged.text == "a b c d domino"
+
+
+def test_a_word_on_the_seam_is_there_once_whichever_side_each_chunk_puts_it_on():
+    for early, late in itertools.product((9.7, 9.85, 9.95), repeat=2):
+        assert overlapping(heard("a seam", 7, early), heard("seam b", late - 8, 4)).text == "a seam b"
+
+
+def test_a_word_said_twice_stays_twice():
+    merged = overlapping(heard("nine nine nine", 9.2, 9.8, 10.4), heard("nine nine nine", 1.2, 1.8, 2.4))
+    assert merged.text == "nine nine nine"
+
+
+def test_where_the_two_agree_on_no_word_each_tells_its_own_side():
+    merged = overlapping(heard("a b c", 8.5, 9.5, 10.5), heard("x y z", 0.5, 1.5, 2.5))
+    assert merged.text == "a b z"
+
+
+def test_words_only_one_of_the_two_hears_are_kept():
+    assert overlapping(heard("a b c", 7, 9, 11), Transcript("")).text == "a b c"
+    assert overlapping(Transcript(""), heard("x y z", 0.5, 1.5, 6)).text == "x y z"
+
+
+def test_spelling_may_differ_in_case_and_punctuation_where_two_chunks_meet():
+    assert overlapping(heard("we go. Home", 7, 9, 10), heard("Go, home now.", 1, 2, 5)).text == "we go. Home now."
+
+
+def test_times_never_go_back_across_a_seam():
+    late = Transcript("a", (Token(0, "\u2581a", 9.9, 10.0, -0.1),))
+    merged = merge([(chunk(0, 10), late), (chunk(9.5, 20), heard("b c", 0, 1))])
+    assert starts(merged) == sorted(starts(merged))
+    assert all(token.end_s >= token.start_s for token in merged.tokens)
+
+
+def test_words_of_many_pieces_stay_whole():
+    pieces = ("\u2581Sep", "tem", "ber", ".")
+    tokens = tuple(Token(0, piece, 9 + 0.2 * at, 9.2 + 0.2 * at, -0.1) for at, piece in enumerate(pieces))
+    second = tuple(Token(0, piece, 1.05 + 0.2 * at, 1.25 + 0.2 * at, -0.1) for at, piece in enumerate(pieces))
+    merged = overlapping(Transcript("September.", tokens), Transcript("September.", second))
+    assert merged.text == "September."
+    assert [token.piece for token in merged.tokens] == list(pieces)
+
+
+def test_words_are_given_out_as_soon_as_no_later_chunk_can_change_them():
+    merger = Merger()
+    first = merger.add(chunk(0, 12, to_s=10), heard("a b c", 1, 7, 9))
+    assert first.text == "a b"
+    second = merger.add(chunk(8, 20, from_s=10), heard("c d", 1, 9))
+    assert second.text == " c d"
+    assert [token.piece for token in second.tokens] == ["\u2581c", "\u2581d"]
+    assert merger.finish().text == ""
+
+
+def test_what_waits_for_a_chunk_that_never_comes_is_given_out_at_the_end():
+    merger = Merger()
+    assert merger.add(chunk(0, 12, to_s=10), heard("a b", 1, 9)).text == "a"
+    assert merger.finish().text == " b"
+
+
+def plain(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+@pytest.fixture(scope="module")
+def detector() -> SpeechDetector:
+    return SpeechDetector()
+
+
+def test_a_recording_in_chunks_says_each_sentence_once_at_its_time(tiny, detector, transcripts):
+    names = [name for name in sentences() if not name.startswith("fsdd")]
+    samples, placements = joined(names, itertools.cycle([0.3, 1.5, 0.5, 1.0, 0.7]))
+    pieces = [
+        (each, tiny.transcribe(tiny.collate([each.samples]))[0])
+        for each in split([samples], detector, chunk_seconds=30)
+    ]
+    assert len(pieces) > 3
+    words = words_of(merge(pieces), len(samples) / SAMPLE_RATE)
+    said = [
+        plain(" ".join(word.text for word in words if placed.start_s <= word.start_s < placed.end_s))
+        for placed in placements
+    ]
+    expected = [plain(transcripts[f"{name}.flac"]) for name in names]
+    wrong = [name for name, one, other in zip(names, said, expected, strict=True) if one != other]
+    assert len(wrong) <= 3, "sentences in which the tiny model mishears a word beside other voices"
+    for placed, one, other in zip(placements, said, expected, strict=True):
+        if one == other:
+            alone = words_of(tiny.transcribe(tiny.collate([clip(placed.name)]))[0], 60)
+            inside = [word for word in words if placed.start_s <= word.start_s < placed.end_s]
+            for apart, word in zip(alone, inside, strict=True):
+                assert word.start_s - placed.start_s == pytest.approx(apart.start_s, abs=0.25)
+
+
+def test_the_pieces_put_together_are_the_text_where_chunks_overlap(tiny, detector):
+    samples, _ = joined(sentences(), itertools.repeat(0), load=without_pauses(detector))
+    pieces = [
+        (each, tiny.transcribe(tiny.collate([each.samples]))[0])
+        for each in split([samples], detector, chunk_seconds=20)
+    ]
+    assert any(each.to_s < each.end_s for each, _ in pieces)
+    merger = Merger()
+    found = [*(merger.add(*piece) for piece in pieces), merger.finish()]
+    merged = merge(pieces)
+    assert "".join(piece.text for piece in found) == merged.text
+    assert tuple(token for piece in found for token in piece.tokens) == merged.tokens
+    assert starts(merged) == sorted(starts(merged))
+    whole = tiny.transcribe(tiny.collate([samples]))[0]
+    assert len(plain(merged.text)) == pytest.approx(len(plain(whole.text)), rel=0.03)

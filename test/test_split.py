@@ -1,0 +1,172 @@
+"""Long audio in chunks: cut where nobody speaks, silence left out, times kept, and never much of it in memory."""
+
+import itertools
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from long_audio import joined, sentences, without_pauses
+from media import SAMPLE_RATE, clip
+
+from src.audio.split import LONG_SILENCE_S, MARGIN_S, OVERLAP_S, Chunk, split
+from src.audio.vad import SpeechDetector
+
+GAPS_S = [0.3, 1.5, 0.5, 1.0, 0.7]
+
+
+@pytest.fixture(scope="module")
+def detector() -> SpeechDetector:
+    return SpeechDetector()
+
+
+def blocks(samples: np.ndarray, size: int = 65_536) -> Iterator[np.ndarray]:
+    return (samples[start : start + size] for start in range(0, len(samples), size))
+
+
+def silence(seconds: float, level: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(0).normal(scale=level, size=round(seconds * SAMPLE_RATE)).astype(np.float32)
+
+
+def assert_cut_from(samples: np.ndarray, chunks: list[Chunk], chunk_seconds: float) -> None:
+    """Every chunk is a piece of the recording, where it says it is, and in order."""
+    assert chunks
+    for chunk in chunks:
+        start = round(chunk.start_s * SAMPLE_RATE)
+        np.testing.assert_array_equal(chunk.samples, samples[start : start + len(chunk.samples)])
+        assert chunk.samples.dtype == np.float32
+        assert 0 < len(chunk.samples) <= chunk_seconds * SAMPLE_RATE
+        assert chunk.start_s <= chunk.from_s < chunk.to_s <= chunk.end_s
+    for earlier, later in itertools.pairwise(chunks):
+        assert earlier.to_s <= later.from_s
+
+
+def assert_said_once(placements, chunks: list[Chunk], slack_s: float = 0.3) -> None:
+    """Each clip lies whole in exactly one chunk, but for the silence at its ends."""
+    for placed in placements:
+        homes = [
+            chunk
+            for chunk in chunks
+            if chunk.from_s <= placed.start_s + slack_s and placed.end_s - slack_s <= chunk.to_s
+        ]
+        assert len(homes) == 1, placed
+
+
+@pytest.mark.parametrize("size", [320, 65_536, 10_000_000])
+def test_audio_that_is_not_too_long_is_one_chunk_untouched(detector, size):
+    samples = clip("long-120s")
+    (chunk,) = split(blocks(samples, size), detector, chunk_seconds=120)
+    np.testing.assert_array_equal(chunk.samples, samples)
+    assert (chunk.start_s, chunk.from_s, chunk.to_s) == (0, 0, len(samples) / SAMPLE_RATE)
+
+
+def test_audio_of_exactly_the_limit_is_one_chunk(detector):
+    samples = clip("long-30s")[: 20 * SAMPLE_RATE]
+    (chunk,) = split([samples], detector, chunk_seconds=20)
+    np.testing.assert_array_equal(chunk.samples, samples)
+
+
+def test_short_silence_is_one_chunk_too(detector):
+    (chunk,) = split([silence(2)], detector, chunk_seconds=120)
+    assert len(chunk.samples) == 2 * SAMPLE_RATE
+
+
+def test_no_audio_has_no_chunks(detector):
+    assert list(split([], detector, chunk_seconds=120)) == []
+
+
+@pytest.mark.parametrize("chunk_seconds", [10, 20, 60])
+@pytest.mark.parametrize("noise", [0, 1e-3])
+def test_cuts_fall_into_pauses_and_each_sentence_is_in_one_chunk(detector, chunk_seconds, noise):
+    names = [name for name in sentences() if not name.startswith(("fsdd", "asterisk"))]  # who pause within
+    samples, placements = joined(names, itertools.cycle(GAPS_S), noise=noise)
+    chunks = list(split(blocks(samples), detector, chunk_seconds=chunk_seconds))
+    assert_cut_from(samples, chunks, chunk_seconds)
+    assert_said_once(placements, chunks)
+    assert all(chunk.to_s == chunk.end_s for chunk in chunks)
+
+
+def test_where_nobody_pauses_chunks_overlap_and_no_time_is_without_one(detector):
+    samples, _ = joined(sentences() * 2, itertools.repeat(0), load=without_pauses(detector))
+    chunks = list(split(blocks(samples), detector, chunk_seconds=20))
+    assert_cut_from(samples, chunks, 20)
+    overlaps = [(earlier, later) for earlier, later in itertools.pairwise(chunks) if later.start_s < earlier.end_s]
+    assert overlaps
+    for earlier, later in overlaps:
+        assert earlier.end_s - later.start_s == pytest.approx(OVERLAP_S)
+        assert earlier.to_s == later.from_s == pytest.approx(later.start_s + OVERLAP_S / 2)
+    for earlier, later in itertools.pairwise(chunks):
+        assert later.from_s - earlier.to_s < 0.5
+
+
+def test_the_chunks_do_not_depend_on_the_blocks(detector):
+    samples, _ = joined(sentences(), itertools.cycle(GAPS_S))
+    by_size = [list(split(blocks(samples, size), detector, chunk_seconds=20)) for size in (320, 65_536, 10_000_000)]
+    places = [[(chunk.start_s, chunk.from_s, chunk.to_s, len(chunk.samples)) for chunk in each] for each in by_size]
+    assert places[0] == places[1] == places[2]
+
+
+@pytest.mark.parametrize("level", [0, 1e-4, 3e-3])
+def test_long_silence_is_in_no_chunk_and_times_count_it(detector, level):
+    speech = clip("rhvoice-slt-1")
+    samples = np.concatenate(
+        [silence(40), speech, silence(LONG_SILENCE_S + 1), speech, silence(70), speech, silence(30)]
+    )
+    samples += silence(len(samples) / SAMPLE_RATE, level)
+    chunks = list(split(blocks(samples), detector, chunk_seconds=20))
+    assert_cut_from(samples, chunks, 20)
+    length_s = len(speech) / SAMPLE_RATE
+    starts_s = [40, 44 + length_s, 114 + 2 * length_s]
+    assert [chunk.start_s for chunk in chunks] == pytest.approx(starts_s, abs=MARGIN_S + 0.1)
+    assert all(chunk.end_s - chunk.start_s < length_s + 2 * MARGIN_S for chunk in chunks)
+
+
+def test_a_long_recording_of_silence_has_no_chunks(detector):
+    assert list(split(blocks(silence(100, 1e-3)), detector, chunk_seconds=30)) == []
+
+
+def test_a_faint_recording_is_not_taken_for_silence(detector):
+    samples, placements = joined(sentences()[:12], itertools.cycle(GAPS_S))
+    faint = samples * np.float32(1e-3)
+    chunks = list(split(blocks(faint), detector, chunk_seconds=20))
+    assert_cut_from(faint, chunks, 20)
+    covered = sum(chunk.to_s - chunk.from_s for chunk in chunks)
+    assert covered > 0.95 * (placements[-1].end_s - placements[0].start_s)
+
+
+def test_the_last_chunk_is_not_a_sliver(detector):
+    samples, _ = joined(sentences(), itertools.cycle(GAPS_S))
+    for seconds in (61, 63, 66, 70):
+        chunks = list(split(blocks(samples[: round(seconds * SAMPLE_RATE)]), detector, chunk_seconds=60))
+        assert len(chunks) == 2
+        assert chunks[1].end_s - chunks[1].start_s > 4
+
+
+def test_three_hours_pass_through_little_memory(detector):
+    part, _ = joined(sentences() * 2, itertools.cycle(GAPS_S))
+    repeats = 3 * 3600 * SAMPLE_RATE // len(part) + 1
+    stream = itertools.chain.from_iterable(blocks(part) for _ in range(repeats))
+    heard_s, count = 0.0, 0
+    tracemalloc.start()
+    try:
+        for chunk in split(stream, detector, chunk_seconds=120):
+            heard_s += chunk.to_s - chunk.from_s
+            count += 1
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert chunk.end_s > 3 * 3600
+    assert heard_s > 0.95 * chunk.end_s
+    assert count < 3 * 3600 / 60
+    assert peak_bytes < 6 * 120 * SAMPLE_RATE * 4, "six chunks"
+
+
+def test_what_goes_wrong_while_reading_comes_through(detector):
+    def broken() -> Iterator[np.ndarray]:
+        yield clip("long-60s")
+        raise ValueError("damaged")
+
+    chunks = split(broken(), detector, chunk_seconds=20)
+    assert next(chunks).start_s < 1
+    with pytest.raises(ValueError, match="damaged"):
+        list(chunks)

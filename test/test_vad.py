@@ -1,0 +1,132 @@
+"""The speech detector: Silero's own numbers, the same in pieces, and spans that begin and end where people speak."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from media import clip
+
+from src.audio.vad import FRAME_S, Span, SpeechDetector, speech_spans
+
+
+@pytest.fixture(scope="module")
+def detector() -> SpeechDetector:
+    return SpeechDetector()
+
+
+def silero(samples: np.ndarray) -> np.ndarray:
+    """What Silero's own code says, frame by frame."""
+    threads = torch.get_num_threads()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, on the format of the wheel's model
+        import silero_vad
+
+        network = silero_vad.load_silero_vad()
+        torch.set_num_threads(1)
+        padded = np.pad(samples, (0, -len(samples) % 512))
+        with torch.inference_mode():
+            probabilities = [network(torch.from_numpy(frame), 16_000).item() for frame in padded.reshape(-1, 512)]
+    torch.set_num_threads(threads)
+    return np.array(probabilities)
+
+
+@pytest.mark.parametrize("name", ["flite-slt-1", "fsdd-jackson-1", "noise-pink-4s"])
+def test_the_probabilities_are_sileros_own(detector, name):
+    samples = clip(name)
+    probabilities = detector.probabilities(samples)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities, silero(samples), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [100, 512, 1600, 70_000])
+def test_audio_in_pieces_of_any_size_gives_the_probabilities_of_the_whole(detector, size):
+    samples = clip("flite-slt-1")
+    stream = detector.stream()
+    parts = [stream.feed(samples[start : start + size]) for start in range(0, len(samples), size)]
+    np.testing.assert_allclose(np.concatenate([*parts, stream.finish()]), detector.probabilities(samples), atol=1e-5)
+
+
+def test_streams_do_not_disturb_each_other(detector):
+    speech, noise = clip("piper-joe-1"), clip("noise-pink-4s")
+    streams = detector.stream(), detector.stream()
+    parts: list[list[np.ndarray]] = [[], []]
+    for start in range(0, 32_000, 1600):
+        for heard, stream, samples in zip(parts, streams, (speech, noise), strict=True):
+            heard.append(stream.feed(samples[start : start + 1600]))
+    assert np.concatenate(parts[0]).max() > 0.9
+    assert np.concatenate(parts[1]).max() < 0.3
+
+
+def test_threads_share_one_detector(detector):
+    names = ["piper-joe-1", "noise-pink-4s", "flite-slt-1", "rhvoice-slt-1"]
+    alone = {name: detector.probabilities(clip(name)) for name in names}
+    found: dict[str, np.ndarray] = {}
+
+    def hear(name: str) -> None:
+        for _ in range(5):
+            found[name] = detector.probabilities(clip(name))
+
+    threads = [threading.Thread(target=hear, args=[name]) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in names:
+        np.testing.assert_allclose(found[name], alone[name], atol=1e-5)
+
+
+def test_no_samples_have_no_probabilities_and_no_speech(detector):
+    nothing = np.empty(0, np.float32)
+    assert detector.probabilities(nothing).shape == (0,)
+    assert detector.spans(nothing) == ()
+
+
+def test_every_bundled_clip_with_words_has_speech_and_no_other_has(detector, transcripts):
+    heard = {name: bool(detector.spans(clip(name.removesuffix(".flac")))) for name in transcripts}
+    assert heard == {name: bool(text) for name, text in transcripts.items()}
+
+
+@pytest.mark.parametrize("level", [1e9, 30, 1, 0.1, 0.01, 0.001])
+def test_speech_is_found_however_loud_it_is(detector, level):
+    spans, expected = detector.spans(clip("piper-joe-1") * np.float32(level)), detector.spans(clip("piper-joe-1"))
+    assert spans[0].start_s == pytest.approx(expected[0].start_s, abs=0.1)
+    assert spans[-1].end_s == pytest.approx(expected[-1].end_s, abs=0.1)
+
+
+def test_a_clip_in_silence_is_found_where_it_is(detector):
+    speech = clip("rhvoice-slt-1")
+    alone = detector.spans(speech)
+    silence = np.zeros(48_000, np.float32)
+    within = detector.spans(np.concatenate([silence, speech, silence]))
+    assert within[0].start_s == pytest.approx(3 + alone[0].start_s, abs=0.1)
+    assert within[-1].end_s == pytest.approx(3 + alone[-1].end_s, abs=0.1)
+
+
+def frames(*runs: tuple[float, int]) -> np.ndarray:
+    """Probabilities: each value for so many frames."""
+    return np.concatenate([np.full(count, value, np.float32) for value, count in runs])
+
+
+def seconds(*spans: tuple[int, int]) -> tuple[Span, ...]:
+    return tuple(Span(start * FRAME_S, end * FRAME_S) for start, end in spans)
+
+
+def test_speech_begins_above_one_threshold_and_ends_below_a_lower_one():
+    assert speech_spans(frames((0.4, 10), (0.6, 5), (0.4, 5), (0.1, 10))) == seconds((10, 20))
+
+
+def test_a_pause_shorter_than_a_tenth_of_a_second_is_none():
+    assert speech_spans(frames((0.9, 5), (0.1, 3), (0.9, 5))) == seconds((0, 13))
+    assert speech_spans(frames((0.9, 5), (0.1, 4), (0.9, 5))) == seconds((0, 5), (9, 14))
+
+
+def test_short_speech_is_left_out_if_asked():
+    probabilities = frames((0.9, 2), (0, 10), (0.9, 10))
+    assert speech_spans(probabilities) == seconds((0, 2), (12, 22))
+    assert speech_spans(probabilities, min_speech_s=0.1) == seconds((12, 22))
+
+
+def test_no_frames_have_no_spans():
+    assert speech_spans(np.empty(0, np.float32)) == ()

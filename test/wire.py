@@ -1,0 +1,129 @@
+"""The wire, as strict models: what OpenAI's OpenAPI file says of each body, written by hand, with nothing else allowed.
+
+They share nothing with the models of the service. Check a body with `Model.model_validate_json(response.content)`, a
+stream with `events_of(response.content)`. A key that was not asked for is left out, never null.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class DurationUsage(Wire):
+    type: Literal["duration"]
+    seconds: Count
+
+
+class InputTokenDetails(Wire):
+    text_tokens: Count
+    audio_tokens: Count
+
+
+class TokenUsage(Wire):
+    type: Literal["tokens"]
+    input_tokens: Count
+    input_token_details: InputTokenDetails
+    output_tokens: Count
+    total_tokens: Count
+
+
+class Logprob(Wire):
+    token: str
+    logprob: Annotated[float, Field(le=0)]
+    bytes: list[Annotated[int, Field(ge=0, le=255)]]
+
+
+class TranscriptionJson(Wire):
+    text: str
+    logprobs: list[Logprob] = Field(default_factory=list)
+    usage: DurationUsage
+
+
+class Segment(Wire):
+    id: Count
+    seek: Count
+    start: Seconds
+    end: Seconds
+    text: str
+    tokens: list[Count]
+    temperature: Annotated[float, Field(ge=0, le=1)]
+    avg_logprob: Annotated[float, Field(le=0)]
+    compression_ratio: Annotated[float, Field(gt=0)]
+    no_speech_prob: Annotated[float, Field(ge=0, le=1)]
+
+
+class Word(Wire):
+    word: str
+    start: Seconds
+    end: Seconds
+
+
+class TranscriptionVerbose(Wire):
+    task: Literal["transcribe"]
+    language: Annotated[str, Field(pattern="^[a-z]{3,}$")]
+    duration: Seconds
+    text: str
+    segments: list[Segment] = Field(default_factory=list)
+    words: list[Word] = Field(default_factory=list)
+    usage: DurationUsage
+
+
+class ErrorDetail(Wire):
+    message: Annotated[str, Field(min_length=1)]
+    type: Annotated[str, Field(min_length=1)]
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(Wire):
+    error: ErrorDetail
+
+
+class Model(Wire):
+    id: Annotated[str, Field(min_length=1)]
+    object: Literal["model"]
+    created: Count
+    owned_by: Annotated[str, Field(min_length=1)]
+
+
+class ModelList(Wire):
+    object: Literal["list"]
+    data: list[Model]
+
+
+class DeltaEvent(Wire):
+    type: Literal["transcript.text.delta"]
+    delta: str
+    logprobs: list[Logprob] = Field(default_factory=list)
+
+
+class DoneEvent(Wire):
+    type: Literal["transcript.text.done"]
+    text: str
+    logprobs: list[Logprob] = Field(default_factory=list)
+    usage: TokenUsage
+
+
+class ErrorEvent(Wire):
+    type: Literal["error"]
+    error: ErrorDetail
+
+
+Event = Annotated[DeltaEvent | DoneEvent | ErrorEvent, Field(discriminator="type")]
+_EVENT: TypeAdapter[DeltaEvent | DoneEvent | ErrorEvent] = TypeAdapter(Event)
+
+
+def events_of(body: bytes) -> list[DeltaEvent | DoneEvent | ErrorEvent]:
+    """Return the events of an SSE body, which has one `data:` line and a blank line for each, and nothing else."""
+    blocks = body.split(b"\n\n")
+    assert blocks.pop() == b""
+    assert all(block.startswith(b"data: ") and b"\n" not in block and b"\r" not in block for block in blocks)
+    return [_EVENT.validate_json(block.removeprefix(b"data: ")) for block in blocks]
