@@ -29,8 +29,8 @@ from src.settings import Settings
 
 CHUNKS_AHEAD = 2
 """Chunks of one file that are with the scheduler at a time: one to run and one to follow it."""
-READ_AHEAD_S = 900.0
-"""Audio that is decoded, 58 MB of it, before the first of it is transcribed."""
+READ_AHEAD_S = 600.0
+"""Audio that is decoded, 38 MB of it, before the first of it is transcribed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from src.asr.words import Word, words_of
 from src.audio.split import Chunk
 
 SAME_TIME_S = 0.25
-"""Times of one word in two chunks differ by less, three frames; two equal words in a row differ by more."""
+"""Times of one word in two chunks differ by less, three frames: a chunk's frames are its own, and so is its context."""
 
 
 class Piece(NamedTuple):
@@ -96,7 +96,7 @@ def _joined(earlier: list[Word], later: list[Word], seam_s: float) -> list[Word]
         pair for pair in product(range(len(earlier)), range(len(later))) if _same(earlier[pair[0]], later[pair[1]])
     ]
     if twice:
-        left, right = min(twice, key=lambda pair: abs(_middle_s(earlier[pair[0]]) - seam_s))
+        left, right = min(twice, key=lambda pair: _unfitness_s(earlier[pair[0]], later[pair[1]], seam_s))
         return earlier[: left + 1] + later[right + 1 :]
     kept = [word for word in earlier if _middle_s(word) < seam_s]
     reached_s = kept[-1].end_s if kept else 0.0
@@ -105,6 +105,11 @@ def _joined(earlier: list[Word], later: list[Word], seam_s: float) -> list[Word]
 
 def _same(one: Word, other: Word) -> bool:
     return one.text.casefold() == other.text.casefold() and abs(one.start_s - other.start_s) < SAME_TIME_S
+
+
+def _unfitness_s(one: Word, other: Word, seam_s: float) -> float:
+    """How far from the seam and from each other two hearings of a word are; of equal words in a row, one is nearest."""
+    return abs(_middle_s(one) - seam_s) + abs(one.start_s - other.start_s)
 
 
 def _middle_s(word: Word) -> float:

@@ -19,7 +19,7 @@ from src.audio.vad import Samples, Span, peak
 UNSURE_LOGPROB = -0.12
 """A mean over the tokens below this is doubtful: with the tiny model that of 1 of 39 spoken clips, and of 9 in 10
 texts that it makes of tones and music."""
-FEW_WORDS = 2
+FEW_WORDS = 4
 """Words made up of nothing are few as a rule ("Yeah.", "Mm-hmm.")."""
 QUIET = 0.02
 """Speech is seldom recorded with its peaks below -34 dB, noise often."""
