@@ -81,24 +81,19 @@ def test_noise_has_no_text_of_whatever_kind_and_level(hear, detector):
 def test_speech_with_silence_around_it_keeps_its_text(hear, detector):
     for name in sentences()[::6]:
         speech = clip(name)
-        for before_s, after_s in ((0, 0), (3, 0), (0, 3), (0.5, 0.5), (3, 3)):
+        for before_s, after_s in ((0, 0), (3, 0), (0.5, 3)):
             samples = np.concatenate([silence(before_s), speech, silence(after_s)])
-            assert reconsidered(hear, detector, samples) == hear(samples)
-            noisy = samples + RNG.normal(scale=1e-3, size=len(samples)).astype(np.float32)
-            assert reconsidered(hear, detector, noisy).text != ""
+            samples += RNG.normal(scale=1e-3, size=len(samples)).astype(np.float32)
+            assert reconsidered(hear, detector, samples) == hear(samples) != Transcript("")
 
 
-def test_a_word_of_which_silence_leaves_nothing_is_heard_alone_and_keeps_its_place(hear, detector):
-    word = clip("asterisk-allison-1")[round(1.2 * SAMPLE_RATE) :]
-    for after_s in np.arange(0, 3, 0.25):
-        samples = np.concatenate([silence(2), word, silence(after_s)])
-        if hear(samples).text == "":
-            break
-    else:
-        pytest.fail("the model heard it each time")
+def test_a_word_that_silence_before_it_hides_gets_the_text_that_it_has_alone(hear, detector):
+    word = clip("flite-kal16-1")[round(2.54 * SAMPLE_RATE) : round(2.95 * SAMPLE_RATE)]
+    samples = np.concatenate([silence(3), word])
+    assert hear(samples).text == ""
     found = reconsidered(hear, detector, samples)
-    assert found.text != ""
-    assert 1.5 < found.tokens[0].start_s < found.tokens[-1].end_s <= len(samples) / SAMPLE_RATE
+    assert found.text == hear(word).text != ""
+    assert 2.9 < found.tokens[0].start_s < found.tokens[-1].end_s <= len(samples) / SAMPLE_RATE
 
 
 @pytest.mark.parametrize(

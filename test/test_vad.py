@@ -130,3 +130,9 @@ def test_short_speech_is_left_out_if_asked():
 
 def test_no_frames_have_no_spans():
     assert speech_spans(np.empty(0, np.float32)) == ()
+
+
+def test_torch_keeps_its_threads_for_others(detector):
+    threads = torch.get_num_threads()
+    detector.probabilities(clip("piper-joe-1"))
+    assert torch.get_num_threads() == threads
