@@ -11,13 +11,12 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src.asr.decoder import FRAME_SECONDS
-from src.asr.merge import Merger, Piece
+from src.asr.merge import Merger, Piece, whole
 from src.asr.rescue import doubtful, retries, speech_in
 from src.asr.transcript import Transcript
 from src.audio.decode import SAMPLE_RATE, PcmFormat, decode_blocks
@@ -106,8 +105,7 @@ class TranscriptionService:
         """Return the transcript of `upload`; arguments and errors are those of `stream`."""
         stream = self.stream(admission, upload, measured, priority=priority, boosts=boosts)
         async with aclosing(stream):
-            pieces = [piece async for piece in stream]
-        return Transcript("".join(piece.text for piece in pieces), tuple(chain(*(piece.tokens for piece in pieces))))
+            return whole([piece async for piece in stream])
 
     async def stream(
         self,

