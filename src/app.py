@@ -16,13 +16,13 @@ from starlette.responses import JSONResponse
 
 from src.api import health, models, transcriptions, translations
 from src.api.middleware import RequestTrace
-from src.api.options import Served
 from src.asr.model import Model, NemoModel
 from src.audio.vad import SpeechDetector
 from src.errors import ModelUnavailable, ServiceError, error_body
 from src.memory import trim_when_idle
 from src.metrics import MetricsLog
 from src.scheduling.scheduler import Scheduler
+from src.served import Served
 from src.service import TranscriptionService
 from src.settings import Settings
 

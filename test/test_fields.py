@@ -3,9 +3,10 @@
 import pytest
 
 from src.api.fields import Fields
-from src.api.options import Served, parse_options
+from src.api.options import parse_options
 from src.errors import InvalidRequest, ModelNotFound, UnsupportedFormat, UnsupportedLanguage
 from src.scheduling.jobs import Priority
+from src.served import Served
 
 SERVED = Served("nvidia/parakeet-tdt-0.6b-v2", strict=True)
 

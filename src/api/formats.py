@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, FiniteFloat
 from starlette.responses import Response
 
-from src.api.options import LANGUAGES, Options
+from src.api.options import Options
 from src.asr.decoder import FRAME_SECONDS
+from src.asr.languages import LANGUAGES
 from src.asr.subtitles import cues_of, srt, vtt
 from src.asr.transcript import Token, Transcript
 from src.asr.words import Segment, Word, segments_of, spelling, words_of

@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from src.api.options import Served
+from src.served import Served
 
 router = APIRouter(tags=["models"])
 
