@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from src.audio.container import demuxer_of, is_mpeg_wav
+from src.audio.resample import SAMPLE_RATE as SAMPLE_RATE
+from src.audio.resample import Resampler
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest
 
-SAMPLE_RATE = 16_000
 RATES = range(8_000, 192_000 + 1)
 CHANNELS = range(1, 8 + 1)
 
@@ -280,18 +280,10 @@ def _finite(raw: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _resampled(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
-    """Resample a stream of mono blocks to 16 kHz, equal to `librosa.resample(res_type="soxr_hq")` of the whole."""
-    if rate == SAMPLE_RATE:
-        yield from blocks
-        return
-    resampler = soxr.ResampleStream(rate, SAMPLE_RATE, num_channels=1, dtype="float32", quality="HQ")
-    taken = given = 0
+    """Resample a stream of mono blocks to 16 kHz."""
+    resampler = Resampler(rate)
     for block in blocks:
-        resampled = resampler.resample_chunk(block)
-        taken += len(block)
-        given += len(resampled)
-        if len(resampled):
+        if len(resampled := resampler.feed(block)):
             yield resampled
-    rest = resampler.resample_chunk(np.empty(0, np.float32), last=True)
-    missing = -(-taken * SAMPLE_RATE // rate) - given - len(rest)  # soxr rounds the length, librosa rounds it up
-    yield np.pad(rest, (0, missing)) if missing > 0 else rest[: len(rest) + missing]
+    if len(rest := resampler.finish()):
+        yield rest

@@ -1,0 +1,85 @@
+"""Headerless audio that comes in pieces, cut anywhere, as 16 kHz mono samples."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.audio.g711 import decode_alaw, decode_mulaw
+from src.audio.resample import Resampler
+from src.errors import InvalidRequest
+
+RATES = range(8_000, 48_000 + 1)
+G711_RATE = 8_000
+
+
+class Encoding(Enum):
+    """How samples are written; the values are the names of OpenAI's realtime protocol."""
+
+    PCM16 = "audio/pcm"
+    """Two bytes, little-endian."""
+    MULAW = "audio/pcmu"
+    ALAW = "audio/pcma"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """The form of headerless mono audio.
+
+    Raises:
+        InvalidRequest: the rate is not 8000 to 48000 Hz for PCM16, or not 8000 Hz for mu-law and A-law.
+    """
+
+    encoding: Encoding
+    rate: int
+    """Samples in a second."""
+
+    def __post_init__(self) -> None:
+        if self.encoding is not Encoding.PCM16 and self.rate != G711_RATE:
+            raise InvalidRequest(f"{self.encoding.value} has a rate of {G711_RATE} Hz, not {self.rate}.", param="rate")
+        if self.rate not in RATES:
+            raise InvalidRequest(f"rate must be {RATES[0]} to {RATES[-1]} Hz, not {self.rate}.", param="rate")
+
+    @property
+    def bytes_per_second(self) -> int:
+        """Bytes in a second of audio."""
+        return self.rate * (2 if self.encoding is Encoding.PCM16 else 1)
+
+
+class StreamDecoder:
+    """Decodes one stream after the other in a format. One thread at a time may use it.
+
+    What it gives for a stream, joined, is the same however the bytes are cut, also within a sample. Samples that the
+    resampler holds back (see `Resampler`) come with later bytes or at the end.
+    """
+
+    def __init__(self, format: AudioFormat) -> None:
+        self._encoding = format.encoding
+        self._resampler = Resampler(format.rate)
+        self._torn = b""
+
+    def feed(self, data: bytes) -> NDArray[np.float32]:
+        """Return the 16 kHz samples (samples,) that are ready after more bytes, perhaps none. Full scale is 1."""
+        return self._resampler.feed(self._decoded(data))
+
+    def finish(self) -> NDArray[np.float32]:
+        """Return the rest of the stream (samples,), without half a sample at its end; what is fed next is a new one."""
+        self._torn = b""
+        return self._resampler.finish()
+
+    def _decoded(self, data: bytes) -> NDArray[np.float32]:
+        match self._encoding:
+            case Encoding.MULAW:
+                return decode_mulaw(data)
+            case Encoding.ALAW:
+                return decode_alaw(data)
+            case Encoding.PCM16:
+                return self._pcm16(data)
+
+    def _pcm16(self, data: bytes) -> NDArray[np.float32]:
+        data = self._torn + data
+        whole = len(data) // 2
+        self._torn = data[2 * whole :]
+        samples: NDArray[np.float32] = np.multiply(np.frombuffer(data, "<i2", whole), 2.0**-15, dtype=np.float32)
+        return samples
