@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from spoken import GOLDEN, LOGPROB, length_s, spoken, transcripts
 from starlette.responses import Response
 
-from src.api.formats import LEAST_LOGPROB, EventStream, render
+from src.api.formats import EventStream, render
 from src.api.options import Options
+from src.asr.logprobs import LEAST_LOGPROB
 from src.asr.transcript import Token, Transcript
 from src.asr.words import segments_of, words_of
 from src.errors import TranscriptionFailed

@@ -5,9 +5,8 @@ different degrees, and the strictest drop an answer for one missing key. No numb
 """
 
 import math
-import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, FiniteFloat
@@ -16,21 +15,12 @@ from starlette.responses import Response
 from src.api.options import Options
 from src.asr.decoder import FRAME_SECONDS
 from src.asr.languages import LANGUAGES
+from src.asr.logprobs import TokenLogprob, finite_logprob, logprobs_of
 from src.asr.subtitles import cues_of, srt, vtt
 from src.asr.transcript import Token, Transcript
-from src.asr.words import Segment, Word, segments_of, spelling, words_of
+from src.asr.usage import DurationUsage, duration_usage
+from src.asr.words import Segment, Word, segments_of, words_of
 from src.errors import ServiceError
-
-LEAST_LOGPROB = -9999.0
-"""What OpenAI writes for a token that is next to impossible (platform.openai.com, "Create chat completion"), as JSON
-has no infinity."""
-
-
-class DurationUsage(BaseModel):
-    """What a request is charged where the length of the audio decides."""
-
-    type: Literal["duration"]
-    seconds: int = Field(description="Length of the audio, rounded up.")
 
 
 class AudioTokenDetails(BaseModel):
@@ -48,14 +38,6 @@ class TokenUsage(BaseModel):
     input_token_details: AudioTokenDetails
     output_tokens: int = Field(description="Pieces of words and punctuation marks in the text.")
     total_tokens: int
-
-
-class TokenLogprob(BaseModel):
-    """One token of the text. Joined, the tokens are the text after a space."""
-
-    token: str = Field(description="What it spells, with the space before it.")
-    logprob: FiniteFloat = Field(description="Natural logarithm of the probability that the decoder gave it.")
-    bytes: list[int] = Field(description="The same in UTF-8.")
 
 
 class Transcription(BaseModel):
@@ -158,7 +140,7 @@ def render(transcript: Transcript, options: Options, *, duration_s: float) -> Re
 def plain(transcript: Transcript, options: Options, duration_s: float) -> Transcription:
     """Return the body of the format `json`."""
     extra = {"logprobs": logprobs_of(transcript.tokens)} if options.logprobs else {}
-    return Transcription(text=transcript.text, usage=_duration_usage(duration_s), **extra)
+    return Transcription(text=transcript.text, usage=duration_usage(duration_s), **extra)
 
 
 def verbose(transcript: Transcript, options: Options, duration_s: float) -> VerboseTranscription:
@@ -174,14 +156,9 @@ def verbose(transcript: Transcript, options: Options, duration_s: float) -> Verb
         language=LANGUAGES[options.language],
         duration=round(duration_s, 6),
         text=transcript.text,
-        usage=_duration_usage(duration_s),
+        usage=duration_usage(duration_s),
         **extra,
     )
-
-
-def logprobs_of(tokens: Iterable[Token]) -> list[TokenLogprob]:
-    """Return tokens as OpenAI writes them."""
-    return [_token_logprob(token) for token in tokens]
 
 
 class EventStream:
@@ -232,10 +209,6 @@ def _encoded(body: BaseModel) -> bytes:
     return body.model_dump_json(exclude_unset=True).encode()
 
 
-def _duration_usage(duration_s: float) -> DurationUsage:
-    return DurationUsage(type="duration", seconds=math.ceil(round(duration_s, 6)))
-
-
 def _token_usage(duration_s: float, output_tokens: int) -> TokenUsage:
     frames = math.ceil(round(duration_s / FRAME_SECONDS, 6))
     return TokenUsage(
@@ -260,7 +233,7 @@ def _segment(number: int, segment: Segment) -> TimedSegment:
         text=f" {segment.text}",
         tokens=list(segment.tokens),
         temperature=0.0,
-        avg_logprob=_finite(segment.avg_logprob),
+        avg_logprob=finite_logprob(segment.avg_logprob),
         compression_ratio=_compression_ratio(segment.text),
         no_speech_prob=0.0,
     )
@@ -270,14 +243,3 @@ def _compression_ratio(text: str) -> float:
     """Return Whisper's measure of repetition (openai/whisper, `whisper.utils.compression_ratio`)."""
     data = text.encode()
     return round(len(data) / len(zlib.compress(data)), 6)
-
-
-def _token_logprob(token: Token) -> TokenLogprob:
-    byte = re.fullmatch("<0x([0-9A-F]{2})>", token.piece)
-    data = bytes.fromhex(byte[1]) if byte else spelling(token).encode()
-    return TokenLogprob(token=data.decode(errors="replace"), logprob=_finite(token.logprob), bytes=list(data))
-
-
-def _finite(logprob: float) -> float:
-    """Return a log probability that JSON can write: rounded, never above 0."""
-    return round(max(LEAST_LOGPROB, min(0.0, logprob)), 6) if not math.isnan(logprob) else LEAST_LOGPROB
