@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.asr.transcript import Transcript
+from src.asr.model import StepBatch
+from src.asr.streaming import Heard, Step
+from src.asr.transcript import WORD_START, Token, Transcript
 
+FRAME_S = 0.08
 POISON = 0.5
 """The first sample of a clip that no model can do."""
 
@@ -16,7 +19,8 @@ class HeldModel:
     """A model that runs a batch only when told to, and says in each text which clip it was.
 
     The text is the clip's last sample in thousandths, so that a test sees whose text it got. A batch with a clip that
-    begins with `POISON` raises.
+    begins with `POISON` raises. A step is like a clip: its text is the one token that is heard, and its memory is the
+    texts of all steps of its stream.
     """
 
     def __init__(self, *, held: bool = True) -> None:
@@ -33,14 +37,24 @@ class HeldModel:
         return list(clips)
 
     def transcribe(self, batch: list[np.ndarray]) -> list[Transcript]:
-        texts = [str(round(float(clip[-1]) * 1000)) for clip in batch]
+        return [Transcript(text) for text in self._run(batch)]
+
+    def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
+        return StepBatch([step.samples for step in steps], tuple(steps))
+
+    def advance(self, batch: StepBatch) -> list[Heard]:
+        texts = self._run(batch.windows)
+        return [_heard(text, step) for text, step in zip(texts, batch.steps, strict=True)]
+
+    def _run(self, clips: list[np.ndarray]) -> list[str]:
+        texts = [str(round(float(clip[-1]) * 1000)) for clip in clips]
         self.batches.append(texts)
         self.started.release()
         while not self._free.is_set() and not self._permits.acquire(timeout=0.01):
             pass
-        if any(clip[0] > 0.9 * POISON for clip in batch):
+        if any(clip[0] > 0.9 * POISON for clip in clips):
             raise RuntimeError("poison")
-        return [Transcript(text) for text in texts]
+        return texts
 
     def release(self) -> None:
         """Let one batch finish."""
@@ -62,9 +76,15 @@ class SlowModel(HeldModel):
     def __init__(self) -> None:
         super().__init__(held=False)
 
-    def transcribe(self, batch: list[np.ndarray]) -> list[Transcript]:
+    def _run(self, clips: list[np.ndarray]) -> list[str]:
         time.sleep(0.1)
-        return super().transcribe(batch)
+        return super()._run(clips)
+
+
+def _heard(text: str, step: Step) -> Heard:
+    start_s = step.start_frame * FRAME_S
+    token = Token(0, WORD_START + text, start_s, start_s + FRAME_S, -0.25)
+    return Heard((token,), [*(step.memory or []), text])
 
 
 def clip(number: int, seconds: float = 1.0, *, poison: bool = False) -> np.ndarray:
@@ -73,3 +93,8 @@ def clip(number: int, seconds: float = 1.0, *, poison: bool = False) -> np.ndarr
     samples[0] = POISON if poison else 0.25
     samples[-1] = number / 1000
     return samples
+
+
+def step(number: int, seconds: float = 1.0, *, poison: bool = False, memory: object = None) -> Step:
+    """Return a step whose text a `HeldModel` gives as `str(number)`."""
+    return Step(clip(number, seconds, poison=poison), 0, round(seconds / FRAME_S), 0, memory)

@@ -8,8 +8,9 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from src.asr.streaming import Step
 from src.errors import QueueFull
-from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Job, JobQueue, Kind, Place, Priority
+from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Place, Priority
 
 
 def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9) -> JobQueue:
@@ -18,8 +19,9 @@ def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9) -
     )  # fmt: skip
 
 
-def job(place: Place, at=0.0, seconds=1.0, **how) -> Job:
-    return Job(np.zeros(round(seconds * 16_000), dtype=np.float32), place, at, **how)
+def job(place: Place, at=0.0, seconds=1.0, is_step=False, **how) -> Job:
+    samples = np.zeros(round(seconds * 16_000), dtype=np.float32)
+    return Job(Step(samples, 0, 1, 0) if is_step else Clip(samples), place, at, **how)
 
 
 def pushed(queue: JobQueue, at=0.0, seconds=1.0, **how) -> Job:
@@ -80,6 +82,21 @@ def test_the_padded_size_of_a_batch_has_a_cap_but_a_clip_beyond_it_runs_alone():
     assert waiting.has_full_batch, "a third clip would pad the batch to 36 s"
     assert waiting.pop_batch(9).batch == jobs[1:3]
     assert waiting.pop_batch(9).batch == jobs[3:]
+
+
+def test_steps_and_clips_are_never_in_one_batch_and_the_first_in_order_says_which_it_is():
+    waiting = queue()
+    jobs = [pushed(waiting, at=at, is_step=at in (0, 3, 4)) for at in range(6)]
+    assert waiting.pop_batch(9).batch == [jobs[0], jobs[3], jobs[4]]
+    assert waiting.pop_batch(9).batch == [jobs[1], jobs[2], jobs[5]]
+
+
+def test_steps_do_not_starve_the_clip_that_ends_an_utterance():
+    waiting = queue(max_batch=2)
+    steps = [pushed(waiting, at=at, kind=Kind.REALTIME, is_step=True) for at in range(2)]
+    final = pushed(waiting, at=2, kind=Kind.REALTIME)
+    late = [pushed(waiting, at=at, kind=Kind.REALTIME, is_step=True) for at in range(3, 5)]
+    assert [waiting.pop_batch(9).batch for _ in range(3)] == [steps, [final], late]
 
 
 def test_jobs_past_their_deadline_leave_apart_from_the_batch():
@@ -153,9 +170,10 @@ class AnySequence(RuleBasedStateMachine):
         kind=st.sampled_from(Kind),
         priority=st.sampled_from(Priority),
         patience=st.sampled_from([0.5, 2.0, math.inf]),
+        is_step=st.booleans(),
     )
-    def push(self, place, seconds, kind, priority, patience):
-        made = job(place, self.now, seconds, deadline=self.now + patience, kind=kind, priority=priority)
+    def push(self, place, seconds, kind, priority, patience, is_step):
+        made = job(place, self.now, seconds, is_step, deadline=self.now + patience, kind=kind, priority=priority)
         if place not in self.on_their_way:
             return made
         try:
@@ -191,6 +209,7 @@ class AnySequence(RuleBasedStateMachine):
             return
         lengths = [each.audio_s for each in batch]
         assert len(batch) <= 3
+        assert len({type(each.work) for each in batch}) == 1
         assert len(batch) == 1 or max(lengths) * len(batch) <= 20
         assert max(lengths) <= LIKE_LENGTH * max(min(lengths), SHORT_S) or len(batch) == 1
         assert batch == sorted(batch, key=lambda each: each.rank)

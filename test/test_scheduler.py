@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from fakes import HeldModel, clip
+from fakes import HeldModel, clip, step
 
 from src.errors import ModelNotReady, QueueFull, QueueTimeout, ShuttingDown, TranscriptionFailed
 from src.scheduling.jobs import Kind
@@ -32,6 +32,16 @@ async def ask(scheduler: Scheduler, samples, kind=Kind.UPLOAD):
 
 def asking(scheduler, *clips) -> list[asyncio.Task]:
     return [asyncio.create_task(ask(scheduler, samples)) for samples in clips]
+
+
+async def advance(scheduler: Scheduler, taken):
+    """One step of a stream, from its arrival to what is heard."""
+    async with scheduler.admit() as admission:
+        return await scheduler.advance(admission, taken)
+
+
+def advancing(scheduler, *steps) -> list[asyncio.Task]:
+    return [asyncio.create_task(advance(scheduler, taken)) for taken in steps]
 
 
 async def started(model: HeldModel) -> None:
@@ -279,3 +289,70 @@ async def test_further_clips_of_a_request_wait_for_room_where_a_first_is_refused
         model.release_all()
         assert (await further).transcript.text == "3"
         await asyncio.gather(first, *others)
+
+
+async def test_each_stream_gets_what_is_heard_in_its_own_steps_and_its_own_memory():
+    async with running(HeldModel(held=False)) as scheduler:
+        heard = await asyncio.gather(*advancing(scheduler, *(step(number) for number in range(20))))
+        again = await asyncio.gather(
+            *advancing(scheduler, *(step(100 + number, memory=each.memory) for number, each in enumerate(heard)))
+        )
+    assert [each.tokens[0].piece for each in heard] == [f"\u2581{number}" for number in range(20)]
+    assert [each.memory for each in again] == [[str(number), str(100 + number)] for number in range(20)]
+
+
+async def test_steps_of_many_streams_share_batches_but_none_with_clips():
+    model = HeldModel()
+    async with running(model, lanes=1) as scheduler:
+        tasks = asking(scheduler, clip(0))
+        await started(model)
+        for number in range(1, 7):
+            tasks += asking(scheduler, clip(number)) if number % 2 else advancing(scheduler, step(number))
+            await settled()
+        model.release_all()
+        await asyncio.gather(*tasks)
+    assert model.batches == [["0"], ["2", "4", "6"], ["1", "3", "5"]], "steps run ahead of uploads"
+
+
+async def test_only_the_poison_step_of_a_batch_fails():
+    model = HeldModel()
+    async with running(model) as scheduler:
+        busy = asking(scheduler, clip(0))
+        await started(model)
+        batch = advancing(scheduler, *(step(number, poison=number == 5) for number in range(1, 9)))
+        await settled()
+        model.release_all()
+        await asyncio.gather(*busy)
+        heard = await asyncio.gather(*batch, return_exceptions=True)
+    assert isinstance(heard.pop(4), TranscriptionFailed)
+    assert [each.memory for each in heard] == [[str(number)] for number in (1, 2, 3, 4, 6, 7, 8)]
+
+
+async def test_a_cancelled_step_never_reaches_the_model():
+    model = HeldModel()
+    async with running(model, lanes=1) as scheduler:
+        busy = asking(scheduler, clip(0))
+        await started(model)
+        leaving, staying = advancing(scheduler, step(1), step(2))
+        await settled()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert scheduler.waiting == 1
+        model.release_all()
+        await asyncio.gather(*busy, staying)
+    assert model.clips == ["0", "2"]
+
+
+async def test_a_step_that_finds_the_queue_full_or_waits_too_long_is_told_so():
+    model = HeldModel()
+    async with running(model, lanes=1, max_queued_audio_s=5, max_queue_wait_s=0.05) as scheduler:
+        busy = asking(scheduler, clip(0))
+        await started(model)
+        waiting = advancing(scheduler, step(1, seconds=4))
+        await settled()
+        with pytest.raises(QueueFull):
+            await advance(scheduler, step(2, seconds=4))
+        with pytest.raises(QueueTimeout):
+            await waiting[0]
+        model.release_all()
+        await asyncio.gather(*busy)

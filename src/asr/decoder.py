@@ -8,20 +8,36 @@ Probabilities and durations are computed after decoding, for all tokens of a bat
 the token which would have won without hot words, scaled, and in bfloat16 too coarse for its logarithm near 1. The
 durations that NeMo 3.0.0 stores are wrong in batches without CUDA graphs: while other clips look for their next token,
 those of a clip that has one are overwritten with what the joint says of a later frame.
+
+A stream is decoded in steps. What the computer knows after one, and goes on from in the next, is NeMo's state: that of
+the prediction network, its output for the last label, how far the last duration reaches beyond the chunk, and where in
+the tree of hot words the stream is, counted from the tree's root, so that trees may come and go between two steps.
 """
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from src.asr.biasing import Biasing
+from src.asr.streaming import SAMPLES_PER_FRAME, Heard, Step
 from src.asr.transcript import Token
+from src.audio.decode import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import torch
 
-FRAME_SECONDS = 0.08
+FRAME_SECONDS = SAMPLES_PER_FRAME / SAMPLE_RATE
 """One encoder frame of Parakeet: features of 10 ms, subsampled 8 times."""
+
+
+class _Emitted(NamedTuple):
+    """The tokens of one clip: their ids, first frames, the frames after their ends, and log-probabilities."""
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+    logprobs: list[float]
 
 
 class Decoder:
@@ -50,50 +66,78 @@ class Decoder:
         `encoded` is (clips, width, frames), `lengths` (clips,) in frames; `boosts` has the hot words of each clip and
         `clips_s` its length in seconds, which no token's time exceeds.
         """
-        import torch
+        emitted, _ = self._search(encoded.transpose(1, 2), lengths, boosts, [None] * len(boosts))
+        return [self._tokens(each, 0, clip_s) for each, clip_s in zip(emitted, clips_s, strict=True)]
 
-        frames = encoded.transpose(1, 2)
-        trees = self._biasing.trees_for(boosts)
-        with torch.inference_mode():
-            found = self._search(frames, lengths, trees)
-            clips = len(clips_s)  # with CUDA graphs `found` may have the rows of an earlier, larger batch
-            counts = found.current_lengths[:clips].tolist()
-            longest = max(1, *counts)
-            ids, starts = found.transcript[:clips, :longest], found.timestamps[:clips, :longest]
-            durations, logprobs = self._judge(frames, ids, starts)
-            rows = torch.stack((ids, starts, starts + durations), dim=1).tolist()
-            scores = logprobs.tolist()
-        return [
-            self._tokens(ids[:count], starts[:count], ends[:count], logprobs[:count], clip_s)
-            for (ids, starts, ends), logprobs, count, clip_s in zip(rows, scores, counts, clips_s, strict=True)
-        ]
+    def advance(self, encoded: "torch.Tensor", lengths: "torch.Tensor", steps: Sequence[Step]) -> list[Heard]:
+        """Return what is heard in the chunk of each step, and the memory for the stream's next step.
 
-    def _search(self, frames: "torch.Tensor", lengths: "torch.Tensor", trees: list[int] | None) -> Any:
-        """Return NeMo's `BatchedHyps`: the number of tokens (clips,), their ids and their frames (clips, tokens)."""
-        import torch
-
-        if trees is None:
-            found, _ = self._plain(x=frames, out_len=lengths)
-        else:
-            biasing = torch.tensor(trees, device=frames.device)
-            found, _ = self._boosting(x=frames, out_len=lengths, multi_biasing_ids=biasing)
-        return found
-
-    def _judge(
-        self, frames: "torch.Tensor", ids: "torch.Tensor", starts: "torch.Tensor"
-    ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Return the durations in frames, int64, and the log-probabilities without hot words, float32, of tokens.
-
-        All are (clips, tokens); what lies behind a clip's last token is any number.
+        `encoded` is (steps, width, frames) and `lengths` (steps,) in frames, both of the steps' whole windows.
         """
         import torch
 
-        starts = starts.clamp(max=frames.shape[1] - 1)  # behind the last token they may lie outside
+        with torch.inference_mode():
+            frames, counts = _chunks(encoded.transpose(1, 2), lengths, steps)
+            emitted, state = self._search(
+                frames, counts, [step.boosts for step in steps], [step.memory for step in steps]
+            )
+            # With CUDA graphs there may be the rows of an earlier, larger batch.
+            memories = [_own(item) for item in self._plain.split_batched_state(state)[: len(steps)]]
+        return [
+            Heard(self._tokens(each, step.start_frame, step.end_s), memory)
+            for each, step, memory in zip(emitted, steps, memories, strict=True)
+        ]
+
+    def _search(
+        self,
+        frames: "torch.Tensor",
+        lengths: "torch.Tensor",
+        boosts: Sequence[tuple[str, ...]],
+        memories: Sequence[Any],
+    ) -> tuple[list[_Emitted], Any]:
+        """Return what is emitted in `frames`, (clips, frames, width), and NeMo's state after it.
+
+        A clip goes on from its memory; one that has none begins.
+        """
+        import torch
+
+        trees = self._biasing.trees_for(boosts)
+        computer = self._plain if trees is None else self._boosting
+        with torch.inference_mode():
+            biasing = None if trees is None else torch.tensor(trees, device=frames.device)
+            before = _merged(computer, memories)
+            # `found` has the number of tokens (clips,), their ids and their frames (clips, tokens).
+            found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=biasing)
+            clips = len(boosts)  # with CUDA graphs `found` may have the rows of an earlier, larger batch
+            counts = found.current_lengths[:clips].tolist()
+            longest = max(1, *counts)
+            ids, starts = found.transcript[:clips, :longest], found.timestamps[:clips, :longest]
+            if before is not None:
+                starts = starts - before.decoded_lengths.unsqueeze(1)
+            durations, logprobs = self._judge(frames, ids, starts, before)
+            rows = torch.stack((ids, starts, starts + durations), dim=1).tolist()
+            scores = logprobs.tolist()
+        emitted = [
+            _Emitted(ids[:count], starts[:count], ends[:count], logprobs[:count])
+            for (ids, starts, ends), logprobs, count in zip(rows, scores, counts, strict=True)
+        ]
+        return emitted, after
+
+    def _judge(
+        self, frames: "torch.Tensor", ids: "torch.Tensor", starts: "torch.Tensor", before: Any
+    ) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Return the durations in frames, int64, and the log-probabilities without hot words, float32, of tokens.
+
+        All are (clips, tokens); what lies behind a clip's last token is any number. `before` is NeMo's state before the
+        first tokens, None where they begin their clips.
+        """
+        import torch
+
+        starts = starts.clamp(0, frames.shape[1] - 1)  # behind the last token they may lie outside
         heard = frames.gather(1, starts.unsqueeze(2).expand(-1, -1, frames.shape[2]))
-        said, _ = self._predictor.predict(ids[:, :-1], None, add_sos=True)
         pairs = self._joint.joint_after_projection(
             self._joint.project_encoder(heard).flatten(0, 1).unsqueeze(1),
-            self._joint.project_prednet(said).flatten(0, 1).unsqueeze(1),
+            self._said(ids, before).flatten(0, 1).unsqueeze(1),
         )
         scores = pairs.view(*ids.shape, -1)
         of_tokens = scores[..., : scores.shape[2] - len(self._durations)].float()
@@ -103,21 +147,72 @@ class Decoder:
         choices = torch.tensor(self._durations, device=ids.device)
         return choices[scores[..., -len(self._durations) :].argmax(2)], logprobs.clamp(max=0)
 
-    def _tokens(
-        self, ids: list[int], starts: list[int], ends: list[int], logprobs: list[float], clip_s: float
-    ) -> tuple[Token, ...]:
+    def _said(self, ids: "torch.Tensor", before: Any) -> "torch.Tensor":
+        """Return the prediction network's output, projected, (clips, tokens, width), when each token was chosen."""
+        import torch
+
+        if before is None:
+            outputs, _ = self._predictor.predict(ids[:, :-1], None, add_sos=True)
+            said: torch.Tensor = self._joint.project_prednet(outputs)
+            return said
+        # One more than needed, as there may be no token but the last, and the network takes no empty sequence.
+        outputs, _ = self._predictor.predict(ids, before.predictor_states, add_sos=False)
+        return torch.cat((before.predictor_outputs, self._joint.project_prednet(outputs)[:, :-1]), dim=1)
+
+    def _tokens(self, emitted: _Emitted, first_frame: int, end_s: float) -> tuple[Token, ...]:
+        """Return tokens with their times, none of which exceeds `end_s`; `first_frame` is the frames' place in time."""
         # The decoder never goes back, but rounding may give another duration than the one it went by.
-        nexts = [*starts, math.inf][1:]
+        nexts = [*emitted.starts, math.inf][1:]
         return tuple(
             Token(
                 id,
                 self._pieces[id],
-                start_s=min(start * FRAME_SECONDS, clip_s),
-                end_s=min(end * FRAME_SECONDS, next_start * FRAME_SECONDS, clip_s),
+                start_s=min((first_frame + start) * FRAME_SECONDS, end_s),
+                end_s=min((first_frame + min(end, next_start)) * FRAME_SECONDS, end_s),
                 logprob=logprob,
             )
-            for id, start, end, next_start, logprob in zip(ids, starts, ends, nexts, logprobs, strict=True)
+            for id, start, end, logprob, next_start in zip(*emitted, nexts, strict=True)
         )
+
+
+def _chunks(
+    frames: "torch.Tensor", lengths: "torch.Tensor", steps: Sequence[Step]
+) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Return the frames of each window's chunk, (steps, frames, width), and how many those are, (steps,)."""
+    import torch
+
+    skipped = torch.tensor([step.skip_frames for step in steps], device=frames.device)
+    wanted = torch.tensor([step.take_frames for step in steps], device=frames.device)
+    longest = min(max(step.take_frames for step in steps), frames.shape[1])
+    places = skipped.unsqueeze(1) + torch.arange(longest, device=frames.device)
+    places = places.clamp(max=frames.shape[1] - 1).unsqueeze(2).expand(-1, -1, frames.shape[2])
+    return frames.gather(1, places), wanted.minimum(lengths - skipped).clamp(min=0)
+
+
+def _merged(computer: Any, memories: Sequence[Any]) -> Any:
+    """Return the memories of a batch's streams, None for a new one, as one state; None if all are new."""
+    if all(memory is None for memory in memories):
+        return None
+    # A stream without hot words may come from a batch in which nobody had any: its state knows of no tree.
+    roots = [model.get_init_states(batch_size=1)[0] for model in computer._all_fusion_models()]
+
+    def rooted(memory: Any) -> Any:
+        return replace(memory, fusion_state_list=[root.to(memory.label.device) for root in roots])
+
+    known = [memory if memory is None or memory.fusion_state_list else rooted(memory) for memory in memories]
+    return computer.merge_to_batched_state(known)
+
+
+def _own(item: Any) -> Any:
+    """Return a copy of one stream's state that does not keep the tensors of the whole batch alive."""
+    import torch
+
+    def copied(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value.clone()
+        return None if value is None else [copied(each) for each in value]
+
+    return type(item)(**{name: copied(value) for name, value in vars(item).items()})
 
 
 def _computer(network: Any, *, enable_per_stream_biasing: bool) -> Any:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from src.asr.attention import LocalAttention
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS, Decoder
+from src.asr.streaming import Heard, Step
 from src.asr.transcript import Transcript, text_of
 from src.audio.decode import SAMPLE_RATE
 from src.errors import ModelUnavailable
@@ -46,6 +47,16 @@ class Batch:
     """The hot words of each clip; empty for one without."""
 
 
+@dataclass(frozen=True, slots=True)
+class StepBatch:
+    """Steps of several streams joined for one forward pass."""
+
+    windows: Batch
+    """What the encoder sees."""
+    steps: tuple[Step, ...]
+    """What the decoder goes by."""
+
+
 class Model(Protocol):
     """What the scheduler asks of a model."""
 
@@ -58,6 +69,12 @@ class Model(Protocol):
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         """Return the transcript of each clip, in order. Only the model's own thread calls this."""
+
+    def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
+        """Join steps of different streams into a batch; any thread may do so."""
+
+    def advance(self, batch: StepBatch) -> list[Heard]:
+        """Return what is heard in the chunk of each step, in order. Only the model's own thread calls this."""
 
 
 class NemoModel:
@@ -157,6 +174,15 @@ class NemoModel:
         tokens = self._decoder.decode(encoded, lengths, batch.boosts, clips_s)
         return [Transcript(text_of(each), each) for each in tokens]
 
+    def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
+        """Pad the windows of steps, none empty, to the longest."""
+        return StepBatch(self.collate([step.samples for step in steps]), tuple(steps))
+
+    def advance(self, batch: StepBatch) -> list[Heard]:
+        """Run the network over a batch of steps and return what each adds to its stream."""
+        encoded, lengths = self.encode(batch.windows)
+        return self._decoder.advance(encoded, lengths, batch.steps)
+
     def encode(self, batch: Batch) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Return the encoder's output, (clips, width, frames), and its length for each clip in frames of 80 ms."""
         import torch
@@ -176,10 +202,17 @@ class NemoModel:
         return self._local_attention.suiting(batch.samples.shape[1]) if self._local_attention else nullcontext()
 
     def warm_up(self, max_batch: int) -> None:
-        """Run a full batch, with and without hot words, and a long clip: no request pays for first-call work."""
+        """Run full batches of clips and steps, with and without hot words, and a long clip.
+
+        So no request pays for first-call work.
+        """
         second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
         for hot_word in ((), ("a",)):
             self.transcribe(self.collate([second] * max_batch, [hot_word] * max_batch))
+            memory = None
+            for start_frame in (0, 6):  # a stream's first step and a later one
+                step = Step(second, 0, 6, start_frame, memory, hot_word)
+                memory = self.advance(self.collate_steps([step] * max_batch))[0].memory
         self.transcribe(self.collate([np.tile(second, 15)]))  # long enough for local attention
 
 

@@ -2,7 +2,7 @@
 
 A request first reserves a `Place`, before its body is read. Its clip then joins the queue as a `Job` that takes over
 the place, and gives it back when it leaves the queue for a batch (or for good). So places bound how many requests wait,
-wherever they are on their way.
+wherever they are on their way. The same holds for the steps of a live stream; a batch has clips or steps, never both.
 
 Order is one number, the rank: the time a job was enqueued minus the head start of its kind. A job is overtaken only by
 those that come within the difference of two head starts after it, so nothing starves.
@@ -16,6 +16,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from src.asr.streaming import Step
 from src.audio.decode import SAMPLE_RATE
 from src.errors import QueueFull
 
@@ -51,17 +52,24 @@ class Place:
     queued: bool = False
 
 
-@dataclass(eq=False, slots=True)
-class Job:
-    """One clip that waits for the model: float32 samples at 16 kHz; when it was enqueued and gives up, in seconds."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """Audio to be transcribed in one piece: (samples,) float32 at 16 kHz, and the hot words to listen for."""
 
     samples: NDArray[np.float32]
+    boosts: tuple[str, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A clip or a step of a stream that waits for the model; when it was enqueued and gives up, in seconds."""
+
+    work: Clip | Step
     place: Place
     enqueued_at: float
     deadline: float = math.inf
     kind: Kind = Kind.UPLOAD
     priority: Priority = Priority.NORMAL
-    boosts: tuple[str, ...] = ()
     rank: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,8 +77,8 @@ class Job:
 
     @property
     def audio_s(self) -> float:
-        """Length of the clip in seconds."""
-        return len(self.samples) / SAMPLE_RATE
+        """Length of its audio in seconds, context included."""
+        return len(self.work.samples) / SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ class JobQueue:
         Raises:
             QueueFull: too much decoded audio is waiting; the place stays with the caller.
         """
-        if not self.has_room(len(job.samples)):
+        if not self.has_room(len(job.work.samples)):
             raise QueueFull(f"More than {self._max_audio_s:g} s of audio is waiting already. Try again later.")
         if job.place.held and not job.place.queued:
             job.place.queued = True
@@ -190,6 +198,8 @@ class JobQueue:
         for job in self._jobs:
             if len(batch) == self._max_batch:
                 break
+            if batch and type(job.work) is not type(batch[0].work):
+                continue
             shorter_s, longer_s = min(shortest_s, job.audio_s), max(longest_s, job.audio_s)
             if batch and longer_s > LIKE_LENGTH * max(shorter_s, SHORT_S):
                 continue

@@ -1,4 +1,4 @@
-"""The lanes: workers that take batches out of the queue and run them on the one model.
+"""The lanes: workers that take batches, of clips or of live streams' steps, out of the queue and run them on the model.
 
 A lane takes its batch as late as it can: when the model is idle, or when the batch is full and waiting would not
 improve it. So batches grow by themselves under load, a lone request starts at once, and while one lane's batch runs the
@@ -12,14 +12,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from src.asr.model import Batch, Model
+from src.asr.model import Batch, Model, StepBatch
+from src.asr.streaming import Heard, Step
 from src.asr.transcript import Transcript
 from src.errors import ModelNotReady, QueueFull, QueueTimeout, ServiceError, ShuttingDown, TranscriptionFailed
-from src.scheduling.jobs import Job, JobQueue, Kind, Place, Priority
+from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Place, Priority
 from src.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,12 +50,23 @@ class Admission:
     has_asked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What the model made of a job, a `Transcript` of a clip or `Heard` of a step, and at what cost; in seconds."""
+
+    result: Any
+    queue_wait_s: float
+    inference_s: float
+    lane: int
+    batch_size: int
+
+
 @dataclass(eq=False, slots=True)
 class _Waiting:
     """A job and the future that its caller awaits."""
 
     job: Job
-    ending: asyncio.Future[Outcome]
+    ending: asyncio.Future[_Done]
     expiry: asyncio.TimerHandle | None = field(default=None)
 
 
@@ -115,6 +128,18 @@ class Scheduler:
         """Batches finished since the start."""
         return self._batches_run
 
+    def check_ready(self) -> None:
+        """Pass where requests are taken.
+
+        Raises:
+            ModelNotReady: the model is still loading.
+            ShuttingDown: the server is stopping.
+        """
+        if self._stopping:
+            raise _shutting_down()
+        if not self._lanes:
+            raise ModelNotReady("The model is still loading. Try again later.", retry_after_s=READY_RETRY_S)
+
     async def start(self, load: Callable[[], Model]) -> None:
         """Load the model in the thread that will own it, then start the lanes.
 
@@ -154,10 +179,7 @@ class Scheduler:
             QueueFull: all places are taken.
             ShuttingDown: the server is stopping, or stopped before the block came to its end.
         """
-        if self._stopping:
-            raise _shutting_down()
-        if not self._lanes:
-            raise ModelNotReady("The model is still loading. Try again later.", retry_after_s=READY_RETRY_S)
+        self.check_ready()
         try:
             place = self._queue.reserve()
         except QueueFull as full:
@@ -197,13 +219,27 @@ class Scheduler:
             QueueTimeout: the clip waited for longer than `PARAKEET_MAX_QUEUE_WAIT_S`.
             TranscriptionFailed: the model cannot do this clip.
         """
+        done = await self._have_done(admission, Clip(samples, boosts), kind, priority)
+        return Outcome(done.result, done.queue_wait_s, done.inference_s, done.lane, done.batch_size)
+
+    async def advance(self, admission: Admission, step: Step, *, priority: Priority = Priority.NORMAL) -> Heard:
+        """Queue a step of a live stream, ahead of uploads, and return what the model heard in it.
+
+        A stream's steps go one after the other, as each needs the memory of the one before. All else, the errors among
+        it, is as with `transcribe`.
+        """
+        done = await self._have_done(admission, step, Kind.REALTIME, priority)
+        heard: Heard = done.result
+        return heard
+
+    async def _have_done(self, admission: Admission, work: Clip | Step, kind: Kind, priority: Priority) -> _Done:
         loop = asyncio.get_running_loop()
         is_first, admission.has_asked = not admission.has_asked, True
         if not is_first:
-            await self._until(lambda: self._queue.has_room(len(samples)))
+            await self._until(lambda: self._queue.has_room(len(work.samples)))
         now = loop.time()
         deadline = now + self._settings.max_queue_wait_s if is_first else math.inf
-        job = Job(samples, admission.place, now, deadline, kind, priority, boosts)
+        job = Job(work, admission.place, now, deadline, kind, priority)
         try:
             self._queue.push(job)
         except QueueFull as full:
@@ -264,7 +300,7 @@ class Scheduler:
             await self._changed.wait()
 
     async def _run(self, model: Model, lane: int, jobs: Sequence[Job]) -> None:
-        """Run a batch and end its jobs. One that raises is halved, so that in the end only the clip at fault fails."""
+        """Run a batch and end its jobs. One that raises is halved, so that in the end only the job at fault fails."""
         jobs = self._still_wanted(jobs)
         if not jobs:
             return
@@ -279,7 +315,7 @@ class Scheduler:
                         return
                     batch = await self._collate(model, jobs)
                 started = loop.time()
-                transcripts = await loop.run_in_executor(self._model_thread, _transcribe, model, batch, len(jobs))
+                results = await loop.run_in_executor(self._model_thread, _infer, model, batch, len(jobs))
                 inference_s = loop.time() - started
         except Exception as error:
             log.error("A batch of %d failed in lane %d: %s: %s", len(jobs), lane, type(error).__name__, error)
@@ -291,21 +327,19 @@ class Scheduler:
             await self._run(model, lane, jobs[:middle])
             await self._run(model, lane, jobs[middle:])
             return
-        for job, transcript in zip(jobs, transcripts, strict=True):
-            wait_s = started - job.enqueued_at
-            self._end(job, Outcome(transcript, wait_s, inference_s, lane, len(jobs)))
+        for job, result in zip(jobs, results, strict=True):
+            self._end(job, _Done(result, started - job.enqueued_at, inference_s, lane, len(jobs)))
 
     def _still_wanted(self, jobs: Sequence[Job]) -> list[Job]:
         return [job for job in jobs if job in self._waiting]
 
-    async def _collate(self, model: Model, jobs: Sequence[Job]) -> Batch:
-        clips, boosts = [job.samples for job in jobs], [job.boosts for job in jobs]
-        return await asyncio.get_running_loop().run_in_executor(self._collators, model.collate, clips, boosts)
+    async def _collate(self, model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
+        return await asyncio.get_running_loop().run_in_executor(self._collators, _collate, model, jobs)
 
-    def _end(self, job: Job, outcome: Outcome) -> None:
+    def _end(self, job: Job, done: _Done) -> None:
         waiting = self._forget(job)
         if waiting and not waiting.ending.done():
-            waiting.ending.set_result(outcome)
+            waiting.ending.set_result(done)
 
     def _fail(self, job: Job, error: ServiceError) -> None:
         waiting = self._forget(job)
@@ -325,11 +359,20 @@ class Scheduler:
         return QueueFull(full.message, retry_after_s=self._settings.max_queue_wait_s)
 
 
-def _transcribe(model: Model, batch: Batch, clips: int) -> list[Transcript]:
-    transcripts = model.transcribe(batch)
-    if len(transcripts) != clips:
-        raise RuntimeError(f"{len(transcripts)} transcripts for {clips} clips")
-    return transcripts
+def _collate(model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
+    """Join the work of jobs, which is all clips or all steps."""
+    steps = [job.work for job in jobs if isinstance(job.work, Step)]
+    if steps:
+        return model.collate_steps(steps)
+    clips = [job.work for job in jobs]
+    return model.collate([clip.samples for clip in clips], [clip.boosts for clip in clips])
+
+
+def _infer(model: Model, batch: Batch | StepBatch, jobs: int) -> Sequence[Transcript | Heard]:
+    results = model.advance(batch) if isinstance(batch, StepBatch) else model.transcribe(batch)
+    if len(results) != jobs:
+        raise RuntimeError(f"{len(results)} results for {jobs} jobs")
+    return results
 
 
 def _shutting_down() -> ShuttingDown:
