@@ -14,8 +14,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from src.api import health, models, transcriptions, translations
+from src.api import health, models, realtime, transcriptions, translations
 from src.api.middleware import RequestTrace
+from src.api.sessions import Sessions
 from src.asr.model import Model, NemoModel
 from src.audio.vad import SpeechDetector
 from src.errors import ModelUnavailable, ServiceError, error_body
@@ -27,6 +28,9 @@ from src.service import TranscriptionService
 from src.settings import Settings
 
 log = logging.getLogger(__name__)
+
+SESSION_END_S = 2.0
+"""How long, after the grace period, the last events of realtime sessions may take to be read."""
 
 
 def create_app(
@@ -55,18 +59,31 @@ def create_app(
             for task in (loading, trimming):
                 task.cancel()
             await asyncio.gather(loading, trimming, return_exceptions=True)
-            await scheduler.stop(settings.shutdown_grace_s)
-            workers.shutdown(wait=False, cancel_futures=True)
+            await drain()
+            for threads in (workers, listeners):
+                threads.shutdown(wait=False, cancel_futures=True)
             metrics.close()
 
+    async def drain() -> None:
+        await asyncio.gather(
+            scheduler.stop(settings.shutdown_grace_s), sessions.drain(settings.shutdown_grace_s + SESSION_END_S)
+        )
+
     workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    listeners = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="realtime")
+    load_detector = functools.cache(SpeechDetector)
+    sessions = Sessions(settings.max_sessions)
     app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan)
     app.state.settings = settings
     app.state.scheduler = scheduler
-    app.state.service = TranscriptionService(settings, scheduler, functools.cache(SpeechDetector), workers)
+    app.state.service = TranscriptionService(settings, scheduler, load_detector, workers)
     app.state.created = int(time.time())
     app.state.served = Served(settings.model_name, strict=settings.strict_model)
-    for routes in (health, models, transcriptions, translations):
+    app.state.drain = drain
+    app.state.realtime = realtime.Realtime(
+        settings, scheduler, app.state.service, app.state.served, sessions, metrics, load_detector, listeners
+    )
+    for routes in (health, models, transcriptions, translations, realtime):
         app.include_router(routes.router)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -125,6 +125,13 @@ class QueueFull(ServiceError):
     code = "queue_full"
 
 
+class TooManySessions(ServiceError):
+    """More realtime sessions than `PARAKEET_MAX_SESSIONS`."""
+
+    status = 503
+    code = "too_many_sessions"
+
+
 class QueueTimeout(ServiceError):
     """A request that waited in the queue for longer than `PARAKEET_MAX_QUEUE_WAIT_S`."""
 

@@ -1,4 +1,4 @@
-"""What the transports call: one upload in, its text out as it comes.
+"""What the transports call: one upload or recording in, its text out as it comes.
 
 Short audio is one clip for the model. Longer audio is cut at pauses into chunks, which are decoded from the file,
 transcribed and merged a few at a time, so that hours of it take little memory and leave room for others.
@@ -19,7 +19,7 @@ from src.asr.decoder import FRAME_SECONDS
 from src.asr.merge import Merger, Piece, whole
 from src.asr.rescue import doubtful, retries, speech_in
 from src.asr.transcript import Transcript
-from src.audio.decode import SAMPLE_RATE, PcmFormat, decode_blocks
+from src.audio.decode import BLOCK_SAMPLES, SAMPLE_RATE, PcmFormat, decode_blocks
 from src.audio.split import Chunk, split
 from src.audio.vad import Span, SpeechDetector
 from src.scheduling.jobs import Kind, Priority
@@ -38,6 +38,17 @@ class Upload:
 
     data: bytes
     pcm: PcmFormat | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Recording:
+    """Audio that somebody has just spoken, decoded already; it overtakes uploads."""
+
+    samples: NDArray[np.float32]
+    """(samples,) float32 at 16 kHz."""
+
+
+Source = Upload | Recording
 
 
 @dataclass(slots=True)
@@ -68,7 +79,7 @@ class _Work:
     measured: Measurements
     priority: Priority
     boosts: tuple[str, ...]
-    kind: Kind = Kind.UPLOAD
+    kind: Kind
 
 
 class TranscriptionService:
@@ -96,40 +107,41 @@ class TranscriptionService:
     async def transcribe(
         self,
         admission: Admission,
-        upload: Upload,
+        source: Source,
         measured: Measurements,
         *,
         priority: Priority = Priority.NORMAL,
         boosts: tuple[str, ...] = (),
     ) -> Transcript:
-        """Return the transcript of `upload`; arguments and errors are those of `stream`."""
-        stream = self.stream(admission, upload, measured, priority=priority, boosts=boosts)
+        """Return the transcript of `source`; arguments and errors are those of `stream`."""
+        stream = self.stream(admission, source, measured, priority=priority, boosts=boosts)
         async with aclosing(stream):
             return whole([piece async for piece in stream])
 
     async def stream(
         self,
         admission: Admission,
-        upload: Upload,
+        source: Source,
         measured: Measurements,
         *,
         priority: Priority = Priority.NORMAL,
         boosts: tuple[str, ...] = (),
     ) -> AsyncGenerator[Piece, None]:
-        """Yield the transcript of `upload` in pieces as they become final, and note in `measured` what it took.
+        """Yield the transcript of `source` in pieces as they become final, and note in `measured` what it took.
 
         Raises:
             EmptyAudio, InvalidAudio, AudioTooLong: the audio cannot be used.
             QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
         """
-        work = _Work(admission, measured, priority, boosts)
+        kind = Kind.REALTIME if isinstance(source, Recording) else Kind.UPLOAD
+        work = _Work(admission, measured, priority, boosts, kind)
         merger = Merger()
-        chunks = self._chunks(upload, measured)
+        chunks = self._chunks(source, measured)
         pending: deque[tuple[Chunk, asyncio.Task[Transcript]]] = deque()
         try:
             chunk = await self._next(chunks, measured)
             following = await self._next(chunks, measured) if chunk else None
-            if following:
+            if following and kind is Kind.UPLOAD:
                 work.kind = Kind.CHUNK
             while chunk or pending:
                 if chunk and len(pending) < CHUNKS_AHEAD:
@@ -147,11 +159,16 @@ class TranscriptionService:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _chunks(self, upload: Upload, measured: Measurements) -> Iterator[Chunk]:
+    def _chunks(self, source: Source, measured: Measurements) -> Iterator[Chunk]:
         """Decode and cut, as far as the caller has asked for chunks; runs in the workers."""
-        blocks = decode_blocks(upload.data, max_seconds=self._settings.max_audio_seconds, pcm=upload.pcm)
-        counted = _measured(_read_ahead(blocks, READ_AHEAD_S), measured)
+        counted = _measured(_read_ahead(self._blocks(source), READ_AHEAD_S), measured)
         yield from split(counted, self._load_detector(), chunk_seconds=self._settings.chunk_seconds)
+
+    def _blocks(self, source: Source) -> Iterable[NDArray[np.float32]]:
+        if isinstance(source, Recording):
+            # In blocks as from a file: where long audio is cut does not depend on how it came.
+            return (source.samples[at : at + BLOCK_SAMPLES] for at in range(0, len(source.samples), BLOCK_SAMPLES))
+        return decode_blocks(source.data, max_seconds=self._settings.max_audio_seconds, pcm=source.pcm)
 
     async def _next(self, chunks: Iterator[Chunk], measured: Measurements) -> Chunk | None:
         started = time.monotonic()

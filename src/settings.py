@@ -51,6 +51,26 @@ class Settings(BaseSettings):
 
     chunk_seconds: float = Field(120, ge=10)
     """Longer audio is cut at pauses into chunks of at most this many seconds."""
+    realtime_left_s: float = Field(4.8, ge=0)
+    """Seconds of audio before a chunk that the encoder sees while it makes live text."""
+    realtime_chunk_s: float = Field(0.96, ge=0.08)
+    """Seconds of audio that one step of live text adds; live text comes as often."""
+    realtime_right_s: float = Field(0.96, ge=0)
+    """Seconds of audio after a chunk that live text waits for."""
+    realtime_partials: bool = True
+    """Realtime sessions show text while it is spoken; 0: only once an item is committed."""
+    realtime_final: Literal["full", "stream"] = "full"
+    """Where an item's final text comes from: `full` decodes it once more as a whole, `stream` keeps the live text."""
+    realtime_rate: int = Field(16_000, ge=8_000, le=48_000)
+    """Sample rate of a realtime client's PCM16 that nothing is known about, in Hz."""
+    realtime_openai_rate: int = Field(24_000, ge=8_000, le=48_000)
+    """The same for a client of OpenAI's protocol that does not name a rate."""
+    max_sessions: int = Field(256, ge=1)
+    """Realtime sessions at a time; one more is refused with 503."""
+    realtime_idle_s: float = Field(600, gt=0)
+    """Seconds without an event of its client after which a realtime session is closed."""
+    realtime_session_s: float = Field(3600, gt=0)
+    """Longest realtime session, in seconds."""
     strict_model: bool = True
     """Answer 404 to model names other than the served one's and OpenAI's; 0 takes any name for the served model."""
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
+from src.api.sessions import Sessions
 from src.app import create_app
 from src.asr.model import Model, NemoModel
 from src.scheduling.scheduler import Scheduler
+from src.server import Server, server_config
 from src.settings import Settings
 
 CLIPS = Path(__file__).parent / "clips"
@@ -28,7 +29,13 @@ class Service:
     http: httpx.Client
     port: int
     scheduler: Scheduler
+    sessions: Sessions
     log_dir: Path
+    server: Server
+
+    def stop(self) -> None:
+        """Do what SIGTERM does; the service ends in its own time."""
+        self.server.should_exit = True
 
     def post(self, body: bytes = b"", content_type: str = "", **query) -> httpx.Response:
         """Send a raw body."""
@@ -47,11 +54,16 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def serving(settings: Settings, load: Callable[[Settings], Model], *, wait: bool = True) -> Iterator[Service]:
-    """Run the app under uvicorn in a thread, on a port that the kernel chooses; ready unless `wait` is off."""
+def serving(
+    settings: Settings, load: Callable[[Settings], Model], *, wait: bool = True, **options
+) -> Iterator[Service]:
+    """Run the app under uvicorn in a thread, on a port that the kernel chooses; ready unless `wait` is off.
+
+    `options` are uvicorn's.
+    """
     app = create_app(settings, load=load)
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    config = server_config(app, port=0, **options)
+    server = Server(config, app.state.drain)
     opened = threading.Event()
 
     async def serve() -> None:
@@ -71,7 +83,7 @@ def serving(settings: Settings, load: Callable[[Settings], Model], *, wait: bool
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             while wait and not client.get("/readyz").is_success:
                 assert thread.is_alive()
-            yield Service(client, port, app.state.scheduler, settings.log_dir)
+            yield Service(client, port, app.state.scheduler, app.state.realtime.sessions, settings.log_dir, server)
     finally:
         server.should_exit = True
         thread.join()

@@ -6,7 +6,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FLOORS = ["errors", "settings", "metrics", "audio", "asr", "scheduling", "memory", "service", "api", "app", "__main__"]
+FLOORS = [
+    "errors",
+    "settings",
+    "served",
+    "metrics",
+    "audio",
+    "asr",
+    "scheduling",
+    "memory",
+    "service",
+    "realtime",
+    "api",
+    "app",
+    "server",
+    "__main__",
+]
 MODULES = sorted(path for path in (ROOT / "src").rglob("*.py") if path != ROOT / "src" / "__init__.py")
 
 

@@ -1,0 +1,455 @@
+"""`WS /v1/realtime`: the WebSocket around a realtime session. All of the waiting is here, none of the protocol."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from fastapi import APIRouter, Request, WebSocket
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocketDisconnect
+
+from src.api.sessions import Sessions
+from src.asr.streaming import Heard, Windowing
+from src.asr.transcript import Transcript
+from src.audio.stream import RATES
+from src.audio.vad import SpeechDetector
+from src.errors import ClientGone, InvalidRequest, ServiceError, error_body
+from src.metrics import MetricsLog, Record
+from src.realtime import events
+from src.realtime.opening import Limits, Opening
+from src.realtime.session import Session
+from src.realtime.work import Advance, Final, ItemCommitted, ItemEnded, Output, Work
+from src.scheduling.jobs import Priority
+from src.scheduling.scheduler import Scheduler
+from src.served import Served
+from src.service import Measurements, Recording, TranscriptionService
+from src.settings import Settings
+
+log = logging.getLogger("src.access")
+
+router = APIRouter(tags=["realtime"])
+
+ROUTE = "/v1/realtime"
+CLIENT_CLOSED = 499
+
+HEAR_S = 0.1
+"""Appended audio is decoded when so much of it has come together: each time costs the same, little or much."""
+LONG_MESSAGE = 1 << 16
+"""Characters from which a message is parsed beside the event loop."""
+FINISH_S = 30.0
+"""How long a session that has come to its limit may take to finish what it has committed."""
+MOST_UNREAD = 1 << 20
+"""Characters that may wait for a client to read them, before more is too much; the events of a minute are a tenth."""
+
+_OPENAI_CLIENTS = re.compile(r"openai|livekit|pipecat", re.IGNORECASE)
+"""Clients by their user agent that mean OpenAI's 24 kHz where they do not say otherwise."""
+_CONVERSATIONS = re.compile(r"gpt-(4o-|4o-mini-)?(realtime|live)")
+"""OpenAI's models of speech-to-speech sessions. Clients that cannot connect without one name it; they get a session
+that transcribes."""
+
+
+class Close(NamedTuple):
+    """How a connection ends (RFC 6455, 7.4.1)."""
+
+    code: int
+    reason: str = ""
+
+
+CLOSED_WITHOUT_CODE = 1005
+INTERNAL = Close(1011, "The server met an unexpected error.")
+TOO_SLOW = Close(1013, "The client does not read what it is sent.")
+STOPPING = Close(1001, "The server is shutting down.")
+
+
+_Result = TypeVar("_Result")
+
+
+class SlowReader(Exception):
+    """The client has left too much unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Realtime:
+    """What sessions share: made once, by the application."""
+
+    settings: Settings
+    scheduler: Scheduler
+    service: TranscriptionService
+    served: Served
+    sessions: Sessions
+    metrics: MetricsLog
+    load_detector: Callable[[], SpeechDetector]
+    workers: Executor
+    """Threads in which audio is decoded; those of uploads may be busy for long."""
+
+    @property
+    def limits(self) -> Limits:
+        """What holds for every session."""
+        settings = self.settings
+        return Limits(
+            settings.max_audio_seconds,
+            Windowing(settings.realtime_left_s, settings.realtime_chunk_s, settings.realtime_right_s),
+            partials=settings.realtime_partials,
+            final_from_stream=settings.realtime_final == "stream",
+        )
+
+
+@router.get(ROUTE, include_in_schema=False)
+async def without_upgrade(request: Request) -> JSONResponse:
+    """Tell a client that does not speak WebSocket what is needed."""
+    request.state.trace.code = "upgrade_required"
+    message = f"{ROUTE} is a WebSocket: connect to it with ws:// or wss://."
+    body = error_body(message, type="invalid_request_error", code="upgrade_required")
+    return JSONResponse(body, 426, headers={"upgrade": "websocket", "connection": "upgrade"})
+
+
+@router.websocket(ROUTE)
+@router.websocket(f"{ROUTE}/")
+async def realtime(websocket: WebSocket) -> None:
+    """Serve one session."""
+    shared: Realtime = websocket.app.state.realtime
+    try:
+        opening = opening_of(websocket, shared.settings, shared.served)
+        shared.scheduler.check_ready()
+        shared.sessions.check_room()
+    except ServiceError as error:
+        log.info("WS %s refused: %d %s", ROUTE, error.status, error.code)
+        await websocket.send_denial_response(JSONResponse(error.body, error.status, headers=error.headers))
+        return
+    with shared.sessions.joined() as ending:
+        subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
+        await websocket.accept(subprotocol, [(b"x-request-id", opening.session_id.encode())])
+        await _Connection(websocket, shared, opening, ending).run()
+
+
+def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Opening:
+    """Return what a connection says about its client.
+
+    Raises:
+        InvalidRequest: `sample_rate` is not 8000 to 48000.
+        ModelNotFound: `model` names a model that is not served here.
+    """
+    query, headers = websocket.query_params, websocket.headers
+    protocols: Sequence[str] = websocket.scope["subprotocols"]
+    model = query.get("model") or None
+    if model is None or not _CONVERSATIONS.match(model):
+        served.check(model)
+    beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
+    is_openai = beta or _is_openai(query, headers, protocols)
+    default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
+    asked_rate = _sample_rate(query)
+    return Opening(
+        session_id=f"sess_{uuid.uuid4().hex}",
+        expires_at=int(time.time() + settings.realtime_session_s),
+        rate=asked_rate or default_rate,
+        pcm16_rate=asked_rate or settings.realtime_openai_rate,
+        model=model or served.name,
+        beta=beta,
+        transcription=is_openai or model is not None,
+    )
+
+
+def _is_openai(query: Mapping[str, str], headers: Headers, protocols: Iterable[str]) -> bool:
+    return (
+        query.get("intent") == "transcription"
+        or any(name.startswith("openai-insecure-api-key.") for name in protocols)
+        or any(name.startswith("x-stainless-") for name in headers)
+        or bool(_OPENAI_CLIENTS.search(headers.get("user-agent", "")))
+    )
+
+
+def _sample_rate(query: Mapping[str, str]) -> int | None:
+    text = query.get("sample_rate")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 6 or int(text) not in RATES:
+        message = f"`sample_rate` must be {RATES[0]} to {RATES[-1]}, not {text[:20]!r}."
+        raise InvalidRequest(message, param="sample_rate")
+    return int(text)
+
+
+@dataclass(slots=True)
+class _ItemTrace:
+    """What is known about a committed item so far."""
+
+    audio_s: float
+    started: float = field(default_factory=time.monotonic)
+    measured: Measurements = field(default_factory=Measurements)
+
+
+class _Connection:
+    """One connection: a reader, a writer and a worker around a session, which one of them at a time uses.
+
+    Whichever ends first says how the connection is closed.
+    """
+
+    def __init__(self, websocket: WebSocket, shared: Realtime, opening: Opening, ending: asyncio.Event) -> None:
+        self._websocket = websocket
+        self._shared = shared
+        self._opening = opening
+        self._ending = ending
+        self._session = Session(
+            opening,
+            shared.limits,
+            shared.served,
+            shared.scheduler.languages,
+            lambda: shared.load_detector().stream(),
+            lambda kind: f"{kind}_{uuid.uuid4().hex[:24]}",
+        )
+        self._using = asyncio.Lock()  # held while the session is at work, perhaps in a thread
+        self._outbox: deque[str] = deque()
+        self._unread = 0  # characters in the outbox
+        self._sent = 0
+        self._left_with = CLOSED_WITHOUT_CODE
+        self._items: dict[str, _ItemTrace] = {}
+        self._step: tuple[Advance, asyncio.Task[Heard]] | None = None
+        self._work_may_have_come = asyncio.Event()
+        self._something_to_write = asyncio.Event()
+        self._progress = asyncio.Event()  # something that the reader or the end may wait for has come true
+
+    async def run(self) -> None:
+        """Serve the session to its end."""
+        started = time.monotonic()
+        self._give_out(self._session.open())
+        parts = (self._read(), self._write(), self._work(), self._end_when_asked())
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            close = self._how(done.pop())
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._record_unfinished()
+        if close:
+            await self._close(close)
+        code = close.code if close else self._left_with
+        log.info("WS %s %d in %.3f s, %s", ROUTE, code, time.monotonic() - started, self._opening.session_id)
+
+    def _how(self, ended: asyncio.Task[Close]) -> Close | None:
+        """Return how to close; None where the client has."""
+        error = ended.exception()
+        if error is None:
+            return ended.result()
+        if isinstance(error, SlowReader):
+            return TOO_SLOW
+        if isinstance(error, ClientGone):
+            return None
+        log.error("%s failed", self._opening.session_id, exc_info=error)
+        return INTERNAL
+
+    async def _close(self, close: Close) -> None:
+        with suppress(RuntimeError, WebSocketDisconnect):  # the client was faster
+            await self._websocket.close(close.code, close.reason)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> Close:
+        settings = self._shared.settings
+        loop = asyncio.get_running_loop()
+        expires = loop.time() + settings.realtime_session_s
+        while True:
+            idle_until = loop.time() + settings.realtime_idle_s
+            try:
+                async with asyncio.timeout_at(min(expires, idle_until)):
+                    await self._until(lambda: not self._session.backlogged)
+                    message = await self._receive()
+            except TimeoutError:
+                await _within(FINISH_S, self._finished())
+                return self._overdue(expires <= idle_until)
+            await self._take(message)
+
+    def _overdue(self, expired: bool) -> Close:
+        settings = self._shared.settings
+        if expired:
+            minutes = settings.realtime_session_s / 60
+            return Close(1001, f"Your session hit the maximum duration of {minutes:g} minutes.")
+        return Close(1001, f"Your session was idle for {settings.realtime_idle_s:g} seconds.")
+
+    async def _receive(self) -> str | bytes:
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            self._left_with = message.get("code") or CLOSED_WITHOUT_CODE
+            raise ClientGone
+        text: str | None = message.get("text")
+        return text if text is not None else message["bytes"]
+
+    async def _take(self, message: str | bytes) -> None:
+        try:
+            if len(message) < LONG_MESSAGE:
+                event = events.parse(message)
+            else:
+                event = await self._beside_the_loop(events.parse, message)
+        except events.InvalidEvent as error:
+            async with self._using:
+                self._give_out(self._session.refuse(error))
+            return
+        async with self._using:
+            if isinstance(event, events.Append):
+                self._give_out(self._session.receive(event))
+                if self._session.waiting_s < HEAR_S:
+                    return
+                outputs = await self._beside_the_loop(self._session.hear)
+            else:
+                outputs = await self._beside_the_loop(self._session.receive, event)
+            self._give_out(outputs)
+
+    async def _beside_the_loop(self, call: Callable[..., _Result], *given: Any) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._shared.workers, call, *given)
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def _give_out(self, outputs: Iterable[Output]) -> None:
+        """Put events into the outbox, and take note of the rest.
+
+        Raises:
+            SlowReader: too much has been in the outbox before these already.
+        """
+        if self._unread > MOST_UNREAD:
+            raise SlowReader
+        for output in outputs:
+            match output:
+                case ItemCommitted(item_id, audio_s):
+                    self._items[item_id] = _ItemTrace(audio_s)
+                case ItemEnded(item_id, error):
+                    status, code = (200, None) if error is None else (error.status, error.code)
+                    self._record(item_id, status, code)
+                case _:
+                    self._sent += 1
+                    text = output.encoded(f"event_{self._sent:06d}_{self._opening.session_id[5:15]}")
+                    self._outbox.append(text)
+                    self._unread += len(text)
+        if self._step:
+            work, task = self._step
+            if not self._session.wants(work):
+                task.cancel()
+        for waiting in (self._something_to_write, self._work_may_have_come, self._progress):
+            waiting.set()
+
+    async def _write(self) -> Close:
+        while True:
+            while self._outbox:
+                text = self._outbox[0]
+                try:
+                    await self._websocket.send_text(text)
+                except (RuntimeError, WebSocketDisconnect):
+                    raise ClientGone from None
+                self._outbox.popleft()
+                self._unread -= len(text)
+            self._progress.set()
+            self._something_to_write.clear()
+            await self._something_to_write.wait()
+
+    # -- working -------------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> Close:
+        while True:
+            self._work_may_have_come.clear()
+            async with self._using:
+                work = self._session.next_work()
+            if work is None:
+                await self._work_may_have_come.wait()
+            else:
+                await self._do(work)
+
+    async def _do(self, work: Work) -> None:
+        """Have work done, and bring the result back."""
+        back: Callable[[], list[Output]]
+        try:
+            if isinstance(work, Final):
+                back = partial(self._session.transcribed, work, await self._transcribe(work))
+            elif heard := await self._advance(work):
+                back = partial(self._session.heard, work, heard)
+            else:
+                back = partial(self._session.abandoned, work)
+        except ServiceError as error:
+            back = partial(self._session.failed, work, error)
+        except Exception:
+            log.exception("%s: work failed", self._opening.session_id)
+            internal = ServiceError("The server met an unexpected error. Other items are not affected.")
+            back = partial(self._session.failed, work, internal)
+        async with self._using:
+            self._give_out(back())
+
+    async def _transcribe(self, work: Final) -> Transcript:
+        shared, item = self._shared, work.item
+        async with shared.scheduler.admit() as admission:
+            return await shared.service.transcribe(
+                admission,
+                Recording(item.samples),
+                self._items[item.item_id].measured,
+                priority=Priority.HIGH,  # its speaker waits for it, live text goes on
+                boosts=item.config.hot_words,
+            )
+
+    async def _advance(self, work: Advance) -> Heard | None:
+        """Return what the model heard; None where nobody wanted it any more."""
+        task = asyncio.create_task(self._heard(work))
+        self._step = (work, task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._step = None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return None if task.cancelled() else task.result()
+
+    async def _heard(self, work: Advance) -> Heard:
+        async with self._shared.scheduler.admit() as admission:
+            return await self._shared.scheduler.advance(admission, work.step)
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    async def _end_when_asked(self) -> Close:
+        await self._ending.wait()
+        await self._finished()
+        return STOPPING
+
+    async def _finished(self) -> None:
+        """Return when every committed item has its text, and the client has read it."""
+        await self._until(lambda: self._session.idle and not self._outbox)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._progress.clear()
+            await self._progress.wait()
+
+    def _record_unfinished(self) -> None:
+        for item_id in list(self._items):
+            self._record(item_id, CLIENT_CLOSED, "client_closed")
+
+    def _record(self, item_id: str, status: int, code: str | None) -> None:
+        trace = self._items.pop(item_id)
+        measured = asdict(trace.measured) | {"audio_len_s": trace.audio_s}
+        total_s = time.monotonic() - trace.started
+        self._shared.metrics.write(
+            Record(
+                ts=time.time(),
+                status="ok" if status < 400 else "error",
+                code=status,
+                duration_total_s=total_s,
+                model=self._shared.settings.model_name,
+                request_id=item_id,
+                route=ROUTE,
+                error=code,
+                **measured,
+            )
+        )
+        outcome = f"{status} {code}" if code else f"{status}"
+        log.info("WS %s item %s in %.3f s, audio %.2f s, %s", ROUTE, outcome, total_s, trace.audio_s, item_id)
+
+
+async def _within(limit_s: float, waiting: Awaitable[None]) -> None:
+    """Wait, but not for longer than that."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(waiting, limit_s)
