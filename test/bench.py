@@ -1,10 +1,12 @@
 """Send a fixed number of requests, some at a time, and print how fast they were answered.
 
 python3 test/bench.py [--n N] [--concurrency N] [--file FILE ...] [--raw] [--no-pcm] [--check] [--no-retry] [--url URL]
+python3 test/bench.py --ws [--realtime] [--n N] [--concurrency N] [--file FILE ...] [--check] [--no-retry] [--url URL]
 
 The figures go to `test/results/bench.txt` and `bench.json` too. The exit code is 1 if a request brought no text, or
 with `--check` another text than the same file sent alone before the run. A 429 is retried after the wait it asks for,
-counted apart, and an error only where it lasts (or with `--no-retry`).
+counted apart, and an error only where it lasts (or with `--no-retry`). With `--ws` each request is a WebSocket of its
+own; refused upgrades (429, 503) and `failed queue_full` are retried like a 429.
 """
 
 import argparse
@@ -12,17 +14,18 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import cycle, islice
 
 import client
+import client_report
 
 
 @dataclass(frozen=True)
 class Run:
     """The figures of a run, and the answers whose text is not that of their file sent alone (None: not checked)."""
 
-    summary: client.Summary
+    summary: client_report.Summary
     differing: list[client.Answer] | None
 
 
@@ -30,20 +33,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
     options = arguments(argv)
     files = options.file or client.short_clips()
-    uploads = [client.prepare(each, raw=options.raw, pcm=options.pcm) for each in files]
+    uploads = [client.prepare(each, options) for each in files]
     result = asyncio.run(bench(options, uploads))
     rows = [
-        *client.load_rows(options, uploads),
+        *client_report.load_rows(options, uploads),
         ("load", f"{options.n} requests, {options.concurrency} at a time"),
-        *client.summary_rows(result.summary),
+        *client_report.summary_rows(result.summary),
     ]
-    settings = client.load_settings(options, uploads) | {"n": options.n, "concurrency": options.concurrency}
-    figures = settings | asdict(result.summary)
+    settings = client_report.load_settings(options, uploads) | {"n": options.n, "concurrency": options.concurrency}
+    figures = settings | result.summary.figures()
     if result.differing is not None:
         rows.append(("differing", f"{len(result.differing)} texts are not those of the same file sent alone"))
         rows.extend((f"  {each.file}", each.text or "(no speech)") for each in result.differing[:3])
         figures["differing"] = len(result.differing)
-    client.report("bench", options.results, rows, figures)
+    client_report.report("bench", options.results, rows, figures)
     return 0 if result.summary.ok == result.summary.requests and not result.differing else 1
 
 
@@ -58,7 +61,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--check", action="store_true", help="first send each file alone, then count the texts of the run that differ"
     )
-    return parser.parse_args(argv)
+    return client.parsed(parser, argv)
 
 
 async def bench(options: argparse.Namespace, uploads: Sequence[client.Upload]) -> Run:
@@ -69,14 +72,14 @@ async def bench(options: argparse.Namespace, uploads: Sequence[client.Upload]) -
         done = len(tally.answers)
         return done / options.n, f"{done} of {options.n} requests, {tally.errors} errors"
 
-    async with client.open_sender(options.url, timeout_s=options.timeout) as send_once:
+    async with client.open_sender(options) as send_once:
         send = client.patient(send_once) if options.retry else send_once
         alone = await texts_alone(client.patient(send_once), uploads[: options.n]) if options.check else None
         started_s = time.perf_counter()
-        async with client.shown_progress(progress, sys.stderr):
+        async with client_report.shown_progress(progress, sys.stderr):
             await client.keep_busy(send, islice(cycle(uploads), options.n), options.concurrency, tally)
         wall_s = time.perf_counter() - started_s
-    summary = client.summarise(tally.answers, started_s=started_s, window_s=wall_s)
+    summary = client_report.summarise(tally.answers, started_s=started_s, window_s=wall_s, ws=options.ws)
     if alone is None:
         return Run(summary, None)
     return Run(summary, [each for each in tally.answers if each.ok and each.text != alone[each.file]])

@@ -1,9 +1,12 @@
-"""What `warmup.py`, `bench.py` and `tpm.py` have in common: files, sending, figures, arguments and results.
+"""What `warmup.py`, `bench.py` and `tpm.py` have in common: files, sending and arguments.
 
-A file becomes an `Upload` once; a `Send` sends it as often as wanted and returns an `Answer`; `summarise` makes figures
-of many answers. `open_sender` alone knows the transport: another one is another function from `Upload` to `Answer`.
-aiohttp, because it costs the client 0.2 ms for a request of 128 kB where httpx costs 1 ms, and 7 ms with 256 of them in
-flight (its pool is searched linearly): at hundreds of requests per second httpx would measure itself.
+A file becomes an `Upload` once; a `Send` sends it as often as wanted and returns an `Answer`; `client_report.py` makes
+figures of many answers. `open_sender` alone chooses the transport, HTTP here or the WebSocket of `client_ws.py`: each
+is a function from `Upload` to `Answer`.
+
+aiohttp for HTTP, because it costs the client 0.2 ms for a request of 128 kB where httpx costs 1 ms, and 7 ms with 256
+of them in flight (its pool is searched linearly): at hundreds of requests per second httpx would measure itself.
+websockets for the WebSocket, because aiohttp keeps no body of a refused upgrade, where the error's code is.
 """
 
 import argparse
@@ -19,12 +22,11 @@ import sys
 import time
 import uuid
 import wave
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import urlsplit
 
 TOP = Path(__file__).resolve().parent.parent
@@ -32,8 +34,10 @@ sys.path.insert(0, str(TOP))  # the programs are run as scripts, from any folder
 
 try:
     import aiohttp
+    import client_ws
     import numpy as np
     from numpy.typing import NDArray
+    from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
     from src.audio.decode import SAMPLE_RATE, decode
     from src.errors import ServiceError
@@ -48,9 +52,9 @@ ANY_LENGTH_S = 1e9
 """Longer than any file: how much is too long is the server's to say."""
 
 PATIENCE_S = 60.0
-"""A request is sent again after 429 until this long after it was first sent."""
+"""A refused request is sent again until this long after it was first sent."""
 RETRY_AFTER_S = 1.0
-"""Wait after a 429 that does not say how long."""
+"""Wait after a refusal that does not say how long."""
 RETRY_FLOOR_S = 0.1
 DEAD_SERVER_PAUSE_S = 0.1
 CONNECTIONS_MAX = 20_000
@@ -67,12 +71,16 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """One file, ready to be sent any number of times: the HTTP body with its type, and the seconds of audio in it."""
+    """One file, ready to be sent any number of times, and the seconds of audio in it.
+
+    Over HTTP `body` of the type `content_type` is sent, over a WebSocket the messages `frames`.
+    """
 
     file: str
-    body: bytes
-    content_type: str
     audio_len_s: float
+    body: bytes = b""
+    content_type: str = ""
+    frames: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,15 @@ class Answer:
     `code` is the HTTP status with the error code of the body (`200`, `429 queue_full`), or one word where no answer
     came (`timeout`, `unreachable`, `disconnected`; `status` is 0). `latency_s` spans the attempt that was answered,
     from its first byte sent to its last byte received, and `ended_s` is when that was (`time.perf_counter`).
-    `retries` counts the 429s before it.
+    `refused` says that the server was full and the same may be sent again after `retry_after_s`; `retries` counts the
+    refusals before this answer.
+
+    Over a WebSocket, `code` is `200` where a text came, the HTTP status and code where the upgrade was refused,
+    `failed queue_full` where an event told of an error, and `closed 1013` where the server closed the connection.
+    `status` is 101 where the upgrade was not refused. `latency_s` is from the start of the connection to
+    `response.completed` (with `--realtime` that includes the length of the audio), `first_delta_s` from the first audio
+    sent to the first delta with a text, while audio goes in or after (None: there was none), and `final_s` from
+    `response.create` sent to `response.completed`.
     """
 
     file: str
@@ -93,7 +109,10 @@ class Answer:
     audio_len_s: float
     ended_s: float
     retry_after_s: float = RETRY_AFTER_S
+    refused: bool = False
     retries: int = 0
+    first_delta_s: float | None = None
+    final_s: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -129,11 +148,12 @@ def short_clips() -> list[Path]:
     return clips
 
 
-def prepare(path: Path, *, raw: bool, pcm: bool) -> Upload:
-    """Read `path` and make of it the body that is sent.
+def prepare(path: Path, options: argparse.Namespace) -> Upload:
+    """Read `path` and make of it what is sent.
 
-    `pcm` sends 16 kHz mono PCM16 whatever the file is (in a WAV wrapper unless `raw`), otherwise the file as it is.
-    `raw` makes the audio itself the body, otherwise the body is a multipart form with the one field `file`.
+    `options.pcm` sends 16 kHz mono PCM16 whatever the file is (in a WAV wrapper unless `options.raw`), otherwise the
+    file as it is. `options.raw` makes the audio itself the body, otherwise the body is a multipart form with the one
+    field `file`. `options.ws` makes messages of PCM16 instead, in pieces of 0.1 s with `options.realtime`, else of 1 s.
 
     Raises:
         Failure: the file cannot be read or decoded.
@@ -145,21 +165,30 @@ def prepare(path: Path, *, raw: bool, pcm: bool) -> Upload:
         raise Failure(f"{path}: {error.strerror}") from None
     except ServiceError as error:
         raise Failure(f"{path}: {error.message}") from None
-    guessed_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    if raw:
-        body, content_type = (_pcm16(samples), PCM_TYPE) if pcm else (original, guessed_type)
-    elif pcm:
-        body, content_type = _form(f"{path.stem}.wav", "audio/wav", _wav(_pcm16(samples)))
-    else:
-        body, content_type = _form(path.name, guessed_type, original)
-    return Upload(str(path), body, content_type, len(samples) / SAMPLE_RATE)
+    audio_len_s = len(samples) / SAMPLE_RATE
+    if options.ws:
+        piece_s = client_ws.REALTIME_PIECE_S if options.realtime else client_ws.PIECE_S
+        return Upload(str(path), audio_len_s, frames=client_ws.frames(_pcm16(samples), piece_s))
+    body, content_type = _http_body(path, original, _pcm16(samples), options)
+    return Upload(str(path), audio_len_s, body, content_type)
 
 
-def mode_words(*, raw: bool, pcm: bool) -> str:
+def mode_words(options: argparse.Namespace) -> str:
     """Say how the audio is sent."""
-    if raw:
-        return "raw body, PCM16" if pcm else "raw body, original file"
-    return "multipart, PCM16 in WAV" if pcm else "multipart, original file"
+    if options.ws:
+        return "WebSocket, in real time" if options.realtime else "WebSocket, as fast as possible"
+    if options.raw:
+        return "raw body, PCM16" if options.pcm else "raw body, original file"
+    return "multipart, PCM16 in WAV" if options.pcm else "multipart, original file"
+
+
+def _http_body(path: Path, original: bytes, pcm16: bytes, options: argparse.Namespace) -> tuple[bytes, str]:
+    guessed_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    if options.raw:
+        return (pcm16, PCM_TYPE) if options.pcm else (original, guessed_type)
+    if options.pcm:
+        return _form(f"{path.stem}.wav", "audio/wav", _wav(pcm16))
+    return _form(path.name, guessed_type, original)
 
 
 def _pcm16(samples: NDArray[np.float32]) -> bytes:
@@ -193,32 +222,55 @@ def _form(name: str, content_type: str, audio: bytes) -> tuple[bytes, str]:
 
 
 @asynccontextmanager
-async def open_sender(url: str, *, timeout_s: float) -> AsyncIterator[Send]:
-    """Open a connection pool to the server at `url` and yield the function that sends one upload through it.
+async def open_sender(options: argparse.Namespace) -> AsyncIterator[Send]:
+    """Yield the function that sends one upload to the server at `options.url`, over the transport of `options.ws`.
 
     Raises:
         Failure: nothing listens there.
     """
-    await _expect_listener(url)
-    connector = aiohttp.TCPConnector(limit=_connection_limit(), keepalive_timeout=KEEP_ALIVE_S)
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    await _expect_listener(options.url)
+    connections = _connection_limit()
+    if options.ws:
+        yield _websocket_sender(options)
+    else:
+        async with _http_sender(options, connections) as send:
+            yield send
+
+
+@asynccontextmanager
+async def _http_sender(options: argparse.Namespace, connections: int) -> AsyncIterator[Send]:
+    """Open a connection pool and yield the function that sends through it."""
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_S)
+    timeout = aiohttp.ClientTimeout(total=options.timeout)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
 
         async def send(upload: Upload) -> Answer:
-            return await _post(session, url + ROUTE, upload)
+            return await _post(session, options.url + ROUTE, upload)
 
         yield send
 
 
+def _websocket_sender(options: argparse.Namespace) -> Send:
+    """Return the function that sends over a connection of its own; the time that audio takes is none of the timeout."""
+    address = client_ws.address(options.url)
+    period_s = client_ws.REALTIME_PIECE_S if options.realtime else 0.0
+
+    async def send(upload: Upload) -> Answer:
+        timeout_s = options.timeout + period_s * len(upload.frames)
+        return await _converse(address, upload, period_s=period_s, timeout_s=timeout_s)
+
+    return send
+
+
 def patient(send: Send) -> Send:
-    """Return `send` with 429s retried after the wait that they ask for, as long as that ends within `PATIENCE_S`."""
+    """Return `send` with refusals retried after the wait that they ask for, if that ends within `PATIENCE_S`."""
 
     async def send_until_accepted(upload: Upload) -> Answer:
         started_s, retries = time.perf_counter(), 0
         while True:
             answer = await send(upload)
             wait_s = max(answer.retry_after_s, RETRY_FLOOR_S)
-            if answer.status != 429 or time.perf_counter() + wait_s > started_s + PATIENCE_S:
+            if not answer.refused or time.perf_counter() + wait_s > started_s + PATIENCE_S:
                 return replace(answer, retries=retries)
             await asyncio.sleep(wait_s)
             retries += 1
@@ -226,7 +278,20 @@ def patient(send: Send) -> Send:
     return send_until_accepted
 
 
-async def keep_busy(send: Send, uploads: Iterator[Upload], workers: int, tally: "Tally") -> None:
+class Tally:
+    """The answers so far."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.errors = 0
+
+    def add(self, answer: Answer) -> None:
+        """Take in one more answer."""
+        self.answers.append(answer)
+        self.errors += not answer.ok
+
+
+async def keep_busy(send: Send, uploads: Iterator[Upload], workers: int, tally: Tally) -> None:
     """Send `uploads` until they end, `workers` at a time (a closed loop: each waits for its answer before its next)."""
 
     async def work() -> None:
@@ -256,7 +321,60 @@ async def _post(session: aiohttp.ClientSession, address: str, upload: Upload) ->
     except aiohttp.ClientError as error:
         code, reply = "disconnected", _error(str(error))
     ended_s = time.perf_counter()
-    return Answer(upload.file, status, code, reply, ended_s - started_s, upload.audio_len_s, ended_s, retry_after_s)
+    return Answer(
+        upload.file,
+        status,
+        code,
+        reply,
+        latency_s=ended_s - started_s,
+        audio_len_s=upload.audio_len_s,
+        ended_s=ended_s,
+        retry_after_s=retry_after_s,
+        refused=status == 429,
+    )
+
+
+async def _converse(address: str, upload: Upload, *, period_s: float, timeout_s: float) -> Answer:
+    started_s = time.perf_counter()
+    try:
+        async with asyncio.timeout(timeout_s):
+            heard = await client_ws.converse(address, upload.frames, period_s=period_s)
+    except (client_ws.Failed, WebSocketException, OSError) as error:
+        status, code, reply, retry_after_s = _why_no_text(error)
+        ended_s = time.perf_counter()
+        latency_s = ended_s - started_s
+        refused = status in (429, 503) or code == "failed queue_full"
+        return Answer(
+            upload.file, status, code, reply, latency_s, upload.audio_len_s, ended_s, retry_after_s, refused=refused
+        )
+    return Answer(
+        upload.file,
+        101,
+        "200",
+        {"text": heard.text},
+        latency_s=heard.completed_s - started_s,
+        audio_len_s=upload.audio_len_s,
+        ended_s=heard.completed_s,
+        first_delta_s=heard.first_delta_s,
+        final_s=heard.final_s,
+    )
+
+
+def _why_no_text(error: Exception) -> tuple[int, str, dict[str, Any], float]:
+    """Return status, code, reply and wait of an answer that ended a WebSocket conversation with `error`."""
+    match error:
+        case client_ws.Failed():
+            return 101, f"failed {error.code}".strip(), _error(str(error)), RETRY_AFTER_S
+        case InvalidStatus(response=response):
+            code, reply = _understand(response.status_code, bytes(response.body or b""))
+            return response.status_code, code, reply, _seconds(response.headers.get("Retry-After"))
+        case ConnectionClosed(rcvd=close) if close is not None:
+            return 101, f"closed {close.code}", _error(close.reason or "no reason given"), RETRY_AFTER_S
+        case TimeoutError():
+            return 0, "timeout", _error("no answer in time"), RETRY_AFTER_S
+        case OSError():
+            return 0, "unreachable", _error(error.strerror or str(error)), RETRY_AFTER_S
+    return 0, "disconnected", _error(str(error)), RETRY_AFTER_S
 
 
 def _understand(status: int, body: bytes) -> tuple[str, dict[str, Any]]:
@@ -318,76 +436,14 @@ def _connection_limit() -> int:
     return max(1, allowed - OTHER_FILES)
 
 
-# -- figures -----------------------------------------------------------------------------------------------------------
-
-
-class Tally:
-    """The answers so far."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = []
-        self.errors = 0
-
-    def add(self, answer: Answer) -> None:
-        """Take in one more answer."""
-        self.answers.append(answer)
-        self.errors += not answer.ok
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The figures of a run.
-
-    `codes`, `messages` (one for each code that is an error) and `latency_s` (of answers with a text: p50, p95, p99,
-    mean; None where there is none) are of all requests. `requests_per_s` and `rtfx` (audio seconds per wall second)
-    count the answers with a text that came within the `window_s` seconds after the start. `retried_429` are not among
-    the requests: `requests + retried_429` were sent.
-    """
-
-    requests: int
-    ok: int
-    codes: dict[str, int]
-    messages: dict[str, str]
-    retried_429: int
-    window_s: float
-    requests_per_s: float
-    rtfx: float
-    latency_s: dict[str, float | None]
-
-
-def summarise(answers: Sequence[Answer], *, started_s: float, window_s: float) -> Summary:
-    """Return the figures of a run; rates are over `window_s` seconds from `started_s` (`time.perf_counter`)."""
-    good = [each for each in answers if each.ok]
-    timely = [each for each in good if each.ended_s <= started_s + window_s]
-    latencies_s = sorted(each.latency_s for each in good)
-    latency_s = {f"p{percent}": percentile(latencies_s, percent) for percent in (50, 95, 99)}
-    latency_s["mean"] = sum(latencies_s) / len(good) if good else None
-    return Summary(
-        requests=len(answers),
-        ok=len(good),
-        codes=dict(sorted(Counter(each.code for each in answers).items())),
-        messages={each.code: each.message for each in answers if not each.ok},
-        retried_429=sum(each.retries for each in answers),
-        window_s=window_s,
-        requests_per_s=len(timely) / window_s,
-        rtfx=sum(each.audio_len_s for each in timely) / window_s,
-        latency_s=latency_s,
-    )
-
-
-def percentile(ordered: Sequence[float], percent: int) -> float | None:
-    """Return the nearest-rank percentile of ascending values: the smallest that `percent` of them do not exceed."""
-    if not ordered:
-        return None
-    return ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)]
-
-
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
 
 def parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the arguments that every client takes but `--file`."""
     result = argparse.ArgumentParser(description=description)
+    result.add_argument("--ws", action="store_true", help="send PCM16 over a WebSocket of its own for each request")
+    result.add_argument("--realtime", action="store_true", help="with --ws: send the audio as fast as it was spoken")
     result.add_argument("--raw", action="store_true", help="send the audio as the body itself, not in a multipart form")
     result.add_argument(
         "--no-pcm", dest="pcm", action="store_false", help="send the file as it is, not 16 kHz mono PCM16 made of it"
@@ -428,8 +484,18 @@ def add_load_arguments(to: argparse.ArgumentParser) -> None:
         "--no-retry",
         dest="retry",
         action="store_false",
-        help="count a 429 as an error instead of sending the request again",
+        help="count a 429 as an error instead of sending the request again (with --ws: any refusal of a full server)",
     )
+
+
+def parsed(with_: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line, and refuse what does not go together."""
+    options = with_.parse_args(argv)
+    if options.ws and (options.raw or not options.pcm):
+        with_.error("--ws always sends PCM16 over a WebSocket: leave out --raw and --no-pcm")
+    if options.realtime and not options.ws:
+        with_.error("--realtime paces the audio of a WebSocket: use it with --ws")
+    return options
 
 
 def positive(text: str) -> float:
@@ -462,7 +528,7 @@ def _base_url(text: str) -> str:
     return text.rstrip("/").removesuffix("/v1")
 
 
-# -- what the user sees ------------------------------------------------------------------------------------------------
+# -- running ----------------------------------------------------------------------------------------------------------
 
 
 def run(program: Callable[[], int]) -> int:
@@ -474,105 +540,3 @@ def run(program: Callable[[], int]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-
-
-@asynccontextmanager
-async def shown_progress(progress: Callable[[], tuple[float, str]], stream: TextIO) -> AsyncIterator[None]:
-    """While the block runs, show `progress()` (a share of 1, words) on `stream`: a bar on a terminal, else lines."""
-    terminal = stream.isatty()
-
-    async def show_again_and_again() -> None:
-        while True:
-            await asyncio.sleep(0.2 if terminal else 10)
-            _show(*progress(), stream)
-
-    shower = asyncio.create_task(show_again_and_again())
-    try:
-        yield
-    finally:
-        shower.cancel()
-        with suppress(asyncio.CancelledError):
-            await shower
-        if terminal:
-            _show(*progress(), stream)
-            stream.write("\n")
-
-
-def _show(share: float, words: str, stream: TextIO) -> None:
-    share = min(share, 1.0)  # the last requests may end after the time
-    if stream.isatty():
-        filled = "#" * math.floor(30 * share)
-        stream.write(f"\r\x1b[K[{filled:-<30}] {share:4.0%} {words}")
-    else:
-        stream.write(f"{share:4.0%} {words}\n")
-    stream.flush()
-
-
-Row = tuple[str, str]
-
-
-def load_rows(options: argparse.Namespace, uploads: Sequence[Upload]) -> list[Row]:
-    """Return the table rows that say what was sent where."""
-    audio_s = sum(each.audio_len_s for each in uploads)
-    return [
-        ("server", options.url),
-        ("sent as", mode_words(raw=options.raw, pcm=options.pcm)),
-        ("files", f"{len(uploads)} with {audio_s:.1f} s of audio"),
-    ]
-
-
-def load_settings(options: argparse.Namespace, uploads: Sequence[Upload]) -> dict[str, Any]:
-    """Return the same for the figures."""
-    files = [each.file for each in uploads]
-    return {"server": options.url, "sent_as": mode_words(raw=options.raw, pcm=options.pcm), "files": files}
-
-
-def summary_rows(summary: Summary) -> list[Row]:
-    """Return the table rows of a summary."""
-    errors = [
-        (f"error {code}", f"{summary.codes[code]}   {message}") for code, message in sorted(summary.messages.items())
-    ]
-    latency = "   ".join(f"{name} {_in_seconds(value)}" for name, value in summary.latency_s.items())
-    return [
-        ("requests", str(summary.requests)),
-        ("ok", str(summary.ok)),
-        ("errors", str(summary.requests - summary.ok)),
-        *errors,
-        ("retried 429s", str(summary.retried_429)),
-        ("time", f"{summary.window_s:.2f} s"),
-        ("requests/s", f"{summary.requests_per_s:.2f} answered with a text"),
-        ("audio s/s", f"{summary.rtfx:.2f} = RTFx, audio seconds per wall second"),
-        ("latency", latency),
-    ]
-
-
-def _in_seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f} s"
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Return `rows` as aligned lines."""
-    width = max(len(name) for name, _ in rows)
-    return "".join(f"{name:<{width}}  {value}\n" for name, value in rows)
-
-
-def save(path: Path, content: str) -> None:
-    """Write `content` to `path`, whose folder is made.
-
-    Raises:
-        Failure: the file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8", errors="backslashreplace")  # file names may be no UTF-8
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from None
-
-
-def report(name: str, folder: Path, rows: Sequence[Row], figures: dict[str, Any]) -> None:
-    """Print a run's table, and save it as `name.txt` and its figures as `name.json` in `folder`."""
-    text = table(rows)
-    print(text, end="")
-    save(folder / f"{name}.txt", text)
-    save(folder / f"{name}.json", json.dumps(figures, indent=2) + "\n")
-    print(f"saved to {folder / name}.txt and .json")

@@ -1,16 +1,18 @@
 """Keep the server under load for a time and print how many transactions per minute it answered.
 
 python3 test/tpm.py [--concurrency N | --rate R] [--duration S] [--file FILE ...] [--raw] [--no-pcm] [--url URL]
+python3 test/tpm.py --ws [--realtime] [--concurrency N | --rate R] [--duration S] [--file FILE ...] [--url URL]
 
 With `--concurrency` each of N workers sends its next request when it has its answer; a 429 is retried after the wait
 it asks for and counted apart (or an error with `--no-retry`). With `--rate`, R requests per second are sent on a
-fixed schedule, whether or not answers have come, and nothing is retried: this shows what overload does.
+fixed schedule, whether or not answers have come, and nothing is retried: this shows what overload does. With `--ws`
+each transaction is a WebSocket of its own; refused upgrades (429, 503) and `failed queue_full` are retried like a 429.
 
 Requests in flight when the time is up are finished. They are counted in the codes and latencies, so that slow ones
 are not left out, but not in the rates, which are of the answers that came within the time.
 
 The figures go to `test/results/tpm.txt` and `tpm.json` too. The exit code is 1 if a request brought no text; with
-`--rate` the refusals of a full server (429, `503 queue_timeout`) are expected and leave it 0.
+`--rate` the refusals of a full server (429, `queue_full`, `queue_timeout`) are expected and leave it 0.
 """
 
 import argparse
@@ -23,6 +25,10 @@ from dataclasses import asdict, dataclass
 from itertools import cycle, takewhile
 
 import client
+import client_report
+
+REFUSALS = ("429", "503 queue_timeout", "failed queue_full", "failed queue_timeout")
+"""How the codes of a full server begin."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +44,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
     options = arguments(argv)
     files = options.file or client.short_clips()
-    uploads = [client.prepare(each, raw=options.raw, pcm=options.pcm) for each in files]
+    uploads = [client.prepare(each, options) for each in files]
     summary, punctuality = asyncio.run(sustain(options, uploads))
     load = f"{options.rate:g} requests per second" if options.rate else f"{options.concurrency} requests at a time"
     per_minute = summary.requests_per_s * 60
     rows = [
-        *client.load_rows(options, uploads),
+        *client_report.load_rows(options, uploads),
         ("load", f"{load} for {options.duration:g} s"),
-        *client.summary_rows(summary),
+        *client_report.summary_rows(summary),
         ("TPM", f"{per_minute:.1f} = transactions per minute"),
     ]
-    settings = client.load_settings(options, uploads) | {"duration_s": options.duration}
-    figures = settings | asdict(summary) | {"transactions_per_minute": per_minute}
+    settings = client_report.load_settings(options, uploads) | {"duration_s": options.duration}
+    figures = settings | summary.figures() | {"transactions_per_minute": per_minute}
     if punctuality is None:
         figures["concurrency"] = options.concurrency
     else:
         rows.extend(punctuality_rows(punctuality))
         figures |= {"rate_per_s": options.rate} | asdict(punctuality)
-    client.report("tpm", options.results, rows, figures)
+    client_report.report("tpm", options.results, rows, figures)
     return 1 if failures(summary, refusals_expected=punctuality is not None) else 0
 
 
@@ -75,23 +81,23 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--duration", type=client.positive, default=60.0, metavar="S", help="seconds (default: %(default)g)"
     )
-    return parser.parse_args(argv)
+    return client.parsed(parser, argv)
 
 
 async def sustain(
     options: argparse.Namespace, uploads: Sequence[client.Upload]
-) -> tuple[client.Summary, Punctuality | None]:
+) -> tuple[client_report.Summary, Punctuality | None]:
     """Send `uploads` in turn for `options.duration` seconds; the second figure is there only with `options.rate`."""
     tally = client.Tally()
     punctuality = None
-    async with client.open_sender(options.url, timeout_s=options.timeout) as send:
+    async with client.open_sender(options) as send:
         started_s = time.perf_counter()
 
         def progress() -> tuple[float, str]:
             elapsed_s = time.perf_counter() - started_s
             return elapsed_s / options.duration, f"{len(tally.answers)} answers, {tally.errors} errors"
 
-        async with client.shown_progress(progress, sys.stderr):
+        async with client_report.shown_progress(progress, sys.stderr):
             if options.rate:
                 dues_s = [started_s + i / options.rate for i in range(math.ceil(options.rate * options.duration))]
                 punctuality = await keep_schedule(send, dues_s, cycle(uploads), tally)
@@ -99,7 +105,8 @@ async def sustain(
                 send = client.patient(send) if options.retry else send
                 in_turn = until(started_s + options.duration, uploads)
                 await client.keep_busy(send, in_turn, options.concurrency, tally)
-    return client.summarise(tally.answers, started_s=started_s, window_s=options.duration), punctuality
+    summary = client_report.summarise(tally.answers, started_s=started_s, window_s=options.duration, ws=options.ws)
+    return summary, punctuality
 
 
 def until(end_s: float, uploads: Sequence[client.Upload]) -> Iterator[client.Upload]:
@@ -123,22 +130,18 @@ async def keep_schedule(
             late_s.append(max(0.0, time.perf_counter() - due_s))
             group.create_task(work(next(uploads)))
             in_flight_max = max(in_flight_max, len(late_s) - len(tally.answers))
-    return Punctuality(client.percentile(sorted(late_s), 99) or 0.0, max(late_s), in_flight_max)
+    return Punctuality(client_report.percentile(sorted(late_s), 99) or 0.0, max(late_s), in_flight_max)
 
 
-def punctuality_rows(punctuality: Punctuality) -> list[client.Row]:
+def punctuality_rows(punctuality: Punctuality) -> list[client_report.Row]:
     """Return the table rows of a schedule."""
     late = f"p99 {punctuality.late_p99_s * 1000:.1f} ms   most {punctuality.late_max_s * 1000:.1f} ms"
     return [("sent late by", late), ("in flight", f"{punctuality.in_flight_max} at most")]
 
 
-def failures(summary: client.Summary, *, refusals_expected: bool) -> list[str]:
+def failures(summary: client_report.Summary, *, refusals_expected: bool) -> list[str]:
     """Return the codes of a run that make it a failed one."""
-    return [
-        code
-        for code in summary.messages
-        if not (refusals_expected and (code.startswith("429") or code == "503 queue_timeout"))
-    ]
+    return [code for code in summary.messages if not (refusals_expected and code.startswith(REFUSALS))]
 
 
 if __name__ == "__main__":

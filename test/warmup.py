@@ -1,6 +1,7 @@
 """Send one audio file to the server, print its text and how fast it came, and save both as `test/results/warmup.txt`.
 
 python3 test/warmup.py [--file FILE] [--raw] [--no-pcm] [--url URL]
+python3 test/warmup.py --ws [--realtime] [--file FILE] [--url URL]
 """
 
 import argparse
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import client
+import client_report
 
 CLIP = client.CLIPS / "piper-joe-1.flac"
 
@@ -22,22 +24,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not answer.ok:
         raise client.Failure(f"{options.url}: {answer.code}: {answer.message}")
     rtfx = answer.audio_len_s / answer.latency_s
+    live_rows, live_figures = live(answer) if options.ws else ([], {})
     rows = [
         ("text", answer.text or "(no speech)"),
-        ("latency", f"{answer.latency_s:.3f} s"),
+        ("latency", client_report.in_seconds(answer.latency_s)),
+        *live_rows,
         ("audio", f"{answer.audio_len_s:.2f} s"),
         ("RTFx", f"{rtfx:.2f} = audio seconds per second of latency"),
     ]
-    print(client.table(rows), end="")
+    print(client_report.table(rows), end="")
     figures = {
         "file": answer.file,
-        "sent_as": client.mode_words(raw=options.raw, pcm=options.pcm),
+        "sent_as": client.mode_words(options),
         "latency_s": answer.latency_s,
+        **live_figures,
         "audio_len_s": answer.audio_len_s,
         "rtfx": rtfx,
     }
     path = options.results / "warmup.txt"
-    client.save(path, json.dumps(answer.reply | figures, indent=2, ensure_ascii=False) + "\n")
+    client_report.save(path, json.dumps(answer.reply | figures, indent=2, ensure_ascii=False) + "\n")
     print(f"saved to {path}")
     return 0
 
@@ -46,14 +51,23 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = client.parser("Send one audio file to the server and print its text.")
     parser.add_argument("--file", type=Path, default=CLIP, help="audio file (default: a bundled clip)")
-    return parser.parse_args(argv)
+    return client.parsed(parser, argv)
 
 
 async def send_once(options: argparse.Namespace) -> client.Answer:
     """Send the file once and return the answer, whatever it is."""
-    upload = client.prepare(options.file, raw=options.raw, pcm=options.pcm)
-    async with client.open_sender(options.url, timeout_s=options.timeout) as send:
+    upload = client.prepare(options.file, options)
+    async with client.open_sender(options) as send:
         return await send(upload)
+
+
+def live(answer: client.Answer) -> tuple[list[client_report.Row], dict[str, float | None]]:
+    """Return the table rows and the figures that only a WebSocket has."""
+    rows = [
+        ("first delta", client_report.in_seconds(answer.first_delta_s)),
+        ("final after commit", client_report.in_seconds(answer.final_s)),
+    ]
+    return rows, {"first_delta_s": answer.first_delta_s, "final_s": answer.final_s}
 
 
 if __name__ == "__main__":
