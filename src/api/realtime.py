@@ -145,7 +145,8 @@ def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Open
     if model is None or not _CONVERSATIONS.match(model):
         served.check(model)
     beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
-    is_openai = beta or _is_openai(query, headers, protocols)
+    # OpenAI's JavaScript SDK names a model on its WebSocket, and gives no other sign of itself.
+    is_openai = beta or model is not None or _is_openai(query, headers, protocols)
     default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
     asked_rate = _sample_rate(query)
     return Opening(
@@ -155,7 +156,7 @@ def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Open
         pcm16_rate=asked_rate or settings.realtime_openai_rate,
         model=model or served.name,
         beta=beta,
-        transcription=is_openai or model is not None,
+        transcription=is_openai,
     )
 
 
