@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Starts the service on the bundled checkpoint at a free port, sends it a bundled clip and stops it.
+# Starts the service on the bundled checkpoint at a free port, sends it a bundled clip, once as a file and once as if it
+# were being spoken, and stops it.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 clip=test/clips/piper-joe-1.flac
@@ -40,4 +41,47 @@ print(f"Answer:    {answer.text}")
 print(f"Reference: {reference}")
 if answer.status_code != 200 or answer.json()["text"] != reference:
     sys.exit("The answer is not the reference.")
+EOF
+
+"$python" - "$(base_url)" "$clip" "$reference" <<'EOF'
+import base64
+import json
+import sys
+import threading
+import time
+
+import librosa
+from websockets.sync.client import connect
+
+base, clip, reference = sys.argv[1:]
+url = f"ws{base.removeprefix('http')}/v1/realtime"
+samples, _ = librosa.load(clip, sr=16_000)
+pcm16 = (samples * 32767).astype("<i2").tobytes()
+
+
+def speak(socket, started):
+    """Send the clip in pieces of 100 ms, each when its time has come, and ask for the text."""
+    for start in range(0, len(pcm16), 3200):
+        time.sleep(max(0, started + start / 32_000 - time.monotonic()))
+        audio = base64.b64encode(pcm16[start : start + 3200]).decode()
+        socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+    socket.send(json.dumps({"type": "response.create"}))
+
+
+print(f"Spoken:    {len(pcm16) / 32_000:.1f} s to {url}")
+with connect(url, proxy=None) as socket:
+    started = time.monotonic()
+    threading.Thread(target=speak, args=(socket, started)).start()
+    while True:
+        event = json.loads(socket.recv(timeout=120))
+        if event["type"] == "conversation.item.input_audio_transcription.delta":
+            print(f"{time.monotonic() - started:7.1f} s  {event['delta']}")
+        elif event["type"] == "error":
+            sys.exit(event["error"]["message"])
+        elif event["type"] == "response.completed":
+            break
+text = event["response"]["output_text"]
+print(f"{time.monotonic() - started:7.1f} s  final: {text}")
+if text != reference:
+    sys.exit("The final text is not the reference.")
 EOF

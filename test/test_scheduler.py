@@ -343,7 +343,7 @@ async def test_a_cancelled_step_never_reaches_the_model():
     assert model.clips == ["0", "2"]
 
 
-async def test_a_step_that_finds_the_queue_full_or_waits_too_long_is_told_so():
+async def test_realtime_work_waits_for_as_long_as_it_takes_but_is_told_of_a_full_queue():
     model = HeldModel()
     async with running(model, lanes=1, max_queued_audio_s=5, max_queue_wait_s=0.05) as scheduler:
         busy = asking(scheduler, clip(0))
@@ -353,6 +353,7 @@ async def test_a_step_that_finds_the_queue_full_or_waits_too_long_is_told_so():
         with pytest.raises(QueueFull):
             await advance(scheduler, step(2, seconds=4))
         with pytest.raises(QueueTimeout):
-            await waiting[0]
+            await ask(scheduler, clip(3))  # an upload which came later
+        assert not waiting[0].done()
         model.release_all()
-        await asyncio.gather(*busy)
+        await asyncio.gather(*busy, *waiting)

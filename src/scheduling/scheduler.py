@@ -210,7 +210,7 @@ class Scheduler:
     ) -> Outcome:
         """Queue a clip of 16 kHz mono float32 samples, not empty, and return what the model heard.
 
-        `boosts` are phrases to listen for. The first clip of a request waits for a limited time; the request counts as
+        `boosts` are phrases to listen for. The first clip of an upload waits for a limited time; the request counts as
         started with it, so its further ones wait for as long as it takes, also for room in memory. Cancelling the call
         takes the job out of the queue.
 
@@ -225,8 +225,8 @@ class Scheduler:
     async def advance(self, admission: Admission, step: Step, *, priority: Priority = Priority.NORMAL) -> Heard:
         """Queue a step of a live stream, ahead of uploads, and return what the model heard in it.
 
-        A stream's steps go one after the other, as each needs the memory of the one before. All else, the errors among
-        it, is as with `transcribe`.
+        A stream's steps go one after the other, as each needs the memory of the one before. All else is as with a
+        `transcribe` of kind `REALTIME`.
         """
         done = await self._have_done(admission, step, Kind.REALTIME, priority)
         heard: Heard = done.result
@@ -238,7 +238,9 @@ class Scheduler:
         if not is_first:
             await self._until(lambda: self._queue.has_room(len(work.samples)))
         now = loop.time()
-        deadline = now + self._settings.max_queue_wait_s if is_first else math.inf
+        # An upload can be sent again, what was spoken cannot; and a step that gave up would only queue up anew.
+        is_patient = not is_first or kind is Kind.REALTIME
+        deadline = math.inf if is_patient else now + self._settings.max_queue_wait_s
         job = Job(work, admission.place, now, deadline, kind, priority)
         try:
             self._queue.push(job)
