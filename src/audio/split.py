@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from src.audio.decode import SAMPLE_RATE
-from src.audio.vad import FRAME_S, FRAME_SAMPLES, Samples, Span, SpeechDetector, gain, peak, speech_spans
+from src.audio.silero import FRAME_SAMPLES
+from src.audio.vad import FRAME_S, Samples, Span, SpeechDetector, gain, peak, speech_spans
 
 SEARCH_SHARE = 0.6
 """A cut is looked for after this share of the longest chunk."""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.resample import SAMPLE_RATE
-from src.audio.vad import FRAME_S, FRAME_SAMPLES, Samples, gain
+from src.audio.silero import FRAME_SAMPLES
+from src.audio.vad import FRAME_S, Samples, gain
 
 MIN_FRAMES = 2
 """Frames of speech in a row that open a turn. One would do for clicks, keys, claps, hiss and hum, none of which the
