@@ -178,7 +178,7 @@ class SessionConfig:
             changes["include"] = None if update.include is None else tuple(update.include)
         config = replace(self, **changes, vad_by_default=True)
         if "transcription" in changes:
-            config._check_transcription(wishes["transcription"].path, served, languages)
+            config._check_transcription(wishes["transcription"], served, languages)
         return config
 
     def _completed(self, name: str, value: Any) -> Any:
@@ -203,13 +203,13 @@ class SessionConfig:
         now = self.format.rate if self.format.encoding is Encoding.PCM16 else self.pcm16_rate
         return AudioFormat(encoding, wanted.rate or now)
 
-    def _check_transcription(self, path: str, served: Served, languages: Sequence[str]) -> None:
+    def _check_transcription(self, wish: "_Wish", served: Served, languages: Sequence[str]) -> None:
         try:
-            served.check(self.transcription.model)
+            served.check((wish.value or {}).get("model"))  # that of the connection has been accepted already
             language_code(self.transcription.language or None, languages)
             hot_words(self.transcription.keywords or (), self.transcription.prompt)
         except InvalidRequest as error:
-            error.param = f"{path}.{error.param}"
+            error.param = f"{wish.path}.{error.param}"
             raise
 
     def ga(self) -> dict[str, Any]:

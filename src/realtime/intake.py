@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.decode import SAMPLE_RATE
+from src.audio.silero import FRAME_SAMPLES
 from src.audio.stream import AudioFormat, StreamDecoder
-from src.audio.vad import SpeechStream
+from src.audio.vad import SpeechStream, gain, peak, speech_spans
 from src.realtime.buffer import AudioBuffer
 from src.realtime.turns import SpeechStarted, SpeechStopped, TurnDetection, TurnDetector, TurnEvent
 
@@ -18,6 +19,12 @@ SLICE_S = 1.0
 """How much audio is decoded before turns are looked for in it."""
 SILENCE_KEPT_S = 10.0
 """What is kept of the audio in which no speech was detected, for a client that commits it all the same."""
+FULL_SHARE = 0.9
+"""Where a client commits by hand, and the buffer is full to this share, silence at its beginning is forgotten."""
+SEARCHED_S = 60.0
+"""How much of the beginning is searched for speech at a time."""
+MARGIN_S = 1.0
+"""What is kept of the silence before speech."""
 
 
 class Intake:
@@ -42,6 +49,7 @@ class Intake:
         self._decoder = StreamDecoder(format)
         self._turns: TurnDetector | None = None
         self._is_leftover = False  # the buffer has but what was said to be silence after a turn
+        self._speech_from: int | None = None  # where the buffer begins with speech, as far as that was looked for
 
     @property
     def waiting_s(self) -> float:
@@ -149,6 +157,7 @@ class Intake:
 
     def _look(self, samples: NDArray[np.float32]) -> Iterator[TurnEvent]:
         if self._turns is None:
+            self._forget_silence_before_speech()
             return
         for event in self._turns.feed(samples):
             self._is_leftover = not isinstance(event, SpeechStarted)
@@ -164,3 +173,15 @@ class Intake:
         kept = 0.0 if self._is_leftover else SILENCE_KEPT_S
         keep_from = min(keep_from, self.buffer.end - round(kept * SAMPLE_RATE))
         self.buffer.drop_until(max(keep_from, self.buffer.end - self._longest_turn))
+
+    def _forget_silence_before_speech(self) -> None:
+        """Make room: some clients send silence for hours, and commit once somebody has spoken."""
+        buffer = self.buffer
+        if len(buffer) < FULL_SHARE * self._longest_turn or buffer.start == self._speech_from:
+            return
+        size = min(len(buffer), round(SEARCHED_S * SAMPLE_RATE)) // FRAME_SAMPLES * FRAME_SAMPLES
+        searched = buffer.piece(buffer.start, buffer.start + size)
+        spans = speech_spans(self._listen().feed(searched * gain(peak(searched))))
+        silent_s = spans[0].start_s - MARGIN_S if spans else size / SAMPLE_RATE - MARGIN_S
+        buffer.drop_until(buffer.start + max(0, round(silent_s * SAMPLE_RATE)))
+        self._speech_from = buffer.start if spans else None

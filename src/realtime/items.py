@@ -19,6 +19,8 @@ class Utterance:
     """The id that its item will have."""
     live: LiveTranscript | None = None
     """Its stream, once it has begun."""
+    start: int = 0
+    """Where in the session that began, in samples."""
     shown: str = ""
     """The text that the client has read so far."""
 

@@ -164,6 +164,7 @@ class Session:
         self._busy = None
         work.live.add(heard)
         stream = self._stream_of(work)
+        # Live text is for the simple dialect too; that reads of its items in nothing else than the response.
         if stream and self._limits.partials and (isinstance(stream, Utterance) or stream.announced):
             self._show(stream, work.live.text)
         self._end_streamed()
@@ -227,11 +228,8 @@ class Session:
     def _update(self, event: events.SessionUpdate) -> None:
         config = self._config.updated(event.wanted, self._served, self._languages)
         self._handle(self._intake.leave(config.format))
-        had_turns = self._intake.detects_turns
         self._config = config
         self._announces = True
-        if not had_turns and config.detection and self._utterance:
-            self._utterance.live = None  # detection may find another beginning
         self._handle(self._intake.enter(config.format, config.detection))
         if event.type == "session.update":
             self._tell_state("session.updated")
@@ -318,9 +316,9 @@ class Session:
 
     def _commit(self, end: int, *, announced: bool) -> None:
         """Make an item of the audio up to sample `end`."""
-        spoken, self._utterance = self._current(), None
+        spoken, live, self._utterance = self._current(), self._live(), None
         samples = self._intake.buffer.take_until(end)
-        item = Item(spoken.item_id, samples, self._config, announced, spoken.live, spoken.shown)
+        item = Item(spoken.item_id, samples, self._config, announced, live, spoken.shown)
         self._add(item)
 
     def _add(self, item: Item) -> None:
@@ -385,12 +383,17 @@ class Session:
         is_open = self._intake.in_turn or not self._intake.detects_turns
         if not is_open or not (limits.partials or limits.final_from_stream) or buffer.end < self._stalled_until:
             return None
-        spoken = self._current()
-        live = spoken.live or self._new_live()
+        live = self._live() or self._new_live()
         work = _advance(live, len(buffer), lambda start, stop: buffer.piece(buffer.start + start, buffer.start + stop))
         if work:  # before its first step, an utterance may still get other hot words
-            spoken.live = live
+            spoken = self._current()
+            spoken.live, spoken.start = live, buffer.start
         return work
+
+    def _live(self) -> LiveTranscript | None:
+        """Return the stream of what is being spoken; none where that has come to begin in another place."""
+        spoken = self._utterance
+        return spoken.live if spoken and spoken.start == self._intake.buffer.start else None
 
     def _new_live(self) -> LiveTranscript:
         limits = self._limits
@@ -399,7 +402,7 @@ class Session:
 
     def _stream_of(self, work: Advance) -> Utterance | Item | None:
         """Return what the stream of a step belongs to; None where it is committed or cleared meanwhile."""
-        if self._utterance and self._utterance.live is work.live:
+        if self._utterance and self._live() is work.live:
             return self._utterance
         return next((item for item in self._pending if item.live is work.live), None)
 

@@ -1,0 +1,141 @@
+"""The wire: which messages are events, and what is said of those that are none."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from src.realtime import events
+from src.realtime.events import InvalidEvent, parse
+
+APPEND = "input_audio_buffer.append"
+
+
+def audio(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def refused(message: str | bytes | dict[str, Any]) -> InvalidEvent:
+    with pytest.raises(InvalidEvent) as caught:
+        parse(json.dumps(message) if isinstance(message, dict) else message)
+    return caught.value
+
+
+def test_every_event_of_a_client_is_known_by_its_type():
+    item = {"type": "message", "content": [{"type": "input_audio", "audio": audio(b"ab")}]}
+    for message, kind in [
+        ({"type": "session.update", "session": {}}, events.SessionUpdate),
+        ({"type": "transcription_session.update", "session": {}}, events.SessionUpdate),
+        ({"type": APPEND, "audio": ""}, events.Append),
+        ({"type": "input_audio_buffer.commit"}, events.Commit),
+        ({"type": "input_audio_buffer.clear"}, events.Clear),
+        ({"type": "conversation.item.create", "item": item}, events.ItemCreate),
+        ({"type": "conversation.item.retrieve", "item_id": "a"}, events.ItemRetrieve),
+        ({"type": "conversation.item.delete", "item_id": "a"}, events.ItemDelete),
+        ({"type": "conversation.item.truncate", "item_id": "a"}, events.Ignored),
+        ({"type": "response.create", "response": {"modalities": ["text"]}}, events.ResponseCreate),
+        ({"type": "response.cancel"}, events.Ignored),
+        ({"type": "output_audio_buffer.clear"}, events.Ignored),
+    ]:
+        parsed = parse(json.dumps(message | {"event_id": "mine", "unheard_of": 1}))
+        assert isinstance(parsed, kind)
+        assert parsed.event_id == "mine"
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_audio_comes_out_as_it_went_in(data):
+    assert parse(json.dumps({"type": APPEND, "audio": audio(data)})).audio == data
+
+
+def test_keys_come_in_any_order_and_frames_as_text_or_bytes():
+    text = '{"session": {"a": 1}, "event_id": null, "type": "session.update"}'
+    assert parse(text) == parse(text.encode()) == parse('{"type":"session.update","session":{"a":1}}')
+
+
+def test_the_settings_of_a_session_may_lack_the_object_around_them():
+    bare = parse('{"type":"session.update","event_id":"e","input_audio_format":"pcm16"}')
+    assert bare.wanted == parse('{"type":"session.update","session":{"input_audio_format":"pcm16"}}').wanted
+
+
+@pytest.mark.parametrize(
+    "message", ["", "nonsense", "[]", "5", "null", '"x"', b"\xff", "[" * 500, "{}{}", '{"n":' + "9" * 5_000 + "}"]
+)
+def test_what_is_no_object_is_no_event(message):
+    error = refused(message)
+    assert (error.code, error.param, error.event_id) == ("invalid_json", None, None)
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "param"),
+    [
+        ({}, "invalid_event", "type"),
+        ({"type": "no.such.event"}, "invalid_value", "type"),
+        ({"type": None}, "invalid_value", "type"),
+        ({"type": ["session.update"]}, "invalid_value", "type"),
+        ({"type": APPEND}, "missing_required_parameter", "audio"),
+        ({"type": APPEND, "audio": None}, "invalid_type", "audio"),
+        ({"type": APPEND, "audio": "@@@@"}, "invalid_value", "audio"),
+        ({"type": APPEND, "audio": "abc"}, "invalid_value", "audio"),
+        ({"type": "session.update", "session": "x"}, "invalid_type", "session"),
+        ({"type": "conversation.item.retrieve"}, "missing_required_parameter", "item_id"),
+        ({"type": "conversation.item.create", "item": {"content": []}}, "invalid_value", "item.content"),
+        (
+            {"type": "conversation.item.create", "item": {"content": [{"type": "input_text"}]}},
+            "invalid_value",
+            "item.content.0.type",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_id_of_its_event(message, code, param):
+    error = refused(message | {"event_id": "mine"})
+    assert (error.code, error.param, error.event_id) == (code, param, "mine")
+    assert error.type == "invalid_request_error"
+    assert error.message
+
+
+def test_an_event_id_has_at_most_512_characters():
+    assert parse(json.dumps({"type": "response.create", "event_id": "x" * 512})).event_id == "x" * 512
+    error = refused({"type": "response.create", "event_id": "x" * 513})
+    assert (error.param, error.event_id) == ("event_id", None)
+    assert refused({"type": "response.create", "event_id": 5}).event_id is None
+
+
+def test_an_append_has_at_most_15_mib():
+    most = bytes(events.MAX_APPEND_BYTES)
+    assert len(parse(json.dumps({"type": APPEND, "audio": audio(most)})).audio) == 15 * 1024 * 1024
+    error = refused({"type": APPEND, "audio": audio(most + b"x"), "event_id": "mine"})
+    assert (error.code, error.param, error.event_id) == ("invalid_value", "audio", "mine")
+
+
+def test_half_a_surrogate_pair_is_never_repeated():
+    for message in (
+        '{"type":"x","event_id":"\\ud800"}',
+        '{"type":"\\ud800"}',
+        '{"type":"session.update","session":{"a":"\\udc00"}}',
+    ):
+        error = refused(message)
+        assert f"{error.message}{error.param}{error.event_id}".encode()
+
+
+@given(st.text(max_size=30) | st.binary(max_size=30))
+@settings(deadline=None)
+def test_garbage_is_refused_and_nothing_else_happens(message):
+    refused(message)
+
+
+def test_an_event_of_the_server_has_its_type_its_id_and_what_was_set():
+    assert events.Cleared().encoded("event_1") == '{"type":"input_audio_buffer.cleared","event_id":"event_1"}'
+    delta = events.TranscriptionDelta(item_id="a", content_index=0, delta="caf\u00e9")
+    assert json.loads(delta.encoded("event_2")) == {
+        "type": "conversation.item.input_audio_transcription.delta",
+        "event_id": "event_2",
+        "item_id": "a",
+        "content_index": 0,
+        "delta": "caf\u00e9",
+    }
+    first = events.Committed(item_id="a", previous_item_id=None)
+    assert json.loads(first.encoded("event_3"))["previous_item_id"] is None
