@@ -104,6 +104,7 @@ class Played:
         model: str = "parakeet",
         beta: bool = False,
         transcription: bool = True,
+        intent: bool = False,
         partials: bool = True,
         final_from_stream: bool = False,
         max_audio_s: float = 60.0,
@@ -117,7 +118,7 @@ class Played:
         self._final = final
         self._watch = watch
         self.session = Session(
-            Opening("sess_1", 1_756_324_625, rate, 24_000, model, beta, transcription),
+            Opening("sess_1", 1_756_324_625, rate, 24_000, model, beta, transcription, intent),
             Limits(max_audio_s, windowing, partials, final_from_stream),
             Served("nvidia/parakeet", strict),
             ("en",),

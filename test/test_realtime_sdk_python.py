@@ -338,7 +338,7 @@ def test_the_loop_over_events_ends_when_the_session_does(tiny, tmp_path):
 def test_beta_events_have_the_classes_of_beta(client: openai.OpenAI):
     with closing(client.beta.realtime.connect(model="whisper-1").enter()) as connection:
         connection.transcription_session.update(session={"input_audio_format": "pcm16"})
-        assert connection.recv().type == "transcription_session.created"
+        assert connection.recv().type == "session.created"
         updated = connection.recv()
     assert isinstance(updated, beta.TranscriptionSessionUpdatedEvent)
     assert updated.session.input_audio_format == "pcm16"

@@ -70,9 +70,10 @@ def test_the_first_event_is_the_session_as_it_is():
     assert created["session"]["audio"]["input"]["turn_detection"]["type"] == "server_vad"
 
 
-def test_a_beta_client_reads_beta_names_and_the_flat_shape():
-    (created,) = Played(beta=True).told
-    assert created["type"] == "transcription_session.created"
+@pytest.mark.parametrize("intent", [True, False])
+def test_a_beta_client_reads_beta_names_and_the_flat_shape(intent):
+    (created,) = Played(beta=True, intent=intent).told
+    assert created["type"] == ("transcription_session.created" if intent else "session.created")
     assert created["session"]["input_audio_format"] == "pcm16"
 
 

@@ -157,16 +157,21 @@ def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Open
         model=model or served.name,
         beta=beta,
         transcription=is_openai,
+        intent=_intends_transcription(query),
     )
 
 
 def _is_openai(query: Mapping[str, str], headers: Headers, protocols: Iterable[str]) -> bool:
     return (
-        query.get("intent") == "transcription"
+        _intends_transcription(query)
         or any(name.startswith("openai-insecure-api-key.") for name in protocols)
         or any(name.startswith("x-stainless-") for name in headers)
         or bool(_OPENAI_CLIENTS.search(headers.get("user-agent", "")))
     )
+
+
+def _intends_transcription(query: Mapping[str, str]) -> bool:
+    return query.get("intent") == "transcription"
 
 
 def _sample_rate(query: Mapping[str, str]) -> int | None:

@@ -21,6 +21,8 @@ class Opening:
     """Whether it is told things by their beta names."""
     transcription: bool = False
     """Whether it is a client of OpenAI's transcription sessions, rather than of the simple dialect."""
+    intent: bool = False
+    """Whether it asked for transcription in so many words; a beta client then reads of the session by that name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class Session:
 
     def open(self) -> list[Output]:
         """Return what a client reads first."""
-        beta = self._opening.beta and self._opening.transcription
+        beta = self._opening.beta and self._opening.intent
         self._tell_state("transcription_session.created" if beta else "session.created")
         return self._outputs()
 
