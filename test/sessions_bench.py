@@ -20,6 +20,7 @@ from pathlib import Path
 import client
 import client_report
 import client_ws
+from columns import columns
 from own_service import Server, cpu_s, resident_mb, serving
 from websockets.asyncio.client import connect
 
@@ -200,20 +201,8 @@ def table(levels: Sequence[Level]) -> str:
         "rss_mb": "RSS MB",
         "rss_per_session_mb": "per session",
     }
-    lines = [list(names.values())]
-    for level in levels:
-        values = asdict(level)
-        lines.append([shown(values[name]) for name in names])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
-    padded = [[cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    return "".join("  ".join(line) + "\n" for line in padded)
-
-
-def shown(value: float | None) -> str:
-    """Return a figure as the table has it."""
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) else f"{value:.2f}"
+    lines = [[values[name] for name in names] for values in map(asdict, levels)]
+    return columns(list(names.values()), lines)
 
 
 if __name__ == "__main__":

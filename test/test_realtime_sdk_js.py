@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,9 @@ PROGRAMS = Path(__file__).parent / "js"
 if not (PROGRAMS / "node_modules/ws").exists():
     pytest.skip("The SDKs are not in test/js/node_modules; install them: bash scripts/test.sh", allow_module_level=True)
 
-CLIENTS = {"ga ws": GA, "ga WebSocket": GA, "beta ws": BETA, "beta WebSocket": BETA}
+BETA_BY_MODEL = replace(BETA, created="session.created")
+"""These name a model and no intent."""
+CLIENTS = {"ga ws": GA, "ga WebSocket": GA, "beta ws": BETA_BY_MODEL, "beta WebSocket": BETA_BY_MODEL}
 """Of the package `ws`, and of browsers, as Node.js has it too."""
 
 
