@@ -1,0 +1,101 @@
+"""A server in a process of its own on a free port, for the benchmarks, and what it costs by /proc."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import client
+
+READY_S = 120.0
+TICKS = os.sysconf("SC_CLK_TCK")
+OUR_SERVICE = ("-m", "src")
+EVENT_LOOP = "event loop"
+"""What the main thread is called, where the event loop runs."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its address, its process, and where the service writes its metrics."""
+
+    url: str
+    pid: int
+    metrics: Path
+
+
+@contextmanager
+def serving(model: str, program: Sequence[str] = OUR_SERVICE, **settings: str) -> Iterator[Server]:
+    """Run `program`, arguments of this Python, until the block ends; it is the service itself if left out.
+
+    It reads PARAKEET_MODEL_ID, PARAKEET_PORT and PARAKEET_LOG_DIR from its environment, and `settings` too.
+
+    Raises:
+        client.Failure: it does not come up; the message has its last line.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with TemporaryDirectory() as logs:
+        settings = {"PARAKEET_MODEL_ID": model, "PARAKEET_PORT": str(port), "PARAKEET_LOG_DIR": logs} | settings
+        told = Path(logs) / "server.log"
+        with told.open("w") as log:
+            command = [sys.executable, *program]
+            process = subprocess.Popen(command, cwd=client.TOP, env=os.environ | settings, stdout=log, stderr=log)
+        try:
+            _wait_until_ready(process, port, told)
+            yield Server(f"http://127.0.0.1:{port}", process.pid, Path(logs) / "metrics" / "metrics.log")
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    last = (log.read_text(errors="replace").splitlines() or ["it said nothing"])[-1]
+    raise client.Failure(f"A server did not come up: {last}")
+
+
+def cpu_s(pid: int) -> float:
+    """Return the seconds of CPU time that a process has used, ended threads included (proc(5), stat)."""
+    return _stat(Path(f"/proc/{pid}/stat"))[1]
+
+
+def cpu_of_threads_s(pid: int) -> dict[str, float]:
+    """Return the seconds of CPU time of a process's living threads, by name without its number, in order of names.
+
+    The main thread is `EVENT_LOOP`. Names are what the process has told the system; Python does so from 3.14 on.
+    """
+    spent: dict[str, float] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            name, seconds = _stat(task / "stat")
+        except OSError:  # it has just ended
+            continue
+        name = EVENT_LOOP if task.name == str(pid) else name.rstrip("0123456789").rstrip("_-")
+        spent[name] = spent.get(name, 0.0) + seconds
+    return dict(sorted(spent.items()))
+
+
+def _stat(path: Path) -> tuple[str, float]:
+    """Return the name in a `stat` file, and user and system time together."""
+    head, _, tail = path.read_text().rpartition(")")
+    fields = tail.split()
+    return head.partition("(")[2], (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def resident_mb(pid: int) -> float:
+    """Return the resident memory of a process in MB."""
+    line = next(each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmRSS"))
+    return int(line.split()[1]) / 1000

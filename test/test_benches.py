@@ -1,0 +1,110 @@
+"""The benchmarks of speed: what they make of figures, what they compare, and a short run against the real service."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import client
+import columns
+import engine_bench
+import numpy as np
+import overhead_bench
+import own_service
+import pytest
+import serve_bench
+
+from src.settings import Settings
+
+HERE = Path(__file__).parent
+
+
+def clip_of(seconds: float) -> np.ndarray:
+    return np.ones(round(seconds * client.SAMPLE_RATE), np.float32)
+
+
+def test_columns_are_as_wide_as_their_widest_cell_and_figures_stand_right():
+    text = columns.columns(["who", "req/s", "p50"], [["the service", 40.125, None], ["me", 1234.5, 3]])
+    assert text == "who          req/s  p50\nthe service  40.12    -\nme            1234    3\n"
+
+
+@pytest.mark.parametrize("program", [engine_bench, serve_bench, overhead_bench])
+@pytest.mark.parametrize("wrong", [["--rounds", "0"], ["--no-such-option"]])
+def test_a_wrong_argument_ends_a_benchmark_before_it_starts_anything(program, wrong, capsys):
+    with pytest.raises(SystemExit):
+        program.main(wrong)
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_the_naive_server_is_as_short_as_it_is_said_to_be():
+    assert len((HERE / "naive_server.py").read_text().splitlines()) < 60
+
+
+def test_the_clips_of_the_engine_bench_have_the_wanted_lengths_and_are_the_same_each_time():
+    clips, again = (engine_bench.made_clips(12, 2.0, 30.0) for _ in range(2))
+    assert all(2.0 <= len(clip) / client.SAMPLE_RATE <= 30.0 for clip in clips)
+    assert all(np.array_equal(one, other) for one, other in zip(clips, again, strict=True))
+
+
+def test_padding_is_the_share_of_batches_that_is_no_audio():
+    clips = [clip_of(3), clip_of(1), clip_of(2)]
+    assert engine_bench.padding(clips, [[0], [1], [2]]) == 0
+    assert engine_bench.padding(clips, [[0, 1], [2]]) == pytest.approx(2 / 8)
+
+
+def test_the_leaderboards_batches_begin_with_the_longest_clip():
+    assert engine_bench.by_length([clip_of(1), clip_of(3), clip_of(2)], 2) == [[1, 2], [0]]
+
+
+def test_the_schedulers_batches_have_every_clip_once_and_none_too_many():
+    clips = [clip_of(seconds) for seconds in (2, 9, 2, 10, 2)]
+    groups = engine_bench.scheduled(clips, Settings(microbatch_max_batch=2))
+    assert sorted(number for group in groups for number in group) == list(range(5))
+    assert max(map(len, groups)) == 2
+
+
+def test_texts_are_compared_clip_by_clip_whatever_the_order_of_the_batches():
+    way = engine_bench.Way("", [[2, 0], [1]], lambda _: [], {})
+    assert engine_bench.others(way, ["c", "a", "b"], ["a", "b", "c"]) == 0
+    assert engine_bench.others(way, ["c", "b", "a"], ["a", "b", "c"]) == 2
+
+
+def answer(text: str, latency_s: float, status: int = 200) -> client.Answer:
+    code = "200" if status == 200 else f"{status} queue_full"
+    reply = {"text": text} if status == 200 else {"error": {"message": text}}
+    return client.Answer("a.wav", status, code, reply, latency_s, audio_len_s=4.0, ended_s=0.0)
+
+
+def test_figures_of_a_load_count_what_was_refused_and_what_reads_otherwise():
+    answers = [answer("one", 0.1), answer("two", 0.3), answer("", 0.0, status=429)]
+    total = serve_bench.Round(answers, wall_s=2.0, cpu_s=0.5, batch_sizes=[1, 2, 2])
+    figures = serve_bench.figures_of("4 at once", "service", total, {"a.wav": "one"})
+    assert (figures.refused, figures.other_texts) == (1, 1)
+    assert (figures.requests_per_s, figures.audio_s_per_s, figures.cpu_ms) == (1.0, 4.0, 250.0)
+    assert figures.p50_s == 0.1
+    assert figures.mean_batch == 1.5
+
+
+def test_ratios_above_one_are_in_favour_of_the_service():
+    rounds = {
+        "naive": serve_bench.Round([answer("one", 0.4)], wall_s=1.0),
+        "service": serve_bench.Round([answer("one", 0.1), answer("one", 0.1)], wall_s=1.0),
+    }
+    figures = [serve_bench.figures_of("1 at once", name, each, {"a.wav": "one"}) for name, each in rounds.items()]
+    assert serve_bench.ratios(figures).splitlines()[1].split() == ["1", "at", "once", "naive", "2.00", "4.00", "4.00"]
+
+
+def test_a_server_that_ends_at_once_is_told_by_its_last_line():
+    program = ("-c", "import sys; sys.exit('out of luck')")
+    with pytest.raises(client.Failure, match="out of luck"), own_service.serving("tiny", program):
+        pass
+
+
+def test_a_short_run_against_the_service_tells_the_cost_of_each_form(tmp_path):
+    command = [sys.executable, str(HERE / "overhead_bench.py"), "--n", "40", "--rounds", "1", "--concurrency", "2"]
+    ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    costs = json.loads((tmp_path / "overhead_bench.json").read_text())["costs"]
+    assert [cost["form"] for cost in costs] == list(overhead_bench.FORMS)
+    assert all(cost["cpu_ms"] > 0 for cost in costs)
+    assert ran.stdout == (tmp_path / "overhead_bench.txt").read_text()
