@@ -13,7 +13,7 @@ from conftest import CLIPS
 
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS
-from src.asr.model import NemoModel
+from src.asr.model import CPU_PART_S, NemoModel, parts_within
 from src.asr.transcript import Token, text_of
 from src.errors import ModelUnavailable
 from src.settings import Settings
@@ -236,3 +236,19 @@ def test_a_path_is_found_with_its_tilde(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "model.nemo").touch()
     assert find_checkpoint("~/model.nemo") == tmp_path / "model.nemo"
+
+
+def test_a_batch_is_encoded_in_parts_of_like_length_on_a_cpu():
+    assert parts_within([5, 1, 9, 2, 2, 30], 10) == [[1, 3, 4], [0], [2], [5]]
+    assert parts_within([30], 10) == [[0]]
+
+
+def test_parts_of_a_batch_come_back_in_its_order(tiny, clips):
+    """Clips of 2 to 30 s are several parts."""
+    names = ("long-30s", "piper-joe-1", "long-30s", "flite-slt-1", "rhvoice-bdl-2")
+    mixed = [clips[f"{name}.flac"] for name in names]
+    assert len(parts_within([len(clip) for clip in mixed], round(CPU_PART_S * 16_000))) > 1
+    together = tiny.transcribe(tiny.collate(mixed))
+    alone = [tiny.transcribe(tiny.collate([clip]))[0] for clip in mixed]
+    assert [each.text for each in together] == [each.text for each in alone]
+    assert [len(each.tokens) for each in together] == [len(each.tokens) for each in alone]

@@ -92,6 +92,8 @@ def _words(chunk: Chunk, transcript: Transcript) -> list[Word]:
 
 
 def _moved(tokens: Iterable[Token], by_s: float) -> tuple[Token, ...]:
+    if not by_s:  # short audio, all of it one chunk: copies of tokens are the dearest part of its merging
+        return tuple(tokens)
     return tuple(replace(token, start_s=token.start_s + by_s, end_s=token.end_s + by_s) for token in tokens)
 
 

@@ -28,6 +28,8 @@ SILENT = 1e-4
 MIN_SPEECH_S = 0.15
 """The detector gives 0.19 s and more to single words, 0.13 s at most to the tones and noises that were tried. Silero's
 own 0.25 s would lose "The" and "Three"."""
+SCAN_SAMPLES = 1 << 15
+"""Two seconds are looked at by one: speech is loud within the first few, and calls cost time in a clip of silence."""
 MARGINS_S = (0.25, 0.5, 0.1, 1.0)
 """How much to leave beside speech, most promising first."""
 
@@ -55,14 +57,19 @@ class Retry:
 def doubtful(transcript: Transcript, samples: Samples) -> bool:
     """Whether the detector should be asked about a clip of 16 kHz samples (samples,) that has this transcript."""
     if not transcript.text:
-        return peak(samples) > SILENT
+        return louder_than(SILENT, samples)
     if not transcript.tokens:
         return False
     return (
         len(transcript.text.split()) <= FEW_WORDS
         or fmean(token.logprob for token in transcript.tokens) < UNSURE_LOGPROB
-        or peak(samples) < QUIET
+        or not louder_than(QUIET, samples)
     )
+
+
+def louder_than(level: float, samples: Samples) -> bool:
+    """Whether any of 16 kHz samples (samples,) has a magnitude above `level`. Reads no further than the first."""
+    return any(peak(samples[start : start + SCAN_SAMPLES]) > level for start in range(0, len(samples), SCAN_SAMPLES))
 
 
 def speech_in(spans: Sequence[Span]) -> Span | None:
