@@ -14,6 +14,7 @@ from conftest import CLIPS
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS
 from src.asr.model import CPU_PART_S, NemoModel, parts_within
+from src.asr.streaming import Heard
 from src.asr.transcript import Token, text_of
 from src.errors import ModelUnavailable
 from src.settings import Settings
@@ -252,3 +253,49 @@ def test_parts_of_a_batch_come_back_in_its_order(tiny, clips):
     alone = [tiny.transcribe(tiny.collate([clip]))[0] for clip in mixed]
     assert [each.text for each in together] == [each.text for each in alone]
     assert [len(each.tokens) for each in together] == [len(each.tokens) for each in alone]
+
+
+class Graphs:
+    """A decoder on a GPU whose CUDA graphs do not work, as far as making ready asks it."""
+
+    def __init__(self, *, fails_without: bool = False) -> None:
+        self.used = True
+        self._fails_without = fails_without
+
+    def decode(self, *_: object) -> list[tuple[Token, ...]]:
+        if self.used or self._fails_without:
+            raise RuntimeError("CUDA failure! 35")
+        return [()]
+
+    def disable_graphs(self) -> bool:
+        used, self.used = self.used, False
+        return used
+
+
+class OnGpu(NemoModel):
+    """A model on a GPU that nobody has: it decodes and does nothing else."""
+
+    def __init__(self, decoder: Graphs) -> None:
+        super().__init__(None, torch.device("cuda"), torch.float32, None, decoder)
+
+    def collate(self, clips, boosts=None) -> None:
+        pass
+
+    def transcribe(self, batch) -> None:
+        self._decoder.decode()
+
+    def advance(self, batch) -> list[Heard]:
+        return [Heard((), None)]
+
+
+def test_where_cuda_graphs_fail_the_decoder_goes_on_without_them_and_says_so(caplog):
+    decoder = Graphs()
+    OnGpu(decoder).make_ready(8, 120)
+    assert not decoder.used
+    assert "without" in caplog.text
+    assert "CUDA failure! 35" in caplog.text
+
+
+def test_a_model_that_does_not_run_without_cuda_graphs_either_is_not_ready():
+    with pytest.raises(RuntimeError, match="CUDA failure"):
+        OnGpu(Graphs(fails_without=True)).make_ready(8, 120)

@@ -54,6 +54,17 @@ class Decoder:
         self._durations: list[int] = list(network.decoding.durations or ())
         self._pieces: list[str] = network.tokenizer.ids_to_tokens(list(range(network.tokenizer.vocab_size)))
 
+    @property
+    def graphs(self) -> str:
+        """How CUDA graphs are used, in NeMo's words, or `off`."""
+        mode = self._plain.cuda_graphs_mode
+        return "off" if mode is None else str(mode.value)
+
+    def disable_graphs(self) -> bool:
+        """Do without CUDA graphs from now on; return whether they were in use."""
+        were_used = [computer.disable_cuda_graphs() for computer in (self._plain, self._boosting)]
+        return any(were_used)
+
     def decode(
         self,
         encoded: "torch.Tensor",

@@ -58,8 +58,8 @@ class StepBatch:
 
 
 CPU_PART_S = 36.0
-"""Padded seconds of audio that the encoder gets at a time on a CPU: more at once does not fit the caches. 32 clips of 2 to
-30 s in one batch took 5.2 s as a whole and 2.0 s in parts of 24 or 48 s; eight of 60 s took 2.5 s and 1.8 s (two cores,
+"""Padded seconds of audio that the encoder gets at a time on a CPU: more at once does not fit the caches. 32 clips of 2
+to 30 s in one batch took 5.2 s as a whole and 2.0 s in parts of 24 or 48 s, eight of 60 s 2.5 s and 1.8 s (two cores,
 the bundled model)."""
 
 
@@ -140,7 +140,7 @@ class NemoModel:
 
         model = cls(network, device, dtype, local_attention, decoder)
         try:
-            model.warm_up(settings.microbatch_max_batch)
+            model.make_ready(settings.microbatch_max_batch, _longest_clip_s(settings))
         except Exception as error:
             raise ModelUnavailable(
                 f"{settings.model_id} loads but does not run on {device} in {settings.dtype}: {_one_line(error)}."
@@ -167,8 +167,7 @@ class NemoModel:
     def decoder(self) -> str:
         """Which decoder runs, and whether CUDA graphs drive it."""
         decoding = self._network.decoding
-        mode = decoding.decoding.decoding_computer.cuda_graphs_mode
-        graphs = "off" if mode is None or self._device.type != "cuda" else mode.value
+        graphs = self._decoder.graphs if self._device.type == "cuda" else "off"
         return f"{decoding.cfg.strategy} {decoding.cfg.get('model_type', 'rnnt')}, CUDA graphs {graphs}"
 
     def collate(self, clips: Sequence[Samples], boosts: Sequence[tuple[str, ...]] | None = None) -> Batch:
@@ -242,12 +241,28 @@ class NemoModel:
     def _attention_for(self, longest: int) -> AbstractContextManager[None]:
         return self._local_attention.suiting(longest) if self._local_attention else nullcontext()
 
-    def warm_up(self, max_batch: int) -> None:
+    def make_ready(self, max_batch: int, longest_s: float) -> None:
+        """Warm up for batches of `max_batch` clips of up to `longest_s` seconds; where CUDA graphs fail, without them.
+
+        Raises:
+            Exception: whatever torch or NeMo raise where the model does not run at all.
+        """
+        try:
+            self._warm_up(max_batch, longest_s)
+        except Exception as error:
+            if self._device.type != "cuda" or not self._decoder.disable_graphs():
+                raise
+            log.warning("The decoder does not run with CUDA graphs; it goes on, slower, without: %s", _one_line(error))
+            self._warm_up(max_batch, longest_s)
+
+    def _warm_up(self, max_batch: int, longest_s: float) -> None:
         """Run full batches of clips and steps, with and without hot words, and a long clip.
 
         So no request pays for first-call work.
         """
         second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
+        if self._device.type == "cuda":
+            self._run_largest(np.resize(second, round(longest_s * SAMPLE_RATE)), max_batch)
         for hot_word in ((), ("a",)):
             self.transcribe(self.collate([second] * max_batch, [hot_word] * max_batch))
             memory = None
@@ -255,6 +270,20 @@ class NemoModel:
                 step = Step(second, 0, 6, start_frame, memory, hot_word)
                 memory = self.advance(self.collate_steps([step] * max_batch))[0].memory
         self.transcribe(self.collate([np.tile(second, 15)]))  # long enough for local attention
+
+    def _run_largest(self, clip: Samples, clips: int) -> None:
+        """Run the largest batch that fits: CUDA graphs are captured for it once, and not again for each larger one."""
+        import torch
+
+        while clips:
+            try:
+                for hot_word in ((), ("a",)):
+                    self.transcribe(self.collate([clip] * clips, [hot_word] * clips))
+                return
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                log.warning("%d clips of %.0f s do not fit into the GPU's memory.", clips, len(clip) / SAMPLE_RATE)
+                clips //= 2
 
 
 @contextmanager
@@ -294,6 +323,15 @@ def _local_attention(network: Any, settings: Settings) -> LocalAttention | None:
     if not settings.use_local_attention:
         return None
     return LocalAttention(network, settings.local_attention_context)
+
+
+def _longest_clip_s(settings: Settings) -> float:
+    """Return the length of the clips in the largest batch that the scheduler makes."""
+    return min(
+        settings.chunk_seconds,
+        settings.max_audio_seconds,
+        settings.microbatch_max_audio_s / settings.microbatch_max_batch,
+    )
 
 
 def _describe_attention(settings: Settings) -> str:
