@@ -20,7 +20,7 @@ from src.api.sessions import Sessions
 from src.asr.model import Model, NemoModel
 from src.audio.vad import SpeechDetector
 from src.errors import ModelUnavailable, ServiceError, error_body
-from src.memory import trim_when_idle
+from src.memory import settle, trim_when_idle
 from src.metrics import MetricsLog
 from src.scheduling.scheduler import Scheduler
 from src.served import Served
@@ -83,7 +83,8 @@ def create_app(
     app.state.realtime = realtime.Realtime(
         settings, scheduler, app.state.service, app.state.served, sessions, metrics, load_detector, listeners
     )
-    for routes in (health, models, transcriptions, translations, realtime):
+    # They are tried in this order, and a try costs time.
+    for routes in (transcriptions, health, models, translations, realtime):
         app.include_router(routes.router)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -93,8 +94,13 @@ def create_app(
 
 
 async def _load(scheduler: Scheduler, load: Callable[[], Model], on_failure: Callable[[], None]) -> None:
+    def load_and_settle() -> Model:
+        model = load()
+        settle()
+        return model
+
     try:
-        await scheduler.start(load)
+        await scheduler.start(load_and_settle)
     except ModelUnavailable as error:
         log.error("%s", error)
         on_failure()

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from media import CLIPS, SAMPLE_RATE, clip, encode, likeness, pcm16, resampled, wav
 from numpy.typing import NDArray
 
-from src.audio.container import is_container
+from src.audio.container import is_container, plain_wav
 from src.audio.decode import PcmFormat, decode, decode_blocks
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest, ServiceError
 
@@ -240,6 +240,69 @@ def test_a_pcm_format_out_of_range_names_the_field_and_its_range(form, param):
     with pytest.raises(InvalidRequest, match=rf"^{param} must be \d+ to \d+.*, not {form[param]}\.$") as caught:
         PcmFormat(**form)
     assert caught.value.param == param
+
+
+# WAV of PCM16, which is read without a library
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return name + len(content).to_bytes(4, "little") + content + b"\0" * (len(content) % 2)
+
+
+def riff(*chunks: bytes) -> bytes:
+    return chunk(b"RIFF", b"WAVE" + b"".join(chunks))
+
+
+FMT = wav(SPEECH)[12:36]
+SOUND = chunk(b"data", pcm16(SPEECH))
+TAGS = [b"", b"INFO", b"INFOISFT\x0e\0\0\0Lavf61.7.100\0\0", b"adtlnote\x05\0\0\0\0\0\0\0a"]
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+@pytest.mark.parametrize("rate", RATES)
+def test_plain_wav_gives_the_samples_that_libsndfile_reads(rate, count):
+    channels = np.resize(channels_of_their_own(count), (2 * rate + 1, count))
+    plain, extensible = wav(channels, rate), wav(channels, rate, container="WAVEX")
+    assert plain_wav(plain)
+    assert not plain_wav(extensible)
+    np.testing.assert_array_equal(audio(plain), audio(extensible))
+
+
+@pytest.mark.parametrize("tags", TAGS)
+def test_tags_in_a_wav_are_not_heard(tags):
+    notes = chunk(b"LIST", tags)
+    for data in (riff(FMT, notes, SOUND), riff(FMT, notes, notes, SOUND), riff(FMT, SOUND, notes)):
+        assert plain_wav(data)
+        np.testing.assert_array_equal(audio(data), SPEECH)
+
+
+@pytest.mark.parametrize("name", [b"fact", b"bext", b"PEAK", b"junk", b"id3 ", b"????"])
+@pytest.mark.parametrize("size", [4, 5, 700])
+def test_other_chunks_in_a_wav_are_not_heard(name, size):
+    other = chunk(name, b"\0" * size)
+    np.testing.assert_array_equal(audio(riff(FMT, other, SOUND)), SPEECH)
+    np.testing.assert_array_equal(audio(riff(FMT, SOUND, other)), SPEECH)
+
+
+@st.composite
+def odd_wavs(draw: st.DrawFn) -> bytes:
+    channels = draw(st.integers(1, 3))
+    samples = draw(st.binary(max_size=200))
+    notes = [chunk(b"LIST", tags) for tags in draw(st.lists(st.sampled_from(TAGS), max_size=2))]
+    form = wav(np.zeros((1, channels)))[12:36]
+    data = bytearray(riff(form, *notes, chunk(b"data", samples)) + draw(st.sampled_from([b"", b"\0", b"LIST"])))
+    for _ in range(draw(st.integers(0, 2))):
+        data[draw(st.integers(0, min(len(data), 60) - 1))] = draw(st.sampled_from([0, 1, 2, 3, 16, 32, 127, 255]))
+    return bytes(data[: draw(st.sampled_from([len(data), len(data) - 1, 43, 20]))])
+
+
+@given(odd_wavs())
+@settings(max_examples=500, deadline=None)
+def test_whatever_wav_is_read_without_a_library_libsndfile_reads_alike(data):
+    if plain := plain_wav(data):
+        samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+        assert (rate, samples.shape[1]) == (plain.rate, plain.channels)
+        assert samples.tobytes() == bytes(plain.pcm)
 
 
 # Files that are not as they should be

@@ -307,6 +307,7 @@ def test_a_client_that_vanishes_leaves_nothing_behind(held):
         client.ws.socket.close()  # no close frame
         until(lambda: len(service.sessions) == 0)
     assert service.scheduler.waiting == 0
+    until(lambda: len(records(service.log_dir)) == 2)
     assert [(line["code"], line["error"]) for line in records(service.log_dir)] == [(499, "client_closed")] * 2
     model.release_all()
     until(lambda: service.scheduler.idle)

@@ -8,7 +8,7 @@ from long_audio import sentences
 from media import SAMPLE_RATE, clip
 
 from src.asr.model import NemoModel
-from src.asr.rescue import MARGINS_S, Retry, doubtful, retries, speech_in
+from src.asr.rescue import MARGINS_S, SCAN_SAMPLES, Retry, doubtful, louder_than, retries, speech_in
 from src.asr.transcript import Token, Transcript
 from src.audio.vad import Samples, Span, SpeechDetector
 
@@ -137,3 +137,18 @@ def test_times_of_a_retry_become_those_of_the_clip_and_stay_within_it():
     assert restored.text == "a a a"
     times = [(token.start_s, token.end_s) for token in restored.tokens]
     assert times == [(0, pytest.approx(0.2)), (0.5, 1), (pytest.approx(1.9), 2)]
+
+
+@pytest.mark.parametrize("at", [0, SCAN_SAMPLES - 1, SCAN_SAMPLES, 3 * SCAN_SAMPLES + 4])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_loud_sample_is_found_wherever_it_is(at, sign):
+    samples = np.zeros(3 * SCAN_SAMPLES + 5, np.float32)
+    assert not louder_than(0.0, samples)
+    samples[at] = sign * 0.5
+    assert louder_than(0.0, samples)
+    assert louder_than(0.49, samples)
+    assert not louder_than(0.5, samples)
+
+
+def test_no_samples_are_not_loud():
+    assert not louder_than(0.0, np.empty(0, np.float32))

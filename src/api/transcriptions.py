@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from src.api.formats import EventStream, Transcription, VerboseTranscription, render
+from src.api.formats import EventStream, Transcription, VerboseTranscription, is_quick, render
 from src.api.middleware import Trace
 from src.api.openapi import ERRORS, TRANSCRIPTION_REQUEST
 from src.api.options import Options, parse_options
@@ -71,6 +71,8 @@ class _Exchange(Response):
                 transcript = await self._service.transcribe(
                     admission, body.upload, self._trace.measured, priority=options.priority, boosts=options.keywords
                 )
+        if is_quick(options):
+            return render(transcript, options, duration_s=self._duration_s)
         # Words and cues of hours of speech would hold up the event loop.
         return await asyncio.to_thread(render, transcript, options, duration_s=self._duration_s)
 

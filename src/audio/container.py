@@ -1,7 +1,12 @@
-"""Tell what kind of media file bytes are by how they begin, as the name of FFmpeg's demuxer for them."""
+"""Tell what kind of media file bytes are by how they begin, as the name of FFmpeg's demuxer for them.
+
+The one format that most clients send, PCM16 in a WAV file without quirks, is found out in full: `plain_wav`.
+"""
 
 import re
+import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 PROBE_BYTES = 1 << 14
 """How far into a file the first MP3 or AAC frame may lie, behind the rest of one that a cut went through."""
@@ -10,6 +15,9 @@ CHAINED_FRAMES = 4
 
 MPEG_WAV = re.compile(rb"RIFF.{4}WAVE(?>.*?fmt ).{4}[\x50\x55]\x00", re.DOTALL)
 """WAV around MP2 or MP3, by its format tag (RFC 2361)."""
+
+PLAIN_WAV = struct.Struct("<4sI4s4sIHHIIHH")
+"""How PCM in a WAV file begins as a rule: the RIFF header, and a `fmt ` chunk of 16 bytes."""
 
 SIGNATURES = {
     demuxer: re.compile(magic, re.DOTALL)
@@ -37,6 +45,42 @@ SIGNATURES = {
     }.items()
 }
 """FFmpeg's demuxers, by the first bytes of the files that they read."""
+
+
+class PlainWav(NamedTuple):
+    """The content of a PCM16 WAV file."""
+
+    rate: int
+    channels: int
+    pcm: memoryview
+    """Its samples, little-endian, the channels interleaved; a view of the file."""
+
+
+def plain_wav(data: bytes) -> PlainWav | None:
+    """Read a PCM16 WAV file whose header is canonical, every size in it right, with nothing but tags before the audio.
+
+    None for any other, be it damaged, unfinished or in another format: there is a library for those.
+    """
+    if len(data) < PLAIN_WAV.size:
+        return None
+    header = PLAIN_WAV.unpack_from(data)
+    channels, rate = header[6:8]
+    frame_bytes = 2 * channels
+    sound = (b"RIFF", len(data) - 8, b"WAVE", b"fmt ", 16, 1, channels, rate, frame_bytes * rate, frame_bytes, 16)
+    if not channels or header != sound:
+        return None
+    at = PLAIN_WAV.size
+    while data[at : at + 4] == b"LIST":
+        length = _chunk_bytes(data, at)
+        at += 8 + length + length % 2
+    length = _chunk_bytes(data, at)
+    pcm = memoryview(data)[at + 8 : at + 8 + length]
+    is_whole = 0 < length == len(pcm) and length % frame_bytes == 0
+    return PlainWav(rate, channels, pcm) if data[at : at + 4] == b"data" and is_whole else None
+
+
+def _chunk_bytes(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at + 4 : at + 8], "little")
 
 
 def is_container(data: bytes) -> bool:

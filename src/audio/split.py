@@ -93,7 +93,7 @@ class _Tape:
         return len(self._samples) / SAMPLE_RATE
 
     def add(self, samples: Samples) -> None:
-        self._samples = np.concatenate([self._samples, samples])
+        self._samples = np.concatenate([self._samples, samples]) if len(self._samples) else samples
 
     def end(self) -> None:
         """Note that nothing will be added any more."""
@@ -124,7 +124,9 @@ class _Tape:
             from_s = start_s if self._seam_s is None else self._seam_s
             to_s = (self._start + min(end, (end + rest) / 2)) / SAMPLE_RATE
             self._seam_s = to_s if rest < end else None
-            yield Chunk(self._samples[:end].copy(), start_s, from_s, to_s)
+            # A copy would let go of the rest; where there is none it would only cost time.
+            samples = self._samples if end == len(self._samples) else self._samples[:end].copy()
+            yield Chunk(samples, start_s, from_s, to_s)
         self._start += rest
         self._samples = self._samples[rest:]
         self._probabilities = self._probabilities[-(-rest // FRAME_SAMPLES) :]
@@ -180,7 +182,12 @@ def _gathered(blocks: Iterable[Samples], size: int) -> Iterator[Samples]:
         held.append(block)
         length += len(block)
         if length >= size:
-            yield np.concatenate(held)
+            yield _joined(held)
             held, length = [], 0
     if length:
-        yield np.concatenate(held)
+        yield _joined(held)
+
+
+def _joined(blocks: list[Samples]) -> Samples:
+    """Join blocks; one alone is not copied."""
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
