@@ -13,7 +13,7 @@ from conftest import CLIPS
 
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS
-from src.asr.model import CPU_PART_S, NemoModel, parts_within
+from src.asr.model import CPU_PART_S, NemoModel, parts_within, threads_for
 from src.asr.streaming import Heard
 from src.asr.transcript import Token, text_of
 from src.errors import ModelUnavailable
@@ -299,3 +299,13 @@ def test_where_cuda_graphs_fail_the_decoder_goes_on_without_them_and_says_so(cap
 def test_a_model_that_does_not_run_without_cuda_graphs_either_is_not_ready():
     with pytest.raises(RuntimeError, match="CUDA failure"):
         OnGpu(Graphs(fails_without=True)).make_ready(8, 120)
+
+
+def test_torch_leaves_a_core_to_the_rest_of_the_service_and_takes_no_more_than_it_may():
+    assert [threads_for(cores, wished) for cores, wished in ((1, 1), (2, 2), (2, 6), (16, 6), (16, 16))] == [
+        1,
+        1,
+        1,
+        6,
+        15,
+    ]
