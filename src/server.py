@@ -16,6 +16,9 @@ MAX_MESSAGE_BYTES = 22 * 1024 * 1024
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 60.0
 """How long a client may take to answer a ping: it may be behind seconds of its own audio on a slow line."""
+MOST_UNREAD_BYTES = 4 * 1024 * 1024
+"""What may wait for a client to read it. The answers to its pings wait for nothing; all else stops at an event more
+than 64 KiB."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -31,6 +34,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.writable.set()
             self.loop.call_later(self.close_timeout, self.transport.abort)
         await super().send(message)
+
+    def handle_ping(self) -> None:
+        """Answer a ping, but not for ever where the answers are not read."""
+        super().handle_ping()
+        if self.transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
+            self.transport.abort()
 
     def keepalive_timeout(self) -> None:
         """End the connection of a client that has not answered a ping."""

@@ -2,9 +2,10 @@
 
 import base64
 import json
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from conftest import CLIPS, Service, serving, until
 from fakes import HeldModel, clip
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.frames import Close
+from websockets.frames import Close, Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from src.audio.decode import decode
@@ -414,6 +415,33 @@ def test_a_message_that_is_no_event_gets_an_error_and_the_session_lives(service,
         assert ask(client)[1] == transcripts["piper-joe-1.flac"]
 
 
+def test_thousands_of_bad_messages_at_once_are_answered_one_by_one(service):
+    """Their answers are written as they come, not when the last of them has been looked at."""
+    bad = Frame(Opcode.TEXT, b"{").serialize(mask=True)
+    with session(service, compression=None, max_queue=None) as client:
+        client.ws.socket.sendall(bad * 12_000)
+        for _ in range(12_000):
+            assert client.next()["type"] == "error"
+
+
+def test_a_client_that_pings_and_does_not_read_is_cut(service):
+    """Nothing else bounds what waits for it: pings are answered at once."""
+    pings = Frame(Opcode.PING, bytes(125)).serialize(mask=True) * 1000
+    upgrade = (
+        "GET /v1/realtime HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        client.connect(("127.0.0.1", service.port))
+        client.sendall(upgrade.encode())
+        until(lambda: len(service.sessions) == 1)
+        with suppress(ConnectionError):
+            for _ in range(500):
+                client.sendall(pings)
+        until(lambda: len(service.sessions) == 0)
+
+
 def test_appends_of_15_mib_are_taken_and_larger_ones_refused(service):
     silence = bytes(15 * 1024 * 1024)
     with session(service, "?intent=transcription", max_size=None) as client:
@@ -447,6 +475,21 @@ def test_an_idle_session_and_an_old_one_are_closed_with_1001(tiny, tmp_path):
         events, close = client.end()
         assert events[-1]["type"] == COMPLETED  # what was committed gets its text first
         assert (close.code, "maximum duration" in close.reason) == (1001, True)
+
+
+def test_a_client_that_waits_for_a_text_is_not_idle(tmp_path, monkeypatch):
+    monkeypatch.setattr("src.api.realtime.FINISH_S", 0.0)
+    model = HeldModel()
+    settings = Settings(model_id="tiny", log_dir=tmp_path, realtime_idle_s=0.2, realtime_partials=False)
+    with serving(settings, lambda _: model) as service, session(service) as client:
+        client.append(pcm16(clip(7, 0.5)))
+        client.commit()
+        client.until("conversation.item.done")
+        with pytest.raises(TimeoutError):
+            client.ws.recv(timeout=1)
+        model.release_all()
+        assert client.until(COMPLETED)[-1]["transcript"] == "7"
+        assert client.close_code() == 1001
 
 
 def test_a_stopping_server_finishes_items_and_closes_with_1001(held):

@@ -218,6 +218,22 @@ def test_timed_parts_and_log_probabilities_are_off_until_asked_for():
 
 
 @pytest.mark.parametrize(
+    ("wanted", "param"),
+    [
+        (nested(transcription={"languages": ["en"] * 1_000_000}), "session.audio.input.transcription.languages"),
+        (nested(transcription={"delay": "x" * 1_000_000}), "session.audio.input.transcription.delay"),
+        (nested(transcription={"prompt": "x" * 1_000_000}), "session.audio.input.transcription.prompt"),
+        (nested(noise_reduction={"type": "x" * 1_000_000}), "session.audio.input.noise_reduction.type"),
+        ({"include": ["x"] * 1_000_000}, "session.include"),
+    ],
+)
+def test_what_would_be_echoed_at_length_is_refused(wanted, param):
+    with pytest.raises(InvalidRequest) as refused:
+        updated(wanted)
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
     ("wanted", "code", "param"),
     [
         ({"type": "radio"}, "invalid_value", "session.type"),

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import resource
 from typing import Any
 
 import pytest
@@ -102,6 +103,18 @@ def test_an_event_id_has_at_most_512_characters():
     error = refused({"type": "response.create", "event_id": "x" * 513})
     assert (error.param, error.event_id) == ("event_id", None)
     assert refused({"type": "response.create", "event_id": 5}).event_id is None
+
+
+def test_of_a_million_errors_only_the_first_is_found():
+    message = '{"type":"conversation.item.create","item":{"content":[' + "0," * 1_000_000 + "0]}}"
+    before_mb = memory_mb()
+    assert refused(message).param == "item.content.0"
+    assert memory_mb() - before_mb < 200
+
+
+def memory_mb() -> float:
+    """The most memory that the process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def test_an_append_has_at_most_15_mib():

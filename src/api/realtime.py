@@ -271,9 +271,12 @@ class _Connection:
                     await self._until(lambda: not self._session.backlogged)
                     message = await self._receive()
             except TimeoutError:
+                if loop.time() < expires and not self._session.idle:
+                    continue  # the client waits for an answer
                 await _within(FINISH_S, self._finished())
                 return self._overdue(expires <= idle_until)
             await self._take(message)
+            await asyncio.sleep(0)  # short messages are taken without waiting; thousands of them may have come at once
 
     def _overdue(self, expired: bool) -> Close:
         settings = self._shared.settings

@@ -47,16 +47,21 @@ class Format(_Part):
     rate: Annotated[int, Field(ge=8_000, le=48_000)] | None = None
 
 
+Name = Annotated[str, Field(max_length=256)]
+Few = Field(max_length=100)
+"""Items of a list. What is echoed is bounded: it is written on the event loop, and many clients read 1 MiB at most."""
+
+
 class Transcription(_Part):
     """How to transcribe; what this model has no use for is echoed only."""
 
-    model: str | None = None
-    language: str | None = None
-    languages: list[str] | None = None
-    prompt: str | None = None
-    keywords: list[str] | None = None
-    delay: str | None = None
-    timestamp_granularities: list[Literal["word", "segment"]] | None = None
+    model: Name | None = None
+    language: Name | None = None
+    languages: Annotated[list[Name], Few] | None = None
+    prompt: Annotated[str, Field(max_length=65_536)] | None = None
+    keywords: Annotated[list[str], Field(max_length=10_000)] | None = None
+    delay: Name | None = None
+    timestamp_granularities: Annotated[list[Literal["word", "segment"]], Few] | None = None
 
 
 class ServerVad(_Part):
@@ -93,7 +98,7 @@ class SemanticVad(_Part):
 class NoiseReduction(_Part):
     """Echoed only."""
 
-    type: str | None = None
+    type: Name | None = None
     strength: float | None = None
 
 
@@ -109,7 +114,7 @@ class _Update(_Part):
     transcription: Transcription | None = None
     turn_detection: Annotated[Vad, Field(discriminator="type")] | None = None
     noise_reduction: NoiseReduction | None = None
-    include: list[str] | None = None
+    include: Annotated[list[Name], Few] | None = None
 
 
 @dataclass(frozen=True, slots=True)
