@@ -24,6 +24,7 @@ from columns import columns
 from own_service import Server, cpu_s, resident_mb, serving
 from websockets.asyncio.client import connect
 
+COMPLETED = "conversation.item.input_audio_transcription.completed"
 TURNS = {"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}}
 
 
@@ -131,8 +132,9 @@ async def listen(upload: client.Upload, url: str, vad: bool) -> Listened:
         shown: dict[str, str] = {}
         while True:
             event = json.loads(await socket_.recv())
-            if event["type"] == client_ws.DELTAS[0]:
-                shown[event["item_id"]] = shown.get(event["item_id"], "") + event["delta"]
+            if event["type"] in (client_ws.DELTAS[0], COMPLETED):
+                so_far = shown.get(event["item_id"], "") + event.get("delta", "")
+                shown[event["item_id"]] = event.get("transcript", so_far)
                 words = sum(len(text.split()) for text in shown.values())
                 arrivals_s += [time.perf_counter() - started_s] * (words - len(arrivals_s))
             elif event["type"] == "response.completed":
