@@ -27,7 +27,7 @@ _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 @dataclass(slots=True)
 class Trace:
-    """What is known about a request so far; `code` is the word of its error, if it ends in one."""
+    """What is known so far about a request or a realtime item; `code` is the word of its error, if it ends in one."""
 
     request_id: str
     started: float = field(default_factory=time.monotonic)
@@ -39,6 +39,25 @@ class Trace:
     def total_s(self) -> float:
         """Seconds since the request arrived."""
         return time.monotonic() - self.started
+
+    @property
+    def outcome(self) -> str:
+        """The status, and the word of the error if there is one, for a log."""
+        return f"{self.status} {self.code}" if self.code else f"{self.status}"
+
+    def record(self, *, model: str, route: str) -> Record:
+        """Return the line of the metrics log for what ends now."""
+        return Record(
+            ts=time.time(),
+            status="ok" if self.status < 400 else "error",
+            code=self.status,
+            duration_total_s=self.total_s,
+            model=model,
+            request_id=self.request_id,
+            route=route,
+            error=self.code,
+            **{each.name: getattr(self.measured, each.name) for each in fields(self.measured)},  # asdict copies
+        )
 
 
 class RequestTrace:
@@ -88,25 +107,14 @@ class RequestTrace:
         if scope["path"] in UNRECORDED:
             return
         route = getattr(scope.get("route"), "path", "unknown")
-        record = Record(
-            ts=time.time(),
-            status="ok" if trace.status < 400 else "error",
-            code=trace.status,
-            duration_total_s=trace.total_s,
-            model=self._model,
-            request_id=trace.request_id,
-            route=route,
-            error=trace.code,
-            **{each.name: getattr(trace.measured, each.name) for each in fields(trace.measured)},  # asdict copies
-        )
+        record = trace.record(model=self._model, route=route)
         self._metrics.write(record)
-        outcome = f"{trace.status} {trace.code}" if trace.code else f"{trace.status}"
         audio = "" if record.audio_len_s is None else f", audio {record.audio_len_s:.2f} s"
         log.info(
             "%s %s %s in %.3f s%s, %s",
             scope["method"],
             route,
-            outcome,
+            trace.outcome,
             record.duration_total_s,
             audio,
             record.request_id,

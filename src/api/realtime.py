@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,13 +18,14 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
+from src.api.middleware import CLIENT_CLOSED, Trace
 from src.api.sessions import Sessions
 from src.asr.streaming import Heard, Windowing
 from src.asr.transcript import Transcript
 from src.audio.stream import RATES
 from src.audio.vad import SpeechDetector
 from src.errors import ClientGone, InvalidRequest, ServiceError, error_body
-from src.metrics import MetricsLog, Record
+from src.metrics import MetricsLog
 from src.realtime import events
 from src.realtime.opening import Limits, Opening
 from src.realtime.session import Session
@@ -32,7 +33,7 @@ from src.realtime.work import Advance, Final, ItemCommitted, ItemEnded, Output, 
 from src.scheduling.jobs import Priority
 from src.scheduling.scheduler import Scheduler
 from src.served import Served
-from src.service import Measurements, Recording, TranscriptionService
+from src.service import Recording, TranscriptionService
 from src.settings import Settings
 
 log = logging.getLogger("src.access")
@@ -40,7 +41,6 @@ log = logging.getLogger("src.access")
 router = APIRouter(tags=["realtime"])
 
 ROUTE = "/v1/realtime"
-CLIENT_CLOSED = 499
 
 HEAR_S = 0.1
 """Appended audio is decoded when so much of it has come together: each time costs the same, little or much."""
@@ -184,15 +184,6 @@ def _sample_rate(query: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-@dataclass(slots=True)
-class _ItemTrace:
-    """What is known about a committed item so far."""
-
-    audio_s: float
-    started: float = field(default_factory=time.monotonic)
-    measured: Measurements = field(default_factory=Measurements)
-
-
 class _Connection:
     """One connection: a reader, a writer and a worker around a session, which one of them at a time uses.
 
@@ -217,7 +208,7 @@ class _Connection:
         self._unread = 0  # characters in the outbox
         self._sent = 0
         self._left_with = CLOSED_WITHOUT_CODE
-        self._items: dict[str, _ItemTrace] = {}
+        self._items: dict[str, tuple[Trace, float]] = {}  # those without a text, with their length in seconds
         self._step: tuple[Advance, asyncio.Task[Heard]] | None = None
         self._work_may_have_come = asyncio.Event()
         self._something_to_write = asyncio.Event()
@@ -329,7 +320,7 @@ class _Connection:
         for output in outputs:
             match output:
                 case ItemCommitted(item_id, audio_s):
-                    self._items[item_id] = _ItemTrace(audio_s)
+                    self._items[item_id] = (Trace(item_id), audio_s)
                 case ItemEnded(item_id, error):
                     status, code = (200, None) if error is None else (error.status, error.code)
                     self._record(item_id, status, code)
@@ -396,7 +387,7 @@ class _Connection:
             return await shared.service.transcribe(
                 admission,
                 Recording(item.samples),
-                self._items[item.item_id].measured,
+                self._items[item.item_id][0].measured,
                 priority=Priority.HIGH,  # its speaker waits for it, live text goes on
                 boosts=item.config.hot_words,
             )
@@ -438,24 +429,13 @@ class _Connection:
             self._record(item_id, CLIENT_CLOSED, "client_closed")
 
     def _record(self, item_id: str, status: int, code: str | None) -> None:
-        trace = self._items.pop(item_id)
-        measured = asdict(trace.measured) | {"audio_len_s": trace.audio_s}
-        total_s = time.monotonic() - trace.started
-        self._shared.metrics.write(
-            Record(
-                ts=time.time(),
-                status="ok" if status < 400 else "error",
-                code=status,
-                duration_total_s=total_s,
-                model=self._shared.settings.model_name,
-                request_id=item_id,
-                route=ROUTE,
-                error=code,
-                **measured,
-            )
-        )
-        outcome = f"{status} {code}" if code else f"{status}"
-        log.info("WS %s item %s in %.3f s, audio %.2f s, %s", ROUTE, outcome, total_s, trace.audio_s, item_id)
+        trace, audio_s = self._items.pop(item_id)
+        trace.status, trace.code = status, code
+        trace.measured.audio_len_s = audio_s
+        record = trace.record(model=self._shared.settings.model_name, route=ROUTE)
+        self._shared.metrics.write(record)
+        seconds = record.duration_total_s
+        log.info("WS %s item %s in %.3f s, audio %.2f s, %s", ROUTE, trace.outcome, seconds, audio_s, item_id)
 
 
 async def _within(limit_s: float, waiting: Awaitable[None]) -> None:
