@@ -1,21 +1,27 @@
 """Run the service: `python -m src`."""
 
+import ipaddress
 import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from src.app import create_app
 from src.asr.model import Model, NemoModel
-from src.server import Server, server_config
+from src.server import Server, raise_descriptor_limit, server_config
 from src.settings import Settings, SettingsError
+
+EXIT_MODEL_FAILED = 70
+"""EX_SOFTWARE (sysexits.h): a supervisor starts the service again."""
 
 
 def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
-    """Serve until a signal comes; return the exit code, 1 if the settings, the port or the model cannot be used.
+    """Serve until a signal comes; return the exit code.
 
-    `load` makes the model.
+    0 after an orderly stop; 1 if the settings, the port or the model cannot be used; 70 if the model has failed for
+    good, so that a new process may help. `load` makes the model.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
@@ -25,23 +31,35 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
             logging.error(line)
         return 1
 
-    failed = False
+    code = 0
 
-    def give_up() -> None:
-        nonlocal failed
-        failed = True
+    def end_with(reason: int) -> None:
+        nonlocal code
+        code = reason
         server.should_exit = True
 
-    app = create_app(settings, load=load, on_failure=give_up)
+    raise_descriptor_limit()
+    app = create_app(
+        settings, load=load, on_failure=partial(end_with, 1), on_breakdown=partial(end_with, EXIT_MODEL_FAILED)
+    )
     config = server_config(app, host=settings.host, port=settings.port)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server = Server(config, app.state.drain)
+    if not settings.keys and not _is_loopback(settings.host):
+        logging.warning("PARAKEET_API_KEYS is not set: whoever reaches port %d can use this service.", settings.port)
     logging.info("Loading %s; listening on http://%s:%d", settings.model_id, settings.host, settings.port)
     try:
         server.run()
     except SystemExit:  # uvicorn's way out when it cannot have the port; it has said why
         return 1
-    return 1 if failed else 0
+    return code
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def run_and_exit(load: Callable[[Settings], Model] = NemoModel.load) -> NoReturn:

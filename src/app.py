@@ -7,19 +7,25 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
-from src.api import health, models, realtime, transcriptions, translations
+from src.api import client_secrets, health, models, realtime, transcriptions, translations
+from src.api.auth import Authentication
+from src.api.body import Bodies
+from src.api.keys import ApiKeys, ClientSecrets
 from src.api.middleware import RequestTrace
+from src.api.openapi import errors
 from src.api.sessions import Sessions
 from src.asr.model import Model, NemoModel
+from src.audio.sandbox import Sandbox
 from src.audio.vad import SpeechDetector
-from src.errors import ModelUnavailable, ServiceError, error_body
+from src.errors import DecoderUnavailable, ModelUnavailable, ServiceError, error_body
 from src.memory import settle, trim_when_idle
 from src.metrics import MetricsLog
 from src.scheduling.scheduler import Scheduler
@@ -29,6 +35,8 @@ from src.settings import Settings
 
 log = logging.getLogger(__name__)
 
+MOST_WAITERS = 32
+"""Media files that may be with their workers at a time: more than cores, as some may be made to take long."""
 SESSION_END_S = 2.0
 """How long, after the grace period, the last events of realtime sessions may take to be read."""
 
@@ -38,6 +46,7 @@ def create_app(
     *,
     load: Callable[[Settings], Model] = NemoModel.load,
     on_failure: Callable[[], None] = lambda: None,
+    on_breakdown: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Build the application. Its lifespan loads the model in the background, so that probes are answered at once.
 
@@ -45,14 +54,17 @@ def create_app(
         settings: everything that can be set.
         load: makes the model, in the thread that will own it.
         on_failure: called when the model cannot be loaded; the reason is on the log by then.
+        on_breakdown: called when the model has failed for good; every request has been told so by then.
     """
-    scheduler = Scheduler(settings)
+    scheduler = Scheduler(settings, on_breakdown)
     metrics = MetricsLog(settings.log_dir)
+    sandbox = Sandbox(timeout_s=settings.decode_timeout_s, memory_mb=settings.decode_memory_mb)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(_load(scheduler, lambda: load(settings), on_failure))
         trimming = asyncio.create_task(trim_when_idle(scheduler))
+        waiters.submit(_start, sandbox)
         try:
             yield
         finally:
@@ -60,8 +72,9 @@ def create_app(
                 task.cancel()
             await asyncio.gather(loading, trimming, return_exceptions=True)
             await drain()
-            for threads in (workers, listeners):
+            for threads in (workers, waiters, listeners):
                 threads.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(sandbox.close)
             metrics.close()
 
     async def drain() -> None:
@@ -69,14 +82,20 @@ def create_app(
             scheduler.stop(settings.shutdown_grace_s), sessions.drain(settings.shutdown_grace_s + SESSION_END_S)
         )
 
-    workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
-    listeners = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="realtime")
+    cores = os.cpu_count() or 1
+    workers = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+    waiters = ThreadPoolExecutor(max(MOST_WAITERS, 4 * cores), thread_name_prefix="wait")
+    listeners = ThreadPoolExecutor(cores, thread_name_prefix="realtime")
     load_detector = functools.cache(SpeechDetector)
     sessions = Sessions(settings.max_sessions)
     app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan)
     app.state.settings = settings
     app.state.scheduler = scheduler
-    app.state.service = TranscriptionService(settings, scheduler, load_detector, workers)
+    app.state.service = TranscriptionService(settings, scheduler, load_detector, sandbox, workers, waiters)
+    app.state.bodies = Bodies(
+        max_bytes=settings.max_upload_bytes, most_bytes=settings.max_uploads_bytes, timeout_s=settings.upload_timeout_s
+    )
+    app.state.secrets = ClientSecrets()
     app.state.created = int(time.time())
     app.state.served = Served(settings.model_name, strict=settings.strict_model)
     app.state.drain = drain
@@ -84,13 +103,33 @@ def create_app(
         settings, scheduler, app.state.service, app.state.served, sessions, metrics, load_detector, listeners
     )
     # They are tried in this order, and a try costs time.
-    for routes in (transcriptions, health, models, translations, realtime):
-        app.include_router(routes.router)
+    app.include_router(transcriptions.router, responses=errors(401))
+    app.include_router(health.router)
+    for routes in (models, translations, client_secrets, realtime):
+        app.include_router(routes.router, responses=errors(401))
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    # The last one added is the first to see a request.
+    keys = ApiKeys(settings.keys)
+    app.add_middleware(
+        Authentication, keys=keys, secrets=app.state.secrets, most_per_key=settings.max_concurrent_per_key
+    )
     app.add_middleware(RequestTrace, metrics=metrics, model=settings.model_name)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["*"],
+            allow_headers=["*"],  # OpenAI's SDK sends a dozen of its own
+            expose_headers=["x-request-id", "retry-after", "openai-processing-ms"],
+        )
     return app
+
+
+def _start(sandbox: Sandbox) -> None:
+    with suppress(DecoderUnavailable):  # the first file will try again, and the log has the reason
+        sandbox.start()
 
 
 async def _load(scheduler: Scheduler, load: Callable[[], Model], on_failure: Callable[[], None]) -> None:

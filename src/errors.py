@@ -96,6 +96,13 @@ class InvalidAudio(InvalidRequest):
     code = "invalid_audio"
 
 
+class DecoderUnavailable(ServiceError):
+    """No process can be started in which to decode a file: memory, processes or descriptors have run out."""
+
+    status = 503
+    code = "decoder_unavailable"
+
+
 class AudioTooLong(InvalidRequest):
     """Audio beyond `PARAKEET_MAX_AUDIO_SECONDS`."""
 
@@ -108,6 +115,41 @@ class UploadTooLarge(InvalidRequest):
 
     status = 413
     code = "upload_too_large"
+
+
+class UploadTooSlow(InvalidRequest):
+    """A body that comes too slowly, or not at all."""
+
+    status = 408
+    code = "upload_timeout"
+
+
+class InvalidApiKey(InvalidRequest):
+    """No key, or one that is not known (any more)."""
+
+    status = 401
+    code = "invalid_api_key"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the answer: how a key is shown (RFC 6750)."""
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class TooManyForKey(ServiceError):
+    """More requests and sessions at a time than `PARAKEET_MAX_CONCURRENT_PER_KEY`."""
+
+    status = 429
+    type = "rate_limit_exceeded"
+    code = "rate_limit_exceeded"
+
+
+class TooManySecrets(ServiceError):
+    """More temporary keys than are kept at a time."""
+
+    status = 429
+    type = "rate_limit_exceeded"
+    code = "too_many_client_secrets"
 
 
 class ModelNotReady(ServiceError):
@@ -146,10 +188,28 @@ class ShuttingDown(ServiceError):
     code = "shutting_down"
 
 
+class ModelFailed(ServiceError):
+    """The model or its device has failed for good; the process is about to end, and to be started again."""
+
+    status = 503
+    code = "model_failed"
+
+
+class OutOfMemory(ServiceError):
+    """The device has no memory for this clip, also when it ran alone."""
+
+    status = 503
+    code = "out_of_memory"
+
+
 class TranscriptionFailed(ServiceError):
     """The model raised on this clip, also when it ran alone."""
 
     code = "transcription_failed"
+
+
+class DeviceLost(Exception):
+    """The device computes nothing any more in this process; only a new process may help."""
 
 
 class ClientGone(Exception):

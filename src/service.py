@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +20,8 @@ from src.asr.decoder import FRAME_SECONDS
 from src.asr.merge import Merger, Piece, whole
 from src.asr.rescue import doubtful, louder_than, retries, speech_in
 from src.asr.transcript import Transcript
-from src.audio.decode import BLOCK_SAMPLES, SAMPLE_RATE, PcmFormat, decode_blocks
+from src.audio.decode import BLOCK_SAMPLES, SAMPLE_RATE, PcmFormat, decode_blocks, needs_library
+from src.audio.sandbox import Decoding, Sandbox
 from src.audio.split import Chunk, split
 from src.audio.vad import Span, SpeechDetector
 from src.scheduling.jobs import Kind, Priority
@@ -83,14 +84,25 @@ class _Work:
     kind: Kind
 
 
+@dataclass(frozen=True, slots=True)
+class _Tape:
+    """The chunks of a source as they are decoded, where that is done, and the worker that does it, if one does."""
+
+    chunks: Iterator[Chunk]
+    threads: Executor
+    decoding: Decoding | None
+
+
 class TranscriptionService:
     """Decodes uploads beside the event loop and has their clips transcribed.
 
     Args:
         settings: the limits.
         scheduler: where clips go.
-        load_detector: gives what tells speech from silence, the same one each time; called in the workers.
-        workers: threads for decoding audio; the libraries that do the work release the interpreter.
+        load_detector: gives what tells speech from silence, the same one each time; called in the threads.
+        sandbox: decodes media files in processes of their own.
+        workers: threads for what is computed here; the libraries that do it release the interpreter.
+        waiters: threads that wait for the sandbox; many, as each may have to do so for long.
     """
 
     def __init__(
@@ -98,12 +110,16 @@ class TranscriptionService:
         settings: Settings,
         scheduler: Scheduler,
         load_detector: Callable[[], SpeechDetector],
-        workers: ThreadPoolExecutor,
+        sandbox: Sandbox,
+        workers: Executor,
+        waiters: Executor,
     ) -> None:
         self._settings = settings
         self._scheduler = scheduler
         self._load_detector = load_detector
+        self._sandbox = sandbox
         self._workers = workers
+        self._waiters = waiters
 
     async def transcribe(
         self,
@@ -132,15 +148,16 @@ class TranscriptionService:
 
         Raises:
             EmptyAudio, InvalidAudio, AudioTooLong: the audio cannot be used.
+            DecoderUnavailable: there is no process to decode it.
             QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
         """
         kind = Kind.REALTIME if isinstance(source, Recording) else Kind.UPLOAD
         work = _Work(admission, measured, priority, boosts, kind)
         merger = Merger()
-        chunks = self._chunks(source, measured)
+        tape = self._tape(source, measured)
         pending: deque[tuple[Chunk, asyncio.Task[Transcript]]] = deque()
         try:
-            coming = deque(await self._next(2, chunks, measured))
+            coming = deque(await self._next(2, tape, measured))
             if len(coming) > 1 and kind is Kind.UPLOAD:
                 work.kind = Kind.CHUNK
             while coming or pending:
@@ -148,7 +165,7 @@ class TranscriptionService:
                     chunk = coming.popleft()
                     pending.append((chunk, asyncio.create_task(self._hear(work, chunk.samples))))
                     if coming:
-                        coming.extend(await self._next(1, chunks, measured))
+                        coming.extend(await self._next(1, tape, measured))
                     continue
                 done, task = pending[0]
                 piece = merger.add(done, await task)
@@ -156,14 +173,22 @@ class TranscriptionService:
                 yield piece
             yield merger.finish()
         finally:
+            if tape.decoding:
+                tape.decoding.cancel()
             tasks = [task for _, task in pending]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _chunks(self, source: Source, measured: Measurements) -> Iterator[Chunk]:
-        """Decode and cut, as far as the caller has asked for chunks; runs in the workers."""
-        counted = _measured(_read_ahead(self._blocks(source), READ_AHEAD_S), measured)
+    def _tape(self, source: Source, measured: Measurements) -> _Tape:
+        if isinstance(source, Upload) and needs_library(source.data, source.pcm):
+            decoding = self._sandbox.decode(source.data, max_seconds=self._settings.max_audio_seconds)
+            return _Tape(self._chunks(decoding.blocks(), measured), self._waiters, decoding)
+        return _Tape(self._chunks(self._blocks(source), measured), self._workers, None)
+
+    def _chunks(self, blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[Chunk]:
+        """Decode and cut, as far as the caller has asked for chunks; runs in the threads."""
+        counted = _measured(_read_ahead(blocks, READ_AHEAD_S), measured)
         yield from split(counted, self._load_detector(), chunk_seconds=self._settings.chunk_seconds)
 
     def _blocks(self, source: Source) -> Iterable[NDArray[np.float32]]:
@@ -172,11 +197,11 @@ class TranscriptionService:
             return (source.samples[at : at + BLOCK_SAMPLES] for at in range(0, len(source.samples), BLOCK_SAMPLES))
         return decode_blocks(source.data, max_seconds=self._settings.max_audio_seconds, pcm=source.pcm)
 
-    async def _next(self, count: int, chunks: Iterator[Chunk], measured: Measurements) -> list[Chunk]:
-        """Return the next so many chunks, fewer at the end; one visit to a worker, which costs 0.1 ms by itself."""
+    async def _next(self, count: int, tape: _Tape, measured: Measurements) -> list[Chunk]:
+        """Return the next so many chunks, fewer at the end; one visit to a thread, which costs 0.1 ms by itself."""
         started = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._workers, list, islice(chunks, count))
+            return await asyncio.get_running_loop().run_in_executor(tape.threads, list, islice(tape.chunks, count))
         finally:
             measured.duration_preprocess_s = (measured.duration_preprocess_s or 0.0) + time.monotonic() - started
 

@@ -3,10 +3,11 @@
 `.env.example` mirrors this file and a test holds the two equal. Nothing heavy is imported here.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -94,6 +95,23 @@ class Settings(BaseSettings):
     """Longest audio of one request, in seconds."""
     max_upload_mb: float = Field(64, gt=0)
     """Largest request body, in MiB."""
+    max_uploads_mb: float = Field(2048, gt=0)
+    """Request bodies that may be in memory at once, in MiB; more get 429."""
+    upload_timeout_s: float = Field(20, gt=0)
+    """Seconds that a request body may take, and one more for each 500 bytes of it; also the longest pause in it."""
+    decode_timeout_s: float = Field(10, gt=0)
+    """Seconds until a media file must give its first audio, and one more for each 20 seconds of audio."""
+    decode_memory_mb: float = Field(512, gt=0)
+    """Memory that the decoding of one media file may take, in MiB."""
+    watchdog_s: float = Field(300, gt=0)
+    """Seconds that the model may take for one batch; a service whose model hangs for longer ends with exit code 70."""
+
+    api_keys: SecretStr = SecretStr("")
+    """Keys of which clients must show one, separated by commas, or the path of a file with a key in each line."""
+    max_concurrent_per_key: int = Field(0, ge=0)
+    """Requests and realtime sessions that a key may have at a time, more get 429; 0: as many as there is room for."""
+    cors_origins: str = ""
+    """Web sites whose pages may call from a browser, separated by commas, such as `https://app.example.com`; or `*`."""
 
     host: str = "0.0.0.0"
     """Address to listen on."""
@@ -127,10 +145,60 @@ class Settings(BaseSettings):
             raise PydanticCustomError("power_of_two", "not a power of two")
         return factor
 
+    @field_validator("api_keys")
+    @classmethod
+    def _usable_keys(cls, keys: SecretStr) -> SecretStr:
+        return SecretStr("\n".join(_keys(keys.get_secret_value())))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: str) -> str:
+        for origin in _listed(origins):
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise PydanticCustomError("origin", "not an origin")
+        return origins
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of `api_keys`, one by one."""
+        return tuple(self.api_keys.get_secret_value().split())
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of `cors_origins`, one by one."""
+        return tuple(_listed(self.cors_origins))
+
     @property
     def max_upload_bytes(self) -> int:
         """`max_upload_mb` in bytes."""
         return int(self.max_upload_mb * 1024 * 1024)
+
+    @property
+    def max_uploads_bytes(self) -> int:
+        """`max_uploads_mb` in bytes; at least one upload."""
+        return max(self.max_upload_bytes, int(self.max_uploads_mb * 1024 * 1024))
+
+
+def _listed(value: str) -> list[str]:
+    return [each.strip() for each in value.split(",") if each.strip()]
+
+
+def _keys(value: str) -> list[str]:
+    """Return the keys of a list with commas, or those in the file that `value` is the path of."""
+    if value.startswith(("/", "./", "~")):
+        try:
+            lines = Path(value).expanduser().read_text().splitlines()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise PydanticCustomError("key_file", "its file cannot be read: {reason}", {"reason": reason}) from None
+        keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not keys:  # the operator wants keys, so a file without any must not open the service to everybody
+            raise PydanticCustomError("key_file", "there is no key in its file")
+    else:
+        keys = _listed(value)
+    if not all(re.fullmatch(r"[\x21-\x7e]+", key) for key in keys):
+        raise PydanticCustomError("key", "a key must be of printable ASCII characters without spaces")
+    return list(dict.fromkeys(keys))
 
 
 _DEMANDS = {  # by the type of pydantic's error
@@ -145,6 +213,7 @@ _DEMANDS = {  # by the type of pydantic's error
     "power_of_two": "-1, 1 or a power of two",
     "literal_error": "one of {expected}",
     "string_pattern_mismatch": "auto, cpu, cuda or cuda:N",
+    "origin": "* or origins such as https://app.example.com",
 }
 
 

@@ -299,7 +299,8 @@ def odd_wavs(draw: st.DrawFn) -> bytes:
 @given(odd_wavs())
 @settings(max_examples=500, deadline=None)
 def test_whatever_wav_is_read_without_a_library_libsndfile_reads_alike(data):
-    if plain := plain_wav(data):
+    plain = plain_wav(data)
+    if plain and bytes(plain.pcm[:4]) != b"wvpk":  # which libsndfile takes for a WavPack file in the wrong coat
         samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
         assert (rate, samples.shape[1]) == (plain.rate, plain.channels)
         assert samples.tobytes() == bytes(plain.pcm)

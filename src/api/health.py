@@ -1,5 +1,7 @@
 """Probes: whether the process lives, and whether it takes requests."""
 
+from typing import Literal
+
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
@@ -9,7 +11,7 @@ router = APIRouter(tags=["health"])
 class Health(BaseModel):
     """The process answers."""
 
-    status: str = "ok"
+    status: Literal["ok", "failed"]
 
 
 class Readiness(BaseModel):
@@ -18,10 +20,13 @@ class Readiness(BaseModel):
     ready: bool
 
 
-@router.get("/healthz")
-async def healthz() -> Health:
-    """Answer 200 as soon as the port is open, also while the model loads."""
-    return Health()
+@router.get("/healthz", responses={503: {"model": Health}})
+async def healthz(request: Request, response: Response) -> Health:
+    """Answer 200 as soon as the port is open, also while the model loads; 503 once the model has failed for good."""
+    broken: bool = request.app.state.scheduler.broken
+    if broken:
+        response.status_code = 503
+    return Health(status="failed" if broken else "ok")
 
 
 @router.get("/readyz", responses={503: {"model": Readiness}})

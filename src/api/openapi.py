@@ -75,14 +75,18 @@ TRANSCRIPTION_REQUEST: dict[str, Any] = {
     ],
 }
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer, "description": description}
-    for status, description in {
-        400: "The request cannot be served as it is; `param` and `message` say why.",
-        404: "The model is not served here.",
-        413: "The audio is too long, or the upload too large.",
-        429: "Too many requests wait; try again after `Retry-After` seconds.",
-        500: "The model cannot do this clip.",
-        503: "The service is starting, stopping or too busy; try again after `Retry-After` seconds.",
-    }.items()
+_ERRORS = {
+    400: "The request cannot be served as it is; `param` and `message` say why.",
+    401: "The API key is missing, wrong or expired.",
+    404: "The model is not served here.",
+    408: "The body of the request came too slowly.",
+    413: "The audio is too long, or the upload too large.",
+    429: "Too many requests wait, or are under way; try again after `Retry-After` seconds.",
+    500: "The model cannot do this clip.",
+    503: "The service is starting, stopping or too busy; try again after `Retry-After` seconds.",
 }
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what FastAPI needs to know of answers with these statuses."""
+    return {status: {"model": ErrorAnswer, "description": _ERRORS[status]} for status in statuses}

@@ -18,6 +18,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
+from src.api.auth import KEY_PROTOCOL
+from src.api.keys import Credential
 from src.api.middleware import CLIENT_CLOSED, Trace
 from src.api.sessions import Sessions
 from src.asr.streaming import Heard, Windowing
@@ -144,9 +146,10 @@ def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Open
     model = query.get("model") or None
     if model is None or not _CONVERSATIONS.match(model):
         served.check(model)
+    credential: Credential = websocket.state.credential
     beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
     # OpenAI's JavaScript SDK names a model on its WebSocket, and gives no other sign of itself.
-    is_openai = beta or model is not None or _is_openai(query, headers, protocols)
+    is_openai = beta or model is not None or credential.session is not None or _is_openai(query, headers, protocols)
     default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
     asked_rate = _sample_rate(query)
     return Opening(
@@ -157,6 +160,7 @@ def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Open
         model=model or served.name,
         beta=beta,
         transcription=is_openai,
+        config=credential.session,
         intent=_intends_transcription(query),
     )
 
@@ -164,7 +168,7 @@ def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Open
 def _is_openai(query: Mapping[str, str], headers: Headers, protocols: Iterable[str]) -> bool:
     return (
         _intends_transcription(query)
-        or any(name.startswith("openai-insecure-api-key.") for name in protocols)
+        or any(name.startswith(KEY_PROTOCOL) for name in protocols)
         or any(name.startswith("x-stainless-") for name in headers)
         or bool(_OPENAI_CLIENTS.search(headers.get("user-agent", "")))
     )

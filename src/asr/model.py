@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from src.asr.attention import LocalAttention
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS, Decoder
+from src.asr.faults import MemoryExhausted, faults_told, one_line
 from src.asr.streaming import Heard, Step
 from src.asr.transcript import Transcript, text_of
 from src.audio.decode import SAMPLE_RATE
@@ -97,13 +98,19 @@ class Model(Protocol):
         """Join clips, and the hot words of each, into a batch; any thread may do so while the model runs another."""
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
-        """Return the transcript of each clip, in order. Only the model's own thread calls this."""
+        """Return the transcript of each clip, in order. Only the model's own thread calls this.
+
+        Raises:
+            MemoryExhausted: a smaller batch may do.
+            DeviceLost: nothing will do any more.
+            Exception: something is wrong with a clip.
+        """
 
     def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
         """Join steps of different streams into a batch; any thread may do so."""
 
     def advance(self, batch: StepBatch) -> list[Heard]:
-        """Return what is heard in the chunk of each step, in order. Only the model's own thread calls this."""
+        """Return what is heard in the chunk of each step, in order; errors and thread are those of `transcribe`."""
 
 
 class NemoModel:
@@ -153,7 +160,7 @@ class NemoModel:
             model.make_ready(settings.microbatch_max_batch, _longest_clip_s(settings))
         except Exception as error:
             raise ModelUnavailable(
-                f"{settings.model_id} loads but does not run on {device} in {settings.dtype}: {_one_line(error)}."
+                f"{settings.model_id} loads but does not run on {device} in {settings.dtype}: {one_line(error)}."
             ) from error
         millions = sum(weight.numel() for weight in network.parameters()) / 1e6
         log.info("Model: %s (%s, %.1f million parameters)", settings.model_id, type(network).__name__, millions)
@@ -197,9 +204,10 @@ class NemoModel:
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         """Run the network over a batch and return one transcript for each of its clips."""
-        encoded, lengths = self.encode(batch)
-        clips_s = [samples / SAMPLE_RATE for samples in batch.lengths.tolist()]
-        tokens = self._decoder.decode(encoded, lengths, batch.boosts, clips_s)
+        with faults_told(self._device):
+            encoded, lengths = self.encode(batch)
+            clips_s = [samples / SAMPLE_RATE for samples in batch.lengths.tolist()]
+            tokens = self._decoder.decode(encoded, lengths, batch.boosts, clips_s)
         return [Transcript(text_of(each), each) for each in tokens]
 
     def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
@@ -208,8 +216,9 @@ class NemoModel:
 
     def advance(self, batch: StepBatch) -> list[Heard]:
         """Run the network over a batch of steps and return what each adds to its stream."""
-        encoded, lengths = self.encode(batch.windows)
-        return self._decoder.advance(encoded, lengths, batch.steps)
+        with faults_told(self._device):
+            encoded, lengths = self.encode(batch.windows)
+            return self._decoder.advance(encoded, lengths, batch.steps)
 
     def encode(self, batch: Batch) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Return the encoder's output, (clips, width, frames), and its length for each clip in frames of 80 ms."""
@@ -262,7 +271,7 @@ class NemoModel:
         except Exception as error:
             if self._device.type != "cuda" or not self._decoder.disable_graphs():
                 raise
-            log.warning("The decoder does not run with CUDA graphs; it goes on, slower, without: %s", _one_line(error))
+            log.warning("The decoder does not run with CUDA graphs; it goes on, slower, without: %s", one_line(error))
             self._warm_up(max_batch, longest_s)
 
     def _warm_up(self, max_batch: int, longest_s: float) -> None:
@@ -283,15 +292,12 @@ class NemoModel:
 
     def _run_largest(self, clip: Samples, clips: int) -> None:
         """Run the largest batch that fits: CUDA graphs are captured for it once, and not again for each larger one."""
-        import torch
-
         while clips:
             try:
                 for hot_word in ((), ("a",)):
                     self.transcribe(self.collate([clip] * clips, [hot_word] * clips))
                 return
-            except torch.OutOfMemoryError:
-                torch.cuda.empty_cache()
+            except MemoryExhausted:
                 log.warning("%d clips of %.0f s do not fit into the GPU's memory.", clips, len(clip) / SAMPLE_RATE)
                 clips //= 2
 
@@ -318,7 +324,7 @@ def _restore(kind: Any, path: Path, model_id: str) -> Any:
         network = kind.restore_from(str(path), map_location="cpu")
     except Exception as error:  # NeMo raises whatever tar, YAML, torch or its own code meet in a file that is none
         raise ModelUnavailable(
-            f"PARAKEET_MODEL_ID={model_id} is no checkpoint that NeMo can load ({_one_line(error)}); give the "
+            f"PARAKEET_MODEL_ID={model_id} is no checkpoint that NeMo can load ({one_line(error)}); give the "
             ".nemo file of a Parakeet TDT model."
         ) from error
     if not hasattr(network, "joint") or network.cfg.preprocessor.sample_rate != SAMPLE_RATE:
@@ -391,7 +397,3 @@ def _describe(device: "torch.device") -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)"
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".: ")

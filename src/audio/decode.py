@@ -11,8 +11,10 @@ FFmpeg gets bytes, one named demuxer, a list of audio decoders and no protocol: 
 the bytes may point to, and decodes no picture.
 """
 
+import importlib
 import io
 import math
+import pkgutil
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from src.audio.container import demuxer_of, is_mpeg_wav, plain_wav
+from src.audio.container import PlainWav, demuxer_of, is_mpeg_wav, plain_wav
 from src.audio.resample import SAMPLE_RATE as SAMPLE_RATE
 from src.audio.resample import Resampler
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest
@@ -46,6 +48,10 @@ DECODERS = (
     "truehd,truespeech,tta,vorbis,wavpack,wmalossless,wmapro,wmav1,wmav2,wmavoice"
 )
 """FFmpeg's decoders of speech and music that people send; all its others stay shut."""
+
+MOST_LOST = 50_000
+"""Damaged packets on end, after which the rest is given up: each takes 11 us, and some files have nothing else. In the
+shortest packets that codecs have, of 2.5 ms, these are two minutes."""
 
 FRAME_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 """numpy's types by FFmpeg's packed sample formats."""
@@ -78,6 +84,24 @@ class _Block(NamedTuple):
 
     rate: int
     samples: NDArray[np.float32]
+
+
+def needs_library(data: bytes, pcm: PcmFormat | None) -> bool:
+    """Return whether decoding this takes more than scaling samples: whether libsndfile or FFmpeg reads it."""
+    return pcm is None and bool(data) and _plain(data) is None
+
+
+def load_decoders() -> None:
+    """Load every module that decoding may need, which would otherwise happen with the first file that needs it."""
+    import av
+
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.startswith("av.__"):  # av.__main__ runs a program
+            importlib.import_module(module.name)
+    for kind, subtype in (("WAV", "FLOAT"), ("FLAC", "PCM_16")):
+        file = io.BytesIO()
+        soundfile.write(file, np.zeros(RATES[0], np.float32), RATES[0], subtype, format=kind)
+        decode(file.getvalue())
 
 
 def decode(data: bytes, *, max_seconds: float = math.inf, pcm: PcmFormat | None = None) -> NDArray[np.float32]:
@@ -127,14 +151,18 @@ def _pcm_blocks(data: bytes | memoryview, rate: int, channels: int) -> Iterator[
 def _file_blocks(data: bytes) -> Iterator[_Block]:
     if not data:
         raise EmptyAudio("The file is empty.", param="file")
-    plain = plain_wav(data)
-    if plain and not _complaint(plain.rate, plain.channels):
+    if plain := _plain(data):
         return _pcm_blocks(plain.pcm, plain.rate, plain.channels)
     demuxer = demuxer_of(data)
     if demuxer is None:
         raise InvalidAudio(UNREADABLE, param="file")
     wav = _opened_wav(data) if demuxer == "wav" else None
     return _wav_blocks(wav) if wav else _ffmpeg_blocks(data, demuxer)
+
+
+def _plain(data: bytes) -> PlainWav | None:
+    plain = plain_wav(data)
+    return plain if plain and not _complaint(plain.rate, plain.channels) else None
 
 
 def _opened_wav(data: bytes) -> soundfile.SoundFile | None:
@@ -205,6 +233,7 @@ def _frames(packets: Iterator[Any], broken: tuple[type[Exception], ...]) -> Iter
     """
     trouble = None
     heard = False
+    lost = 0
     while True:
         try:
             frames = next(packets).decode()
@@ -212,12 +241,16 @@ def _frames(packets: Iterator[Any], broken: tuple[type[Exception], ...]) -> Iter
             break
         except broken:  # from the decoder, a lost packet; from the demuxer, which then ends `packets`, a lost rest
             trouble = UNREADABLE
+            lost += 1
+            if lost > MOST_LOST:
+                break
             continue
         for frame in frames:
             complaint = _complaint(frame.sample_rate, frame.layout.nb_channels)
             trouble = complaint or trouble
             if frame.samples and not complaint:
                 heard = True
+                lost = 0
                 yield frame
     if trouble and not heard:
         raise InvalidAudio(trouble, param="file")

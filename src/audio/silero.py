@@ -138,7 +138,8 @@ def _as_matrix(weight: Any) -> Floats:
 
 
 def _sigmoid(values: Floats) -> Floats:
-    return np.float32(1) / (np.float32(1) + np.exp(-values))
+    # Beyond 80 nothing changes but that the exponential overflows.
+    return np.float32(1) / (np.float32(1) + np.exp(-np.clip(values, -80, 80)))
 
 
 @contextmanager

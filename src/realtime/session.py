@@ -88,7 +88,7 @@ class Session:
         self._served = served
         self._languages = languages
         self._new_id = new_id
-        self._config = SessionConfig(
+        self._config = opening.config or SessionConfig(
             AudioFormat(Encoding.PCM16, opening.rate),
             opening.pcm16_rate,
             Transcription(model=opening.model),

@@ -17,10 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src.asr.faults import MemoryExhausted
 from src.asr.model import Batch, Model, StepBatch
 from src.asr.streaming import Heard, Step
 from src.asr.transcript import Transcript
-from src.errors import ModelNotReady, QueueFull, QueueTimeout, ServiceError, ShuttingDown, TranscriptionFailed
+from src.errors import (
+    DeviceLost,
+    ModelFailed,
+    ModelNotReady,
+    OutOfMemory,
+    QueueFull,
+    QueueTimeout,
+    ServiceError,
+    ShuttingDown,
+    TranscriptionFailed,
+    UploadTooSlow,
+)
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Place, Priority
 from src.settings import Settings
 
@@ -28,6 +40,9 @@ log = logging.getLogger(__name__)
 
 READY_RETRY_S = 5.0
 """What `Retry-After` says while the model loads or the server stops: about the time that either takes."""
+
+
+_Results = Sequence[Transcript | Heard]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +56,28 @@ class Outcome:
     batch_size: int
 
 
+SLOW_UPLOAD_S = 5.0
+"""An upload that has taken longer than this gives up its place where a new request would find none."""
+MOST_LANE_FAILURES = 5
+"""Failures of one lane, with no batch between them, after which the service gives up."""
+
+
 @dataclass(eq=False, slots=True)
 class Admission:
-    """A request's stay: the place it holds while it waits, and the scope that a shutdown ends."""
+    """A request's stay: the place it holds while it waits, and the scope that may be ended from outside."""
 
     place: Place
     scope: asyncio.Timeout
+    admitted_at: float
+    arrived: bool = False
+    """Whether its body is here."""
     has_asked: bool = False
+    ended_with: ServiceError | None = None
+
+    def end(self, error: ServiceError, now: float) -> None:
+        """Have its block end with an error."""
+        self.ended_with = error
+        self.scope.reschedule(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +105,16 @@ class Scheduler:
 
     `start` it to load the model; before that is done, and after `stop`, admission raises. All methods belong to one
     event loop.
+
+    Args:
+        settings: the limits.
+        on_breakdown: called once, when the model has failed for good and every request has been told so.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_breakdown: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
+        self._on_breakdown = on_breakdown
+        self._broken: ModelFailed | None = None
         self._queue = JobQueue(
             places=settings.queue_max_factor * settings.microbatch_max_batch,
             max_batch=settings.microbatch_max_batch,
@@ -101,7 +137,12 @@ class Scheduler:
     @property
     def ready(self) -> bool:
         """Whether requests are taken."""
-        return bool(self._lanes) and not self._stopping
+        return bool(self._lanes) and not self._stopping and not self._broken
+
+    @property
+    def broken(self) -> bool:
+        """Whether the model has failed for good."""
+        return self._broken is not None
 
     @property
     def languages(self) -> Sequence[str]:
@@ -133,8 +174,11 @@ class Scheduler:
 
         Raises:
             ModelNotReady: the model is still loading.
+            ModelFailed: it has failed for good.
             ShuttingDown: the server is stopping.
         """
+        if self._broken:
+            raise self._broken
         if self._stopping:
             raise _shutting_down()
         if not self._lanes:
@@ -156,14 +200,12 @@ class Scheduler:
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests, let those admitted finish for `grace_s` seconds, end the rest with `ShuttingDown`."""
         self._stopping = True
-        loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 while self._admitted:
                     self._changed.clear()
                     await self._changed.wait()
-        for admission in self._admitted:
-            admission.scope.reschedule(loop.time())
+        self._end_all(_shutting_down())
         for lane in self._lanes:
             lane.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
@@ -176,28 +218,61 @@ class Scheduler:
 
         Raises:
             ModelNotReady: the model is still loading.
+            ModelFailed: it has failed for good.
             QueueFull: all places are taken.
             ShuttingDown: the server is stopping, or stopped before the block came to its end.
+            UploadTooSlow: the body took long to come, and another request needed the place.
         """
         self.check_ready()
-        try:
-            place = self._queue.reserve()
-        except QueueFull as full:
-            raise self._told_when(full) from None
+        place = self._place()
         scope = asyncio.timeout(None)
-        admission = Admission(place, scope)
+        admission = Admission(place, scope, asyncio.get_running_loop().time())
         self._admitted.add(admission)
         try:
             async with scope:
                 yield admission
         except TimeoutError:
-            if not scope.expired():
+            if not scope.expired() or admission.ended_with is None:
                 raise
-            raise _shutting_down() from None
+            raise admission.ended_with from None
         finally:
             self._admitted.discard(admission)
             self._queue.release(place)
             self._changed.set()
+
+    def _place(self) -> Place:
+        """Reserve a place; where there is none, the slowest upload gives up its own."""
+        try:
+            return self._queue.reserve()
+        except QueueFull as full:
+            slowest = self._slowest_upload()
+            if slowest is None:
+                raise self._told_when(full) from None
+        message = "The upload was too slow, and others needed its place. Try again later."
+        slowest.end(UploadTooSlow(message, retry_after_s=READY_RETRY_S), asyncio.get_running_loop().time())
+        self._queue.release(slowest.place)
+        return self._queue.reserve()
+
+    def _slowest_upload(self) -> Admission | None:
+        latest = asyncio.get_running_loop().time() - SLOW_UPLOAD_S
+        uploading = (each for each in self._admitted if not each.arrived and not each.ended_with)
+        slowest = min(uploading, key=lambda each: each.admitted_at, default=None)
+        return slowest if slowest and slowest.admitted_at < latest else None
+
+    def _end_all(self, error: ServiceError) -> None:
+        """End every request that is under way."""
+        now = asyncio.get_running_loop().time()
+        for admission in self._admitted:
+            admission.end(error, now)
+
+    def _break_down(self, reason: str) -> None:
+        """Take no work any more, and tell everybody who waits."""
+        if self._broken:
+            return
+        log.critical("The model has failed for good, and the service ends: %s", reason)
+        self._broken = ModelFailed("The model has failed; the service starts again.", retry_after_s=READY_RETRY_S)
+        self._end_all(self._broken)
+        self._on_breakdown()
 
     async def transcribe(
         self,
@@ -217,7 +292,7 @@ class Scheduler:
         Raises:
             QueueFull: too much decoded audio is waiting.
             QueueTimeout: the clip waited for longer than `PARAKEET_MAX_QUEUE_WAIT_S`.
-            TranscriptionFailed: the model cannot do this clip.
+            OutOfMemory, TranscriptionFailed: the model cannot do this clip.
         """
         done = await self._have_done(admission, Clip(samples, boosts), kind, priority)
         return Outcome(done.result, done.queue_wait_s, done.inference_s, done.lane, done.batch_size)
@@ -235,6 +310,7 @@ class Scheduler:
     async def _have_done(self, admission: Admission, work: Clip | Step, kind: Kind, priority: Priority) -> _Done:
         loop = asyncio.get_running_loop()
         is_first, admission.has_asked = not admission.has_asked, True
+        admission.arrived = True
         if not is_first:
             await self._until(lambda: self._queue.has_room(len(work.samples)))
         now = loop.time()
@@ -268,16 +344,27 @@ class Scheduler:
         self._fail(job, QueueTimeout(message, retry_after_s=limit_s))
 
     async def _work(self, model: Model, lane: int) -> None:
-        while True:
-            async with self._turn:
-                jobs = await self._next_batch()
-                self._batches += 1
+        """Run batches for ever. What fails beside the model costs a batch; if it does again and again, the service."""
+        failures = 0
+        while failures < MOST_LANE_FAILURES:
+            jobs: list[Job] = []
             try:
+                async with self._turn:
+                    jobs = await self._next_batch()
+                    self._batches += 1
                 await self._run(model, lane, jobs)
+                failures = 0
+            except Exception:
+                failures += 1
+                log.exception("Lane %d failed, and goes on with the next batch.", lane)
+                for job in jobs:
+                    self._fail(job, TranscriptionFailed("The server met an unexpected error. Try again."))
             finally:
-                self._batches -= 1
-                self._batches_run += 1
+                if jobs:
+                    self._batches -= 1
+                    self._batches_run += 1
                 self._changed.set()
+        self._break_down(f"lane {lane} has failed {failures} times in a row")
 
     async def _next_batch(self) -> list[Job]:
         """Wait until there is something to run and a reason to take it now, then take it."""
@@ -306,31 +393,49 @@ class Scheduler:
         jobs = self._still_wanted(jobs)
         if not jobs:
             return
-        loop = asyncio.get_running_loop()
         try:
-            batch = await self._collate(model, jobs)
-            async with self._model_free:
-                wanted = self._still_wanted(jobs)
-                if len(wanted) < len(jobs):  # callers left while the model was busy with the batch before
-                    jobs = wanted
-                    if not jobs:
-                        return
-                    batch = await self._collate(model, jobs)
-                started = loop.time()
-                results = await loop.run_in_executor(self._model_thread, _infer, model, batch, len(jobs))
-                inference_s = loop.time() - started
+            await self._run_whole(model, lane, jobs)
+            return
+        except DeviceLost as error:
+            self._break_down(str(error))
+            return
         except Exception as error:
             log.error("A batch of %d failed in lane %d: %s: %s", len(jobs), lane, type(error).__name__, error)
             if len(jobs) == 1:
-                message = "The model could not transcribe this audio. Other requests are not affected."
-                self._fail(jobs[0], TranscriptionFailed(message))
+                self._fail(jobs[0], _failure(error))
                 return
-            middle = len(jobs) // 2
-            await self._run(model, lane, jobs[:middle])
-            await self._run(model, lane, jobs[middle:])
-            return
+        # Not in the handler: the error would keep memory that the halves need.
+        middle = len(jobs) // 2
+        await self._run(model, lane, jobs[:middle])
+        await self._run(model, lane, jobs[middle:])
+
+    async def _run_whole(self, model: Model, lane: int, jobs: Sequence[Job]) -> None:
+        loop = asyncio.get_running_loop()
+        batch = await self._collate(model, jobs)
+        async with self._model_free:
+            wanted = self._still_wanted(jobs)
+            if len(wanted) < len(jobs):  # callers left while the model was busy with the batch before
+                jobs = wanted
+                if not jobs:
+                    return
+                batch = await self._collate(model, jobs)
+            started = loop.time()
+            results = await self._in_time(loop.run_in_executor(self._model_thread, _infer, model, batch, len(jobs)))
+            inference_s = loop.time() - started
         for job, result in zip(jobs, results, strict=True):
             self._end(job, _Done(result, started - job.enqueued_at, inference_s, lane, len(jobs)))
+
+    async def _in_time(self, running: asyncio.Future[_Results]) -> _Results:
+        """Return the results of a batch.
+
+        Raises:
+            DeviceLost: the model hangs; its thread cannot be ended, so only a new process helps.
+        """
+        limit_s = self._settings.watchdog_s
+        done, _ = await asyncio.wait({running}, timeout=limit_s)
+        if not done:
+            raise DeviceLost(f"a batch has taken longer than {limit_s:g} s (PARAKEET_WATCHDOG_S)")
+        return running.result()
 
     def _still_wanted(self, jobs: Sequence[Job]) -> list[Job]:
         return [job for job in jobs if job in self._waiting]
@@ -370,11 +475,21 @@ def _collate(model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
     return model.collate([clip.samples for clip in clips], [clip.boosts for clip in clips])
 
 
-def _infer(model: Model, batch: Batch | StepBatch, jobs: int) -> Sequence[Transcript | Heard]:
+def _infer(model: Model, batch: Batch | StepBatch, jobs: int) -> _Results:
     results = model.advance(batch) if isinstance(batch, StepBatch) else model.transcribe(batch)
     if len(results) != jobs:
         raise RuntimeError(f"{len(results)} results for {jobs} jobs")
     return results
+
+
+def _failure(error: Exception) -> ServiceError:
+    """Say of the error of a clip that ran alone what its sender reads."""
+    if isinstance(error, MemoryExhausted):
+        message = (
+            "There is not enough memory for this audio at the moment. Try again later, or send it in shorter pieces."
+        )
+        return OutOfMemory(message, retry_after_s=READY_RETRY_S)
+    return TranscriptionFailed("The model could not transcribe this audio. Other requests are not affected.")
 
 
 def _shutting_down() -> ShuttingDown:

@@ -1,0 +1,112 @@
+"""Who may call: the ASGI middleware that asks for a key before anything else is done for a client.
+
+Over HTTP a key is `Authorization: Bearer KEY`; a browser's WebSocket, which cannot send headers, offers it as the
+subprotocol `openai-insecure-api-key.KEY` (platform.openai.com, "Realtime API with WebSockets").
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from src.api.keys import ApiKeys, ClientSecrets, Credential
+from src.errors import ServiceError, TooManyForKey
+
+KEY_PROTOCOL = "openai-insecure-api-key."
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+"""Probes have no key."""
+RETRY_S = 1.0
+
+
+class Authentication:
+    """ASGI middleware: puts a `Credential` at `state.credential`, or refuses the request.
+
+    Args:
+        app: what is behind it.
+        keys: the keys that are valid everywhere.
+        secrets: the keys that are valid for the WebSocket.
+        most_per_key: requests with work in them, and sessions, that one key may have at a time; 0 for any number.
+    """
+
+    def __init__(self, app: ASGIApp, keys: ApiKeys, secrets: ClientSecrets, most_per_key: int) -> None:
+        self._app = app
+        self._keys = keys
+        self._secrets = secrets
+        self._most_per_key = most_per_key
+        self._under_way: Counter[int] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of `scope`."""
+        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        try:
+            credential = self._credential(scope)
+            with self._counted(scope, credential):
+                scope.setdefault("state", {})["credential"] = credential
+                await self._app(scope, receive, send)
+        except _Refused as refused:
+            await _refuse(scope, receive, send, refused.error)
+
+    def _credential(self, scope: Scope) -> Credential:
+        key = _shown_key(scope)
+        try:
+            temporary = self._secrets.credential(key) if scope["type"] == "websocket" else None
+            return temporary or self._keys.credential(key)
+        except ServiceError as error:
+            raise _Refused(error) from None
+
+    @contextmanager
+    def _counted(self, scope: Scope, credential: Credential) -> Iterator[None]:
+        """Count the block for its key, if it is work: a POST, or a session."""
+        owner = credential.owner
+        is_work = scope["type"] == "websocket" or scope["method"] == "POST"
+        if owner is None or not is_work or not self._most_per_key:
+            yield
+            return
+        if self._under_way[owner] >= self._most_per_key:
+            message = f"This API key has {self._most_per_key} requests and sessions under way, the most it may have."
+            raise _Refused(TooManyForKey(message, retry_after_s=RETRY_S))
+        self._under_way[owner] += 1
+        try:
+            yield
+        finally:
+            self._under_way[owner] -= 1
+
+
+class _Refused(Exception):
+    """A refusal on its way out, apart from the errors of the application."""
+
+    def __init__(self, error: ServiceError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def credential_of(request: Request) -> Credential:
+    """Return who sent a request that has come through `Authentication`."""
+    credential: Credential = request.state.credential
+    return credential
+
+
+def _shown_key(scope: Scope) -> str | None:
+    """Return the key that a client shows, wherever it does."""
+    scheme, _, key = Headers(scope=scope).get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return key.strip()
+    offered = (name for name in scope.get("subprotocols", ()) if name.startswith(KEY_PROTOCOL))
+    return next((name.removeprefix(KEY_PROTOCOL) for name in offered), None)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: ServiceError) -> None:
+    response = JSONResponse(error.body, error.status, headers=error.headers)
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(response)
+        return
+    request = Request(scope, receive)
+    request.state.trace.code = error.code
+    await response(scope, receive, send)

@@ -1,0 +1,133 @@
+"""Temporary keys for browsers: OpenAI's routes that make one, generally available and beta.
+
+The session that comes with the request is what connections with the key begin with (platform.openai.com, "Client
+secrets").
+"""
+
+import uuid
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, ValidationError
+
+from src.api.auth import credential_of
+from src.api.keys import ClientSecret, ClientSecrets
+from src.api.openapi import errors
+from src.api.upload import parse_object
+from src.audio.stream import AudioFormat, Encoding
+from src.errors import InvalidRequest
+from src.realtime.config import SessionConfig, Transcription
+from src.served import Served
+from src.settings import Settings
+
+router = APIRouter(tags=["realtime"])
+
+MAX_BODY_BYTES = 16 * 1024
+DEFAULT_S = 600
+
+
+class ExpiresAfter(BaseModel):
+    """How long a key is valid."""
+
+    anchor: Literal["created_at"] = "created_at"
+    seconds: Annotated[int, Field(ge=10, le=7200)] = DEFAULT_S
+
+
+class SecretRequest(BaseModel):
+    """What a client asks for; all of it may be left out."""
+
+    expires_after: ExpiresAfter | None = None
+    session: dict[str, Any] | None = None
+
+
+SECRET_REQUEST: dict[str, Any] = {
+    "requestBody": {"content": {"application/json": {"schema": SecretRequest.model_json_schema()}}}
+}
+BETA_REQUEST: dict[str, Any] = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+
+
+class SecretAnswer(BaseModel):
+    """A temporary key, and the session that connections with it begin with."""
+
+    value: str
+    expires_at: int
+    """In Unix seconds."""
+    session: dict[str, Any]
+
+
+class BetaSecret(BaseModel):
+    """A temporary key in the beta's words."""
+
+    value: str
+    expires_at: int
+
+
+class BetaSession(BaseModel):
+    """A session in the beta's flat shape, with a key to it."""
+
+    id: str
+    object: Literal["realtime.transcription_session"] = "realtime.transcription_session"
+    input_audio_format: str
+    input_audio_transcription: dict[str, Any]
+    turn_detection: dict[str, Any] | None
+    input_audio_noise_reduction: dict[str, Any] | None
+    include: list[str]
+    client_secret: BetaSecret
+
+
+_ERRORS = errors(400, 404, 408, 413, 429, 503)
+
+
+@router.post("/v1/realtime/client_secrets", openapi_extra=SECRET_REQUEST, responses=_ERRORS)
+async def create_client_secret(request: Request) -> SecretAnswer:
+    """Make a temporary key for the WebSocket."""
+    wanted = _validated(await _object_of(request))
+    seconds = wanted.expires_after.seconds if wanted.expires_after else DEFAULT_S
+    config, secret = _minted(request, wanted.session, seconds)
+    head = {"type": "transcription", "object": "realtime.transcription_session", "id": _session_id(), "expires_at": 0}
+    return SecretAnswer(value=secret.value, expires_at=secret.expires_at, session=head | config.ga())
+
+
+@router.post("/v1/realtime/transcription_sessions", openapi_extra=BETA_REQUEST, responses=_ERRORS)
+async def create_transcription_session(request: Request) -> BetaSession:
+    """Make a temporary key for the WebSocket, in the beta's words."""
+    wanted = await _object_of(request)
+    config, secret = _minted(request, wanted, DEFAULT_S)
+    client_secret = BetaSecret(value=secret.value, expires_at=secret.expires_at)
+    return BetaSession(id=_session_id(), client_secret=client_secret, **config.beta())
+
+
+async def _object_of(request: Request) -> dict[str, Any]:
+    """Return the JSON object in the body of `request`, an empty one where there is no body."""
+    with request.app.state.bodies.read(request, MAX_BODY_BYTES) as pieces:
+        body = b"".join([piece async for piece in pieces])
+    parsed = parse_object(body) if body.strip() else {}
+    if not isinstance(parsed, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return parsed
+
+
+def _validated(wanted: dict[str, Any]) -> SecretRequest:
+    try:
+        return SecretRequest.model_validate(wanted)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(map(str, first["loc"]))
+        raise InvalidRequest(f"`{path}`: {first['msg']}.", param=path) from None
+
+
+def _minted(request: Request, session: dict[str, Any] | None, seconds: int) -> tuple[SessionConfig, ClientSecret]:
+    """Return a key for sessions as they are wanted, and what these will be like."""
+    state = request.app.state
+    state.scheduler.check_ready()  # it does not know the model's languages before
+    settings: Settings = state.settings
+    served: Served = state.served
+    secrets: ClientSecrets = state.secrets
+    rate = settings.realtime_openai_rate
+    config = SessionConfig(AudioFormat(Encoding.PCM16, rate), rate, Transcription(model=served.name))
+    config = config.updated(session or {}, served, state.scheduler.languages)
+    return config, secrets.mint(credential_of(request).owner, config, seconds)
+
+
+def _session_id() -> str:
+    return f"sess_{uuid.uuid4().hex}"
