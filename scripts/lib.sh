@@ -13,7 +13,7 @@ fail() { # sentence
 }
 
 # Reads the settings and names the service's files. The process that wrote its pid keeps the file locked for as long
-# as it lives, so neither what a crash left behind nor a pid that was given out again is ever taken for the service.
+# as it lives, so neither what a crash left behind nor a pid that was given out again is ever taken for a running one.
 use_settings() {
     source "$root/scripts/env.sh"
     case $PARAKEET_LOG_DIR in
@@ -21,6 +21,7 @@ use_settings() {
         *) log_dir=$root/$PARAKEET_LOG_DIR ;;
     esac
     pid_file=$log_dir/server.pid
+    supervisor_file=$log_dir/supervisor.pid
     log_file=$log_dir/server.log
 }
 
@@ -33,14 +34,25 @@ make_log_dir() {
         fail "The log folder $log_dir cannot be written; set PARAKEET_LOG_DIR to one that can."
 }
 
-service_pid() { # prints the running service's pid; fails when there is none
-    [[ -s $pid_file ]] && ! flock --nonblock --shared "$pid_file" true && cat -- "$pid_file"
+running_pid() { # pid file: prints the pid of the process that holds it; fails when there is none
+    [[ -s $1 ]] && ! flock --nonblock --shared "$1" true && cat -- "$1"
+}
+
+service_pid() {
+    running_pid "$pid_file"
+}
+
+supervisor_pid() {
+    running_pid "$supervisor_file"
 }
 
 refuse_second_start() {
     local pid
     if pid=$(service_pid); then
         fail "The service runs already (process $pid); stop it first: bash scripts/stop.sh"
+    fi
+    if pid=$(supervisor_pid) && ((pid != PPID)); then # unless the supervisor itself makes this start
+        fail "The service is being started or restarted (by process $pid); stop it first: bash scripts/stop.sh"
     fi
 }
 

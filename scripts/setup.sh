@@ -84,4 +84,4 @@ if ! is_set_up; then
     wait_for_other_setup
     is_set_up || install
 fi
-echo ".venv is ready."
+echo ".venv is ready." || true # a log on a full disk keeps no service from starting

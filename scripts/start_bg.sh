@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts the service in the background and waits until it is ready.
+# Starts the service in the background, under a supervisor, and waits until it is ready.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 bash scripts/setup.sh
@@ -11,11 +11,11 @@ fi
 make_log_dir
 [[ ! -f $log_file ]] || mv -f -- "$log_file" "$log_file.1"
 SECONDS=0
-setsid bash scripts/start.sh </dev/null >"$log_file" 2>&1 &
-pid=$!
+setsid bash scripts/supervise.sh </dev/null >>"$log_file" 2>&1 &
+supervisor=$!
 
-echo "Starting the service (process $pid, log $log_file)."
-if ! wait_until_ready "$pid" "$log_file"; then
+echo "Starting the service (supervisor: process $supervisor, log $log_file)."
+if ! wait_until_ready "$supervisor" "$log_file" || ! kill -USR1 "$supervisor" 2>/dev/null; then
     tail -n 20 -- "$log_file" >&2
     fail "The service did not start; the lines above are the last of $log_file."
 fi

@@ -1,12 +1,16 @@
 """The shell scripts, run by bash in a copy of the project whose path has a space, with a home folder of its own."""
 
+import fcntl
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +48,8 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
     return "empty-1-py3-none-any.whl"
 """
 
-# What the scripts see of the service, up at once; with IGNORE_SIGTERM it does not end when it is told to.
+# What the scripts see of the service, up at once; with IGNORE_SIGTERM it does not end when it is told to. A request for
+# /end/70 ends it with exit code 70.
 STAND_IN = """
 import http.server, os, signal
 
@@ -52,6 +57,8 @@ class Ready(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        if self.path.startswith("/end/"):
+            os._exit(int(self.path.removeprefix("/end/")))
         self.send_response(200)
         self.send_header("Connection", "close")
         self.end_headers()
@@ -71,6 +78,22 @@ class Checkout:
     @property
     def pid_file(self) -> Path:
         return self.root / "logs" / "server.pid"
+
+    @property
+    def pid(self) -> int:
+        return int(self.pid_file.read_text())
+
+    @property
+    def supervisor_file(self) -> Path:
+        return self.root / "logs" / "supervisor.pid"
+
+    @property
+    def supervisor_pid(self) -> int:
+        return int(self.supervisor_file.read_text())
+
+    @property
+    def log(self) -> str:
+        return (self.root / "logs" / "server.log").read_text()
 
     def environment(self, **extra: str) -> dict[str, str]:
         return {
@@ -125,6 +148,20 @@ def files_below(folder: Path) -> set[str]:
 def free_port() -> str:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    while not condition():  # for as long as pytest lets a test run
+        time.sleep(0.01)
+
+
+def get(port: str, path: str = "/readyz") -> int | None:
+    """The status of the answer; None without one."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            return int(answer.status)
+    except OSError:
+        return None
 
 
 def assert_failed_with(result: subprocess.CompletedProcess[str], sentence: str) -> None:
@@ -371,6 +408,8 @@ def test_stop_kills_a_service_that_does_not_end_and_says_so(stand_in: Checkout) 
     stopped = stand_in.run("stop.sh", PARAKEET_SHUTDOWN_GRACE_S="0")
     assert stopped.returncode == 0
     assert "has not ended within 10 s; it is killed." in stopped.stdout
+    assert stand_in.run("stop.sh").stdout == "No service is running.\n"
+    assert "started again" not in stand_in.log
 
 
 def test_a_pid_file_that_a_crash_left_behind_is_no_service(checkout: Checkout) -> None:
@@ -381,6 +420,14 @@ def test_a_pid_file_that_a_crash_left_behind_is_no_service(checkout: Checkout) -
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()
+
+
+def test_stop_ends_a_service_in_the_foreground(stand_in: Checkout) -> None:
+    port = free_port()
+    started = stand_in.start("start.sh", PARAKEET_PORT=port)
+    wait_until(lambda: get(port) == 200)
+    assert stand_in.run("stop.sh").stdout == f"Stopped (process {started.pid}).\n"
+    assert finish(started).returncode == 0
 
 
 def test_without_a_log_there_is_nothing_to_follow(checkout: Checkout) -> None:
@@ -399,6 +446,142 @@ def test_the_demo_transcribes_a_bundled_clip_whatever_the_settings_are(service: 
     assert '"The black bicycle is under the tree."' in result.stdout
     assert files_below(temporary) == set()
     assert not (service.root / "logs").exists()
+
+
+# --- the supervisor
+
+
+def restarts(checkout: Checkout) -> list[str]:
+    """The lines of the log that tell of a restart, without their time."""
+    return re.findall(r"WARNING (The service .*; it is started again in .* s\.)\n", checkout.log)
+
+
+def wait_for_restart(checkout: Checkout, port: str, times: int) -> None:
+    wait_until(lambda: len(restarts(checkout)) == times and get(port) == 200)
+
+
+def wait_for_supervisor_to_end(checkout: Checkout) -> None:
+    with checkout.supervisor_file.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def environment_where_sleep(folder: Path, does: str) -> dict[str, str]:
+    """A PATH on which `sleep` of whole seconds, as the supervisor waits, does something else; and a port."""
+    write_script(folder / "sleep", f'case $1 in *.*) exec /bin/sleep "$1" ;; *) {does} ;; esac')
+    return {"PATH": f"{folder}:{os.environ['PATH']}", "PARAKEET_PORT": free_port()}
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the waits between restarts take no time."""
+    return environment_where_sleep(tmp_path / "impatient", "exit")
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the waits between restarts last longer than a test."""
+    return environment_where_sleep(tmp_path / "patient", "exec /bin/sleep 1000")
+
+
+def start(checkout: Checkout, settings: dict[str, str]) -> int:
+    """Start the service in the background and return its pid."""
+    started = checkout.run("start_bg.sh", **settings)
+    assert started.returncode == 0, started.stderr
+    return checkout.pid
+
+
+def test_a_service_that_was_killed_or_had_a_fatal_fault_is_started_again(
+    stand_in: Checkout, impatient: dict[str, str]
+) -> None:
+    port = impatient["PARAKEET_PORT"]
+    os.kill(start(stand_in, impatient), signal.SIGKILL)
+    wait_for_restart(stand_in, port, times=1)
+    os.kill(stand_in.pid, signal.SIGSEGV)
+    wait_for_restart(stand_in, port, times=2)
+    get(port, "/end/70")
+    wait_for_restart(stand_in, port, times=3)
+    pid = stand_in.pid
+    assert stand_in.run("stop.sh").stdout == f"Stopped (process {pid}).\n"
+    assert get(port) is None
+    assert restarts(stand_in) == [
+        "The service was ended by SIGKILL (exit code 137); it is started again in 1 s.",
+        "The service was ended by SIGSEGV (exit code 139); it is started again in 2 s.",
+        "The service ended with exit code 70; it is started again in 4 s.",
+    ]
+
+
+def test_the_wait_before_a_restart_doubles_up_to_a_minute(stand_in: Checkout, impatient: dict[str, str]) -> None:
+    pid = start(stand_in, impatient)
+    write(stand_in.root / "src" / "__main__.py", "raise SystemExit(70)")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(restarts(stand_in)) >= 8)
+    waits_s = [int(line.split()[-2]) for line in restarts(stand_in)]
+    assert waits_s[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_the_wait_is_short_again_after_a_service_that_was_up_for_long(
+    stand_in: Checkout, impatient: dict[str, str]
+) -> None:
+    port = impatient["PARAKEET_PORT"]
+    start(stand_in, impatient | {"PARAKEET_RESTART_RESET_S": "0"})
+    get(port, "/end/70")
+    wait_for_restart(stand_in, port, times=1)
+    get(port, "/end/70")
+    wait_for_restart(stand_in, port, times=2)
+    assert [line.split()[-2] for line in restarts(stand_in)] == ["1", "1"]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_service_that_ends_by_itself_is_not_started_again(
+    stand_in: Checkout, impatient: dict[str, str], code: int
+) -> None:
+    start(stand_in, impatient)
+    get(impatient["PARAKEET_PORT"], f"/end/{code}")
+    wait_for_supervisor_to_end(stand_in)
+    assert f"The service ended with exit code {code}; it is not started again.\n" in stand_in.log
+    assert stand_in.run("stop.sh").stdout == "No service is running.\n"
+
+
+def test_a_first_start_that_crashes_is_told_and_not_repeated(stand_in: Checkout, impatient: dict[str, str]) -> None:
+    write(stand_in.root / "src" / "__main__.py", "raise SystemExit(70)")
+    result = stand_in.run("start_bg.sh", **impatient)
+    assert_failed_with(result, "The service ended with exit code 70 before it was ready; it is not started again.")
+    assert stand_in.run("stop.sh").stdout == "No service is running.\n"
+
+
+def test_a_service_that_waits_to_be_restarted_can_be_stopped_but_not_started(
+    stand_in: Checkout, patient: dict[str, str]
+) -> None:
+    os.kill(start(stand_in, patient), signal.SIGKILL)
+    wait_until(lambda: restarts(stand_in))
+    pid = stand_in.supervisor_pid
+    refusal = f"The service is being started or restarted (by process {pid}); stop it first: bash scripts/stop.sh"
+    assert_failed_with(stand_in.run("start_bg.sh", **patient), refusal)
+    assert_failed_with(stand_in.run("start.sh", **patient), refusal)
+    stopped = stand_in.run("stop.sh")
+    assert stopped.stdout == f"Stopped (process {pid}, which was about to start the service).\n"
+    assert stand_in.run("stop.sh").stdout == "No service is running.\n"
+    assert get(patient["PARAKEET_PORT"]) is None
+
+
+def test_stop_ends_a_service_whose_supervisor_was_killed(stand_in: Checkout, impatient: dict[str, str]) -> None:
+    pid = start(stand_in, impatient)
+    os.kill(stand_in.supervisor_pid, signal.SIGKILL)
+    wait_for_supervisor_to_end(stand_in)
+    assert stand_in.run("stop.sh").stdout == f"Stopped (process {pid}).\n"
+    assert get(impatient["PARAKEET_PORT"]) is None
+
+
+# --- parakeet.service
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_the_systemd_unit_is_one_that_systemd_can_start(tmp_path: Path) -> None:
+    unit = (PROJECT / "scripts" / "parakeet.service").read_text().replace("/opt/parakeet", str(PROJECT))
+    path = write(tmp_path / "parakeet.service", unit)
+    result = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+    complaints = [line for line in result.stderr.splitlines() if "RestartSteps" not in line and "MaxDelay" not in line]
+    assert (result.returncode, complaints) == (0, [])
 
 
 # --- purge_pod.sh
@@ -421,6 +604,7 @@ def test_purge_removes_what_is_the_projects_and_nothing_else(checkout: Checkout,
     ours = [
         root / "logs" / "metrics" / "metrics.log",
         root / "logs" / "server.log",
+        root / "logs" / "supervisor.pid",
         root / ".venv" / "lib" / "module.py",
         root / ".mypy_cache" / "1",
         root / "src" / "__pycache__" / "app.pyc",
