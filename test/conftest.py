@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from secret import KEYS
 
 from src.api.sessions import Sessions
 from src.app import create_app
@@ -87,6 +89,31 @@ def serving(
     finally:
         server.should_exit = True
         thread.join()
+
+
+class _KeyFinder(logging.Handler):
+    """Collects what is logged with a key in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)  # a traceback included
+        if any(key in text for key in KEYS):
+            self.found.append(text)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_log_has_a_key(tmp_path_factory) -> Iterator[None]:
+    """See to it that no key is in any log that any test has written, in this process or by one that it started."""
+    finder = _KeyFinder()
+    logging.getLogger().addHandler(finder)
+    yield
+    logging.getLogger().removeHandler(finder)
+    logs = [path for path in tmp_path_factory.getbasetemp().rglob("*.log*") if path.is_file()]
+    found = [str(path) for path in logs if any(key in path.read_text(errors="replace") for key in KEYS)]
+    assert finder.found + found == []
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -136,11 +135,10 @@ def test_cancelling_ends_the_worker_and_wakes_who_waits_for_it(sandbox):
     decoding, stream = started(sandbox)
     (worker,) = decode_workers()
     os.kill(worker, signal.SIGSTOP)
-    ended = threading.Thread(target=lambda: pytest.raises(InvalidAudio, list, stream))
-    ended.start()
-    decoding.cancel()
-    ended.join(30)
-    assert not ended.is_alive()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(list, stream)
+        decoding.cancel()
+        assert isinstance(waiting.exception(30), InvalidAudio)
     until(lambda: not decode_workers())
 
 

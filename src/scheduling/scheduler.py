@@ -160,6 +160,11 @@ class Scheduler:
         return self._queue.on_their_way
 
     @property
+    def under_way(self) -> int:
+        """Requests between their admission and their end."""
+        return len(self._admitted)
+
+    @property
     def idle(self) -> bool:
         """Whether no request is under way."""
         return not self._admitted and self._batches == 0

@@ -1,0 +1,6 @@
+"""The keys of the tests. `conftest.py` sees to it that no log of the whole suite has one."""
+
+KEY = "sk-TestKey-5f3a9c1e7b"
+OTHER_KEY = "sk-OtherKey-0d8e2b6a4c"
+THIRD_KEY = "sk-ThirdKey-with.dots_and/signs+="
+KEYS = (KEY, OTHER_KEY, THIRD_KEY)
