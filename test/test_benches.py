@@ -108,3 +108,26 @@ def test_a_short_run_against_the_service_tells_the_cost_of_each_form(tmp_path):
     assert [cost["form"] for cost in costs] == list(overhead_bench.FORMS)
     assert all(cost["cpu_ms"] > 0 for cost in costs)
     assert ran.stdout == (tmp_path / "overhead_bench.txt").read_text()
+
+
+@pytest.mark.timeout(300)
+def test_a_short_soak_test_makes_every_fault_and_accounts_for_every_answer(tmp_path):
+    command = [sys.executable, str(HERE / "chaos" / "soak.py"), "--minutes", "0.1", "--clips", "4"]
+    ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=280)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    figures = json.loads((tmp_path / "soak.json").read_text())
+    assert figures["findings"] == []
+    assert {"SIGTERM", "burst", "gone while uploading", "poison file"} <= set(figures["faults"])
+    assert len(figures["lives"]) == 2
+    assert ran.stdout == (tmp_path / "soak.txt").read_text()
+
+
+@pytest.mark.timeout(300)
+def test_a_short_idle_bench_sends_the_same_requests_without_and_with_a_crowd(tmp_path):
+    crowd = ["--idle", "20", "--half", "5", "--slow", "2"]
+    command = [sys.executable, str(HERE / "chaos" / "idle_bench.py"), *crowd, "--n", "8", "--rounds", "1"]
+    ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=280)
+    figures = json.loads((tmp_path / "idle_bench.json").read_text())
+    assert [(each["requests"], each["without_text"]) for each in figures["figures"]] == [(8, 0), (8, 0)], ran.stderr
+    assert figures["fewest_connections"] >= 20
+    assert ran.stdout == (tmp_path / "idle_bench.txt").read_text()

@@ -12,11 +12,17 @@ from pathlib import Path
 import httpx
 import pytest
 from fakes import clip
+from secret import KEY
 
 ROOT = Path(__file__).parent.parent
 WITH_SLOW_MODEL = (
     "from fakes import SlowModel; from src.__main__ import run_and_exit; run_and_exit(lambda _: SlowModel())"
 )
+
+WITH_HELD_MODEL = (
+    "from fakes import HeldModel; from src.__main__ import run_and_exit; run_and_exit(lambda _: HeldModel())"
+)
+WITH_QUICK_MODEL = WITH_HELD_MODEL.replace("HeldModel()", "HeldModel(held=False)")
 
 
 def environment(tmp_path, **settings) -> dict[str, str]:
@@ -79,13 +85,18 @@ def test_settings_are_read_from_a_dotenv_file_where_the_service_is_started(tmp_p
     assert complaint(run(tmp_path)).endswith("PARAKEET_LANES must be at least 1, not 0")
 
 
-@contextmanager
 def slow_service(tmp_path, **settings):
     """The service in a process of its own, on a model that takes a tenth of a second for a batch."""
+    return service_of(WITH_SLOW_MODEL, tmp_path, **settings)
+
+
+@contextmanager
+def service_of(program, tmp_path, stderr=subprocess.PIPE, **settings):
+    """The service in a process of its own that `program` starts: the process, once it is ready, and its port."""
     port = free_port()
     where = {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(port), "PARAKEET_MAX_QUEUE_WAIT_S": "60"}
     env = environment(tmp_path, **where | settings)
-    process = subprocess.Popen([sys.executable, "-c", WITH_SLOW_MODEL], env=env, cwd=tmp_path, stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", program], env=env, cwd=tmp_path, stderr=stderr)
     try:
         while not _ready(port):
             assert process.poll() is None
@@ -93,7 +104,9 @@ def slow_service(tmp_path, **settings):
         yield process, port
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
 
 
 def _ready(port: int) -> bool:
@@ -119,9 +132,10 @@ def status_of(connection: socket.socket) -> int:
         return int(answer.readline().split()[1])
 
 
-@pytest.mark.parametrize(("grace_s", "answers"), [("60", {200}), ("0.3", {200, 503})])
-def test_sigterm_under_load_answers_every_open_request_and_exits_with_0(tmp_path, grace_s, answers):
-    with slow_service(tmp_path, PARAKEET_SHUTDOWN_GRACE_S=grace_s) as (process, port):
+@pytest.mark.parametrize(("grace_s", "batch", "answers"), [("60", "8", {200}), ("0.3", "1", {200, 503})])
+def test_sigterm_under_load_answers_every_open_request_and_exits_with_0(tmp_path, grace_s, batch, answers):
+    settings = {"SHUTDOWN_GRACE_S": grace_s, "MICROBATCH_MAX_BATCH": batch, "QUEUE_MAX_FACTOR": "64"}
+    with slow_service(tmp_path, **{f"PARAKEET_{name}": value for name, value in settings.items()}) as (process, port):
         first, *rest = [send(port) for _ in range(64)]
         assert status_of(first) == 200
         process.send_signal(signal.SIGTERM)
@@ -129,6 +143,34 @@ def test_sigterm_under_load_answers_every_open_request_and_exits_with_0(tmp_path
         assert process.wait(30) == 0
     log = tmp_path / "logs" / "metrics" / "metrics.log"
     assert len(log.read_text().splitlines()) == 64
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_process_at_once(tmp_path, second):
+    with service_of(WITH_HELD_MODEL, tmp_path) as (process, port):
+        connection = send(port)
+        process.send_signal(signal.SIGTERM)
+        while _ready(port):  # it drains, and would do so for as long as the request takes
+            pass
+        process.send_signal(second)
+        assert process.wait(30) == 128 + second
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "warns"),
+    [
+        ({"PARAKEET_HOST": "0.0.0.0"}, True),
+        ({"PARAKEET_HOST": "127.0.0.1"}, False),
+        ({"PARAKEET_HOST": "0.0.0.0", "PARAKEET_API_KEYS": KEY}, False),
+    ],
+)
+def test_a_service_that_is_open_to_everybody_says_so_once(tmp_path, settings, warns):
+    with slow_service(tmp_path, **settings) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        told = process.stderr.read().decode()
+    assert told.count("PARAKEET_API_KEYS is not set") == warns
+    assert KEY not in told
 
 
 def test_an_idle_service_exits_with_0_on_sigint(tmp_path):

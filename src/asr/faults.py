@@ -43,7 +43,7 @@ def is_out_of_memory(error: Exception) -> bool:
     """Return whether torch raised this for want of memory; on a CPU that is an ordinary RuntimeError."""
     import torch
 
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)
 
 
 def one_line(error: Exception) -> str:

@@ -443,7 +443,8 @@ class Scheduler:
         return running.result()
 
     def _still_wanted(self, jobs: Sequence[Job]) -> list[Job]:
-        return [job for job in jobs if job in self._waiting]
+        """Return those of `jobs` that somebody waits for, none once the model has failed."""
+        return [] if self._broken else [job for job in jobs if job in self._waiting]
 
     async def _collate(self, model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
         return await asyncio.get_running_loop().run_in_executor(self._collators, _collate, model, jobs)
