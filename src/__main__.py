@@ -43,7 +43,8 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
         settings, load=load, on_failure=partial(end_with, 1), on_breakdown=partial(end_with, EXIT_MODEL_FAILED)
     )
     config = server_config(app, host=settings.host, port=settings.port)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for talker in ("uvicorn.error", "python_multipart"):  # they warn of each client that sends nonsense
+        logging.getLogger(talker).setLevel(logging.ERROR)
     server = Server(config, app.state.drain)
     if not settings.keys and not _is_loopback(settings.host):
         logging.warning("PARAKEET_API_KEYS is not set: whoever reaches port %d can use this service.", settings.port)

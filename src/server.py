@@ -167,10 +167,12 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _make_room(self) -> None:
-        """Close a tenth of the connections that wait, those that have done so longest; this one if none does."""
-        waiting = [each for each in self.connections if isinstance(each, HttpProtocol) and each.waits]
+        """Close connections that wait, those that have done so longest, until there is room for some new ones again."""
+        living = [each for each in self.connections if not each.transport.is_closing()]
+        waiting = [each for each in living if isinstance(each, HttpProtocol) and each.waits]
         waiting.sort(key=lambda each: each.waiting_since)
-        for each in waiting[: len(waiting) // 10 + 1]:
+        too_many = len(living) - self._most
+        for each in waiting[: too_many + self._most // 10 if too_many > 0 else 0]:
             each.transport.abort()
 
 
@@ -209,11 +211,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.loop.call_later(self.close_timeout, self.transport.abort)
 
 
-def server_config(app: FastAPI, *, head_s: float = HEAD_S, **options: Any) -> uvicorn.Config:
+def server_config(
+    app: FastAPI, *, head_s: float = HEAD_S, most_connections: int = MOST_CONNECTIONS, **options: Any
+) -> uvicorn.Config:
     """Return the configuration for `app`; `options` are uvicorn's own, such as host and port."""
     return uvicorn.Config(
         app,
-        http=partial(HttpProtocol, head_s=head_s, most=_most_connections()),  # type: ignore[arg-type] # makes one
+        http=partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room())),  # type: ignore[arg-type] # makes one
         log_config=None,
         access_log=False,  # src.api.middleware writes one that knows the request id
         timeout_graceful_shutdown=SLOW_READER_S,
@@ -233,10 +237,10 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _most_connections() -> int:
-    """Return how many connections there may be: half of what may be open, since a request needs more than its own."""
+def _room() -> int:
+    """Return how many connections there is room for: half of what may be open, as a request needs more than its own."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, soft // 2)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else soft // 2
 
 
 class Server(uvicorn.Server):

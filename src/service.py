@@ -151,6 +151,7 @@ class TranscriptionService:
             DecoderUnavailable: there is no process to decode it.
             QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
         """
+        admission.arrived = True
         kind = Kind.REALTIME if isinstance(source, Recording) else Kind.UPLOAD
         work = _Work(admission, measured, priority, boosts, kind)
         merger = Merger()

@@ -64,14 +64,14 @@ class _Exchange(Response):
         async with state.scheduler.admit() as admission:
             with state.bodies.read(self._request) as pieces:
                 body = await read_body(self._request, pieces)
-            options = parse_options(body.fields, state.served, state.scheduler.languages)
-            async with _while_connected(self._request):
-                if options.stream:
-                    await self._stream(admission, body.upload, options, send)
-                    return None
-                transcript = await self._service.transcribe(
-                    admission, body.upload, self._trace.measured, priority=options.priority, boosts=options.keywords
-                )
+                options = parse_options(body.fields, state.served, state.scheduler.languages)
+                async with _while_connected(self._request):
+                    if options.stream:
+                        await self._stream(admission, body.upload, options, send)
+                        return None
+                    transcript = await self._service.transcribe(
+                        admission, body.upload, self._trace.measured, priority=options.priority, boosts=options.keywords
+                    )
         if is_quick(options):
             return render(transcript, options, duration_s=self._duration_s)
         # Words and cues of hours of speech would hold up the event loop.

@@ -119,11 +119,12 @@ async def _read_form(request: Request, pieces: AsyncGenerator[bytes, None]) -> t
     except MultiPartException as error:
         raise InvalidRequest(f"The multipart body cannot be read: {error.message}") from None
     try:
-        file = _file_of(form)
+        upload = _file_of(form)
         fields = Fields((name, value) for name, value in form.multi_items() if isinstance(value, str))
-        return file.file.read(), ContentType.parse(file.content_type), fields
+        return upload.file.read(), ContentType.parse(upload.content_type), fields
     finally:
-        await form.close()
+        for file in parser._files_to_close_on_error:  # that of a part without an end too, which is not in the form
+            file.close()
 
 
 def parse_object(body: bytes) -> Any:

@@ -315,7 +315,6 @@ class Scheduler:
     async def _have_done(self, admission: Admission, work: Clip | Step, kind: Kind, priority: Priority) -> _Done:
         loop = asyncio.get_running_loop()
         is_first, admission.has_asked = not admission.has_asked, True
-        admission.arrived = True
         if not is_first:
             await self._until(lambda: self._queue.has_room(len(work.samples)))
         now = loop.time()
