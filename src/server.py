@@ -13,6 +13,7 @@ from socket import socket
 from types import FrameType
 from typing import Any
 
+import httptools
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -31,6 +32,8 @@ LINGER_S = 5.0
 connection's answer, but one that never ends must not keep it."""
 UNREAD_S = 60.0
 """How long a client may take none of an answer that waits for it."""
+MOST_PIPELINED = 16
+"""Requests that may wait on one connection for the answers to those before; uvicorn itself would take any number."""
 MOST_CONNECTIONS = 4096
 MOST_DESCRIPTORS = 1 << 16
 
@@ -99,6 +102,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._expect_nothing()
         super().on_headers_complete()
+        if len(self.pipeline) > MOST_PIPELINED:
+            raise httptools.HttpParserError("too many requests at a time")  # stops the parser, and closes
 
     def on_message_complete(self) -> None:
         """Note the end of a request; what comes now is the head of the next."""

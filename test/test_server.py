@@ -176,9 +176,24 @@ def test_a_client_that_sends_all_of_a_body_that_is_too_large_reads_413(tmp_path)
 @pytest.mark.usefixtures("_hasty")
 def test_a_client_that_takes_no_answer_is_cut(tmp_path):
     with served(tmp_path) as service, opened(service, receive_bytes=4096) as deaf:
-        request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
-        send_until_cut(deaf, request * 100)
+        state = service.server.server_state
+        until(lambda: any(each.client == deaf.getsockname() for each in state.connections))
+        (its,) = [each for each in state.connections if each.client == deaf.getsockname()]
+        with suppress(ConnectionResetError, BrokenPipeError):
+            while its in state.connections:
+                answered_so_far = state.total_requests
+                deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+                until(lambda: state.total_requests > answered_so_far or its not in state.connections)  # noqa: B023
         assert is_served(service)
+
+
+def test_requests_in_a_row_are_answered_in_order_and_a_flood_of_them_is_cut(service):
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with opened(service, request * 9 + request.replace(b"Host: x", b"Connection: close")) as connection:
+        assert answered(connection).count(b"HTTP/1.1 200 OK") == 10
+    with opened(service) as flood:
+        send_until_cut(flood, request * 100)
+    assert is_served(service)
 
 
 def test_idle_connections_make_room_for_others(tmp_path):
