@@ -194,6 +194,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.writable.set()
             self.loop.call_later(self.close_timeout, self.transport.abort)
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # by a refusal; without this, uvicorn takes it for an error and logs it
 
     def handle_cont(self, event: Any) -> None:
         """Take a fragment. As one more object each, millions of a byte or none would take far more than they hold."""

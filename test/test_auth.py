@@ -105,6 +105,12 @@ def test_no_websocket_is_opened_without_a_right_key(service, given):
     assert json.loads(refused.value.response.body)["error"]["code"] == "invalid_api_key"
 
 
+def test_a_refused_websocket_is_no_error_of_the_servers(service, caplog):
+    with pytest.raises(InvalidStatus), connect(address(service)):
+        pass
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_a_websocket_is_opened_by_a_header_or_by_a_subprotocol(service):
     with connect(address(service), additional_headers=bearer(KEY)) as socket:
         assert json.loads(socket.recv())["type"] == "session.created"

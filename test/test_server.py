@@ -5,6 +5,7 @@ import socket
 import threading
 from contextlib import contextmanager, suppress
 
+import httpx
 import pytest
 from conftest import serving, until
 from fakes import HeldModel, clip
@@ -85,7 +86,9 @@ def send_until_cut(connection, sent):
 
 
 def is_served(service):
-    return service.post(PCM, "audio/pcm").json()["text"] == "7"
+    """Whether a client that comes now gets its text."""
+    url = f"http://127.0.0.1:{service.port}/v1/audio/transcriptions"
+    return httpx.post(url, content=PCM, headers={"content-type": "audio/pcm"}, timeout=60).json()["text"] == "7"
 
 
 def test_a_connection_on_which_nothing_comes_is_closed(service):

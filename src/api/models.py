@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from src.api.openapi import errors
 from src.served import Served
 
 router = APIRouter(tags=["models"])
@@ -41,7 +42,7 @@ async def models(request: Request) -> ModelList:
 
 
 # `:path` takes ids with a slash, which SDKs send as %2F and people as it is.
-@router.get("/v1/models/{name:path}")
+@router.get("/v1/models/{name:path}", responses=errors(404))
 async def model(request: Request, name: str) -> ModelObject:
     """Describe one name of the served model."""
     served: Served = request.app.state.served

@@ -75,6 +75,20 @@ TRANSCRIPTION_REQUEST: dict[str, Any] = {
     ],
 }
 
+_EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
+
+TRANSCRIPTION_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The text in the form that `response_format` names; with `stream`, as server-sent events.",
+        "content": {
+            "text/plain": {"schema": {"type": "string"}},
+            "text/vtt": {"schema": {"type": "string"}},
+            "text/event-stream": {"itemSchema": _EVENT},
+        },
+    }
+}
+"""What there is beside JSON."""
+
 _ERRORS = {
     400: "The request cannot be served as it is; `param` and `message` say why.",
     401: "The API key is missing, wrong or expired.",

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from src.api.formats import EventStream, Transcription, VerboseTranscription, is_quick, render
 from src.api.middleware import Trace
-from src.api.openapi import TRANSCRIPTION_REQUEST, errors
+from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST, errors
 from src.api.options import Options, parse_options
 from src.api.upload import read_body
 from src.errors import ClientGone, ServiceError
@@ -27,7 +27,7 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     "/v1/audio/transcriptions",
     response_model=Transcription | VerboseTranscription,
     openapi_extra=TRANSCRIPTION_REQUEST,
-    responses=errors(400, 404, 408, 413, 429, 500, 503),
+    responses=TRANSCRIPTION_ANSWERS | errors(400, 404, 408, 413, 429, 500, 503),
 )
 async def transcribe(request: Request) -> Response:
     """Transcribe one audio or video file: a multipart part `file`, or the file itself as the body."""
