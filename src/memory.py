@@ -7,8 +7,11 @@ such memory. Other allocators and systems have no `malloc_trim`; there nothing i
 import asyncio
 import ctypes
 import gc
+import logging
 
 from src.scheduling.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
 
 IDLE_CHECK_S = 5.0
 
@@ -31,7 +34,10 @@ async def trim_when_idle(scheduler: Scheduler) -> None:
         await asyncio.sleep(IDLE_CHECK_S)
         if scheduler.idle and scheduler.batches_run > trimmed_after:
             trimmed_after = scheduler.batches_run
-            await asyncio.to_thread(trim)
+            try:
+                await asyncio.to_thread(trim)
+            except Exception:
+                log.exception("Free memory could not be given back.")
 
 
 def trim() -> None:

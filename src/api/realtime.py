@@ -21,7 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 from src.api.auth import KEY_PROTOCOL
 from src.api.keys import Credential
 from src.api.middleware import CLIENT_CLOSED, Trace
-from src.api.sessions import Sessions
+from src.api.sessions import Seat, Sessions
 from src.asr.streaming import Heard, Windowing
 from src.asr.transcript import Transcript
 from src.audio.stream import RATES
@@ -128,10 +128,10 @@ async def realtime(websocket: WebSocket) -> None:
         log.info("WS %s refused: %d %s", ROUTE, error.status, error.code)
         await websocket.send_denial_response(JSONResponse(error.body, error.status, headers=error.headers))
         return
-    with shared.sessions.joined() as ending:
+    with shared.sessions.joined() as seat:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
         await websocket.accept(subprotocol, [(b"x-request-id", opening.session_id.encode())])
-        await _Connection(websocket, shared, opening, ending).run()
+        await _Connection(websocket, shared, opening, seat).run()
 
 
 def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Opening:
@@ -194,11 +194,11 @@ class _Connection:
     Whichever ends first says how the connection is closed.
     """
 
-    def __init__(self, websocket: WebSocket, shared: Realtime, opening: Opening, ending: asyncio.Event) -> None:
+    def __init__(self, websocket: WebSocket, shared: Realtime, opening: Opening, seat: Seat) -> None:
         self._websocket = websocket
         self._shared = shared
         self._opening = opening
-        self._ending = ending
+        self._seat = seat
         self._session = Session(
             opening,
             shared.limits,
@@ -270,6 +270,7 @@ class _Connection:
                     continue  # the client waits for an answer
                 await _within(FINISH_S, self._finished())
                 return self._overdue(expires <= idle_until)
+            self._shared.sessions.touch(self._seat)
             await self._take(message)
             await asyncio.sleep(0)  # short messages are taken without waiting; thousands of them may have come at once
 
@@ -415,7 +416,7 @@ class _Connection:
     # -- ending --------------------------------------------------------------------------------------------------------
 
     async def _end_when_asked(self) -> Close:
-        await self._ending.wait()
+        await self._seat.ending.wait()
         await self._finished()
         return STOPPING
 

@@ -1,13 +1,27 @@
 """The open realtime sessions of this process."""
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 from src.errors import TooManySessions
 
 RETRY_S = 10.0
 """What `Retry-After` says where all sessions are taken: they last as long as people speak."""
+QUIET_S = 60.0
+"""A session whose client has been silent for so long gives up its place where a new one would find none."""
+
+
+@dataclass(eq=False, slots=True)
+class Seat:
+    """One session's place."""
+
+    active_at: float
+    """When its client last sent something, in seconds of the sessions' clock."""
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the session shall come to its end."""
 
 
 class Sessions:
@@ -15,48 +29,67 @@ class Sessions:
 
     Args:
         most: how many may be open at once.
+        now: a clock in seconds that is never set back.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, now: Callable[[], float] = time.monotonic) -> None:
         self._most = most
-        self._open: set[asyncio.Event] = set()
+        self._now = now
+        self._seats: set[Seat] = set()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._seats)
 
     def check_room(self) -> None:
         """Pass where one more may be opened.
 
         Raises:
-            TooManySessions: they are all taken.
+            TooManySessions: they are all taken, by clients that use them.
         """
-        if len(self._open) >= self._most:
+        staying = self._staying()
+        is_full = len(staying) >= self._most and self._quietest(staying) is None
+        if is_full or len(self._seats) >= 2 * self._most:
             message = f"All {self._most} realtime sessions of this server are taken. Try again later."
             raise TooManySessions(message, retry_after_s=RETRY_S)
 
     @contextmanager
-    def joined(self) -> Iterator[asyncio.Event]:
-        """Count the block as a session. What it gets is set when the session shall come to its end.
+    def joined(self) -> Iterator[Seat]:
+        """Count the block as a session, whose place may be a silent client's so far.
 
         Raises:
-            TooManySessions: they are all taken.
+            TooManySessions: they are all taken, by clients that use them.
         """
         self.check_room()
-        ending = asyncio.Event()
-        self._open.add(ending)
+        staying = self._staying()
+        if len(staying) >= self._most and (quietest := self._quietest(staying)):
+            quietest.ending.set()
+        seat = Seat(self._now())
+        self._seats.add(seat)
         try:
-            yield ending
+            yield seat
         finally:
-            self._open.discard(ending)
+            self._seats.discard(seat)
             self._changed.set()
+
+    def touch(self, seat: Seat) -> None:
+        """Note that a session's client has sent something."""
+        seat.active_at = self._now()
 
     async def drain(self, grace_s: float) -> None:
         """Ask all sessions to end, and wait for that at most `grace_s` seconds."""
-        for ending in self._open:
-            ending.set()
+        for seat in self._seats:
+            seat.ending.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                while self._open:
+                while self._seats:
                     self._changed.clear()
                     await self._changed.wait()
+
+    def _staying(self) -> list[Seat]:
+        return [seat for seat in self._seats if not seat.ending.is_set()]
+
+    def _quietest(self, seats: list[Seat]) -> Seat | None:
+        """Return the one that has been silent longest, if that is long."""
+        quietest = min(seats, key=lambda seat: seat.active_at)
+        return quietest if quietest.active_at <= self._now() - QUIET_S else None

@@ -36,6 +36,8 @@ SHARED_SAMPLES = 1 << 20
 SHARED_BYTES = SHARED_SAMPLES * 4
 LEAST_SPEED = 20.0
 """A decoder that gives audio may take longer: a second for each so many seconds of audio. MP3 takes one for 1,000."""
+NICENESS = 10
+"""Added to the service's own: whatever many workers compute, the model and the event loop come first."""
 NO_NEW_PRIVILEGES = 38
 """`PR_SET_NO_NEW_PRIVS` (prctl(2))."""
 
@@ -102,6 +104,7 @@ def _run_and_exit(task: Task, connection: int, upload: int, shared: int) -> NoRe
 
 def _confine(task: Task) -> None:
     """Give up everything that decoding does not need. What is open stays open."""
+    os.nice(NICENESS)
     ctypes.CDLL(None).prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     with open("/proc/self/statm") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
