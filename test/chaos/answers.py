@@ -1,0 +1,51 @@
+"""What may come back for bytes that nobody vouches for: a text, or 4xx in OpenAI's form."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+from hostile import HostileFile
+
+ROUTE = "/v1/audio/transcriptions"
+GOOD_CLIP = Path(__file__).resolve().parent.parent / "clips" / "piper-joe-1.flac"
+GOOD_TEXT = "The black bicycle is under the tree."
+
+
+def send(http: httpx.Client, file: HostileFile, *, raw: bool) -> httpx.Response:
+    """Send a file, as the body itself or in a form."""
+    if raw:
+        return http.post(ROUTE, content=file.data, headers={"content-type": file.said_type})
+    return http.post(ROUTE, files={"file": (file.name, file.data, file.said_type)})
+
+
+def good_text(http: httpx.Client) -> str:
+    """Return what the service hears in a clip that it should know."""
+    with GOOD_CLIP.open("rb") as clip:
+        answer = http.post(ROUTE, files={"file": clip})
+    return answer.json().get("text", answer.text)
+
+
+def complaint(answer: httpx.Response) -> str | None:
+    """Say what is wrong with an answer, if anything is."""
+    if answer.status_code == 200:
+        return None if isinstance(_object(answer).get("text"), str) else f"200 without a text: {answer.text[:200]!r}"
+    if not 400 <= answer.status_code < 500:
+        return f"{answer.status_code}: {answer.text[:200]!r}"
+    return None if _is_error(_object(answer)) else f"not an error of OpenAI's: {answer.text[:200]!r}"
+
+
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _is_error(body: dict[str, Any]) -> bool:
+    error = body.get("error")
+    if not isinstance(error, dict) or error.keys() != {"message", "type", "param", "code"}:
+        return False
+    param = error["param"]
+    return all(isinstance(error[key], str) for key in ("message", "type", "code")) and isinstance(param, str | None)

@@ -1,0 +1,65 @@
+"""What the service's process holds, read again and again, and at rest."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import process_tree
+from process_tree import Reading
+from supervisor import Supervisor
+from trend import slope_per_min
+
+PERIOD_S = 2.0
+SETTLING_S = 60.0
+"""The first minute of a life says nothing about the later ones: caches fill, pools come up."""
+FEWEST = 90
+"""Readings, three minutes of them, from which a slope says something: a burst of calls is a step in it."""
+REST_PERIOD_S = 0.5
+REST_PERIODS = 8
+"""Descriptors that have not changed for so long are at rest; uvicorn keeps an idle connection for 5 s at most."""
+REST_S = 30.0
+
+
+class Gauge:
+    """Readings of the present life of a supervisor's service."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.readings: list[Reading] = []
+        self._supervisor = supervisor
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Read every other second while the block runs."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    async def at_rest(self) -> Reading | None:
+        """Wait until nothing comes and goes any more and return what is held then; None if the process has ended."""
+        counts: list[int] = []
+        reading = None
+        for _ in range(round(REST_S / REST_PERIOD_S)):
+            reading = process_tree.read(self._supervisor.life.pid)
+            counts.append(reading.descriptors if reading else 0)
+            if len(counts) >= REST_PERIODS and len(set(counts[-REST_PERIODS:])) == 1:
+                break
+            await asyncio.sleep(REST_PERIOD_S)
+        return reading
+
+    def growth_per_min(self, what: str, since_s: float) -> float | None:
+        """Return how fast a field of the readings grew in the last life; None where that was too short to say."""
+        life = self._supervisor.life
+        since_s = max(since_s, life.ready_s + SETTLING_S)
+        readings = [each for each in self.readings if each.pid == life.pid and each.at_s >= since_s]
+        if len(readings) < FEWEST:
+            return None
+        return slope_per_min([each.at_s for each in readings], [getattr(each, what) for each in readings])
+
+    async def _watch(self) -> None:
+        while True:
+            if reading := process_tree.read(self._supervisor.life.pid):
+                self.readings.append(reading)
+            await asyncio.sleep(PERIOD_S)

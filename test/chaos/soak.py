@@ -1,0 +1,211 @@
+"""Keep the service under mixed load for a time while all kinds of things go wrong, and account for every answer.
+
+python3 test/chaos/soak.py [--minutes M] [--model MODEL] [--seed N] [--concurrency N] [--clips N]
+
+The service runs in a process of its own, which is started again when it has ended. HTTP requests in several formats and
+realtime sessions are sent all the time, while decode workers are killed, clients vanish, broken files come, the disk is
+full, the folder of logs is gone, and so on (`faults.py`). In the first two fifths of the time the service is stopped by
+SIGTERM or killed every other minute. After a rest the others are one life of its process, under load without a break;
+in the second half of the whole time memory is measured.
+
+A right answer is what the call brought alone, at the start. The table goes to `test/results/soak.txt` and `.json`, and
+what the service printed to `soak-server.log`. The exit code is 0 only if every call had its one right answer, or a
+refusal, or a loss that a fault at that time excuses, the metrics log tells the same, the service ended only when and as
+it was told to, and memory and descriptors have not grown.
+"""
+
+import argparse
+import asyncio
+import csv
+import json
+import random
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # what the programs in test/ share
+
+import aiohttp
+import client
+import client_report
+import metrics_audit
+import traffic
+from attempt import Attempt
+from call import CLIPS, FEWEST, Call, made_calls
+from caller import Caller
+from faults import Faults
+from gauge import Gauge
+from outcome import Growth, Outcome
+from process_tree import Reading
+from small_disk import SmallDisk, small_disk
+from soak_report import table
+from supervisor import Supervisor
+from verdict import Answer, Judge
+
+STORM = 0.4
+"""The share of the time in which the process is ended again and again. In the tenth that follows, the last one takes
+the memory that the load needs: what it grows by after that is what it loses."""
+FAULT_GAP_S = 2.5
+STOP_GAP_S = 120.0
+HOLD_S = 25.0
+"""How long idle connections and slow uploads last, unless the service ends them."""
+PAUSE_S = 0.05
+"""What a worker waits after an answer: the service has a moment to breathe now and then."""
+DISK_MB = 8
+DISK_MB_PER_MIN = 1
+"""More than the metrics of a minute need."""
+UNWRITTEN_S = 1.0
+"""A line may be lost to a full disk or to SIGKILL that follows its answer so soon."""
+SMALL_QUEUE = {"PARAKEET_QUEUE_MAX_FACTOR": "8", "PARAKEET_CHUNK_SECONDS": "30"}
+"""Fewer places than a burst has calls, and more than one chunk for a long file."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
+    options = arguments(argv)
+    options.results.mkdir(parents=True, exist_ok=True)
+    outcome = asyncio.run(soak(options))
+    text = table(outcome)
+    print(text, end="")
+    client_report.save(options.results / "soak.txt", text)
+    figures = {"model": options.model, "minutes": options.minutes, "seed": options.seed} | outcome.figures()
+    client_report.save(options.results / "soak.json", json.dumps(figures, indent=2) + "\n")
+    return 1 if outcome.findings else 0
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Keep the service under load while all kinds of things go wrong.")
+    parser.add_argument("--minutes", type=client.positive, default=20.0, metavar="M", help="(default: %(default)g)")
+    parser.add_argument("--model", default="tiny", help="tiny, a path or a hub id (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of calls and faults (default: %(default)s)")
+    parser.add_argument(
+        "--concurrency", type=client.positive_int, default=5, metavar="N", help="calls at once (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--clips", type=client.positive_int, default=len(CLIPS), metavar="N", help="of them (default: %(default)s)"
+    )
+    parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
+    options = parser.parse_args(argv)
+    if not FEWEST <= options.clips <= len(CLIPS):
+        parser.error(f"--clips must be {FEWEST} to {len(CLIPS)}")
+    return options
+
+
+async def soak(options: argparse.Namespace) -> Outcome:
+    """Run the soak test; raises `client.Failure` where it cannot."""
+    log = options.results / "soak-server.log"
+    log.unlink(missing_ok=True)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        calls = made_calls(CLIPS[: options.clips], folder)
+        with small_disk(folder / "logs", DISK_MB + round(DISK_MB_PER_MIN * options.minutes)) as disk:
+            settings = {"PARAKEET_MODEL_ID": options.model, "PARAKEET_LOG_DIR": str(disk.folder)} | SMALL_QUEUE
+            supervisor = Supervisor(log, **settings)
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=client.KEEP_ALIVE_S)
+            async with aiohttp.ClientSession(connector=connector) as http:
+                test = Soak(options, supervisor, disk, Caller(supervisor.url, http), calls)
+                async with supervisor.running():
+                    await test.run()
+            return test.outcome(log.read_text(errors="replace").count("Traceback (most recent call last)"))
+
+
+class Soak:
+    """The course of a soak test against the running service of a supervisor."""
+
+    def __init__(
+        self, options: argparse.Namespace, supervisor: Supervisor, disk: SmallDisk, caller: Caller, calls: list[Call]
+    ) -> None:
+        self._options = options
+        self._total_s = options.minutes * 60
+        self._chance = random.Random(options.seed)
+        self._supervisor = supervisor
+        self._disk = disk
+        self._caller = caller
+        self._calls = calls
+        self._faults = Faults(caller, supervisor, disk, calls, self._chance, min(HOLD_S, self._total_s / 4))
+        self._gauge = Gauge(supervisor)
+        self._alone: dict[str, Answer] = {}
+        self._half_time_s = 0.0
+        self._at_begin: Reading | None = None
+        self._at_end: Reading | None = None
+
+    async def run(self) -> None:
+        """Run the part with stops and the part without, each with a rest after it."""
+        self._alone = await traffic.answers_alone(self._caller, self._calls)
+        async with self._gauge.watching():
+            storm_s = STORM * self._total_s
+            await self._load(storm_s, stops=max(1, round(storm_s / STOP_GAP_S)))
+            self._at_begin = await self._gauge.at_rest()
+            self._half_time_s = time.monotonic() + (0.5 - STORM) * self._total_s
+            await self._load(self._total_s - storm_s, stops=0)
+            self._at_end = await self._gauge.at_rest()
+
+    def outcome(self, tracebacks: int) -> Outcome:
+        """Return what it came to, once the service has stopped."""
+        judge = Judge(self._alone, self._supervisor.lives, self._faults.workers_killed_s)
+        lines = metrics_audit.logged(self._disk.folder)
+        return Outcome(
+            judged=[(attempt, judge.verdict(attempt)) for attempt in self._caller.attempts],
+            visits=self._faults.visits,
+            faults=self._faults.counts,
+            lives=self._supervisor.lives,
+            audit=metrics_audit.audit(self._caller.attempts, lines, self._may_be_unwritten),
+            half_time_s=self._half_time_s,
+            at_begin=self._at_begin,
+            at_end=self._at_end,
+            readings=self._gauge.readings,
+            growth=self._growth(),
+            disk_mounted=self._disk.mounted,
+            like_reference=self._like_reference(),
+            tracebacks=tracebacks,
+        )
+
+    async def _load(self, seconds: float, stops: int) -> None:
+        """Send calls and make faults for a time, and end the service's process so many times in it."""
+        gap_s = min(FAULT_GAP_S, seconds / self._faults.kinds)
+        dues_s = [(number + self._chance.random()) * gap_s for number in range(int(seconds / gap_s))]
+        calls = traffic.mixed(self._calls, self._chance)
+        until_s = time.monotonic() + seconds
+        await asyncio.gather(
+            *(traffic.keep_calling(self._caller, calls, PAUSE_S, until_s) for _ in range(self._options.concurrency)),
+            *(self._make(kind, due_s) for due_s, kind in zip(dues_s, self._faults.in_turn(), strict=False)),
+            self._stop_and_go([seconds * (number + 0.5) / stops for number in range(stops)]),
+        )
+
+    async def _make(self, kind: str, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._faults.make(kind)
+
+    async def _stop_and_go(self, after_s: Sequence[float]) -> None:
+        """End the process at each of these times or when it is ready again, by SIGTERM and by SIGKILL in turn."""
+        began_s = time.monotonic()
+        for due_s, how in zip(after_s, cycle((signal.SIGTERM, signal.SIGKILL)), strict=False):
+            await asyncio.sleep(max(0.0, began_s + due_s - time.monotonic()))
+            await self._faults.end_life(how)
+
+    def _may_be_unwritten(self, attempt: Attempt) -> bool:
+        killed = (life for life in self._supervisor.lives if life.asked == signal.SIGKILL)
+        return self._disk.was_full(attempt.ended_s, UNWRITTEN_S) or any(
+            0 <= life.ended_s - attempt.ended_s <= UNWRITTEN_S for life in killed
+        )
+
+    def _growth(self) -> Growth:
+        fields = ("rss_mb", "children_rss_mb", "descriptors", "threads")
+        return Growth(*(self._gauge.growth_per_min(each, self._half_time_s) for each in fields))
+
+    def _like_reference(self) -> str:
+        """Say how many of the clips have, as files, the text that was spoken."""
+        with (client.CLIPS / "transcripts.tsv").open() as file:
+            spoken = {row["file"]: row["text"] for row in csv.DictReader(file, delimiter="\t")}
+        clips = CLIPS[: self._options.clips]
+        same = sum(self._alone[f"json {clip}"].text == spoken[f"{clip}.flac"] for clip in clips)
+        return f"{same} of {len(clips)} clips have the text that was spoken"
+
+
+if __name__ == "__main__":
+    sys.exit(client.run(main))
