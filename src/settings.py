@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+    cuda_graphs: Literal["full", "partial", "off"] = "full"
+    """How CUDA graphs drive the decoder: `full`, as one graph, `partial`, a graph for each of its steps, or `off`."""
     use_local_attention: bool = True
     """Attend to a window around each frame instead of the whole clip: memory grows linearly with length."""
     local_attention_context: int = Field(128, ge=1)

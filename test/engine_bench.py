@@ -34,6 +34,7 @@ from columns import columns
 
 from src.asr.attention import LocalAttention
 from src.asr.checkpoint import find_checkpoint
+from src.asr.graphs import set_up_graphs
 from src.asr.model import Batch, NemoModel
 from src.scheduling.jobs import Clip, Job, JobQueue, Place
 from src.settings import Settings
@@ -339,6 +340,7 @@ def plain_model(settings: Settings, engine: NemoModel) -> Any:
     network = ASRModel.restore_from(str(path), map_location=engine._device)
     network.eval()
     network.to(engine._dtype)  # as the leaderboard does
+    set_up_graphs(network.decoding.decoding.decoding_computer, "full")  # or our captures would take its memory away
     return network
 
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from src.asr.biasing import Biasing
+from src.asr.graphs import Mode, set_up_graphs
 from src.asr.streaming import SAMPLES_PER_FRAME, Heard, Step
 from src.asr.transcript import Token
 from src.audio.decode import SAMPLE_RATE
@@ -43,13 +44,13 @@ class _Emitted(NamedTuple):
 class Decoder:
     """The greedy decoder of a NeMo transducer network, which must be on its device and of its dtype already.
 
-    `boost_alpha` is how much hot words are raised; 0 turns them off.
+    `boost_alpha` is how much hot words are raised; 0 turns them off. `graphs` is how CUDA graphs are used.
     """
 
-    def __init__(self, network: Any, boost_alpha: float) -> None:
+    def __init__(self, network: Any, boost_alpha: float, graphs: Mode = "full") -> None:
         self._predictor, self._joint = network.decoder, network.joint
-        self._boosting = _computer(network, enable_per_stream_biasing=True)
-        self._plain = _computer(network, enable_per_stream_biasing=False)  # last: the network keeps the last one
+        self._boosting = _computer(network, graphs, enable_per_stream_biasing=True)
+        self._plain = _computer(network, graphs, enable_per_stream_biasing=False)  # last: the network keeps that
         self._biasing = Biasing(self._boosting.biasing_multi_model, network.tokenizer, boost_alpha)
         self._durations: list[int] = list(network.decoding.durations or ())
         self._pieces: list[str] = network.tokenizer.ids_to_tokens(list(range(network.tokenizer.vocab_size)))
@@ -226,7 +227,7 @@ def _own(item: Any) -> Any:
     return type(item)(**{name: copied(value) for name, value in vars(item).items()})
 
 
-def _computer(network: Any, *, enable_per_stream_biasing: bool) -> Any:
+def _computer(network: Any, graphs: Mode, *, enable_per_stream_biasing: bool) -> Any:
     """Return a new label-looping computer of the checkpoint's settings, with or without room for hot words."""
     from omegaconf import open_dict
 
@@ -235,4 +236,6 @@ def _computer(network: Any, *, enable_per_stream_biasing: bool) -> Any:
         cfg.strategy = "greedy_batch"
         cfg.greedy.enable_per_stream_biasing = enable_per_stream_biasing
     network.change_decoding_strategy(cfg, verbose=False)
-    return network.decoding.decoding.decoding_computer
+    computer = network.decoding.decoding.decoding_computer
+    set_up_graphs(computer, graphs)
+    return computer

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
+
 class MemoryExhausted(Exception):
     """The device has no memory for a batch; a smaller one may do."""
 
@@ -40,15 +43,23 @@ def faults_told(device: "torch.device") -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether torch raised this for want of memory; on a CPU that is an ordinary RuntimeError."""
+    """Return whether torch raised this, or what led to it, for want of memory.
+
+    On a CPU, in CUDA's libraries and in pinned memory that is an ordinary RuntimeError; and what ends a CUDA graph's
+    capture may hide it.
+    """
     import torch
 
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(each in str(error) for each in _OUT_OF_MEMORY):
+        return True
+    before = error.__cause__ or error.__context__
+    return isinstance(before, Exception) and is_out_of_memory(before)
 
 
 def one_line(error: Exception) -> str:
-    """Return kind and message of an error in one line of bounded length."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".: ")
+    """Return kind and message of an error in one line of bounded length; CUDA's has advice behind the first line."""
+    message = str(error).partition("\nSearch for `cuda")[0]
+    return f"{type(error).__name__}: {' '.join(message.split())[:200]}".rstrip(".: ")
 
 
 def _let_go(error: Exception, device: "torch.device") -> None:

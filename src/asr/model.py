@@ -25,7 +25,7 @@ from src.asr.faults import MemoryExhausted, faults_told, one_line
 from src.asr.streaming import Heard, Step
 from src.asr.transcript import Transcript, text_of
 from src.audio.decode import SAMPLE_RATE
-from src.errors import ModelUnavailable
+from src.errors import DeviceLost, ModelUnavailable
 from src.settings import Settings
 
 if TYPE_CHECKING:
@@ -146,13 +146,15 @@ class NemoModel:
 
         torch.set_num_threads(threads_for(len(os.sched_getaffinity(0)), torch.get_num_threads()))
         device = _device(settings.device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # this thread's: some of NeMo knows no other than the current one
         dtype = _dtype(settings.dtype, device)
         with _quiet():
             network = _restore(ASRModel, path, settings.model_id)
             network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
             _freeze(network, device, dtype)
             local_attention = _local_attention(network, settings)
-            decoder = Decoder(network, settings.boost_alpha)
+            decoder = Decoder(network, settings.boost_alpha, settings.cuda_graphs)
         loaded = time.monotonic()
 
         model = cls(network, device, dtype, local_attention, decoder)
@@ -194,9 +196,10 @@ class NemoModel:
         """
         import torch
 
-        samples = torch.zeros(
-            (len(clips), max(map(len, clips))), dtype=torch.float32, pin_memory=self._device.type == "cuda"
-        )
+        with faults_told(self._device):  # memory for a GPU's own reading is the GPU's to give
+            samples = torch.zeros(
+                (len(clips), max(map(len, clips))), dtype=torch.float32, pin_memory=self._device.type == "cuda"
+            )
         for row, clip in zip(samples, clips, strict=True):
             row[: len(clip)] = torch.from_numpy(clip)
         lengths = torch.tensor([len(clip) for clip in clips])
@@ -268,6 +271,8 @@ class NemoModel:
         """
         try:
             self._warm_up(max_batch, longest_s)
+        except DeviceLost:
+            raise
         except Exception as error:
             if self._device.type != "cuda" or not self._decoder.disable_graphs():
                 raise
