@@ -210,6 +210,18 @@ def test_more_than_the_buffer_holds_is_refused_and_what_it_holds_stays():
     assert played.send(append(speech(2.0))) == []
 
 
+def test_what_came_before_its_format_was_known_may_not_be_more_than_the_buffer_holds_in_it():
+    played = Played(rate=24_000, max_audio_s=2)
+    update = {
+        "type": "session.update",
+        "session": {"audio": {"input": {"format": {"type": "audio/pcmu"}, "turn_detection": None}}},
+    }
+    assert played.send(append(speech(0.8))) == []  # at 8 kHz and a byte for each sample, this is much longer
+    assert code(played.send(update)) == "input_audio_buffer_full"
+    played.send(COMMIT)
+    assert played.session.next_work().item.audio_s < 1
+
+
 def test_silence_may_last_for_ever_where_the_client_commits_by_hand():
     """Some clients send all that their microphone gives, and commit once somebody has spoken."""
     played = by_hand(max_audio_s=10)

@@ -76,6 +76,11 @@ class Intake:
         """Whether somebody is speaking, as far as turns are detected."""
         return self._turns is not None and self._turns.began is not None
 
+    def held_in_s(self, format: AudioFormat) -> float:
+        """Return what `held_s` would be in another format: what waits at the very beginning may be longer in it."""
+        waiting_s = self.waiting_s if self._settled else len(self._waiting) / format.bytes_per_second
+        return len(self.buffer) / SAMPLE_RATE + waiting_s
+
     def seconds(self, data: bytes) -> float:
         """Return how long audio of these bytes is."""
         return len(data) / self._format.bytes_per_second

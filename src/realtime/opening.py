@@ -22,10 +22,10 @@ class Opening:
     """Whether it is told things by their beta names."""
     transcription: bool = False
     """Whether it is a client of OpenAI's transcription sessions, rather than of the simple dialect."""
-    config: SessionConfig | None = None
-    """What it begins with, where its key was made for such sessions."""
     intent: bool = False
     """Whether it asked for transcription in so many words; a beta client then reads of the session by that name."""
+    config: SessionConfig | None = None
+    """What it begins with, where its key was made for such sessions."""
 
 
 @dataclass(frozen=True, slots=True)

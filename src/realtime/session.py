@@ -217,16 +217,14 @@ class Session:
                 self._look_up(event)
 
     def _append(self, audio: bytes) -> None:
-        limit_s = self._limits.max_audio_s
-        if not self._intake.detects_turns and self._intake.held_s + self._intake.seconds(audio) > limit_s:
-            raise BufferFull(
-                f"The buffer holds at most {limit_s:g} s of audio; commit or clear it before you append more.",
-                param="audio",
-            )
+        if not self._intake.detects_turns:
+            self._check_room(self._intake.held_s + self._intake.seconds(audio), "audio")
         self._intake.append(audio)
 
     def _update(self, event: events.SessionUpdate) -> None:
         config = self._config.updated(event.wanted, self._served, self._languages)
+        if config.detection is None:
+            self._check_room(self._intake.held_in_s(config.format), "session")
         self._handle(self._intake.leave(config.format))
         self._config = config
         self._announces = True
@@ -235,6 +233,12 @@ class Session:
             self._tell_state("session.updated")
         else:
             self._tell_state("transcription_session.updated")
+
+    def _check_room(self, held_s: float, param: str) -> None:
+        limit_s = self._limits.max_audio_s
+        if held_s > limit_s:
+            message = f"The buffer holds at most {limit_s:g} s of audio; commit or clear it before you append more."
+            raise BufferFull(message, param=param)
 
     def _commit_by_hand(self) -> None:
         self._handle(self._intake.finish())

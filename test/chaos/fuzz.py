@@ -1,0 +1,123 @@
+"""More of what `test_fuzz.py` makes up, for as long as you like.
+
+python3 test/chaos/fuzz.py {decoder,multipart,realtime} --examples N [--seed S] [--url URL]
+
+`decoder` throws damaged media at the decoder, `multipart` odd forms at a service, its own unless `--url` names one.
+`realtime` has N conversations with a session, one half in which the model may answer or fail at any time and every
+event is held against a ledger, one half of messages of any form. The first example that breaks something is made
+as small as can be and printed, and the exit code is 1.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it is run as a script, from any folder
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import httpx
+from answers import GOOD_TEXT, good_text
+from chatter import CONVERSATIONS
+from forms import EXTREMES, multiparts
+from fuzz_targets import decode_anything, hold_conversation, post_anything
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
+from media import clip, wav
+from mutants import media
+from own_service import serving
+from recordings import SPEECH, recordings
+from test_session_stateful import AnySequence
+
+PATIENCE_S = 120.0
+STEPS = 40
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is made up, and from where."""
+
+    examples: int
+    seed: int
+
+    @property
+    def settings(self) -> settings:
+        """What hypothesis is told."""
+        checks = list(HealthCheck)
+        return settings(max_examples=self.examples, deadline=None, database=None, suppress_health_check=checks)
+
+    def spend(self, strategy: st.SearchStrategy[Any], target: Callable[[Any], object]) -> None:
+        """Throw everything at `target`; raises what the smallest example raises that it raises for."""
+
+        @seed(self.seed)
+        @self.settings
+        @given(strategy)
+        def fuzz(example: Any) -> None:
+            target(example)
+
+        fuzz()
+
+
+def fuzz_decoder(budget: Budget, _: str | None) -> str:
+    """Decode damaged media."""
+    sources = {recording.name: recording.data for recording in recordings()}
+    budget.spend(media(sources), decode_anything)
+    return "nothing but samples and errors of the sender's"
+
+
+def fuzz_multipart(budget: Budget, url: str | None) -> str:
+    """Send forms to a service, and a good clip at the end."""
+    statuses: Counter[int] = Counter()
+    with _client(url) as http:
+        for make in EXTREMES.values():
+            statuses[post_anything(http, make()).status_code] += 1
+        forms = multiparts(wav(clip(SPEECH)[:4_000]))
+        budget.spend(forms, lambda form: statuses.update([post_anything(http, form).status_code]))
+        assert good_text(http) == GOOD_TEXT
+    return f"answers by status: {dict(statuses)}, the text after them right"
+
+
+def fuzz_realtime(budget: Budget, _: str | None) -> str:
+    """Hold conversations with sessions."""
+    half = Budget(budget.examples // 2, budget.seed)
+    half.spend(CONVERSATIONS, hold_conversation)
+    played = seed(budget.seed)(AnySequence)
+    run_state_machine_as_test(played, settings=settings(half.settings, stateful_step_count=STEPS))
+    return "nothing raised, every event of a documented form"
+
+
+TARGETS = {"decoder": fuzz_decoder, "multipart": fuzz_multipart, "realtime": fuzz_realtime}
+
+
+@contextmanager
+def _client(url: str | None) -> Iterator[httpx.Client]:
+    """Give a client of the service at `url`, or of one made for it."""
+    if url:
+        with httpx.Client(base_url=url, timeout=PATIENCE_S) as http:
+            yield http
+        return
+    with serving("tiny") as service, httpx.Client(base_url=service.url, timeout=PATIENCE_S) as http:
+        yield http
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the program with `argv`, or with what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("--examples", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--url", help="the service that gets the forms")
+    arguments = parser.parse_args(argv)
+    began = time.monotonic()
+    outcome = TARGETS[arguments.target](Budget(arguments.examples, arguments.seed), arguments.url)
+    print(f"{arguments.target}: {arguments.examples} examples in {time.monotonic() - began:.0f} s; {outcome}")
+
+
+if __name__ == "__main__":
+    main()
