@@ -242,7 +242,7 @@ async def _http_sender(options: argparse.Namespace, connections: int) -> AsyncIt
     """Open a connection pool and yield the function that sends through it."""
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_S)
     timeout = aiohttp.ClientTimeout(total=options.timeout)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=_key(options)) as session:
 
         async def send(upload: Upload) -> Answer:
             return await _post(session, options.url + ROUTE, upload)
@@ -257,9 +257,14 @@ def _websocket_sender(options: argparse.Namespace) -> Send:
 
     async def send(upload: Upload) -> Answer:
         timeout_s = options.timeout + period_s * len(upload.frames)
-        return await _converse(address, upload, period_s=period_s, timeout_s=timeout_s)
+        return await _converse(address, upload, _key(options), period_s=period_s, timeout_s=timeout_s)
 
     return send
+
+
+def _key(options: argparse.Namespace) -> dict[str, str]:
+    """Return the header that shows the key, if there is one."""
+    return {"Authorization": f"Bearer {options.key}"} if options.key else {}
 
 
 def patient(send: Send) -> Send:
@@ -334,11 +339,13 @@ async def _post(session: aiohttp.ClientSession, address: str, upload: Upload) ->
     )
 
 
-async def _converse(address: str, upload: Upload, *, period_s: float, timeout_s: float) -> Answer:
+async def _converse(
+    address: str, upload: Upload, headers: dict[str, str], *, period_s: float, timeout_s: float
+) -> Answer:
     started_s = time.perf_counter()
     try:
         async with asyncio.timeout(timeout_s):
-            heard = await client_ws.converse(address, upload.frames, period_s=period_s)
+            heard = await client_ws.converse(address, upload.frames, headers, period_s=period_s)
     except (client_ws.Failed, WebSocketException, OSError) as error:
         status, code, reply, retry_after_s = _why_no_text(error)
         ended_s = time.perf_counter()
@@ -454,6 +461,7 @@ def parser(description: str) -> argparse.ArgumentParser:
         default=f"http://127.0.0.1:{os.environ.get('PARAKEET_PORT') or 8000}",
         help="address of the server (default: %(default)s)",
     )
+    result.add_argument("--key", help="API key, where the server wants one")
     result.add_argument(
         "--timeout",
         type=positive,

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +66,8 @@ def _append(pcm16: bytes) -> str:
     return json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm16).decode("ascii")})
 
 
-async def converse(to: str, audio: Sequence[str], *, period_s: float) -> Heard:
-    """Connect to the address `to`, send the messages `audio`, ask for the text and return it.
+async def converse(to: str, audio: Sequence[str], headers: Mapping[str, str], *, period_s: float) -> Heard:
+    """Connect to the address `to` with `headers`, send the messages `audio`, ask for the text and return it.
 
     Message i is sent `i * period_s` seconds after the first, or at once where that has passed (a period of 0: always).
 
@@ -77,7 +77,15 @@ async def converse(to: str, audio: Sequence[str], *, period_s: float) -> Heard:
         websockets.exceptions.WebSocketException: it closed the connection, or spoke no WebSocket.
         OSError: it cannot be reached.
     """
-    async with connect(to, compression=None, proxy=None, max_size=None, open_timeout=None, close_timeout=CLOSE_S) as it:
+    async with connect(
+        to,
+        additional_headers=headers,
+        compression=None,
+        proxy=None,
+        max_size=None,
+        open_timeout=None,
+        close_timeout=CLOSE_S,
+    ) as it:
         conversation = _Conversation(it)
         sending = asyncio.create_task(conversation.send(audio, period_s))
         try:

@@ -96,7 +96,7 @@ def forms_of(wav: Path, seconds: float) -> dict[str, client.Upload]:
 async def measure(options: argparse.Namespace, uploads: dict[str, client.Upload], server: Server) -> list[Cost]:
     """Return the cheapest round of each form at each concurrency."""
     best: dict[tuple[int, str], Cost] = {}
-    async with client.open_sender(argparse.Namespace(url=server.url, ws=False, timeout=60.0)) as send:
+    async with client.open_sender(argparse.Namespace(url=server.url, key=None, ws=False, timeout=60.0)) as send:
         for upload in uploads.values():
             await client.keep_busy(send, repeat(upload, WARM_UP), 8, client.Tally())
         for _ in range(options.rounds):

@@ -142,7 +142,7 @@ async def contestants(model: str, settings: dict[str, dict[str, str]]) -> AsyncI
         for name, environment in settings.items():
             program = NAIVE_PROGRAM if name == NAIVE else OUR_SERVICE
             server = stack.enter_context(serving(model, program, **environment))
-            how = argparse.Namespace(url=server.url, ws=False, timeout=600.0)
+            how = argparse.Namespace(url=server.url, key=None, ws=False, timeout=600.0)
             rivals.append(Contestant(name, server, await stack.enter_async_context(client.open_sender(how))))
         yield rivals
 

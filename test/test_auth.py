@@ -5,8 +5,10 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import client
 import httpx
 import pytest
+import warmup
 from conftest import CLIPS, serving, until
 from fakes import HeldModel, clip
 from openai import AuthenticationError, OpenAI, RateLimitError
@@ -215,3 +217,14 @@ def test_a_body_is_not_waited_for_before_the_key_is_looked_at(service):
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         connection.sendall(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("flags", [[], ["--ws"]])
+def test_the_load_clients_show_a_key(service, tmp_path, capsys, flags):
+    def warm_up(*more):
+        url = f"http://127.0.0.1:{service.port}"
+        return client.run(lambda: warmup.main(["--url", url, "--results", str(tmp_path), *flags, *more]))
+
+    assert warm_up() != 0
+    assert "401" in capsys.readouterr().err
+    assert warm_up("--key", KEY) == 0

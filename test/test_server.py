@@ -199,6 +199,15 @@ def test_requests_in_a_row_are_answered_in_order_and_a_flood_of_them_is_cut(serv
     assert is_served(service)
 
 
+def test_a_client_that_closes_its_half_has_left(service):
+    with opened(service, POST + b"Content-Length: 1000\r\n\r\na") as half_closed:
+        until(lambda: service.scheduler.under_way == 1)
+        half_closed.shutdown(socket.SHUT_WR)
+        assert answered(half_closed) == b""
+    until(lambda: service.scheduler.under_way == 0)
+    assert is_served(service)
+
+
 def test_idle_connections_make_room_for_others(tmp_path):
     with served(tmp_path, head_s=60, most_connections=20) as service:
         crowd = [opened(service) for _ in range(100)]

@@ -95,7 +95,7 @@ async def compare(
 ) -> list[Figures]:
     """Return the figures without and with the crowd, by turns."""
     alone, beside = client.Tally(), client.Tally()
-    how = argparse.Namespace(url=server.url, ws=False, timeout=600.0)
+    how = argparse.Namespace(url=server.url, key=None, ws=False, timeout=600.0)
     async with client.open_sender(how) as send:
 
         async def requests(tally: client.Tally) -> None:
