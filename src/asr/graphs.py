@@ -10,10 +10,13 @@ And NeMo keeps its new state where making the graph for it fails, as for want of
 replay the graph of the state before, or none.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
+
+log = logging.getLogger(__name__)
 
 Mode = Literal["full", "partial", "off"]
 """The whole decoding as one graph, each of its steps as one, or none. What the system cannot do, NeMo does without."""
@@ -30,12 +33,14 @@ def set_up_graphs(computer: Any, mode: Mode) -> None:
 
 def _keeping_memory(computer: Any, make_graph: Callable[..., None]) -> Callable[..., None]:
     """Return what makes a computer's graph as `make_graph` does, with memory that is the graph's own."""
+    wanted = computer.cuda_graphs_mode
 
     def make(*options: Any, **named: Any) -> None:
         import torch
 
         computer.reset_cuda_graphs_state()  # the new one may need its memory
         computer.graph_memory = None
+        computer.cuda_graphs_mode = wanted
         pool = torch.cuda.MemPool()
         try:
             with _loops_in(pool, sys.modules[type(computer).__module__]):
@@ -44,6 +49,8 @@ def _keeping_memory(computer: Any, make_graph: Callable[..., None]) -> Callable[
             computer.reset_cuda_graphs_state()
             raise
         computer.graph_memory = pool
+        if computer.cuda_graphs_mode != wanted:  # which NeMo says in words that are kept off the log
+            log.warning("The decoder runs, slower, with CUDA graphs of the mode %s.", computer.cuda_graphs_mode)
 
     return make
 

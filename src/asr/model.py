@@ -380,12 +380,14 @@ def _device(name: str) -> "torch.device":
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if device.type != "cuda":
+        return device
+    if (device.index or 0) >= torch.cuda.device_count():
         raise ModelUnavailable(
             f"PARAKEET_DEVICE={name}, but torch sees {torch.cuda.device_count()} GPUs; check the driver, or set "
             "PARAKEET_DEVICE=auto."
         )
-    return device
+    return torch.device("cuda", device.index or 0)
 
 
 def _dtype(name: str, device: "torch.device") -> "torch.dtype":

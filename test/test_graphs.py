@@ -1,0 +1,128 @@
+"""CUDA graphs of the decoder: where the memory of its loops comes from, and what is left after an error.
+
+There is no GPU here, so NeMo's capture and torch's pool are played; what is held is the order in which they are asked.
+"""
+
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from src.asr.graphs import set_up_graphs
+
+FULL = "full_graph"
+
+
+class Computer:
+    """A decoder with two loops, one within the other, as NeMo captures them."""
+
+    def __init__(self, told, fails=""):
+        self.cuda_graphs_mode = FULL
+        self.state = "old"
+        self._told = told
+        self._fails = fails
+
+    def reset_cuda_graphs_state(self):
+        self.state = None
+
+    def disable_cuda_graphs(self):
+        self.cuda_graphs_mode = None
+
+    def force_cuda_graphs_mode(self, mode):
+        self.cuda_graphs_mode = mode
+
+    def _graph_reinitialize(self, frames):
+        self.state = frames
+        loop = sys.modules[__name__].with_conditional_node
+        with loop("outer"):
+            self._told.append("work of the outer loop")
+            with loop("inner"):
+                self._told.append("work of the inner loop")
+                if self._fails == "inner":
+                    raise torch.OutOfMemoryError("no memory")
+        if self._fails == "falls back":
+            self.cuda_graphs_mode = "no_while_loops"
+
+
+@contextmanager
+def with_conditional_node(name):
+    TOLD.append(f"begin {name}")
+    torch.cuda.set_stream(name)
+    yield SimpleNamespace(cuda_stream=name), "graph"
+    TOLD.append(f"end {name}")
+
+
+TOLD: list[str] = []
+cudart = SimpleNamespace(cudaStreamEndCapture=lambda stream: TOLD.append(f"give up {stream}"))
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What was asked of torch and NeMo, in order."""
+    TOLD.clear()
+    streams = ["main"]
+
+    @contextmanager
+    def use_mem_pool(pool):
+        TOLD.append(f"allocate from {pool}")
+        yield
+        TOLD.append("allocate as before")
+
+    pools = iter(("pool 1", "pool 2"))
+    monkeypatch.setattr(torch.cuda, "MemPool", lambda: next(pools))
+    monkeypatch.setattr(torch.cuda, "use_mem_pool", use_mem_pool)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: streams[-1])
+    monkeypatch.setattr(torch.cuda, "set_stream", streams.append)
+    return SimpleNamespace(calls=TOLD, streams=streams)
+
+
+def test_the_loops_of_a_graph_allocate_from_a_pool_that_lives_as_long_as_the_graph(told):
+    computer = Computer(told.calls)
+    set_up_graphs(computer, "full")
+    computer._graph_reinitialize("small")
+    assert told.calls == [
+        "begin outer",
+        "allocate from pool 1",
+        "work of the outer loop",
+        "begin inner",
+        "work of the inner loop",
+        "end inner",
+        "allocate as before",
+        "end outer",
+    ]
+    assert (computer.state, computer.graph_memory) == ("small", "pool 1")
+    computer._graph_reinitialize("large")
+    assert (computer.state, computer.graph_memory) == ("large", "pool 2")
+    assert sys.modules[__name__].with_conditional_node is with_conditional_node
+
+
+def test_a_graph_that_could_not_be_made_leaves_nothing_behind(told):
+    computer = Computer(told.calls, fails="inner")
+    set_up_graphs(computer, "full")
+    with pytest.raises(torch.OutOfMemoryError):
+        computer._graph_reinitialize("large")
+    assert computer.state is None
+    assert computer.graph_memory is None
+    assert [call for call in told.calls if call.startswith("give up")] == ["give up inner", "give up outer"]
+    assert told.streams[-1] == "main"
+    assert sys.modules[__name__].with_conditional_node is with_conditional_node
+
+
+def test_what_could_only_be_captured_in_parts_is_said_and_tried_as_a_whole_the_next_time(told, caplog):
+    computer = Computer(told.calls, fails="falls back")
+    set_up_graphs(computer, "full")
+    computer._graph_reinitialize("small")
+    assert computer.cuda_graphs_mode == "no_while_loops"
+    assert "no_while_loops" in caplog.text
+    computer._fails = ""
+    computer._graph_reinitialize("large")
+    assert computer.cuda_graphs_mode == FULL
+
+
+@pytest.mark.parametrize(("mode", "nemos"), [("full", FULL), ("partial", "no_while_loops"), ("off", None)])
+def test_each_mode_is_nemos(mode, nemos):
+    computer = Computer([])
+    set_up_graphs(computer, mode)
+    assert computer.cuda_graphs_mode == nemos
