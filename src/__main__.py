@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from src.app import create_app
 from src.asr.model import Model, NemoModel
+from src.memory import bound_arenas
 from src.server import Server, raise_descriptor_limit, server_config
 from src.settings import Settings, SettingsError
 
@@ -38,6 +39,7 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
         code = reason
         server.should_exit = True
 
+    bound_arenas()
     raise_descriptor_limit()
     app = create_app(
         settings, load=load, on_failure=partial(end_with, 1), on_breakdown=partial(end_with, EXIT_MODEL_FAILED)

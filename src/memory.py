@@ -14,6 +14,19 @@ from src.scheduling.scheduler import Scheduler
 log = logging.getLogger(__name__)
 
 IDLE_CHECK_S = 5.0
+M_ARENA_MAX = -8
+"""mallopt(3); glibc's malloc.h."""
+
+
+def bound_arenas() -> None:
+    """Have all threads share two heaps; to be called before there are any.
+
+    glibc gives threads heaps of their own, eight for each core, and what one has freed no other takes: under mixed load
+    the service grew to 1,608 MB in six minutes, and with two heaps to 1,206 MB in one (bundled model, two cores).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(M_ARENA_MAX, 2)
 
 
 def settle() -> None:
