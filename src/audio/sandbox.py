@@ -159,7 +159,8 @@ class Worker:
             OSError: there is no memory or no descriptor left for it.
         """
         with _memory(SHARED_BYTES) as shared, _memory(len(data)) as upload:
-            os.pwrite(upload, data, 0)
+            with open(upload, "wb", closefd=False) as file:
+                file.write(data)
             channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             channel.settimeout(START_S)
             with theirs, suppress(OSError):
@@ -190,9 +191,10 @@ class Worker:
         with self._lock:
             if self._channel.fileno() < 0:
                 return
-            if self._lives():
-                os.kill(self._pid, signal.SIGKILL)
-            self._channel.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it may end at this moment by itself
+                if self._lives():
+                    os.kill(self._pid, signal.SIGKILL)
+                self._channel.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the process if it has not ended, and let go of the socket and the memory."""

@@ -88,6 +88,7 @@ def _run_and_exit(task: Task, connection: int, upload: int, shared: int) -> NoRe
     """Decode one file in this process, and end it whatever happens: nothing of the parent's may run here."""
     try:
         with open(upload, "rb") as file:
+            file.seek(0)  # where it stands is the service's too
             data = file.read()
         memory = mmap.mmap(shared, SHARED_BYTES)
         channel = socket.socket(fileno=connection)
