@@ -9,6 +9,7 @@ from test_auth import address, bearer, guarded
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+import src.app
 from src.api.keys import ClientSecrets
 from src.audio.stream import AudioFormat, Encoding
 from src.errors import TooManySecrets
@@ -155,6 +156,20 @@ class Clock:
 
 
 CONFIG = SessionConfig(AudioFormat(Encoding.PCM16, 24_000), 24_000, Transcription())
+
+
+def test_a_secret_that_has_expired_opens_nothing(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(src.app, "ClientSecrets", lambda: ClientSecrets(clock))
+    with guarded(tmp_path) as service:
+        secret = mint(service, {"expires_after": {"seconds": 60}}).json()["value"]
+        assert created(service, secret)["type"] == "session.created"
+        clock.now_s += 61
+        for shown in ({"additional_headers": bearer(secret)}, {"subprotocols": [f"openai-insecure-api-key.{secret}"]}):
+            with pytest.raises(InvalidStatus) as refused, connect(address(service), **shown):
+                pass
+            assert refused.value.response.status_code == 401
+        assert service.http.get("/v1/models", headers=bearer(secret)).status_code == 401
 
 
 def test_a_secret_expires():
