@@ -26,7 +26,7 @@ from src.asr.model import Model, NemoModel
 from src.audio.sandbox import Sandbox
 from src.audio.vad import SpeechDetector
 from src.errors import DecoderUnavailable, ModelUnavailable, ServiceError, error_body
-from src.memory import settle, trim_when_idle
+from src.memory import keep_trimmed, settle
 from src.metrics import MetricsLog
 from src.scheduling.scheduler import Scheduler
 from src.served import Served
@@ -63,7 +63,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(_load(scheduler, lambda: load(settings), on_failure))
-        trimming = asyncio.create_task(trim_when_idle(scheduler))
+        trimming = asyncio.create_task(keep_trimmed(scheduler))
         waiters.submit(_start, sandbox)
         try:
             yield

@@ -13,7 +13,8 @@ from src.scheduling.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
-IDLE_CHECK_S = 5.0
+TRIM_PERIOD_S = 5.0
+"""Also under load: a peak that has passed would otherwise stay for as long as the load does."""
 M_ARENA_MAX = -8
 """mallopt(3); glibc's malloc.h."""
 
@@ -40,12 +41,12 @@ def settle() -> None:
     gc.collect()  # Python collects in full when a quarter has been added to what the last time left over: now nothing
 
 
-async def trim_when_idle(scheduler: Scheduler) -> None:
-    """Watch the scheduler for ever, and trim the heap when it has come to rest after some work."""
+async def keep_trimmed(scheduler: Scheduler) -> None:
+    """Watch the scheduler for ever, and trim the heap whenever there has been work since the last time."""
     trimmed_after = 0
     while True:
-        await asyncio.sleep(IDLE_CHECK_S)
-        if scheduler.idle and scheduler.batches_run > trimmed_after:
+        await asyncio.sleep(TRIM_PERIOD_S)
+        if scheduler.batches_run > trimmed_after:
             trimmed_after = scheduler.batches_run
             try:
                 await asyncio.to_thread(trim)
