@@ -1,13 +1,15 @@
 """What the service's process holds, read again and again, and at rest."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import process_tree
 from process_tree import Reading
 from supervisor import Supervisor
 from trend import slope_per_min
+
+Slope = Callable[[Sequence[float], Sequence[float]], float]
 
 PERIOD_S = 2.0
 SETTLING_S = 60.0
@@ -49,14 +51,14 @@ class Gauge:
             await asyncio.sleep(REST_PERIOD_S)
         return reading
 
-    def growth_per_min(self, what: str, since_s: float) -> float | None:
+    def growth_per_min(self, what: str, since_s: float, slope: Slope = slope_per_min) -> float | None:
         """Return how fast a field of the readings grew in the last life; None where that was too short to say."""
         life = self._supervisor.life
         since_s = max(since_s, life.ready_s + SETTLING_S)
         readings = [each for each in self.readings if each.pid == life.pid and each.at_s >= since_s]
         if len(readings) < FEWEST:
             return None
-        return slope_per_min([each.at_s for each in readings], [getattr(each, what) for each in readings])
+        return slope([each.at_s for each in readings], [getattr(each, what) for each in readings])
 
     async def _watch(self) -> None:
         while True:

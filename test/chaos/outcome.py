@@ -20,9 +20,13 @@ EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Growth:
-    """Slopes over the second half, by the minute; None where it was too short to say."""
+    """Slopes over the second half, by the minute; None where it was too short to say.
+
+    `rss_floor_mb` is that of each minute's lowest reading: peaks come with bursts, and as chance has it.
+    """
 
     rss_mb: float | None
+    rss_floor_mb: float | None
     children_rss_mb: float | None
     descriptors: float | None
     threads: float | None
@@ -105,8 +109,8 @@ class Outcome:
                 yield f"process {number} ended with exit code {life.exit_code} after {asked}"
 
     def _growth(self) -> Iterator[str]:
-        if self.growth.rss_mb is not None and self.growth.rss_mb >= GROWTH_MB_PER_MIN:
-            yield f"memory grew by {self.growth.rss_mb:.2f} MB a minute"
+        if self.growth.rss_floor_mb is not None and self.growth.rss_floor_mb >= GROWTH_MB_PER_MIN:
+            yield f"memory grew by {self.growth.rss_floor_mb:.2f} MB a minute"
         if not self.at_begin or not self.at_end or self.at_begin.pid != self.at_end.pid:
             yield "the time without stops was not one life of the process"
         elif self.at_end.descriptors > self.at_begin.descriptors + FLAT:

@@ -44,6 +44,7 @@ from process_tree import Reading
 from small_disk import SmallDisk, small_disk
 from soak_report import table
 from supervisor import Supervisor
+from trend import floor_slope_per_min
 from verdict import Answer, Judge
 
 STORM = 0.4
@@ -196,7 +197,9 @@ class Soak:
 
     def _growth(self) -> Growth:
         fields = ("rss_mb", "children_rss_mb", "descriptors", "threads")
-        return Growth(*(self._gauge.growth_per_min(each, self._half_time_s) for each in fields))
+        slopes = {each: self._gauge.growth_per_min(each, self._half_time_s) for each in fields}
+        floor = self._gauge.growth_per_min("rss_mb", self._half_time_s, floor_slope_per_min)
+        return Growth(rss_floor_mb=floor, **slopes)
 
     def _like_reference(self) -> str:
         """Say how many of the clips have, as files, the text that was spoken."""

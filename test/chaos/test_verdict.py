@@ -110,7 +110,7 @@ def outcome(**changes) -> Outcome:
         "at_begin": reading(),
         "at_end": reading(),
         "readings": [reading()],
-        "growth": Growth(0.5, 0.0, 0.0, 0.0),
+        "growth": Growth(5.0, 0.5, 0.0, 0.0, 0.0),
         "disk_mounted": True,
         "like_reference": "",
         "tracebacks": 0,
@@ -130,7 +130,7 @@ def test_a_soak_test_without_a_blemish_has_no_findings():
         ({"visits": [Visit("nonsense", "500")]}, "nonsense: 500, 1 times"),
         ({"audit": Audit(0, 0, ["soak-1"], [], [])}, "1 answers missing in the metrics log, such as soak-1"),
         ({"lives": [Life(1, 0.0, ended_s=9.0, exit_code=0)]}, "process 1 ended with exit code 0 after no signal"),
-        ({"growth": Growth(1.5, 0.0, 0.0, 0.0)}, "memory grew by 1.50 MB a minute"),
+        ({"growth": Growth(0.5, 1.5, 0.0, 0.0, 0.0)}, "memory grew by 1.50 MB a minute"),
         ({"at_end": reading(descriptors=30)}, "descriptors grew from 20 to 30"),
         ({"at_end": reading(pid=2)}, "the time without stops was not one life of the process"),
         ({"at_end": None}, "the time without stops was not one life of the process"),
@@ -144,3 +144,12 @@ def test_a_soak_test_fails_with_a_sentence(changes, finding):
 
 def test_a_slope_is_by_the_minute():
     assert trend.slope_per_min([0.0, 6.0, 12.0], [500.0, 500.1, 500.2]) == pytest.approx(1.0)
+
+
+def test_what_comes_and_goes_within_a_minute_is_no_growth():
+    at_s = [float(second) for second in range(0, 600, 2)]
+    peaks = [500.0 + (100.0 if second % 60 > 10 and second > 300 else 0.0) for second in at_s]
+    assert trend.slope_per_min(at_s, peaks) > 5
+    assert trend.floor_slope_per_min(at_s, peaks) == pytest.approx(0, abs=0.01)
+    leak = [peak + second / 60 for peak, second in zip(peaks, at_s, strict=True)]
+    assert trend.floor_slope_per_min(at_s, leak) == pytest.approx(1, abs=0.05)
