@@ -51,11 +51,11 @@ class Gauge:
             await asyncio.sleep(REST_PERIOD_S)
         return reading
 
-    def growth_per_min(self, what: str, since_s: float, slope: Slope = slope_per_min) -> float | None:
+    def growth_per_min(self, what: str, since_s: float, until_s: float, slope: Slope = slope_per_min) -> float | None:
         """Return how fast a field of the readings grew in the last life; None where that was too short to say."""
         life = self._supervisor.life
         since_s = max(since_s, life.ready_s + SETTLING_S)
-        readings = [each for each in self.readings if each.pid == life.pid and each.at_s >= since_s]
+        readings = [each for each in self.readings if each.pid == life.pid and since_s <= each.at_s <= until_s]
         if len(readings) < FEWEST:
             return None
         return slope([each.at_s for each in readings], [getattr(each, what) for each in readings])

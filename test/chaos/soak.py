@@ -131,7 +131,7 @@ class Soak:
         self._faults = Faults(caller, supervisor, disk, calls, self._chance, min(HOLD_S, self._total_s / 4))
         self._gauge = Gauge(supervisor)
         self._alone: dict[str, Answer] = {}
-        self._half_time_s = 0.0
+        self._half_time_s = self._load_ended_s = 0.0
         self._at_begin: Reading | None = None
         self._at_end: Reading | None = None
 
@@ -144,6 +144,7 @@ class Soak:
             self._at_begin = await self._gauge.at_rest()
             self._half_time_s = time.monotonic() + (0.5 - STORM) * self._total_s
             await self._load(self._total_s - storm_s, stops=0)
+            self._load_ended_s = time.monotonic()
             self._at_end = await self._gauge.at_rest()
 
     def outcome(self, tracebacks: int) -> Outcome:
@@ -197,8 +198,9 @@ class Soak:
 
     def _growth(self) -> Growth:
         fields = ("rss_mb", "children_rss_mb", "descriptors", "threads")
-        slopes = {each: self._gauge.growth_per_min(each, self._half_time_s) for each in fields}
-        floor = self._gauge.growth_per_min("rss_mb", self._half_time_s, floor_slope_per_min)
+        under_load = (self._half_time_s, self._load_ended_s)
+        slopes = {each: self._gauge.growth_per_min(each, *under_load) for each in fields}
+        floor = self._gauge.growth_per_min("rss_mb", *under_load, floor_slope_per_min)
         return Growth(rss_floor_mb=floor, **slopes)
 
     def _like_reference(self) -> str:
