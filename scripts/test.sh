@@ -16,4 +16,5 @@ bin=$root/.venv/bin
 "$bin/ruff" format --check
 "$bin/mypy"
 "$bin/shellcheck" scripts/*.sh .ci/run
-exec "$python" -m pytest "$@"
+# A process for each core, up to four: much of a test's time is waiting, and each process loads NeMo.
+exec "$python" -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal "$@"

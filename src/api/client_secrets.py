@@ -40,10 +40,16 @@ class SecretRequest(BaseModel):
     session: dict[str, Any] | None = None
 
 
-SECRET_REQUEST: dict[str, Any] = {
-    "requestBody": {"content": {"application/json": {"schema": SecretRequest.model_json_schema()}}}
-}
-BETA_REQUEST: dict[str, Any] = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+def _body_of(**properties: dict[str, Any]) -> dict[str, Any]:
+    """Describe a JSON object of these properties, each of which may be null."""
+    nullable = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in properties.items()}
+    schema = {"type": "object", "properties": nullable}
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+_SESSION = {"type": "object", "properties": {"type": {"enum": ["transcription", "realtime"]}}}
+SECRET_REQUEST = _body_of(expires_after=ExpiresAfter.model_json_schema(), session=_SESSION)
+BETA_REQUEST = _body_of()
 
 
 class SecretAnswer(BaseModel):
