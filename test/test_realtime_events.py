@@ -25,6 +25,13 @@ def refused(message: str | bytes | dict[str, Any]) -> InvalidEvent:
     return caught.value
 
 
+@pytest.mark.parametrize("values", ["[],", "1,", '{"a":1},'])
+def test_a_message_of_countless_values_is_refused_before_it_becomes_large(values):
+    message = f'{{"type": "session.update", "session": [{values * 100_000}0]}}'
+    for each in (message, message.encode(), bytearray(message.encode())):
+        assert refused(each).code == "invalid_json"
+
+
 def test_every_event_of_a_client_is_known_by_its_type():
     item = {"type": "message", "content": [{"type": "input_audio", "audio": audio(b"ab")}]}
     for message, kind in [

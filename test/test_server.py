@@ -243,6 +243,12 @@ def test_uploads_do_not_fill_the_memory(tmp_path):
         assert service.post(PCM * 28, "audio/pcm").status_code == 200
 
 
+def test_a_json_body_of_countless_values_is_refused_before_it_becomes_large(service):
+    refused = service.post(b'{"input_audio": {"data": ""}, "x": [' + b"[]," * 1_000_000 + b"0]}", "application/json")
+    assert refused.status_code == 400
+    assert "50000 values" in refused.json()["error"]["message"]
+
+
 def test_a_message_in_a_hundred_thousand_fragments_is_one_message(service):
     with connect(f"ws://127.0.0.1:{service.port}/v1/realtime") as client:
         client.recv()

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from src.api.fields import Fields
 from src.audio.container import is_container
 from src.audio.decode import PcmFormat
+from src.documents import MOST_PARTS, has_too_many_parts
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
 from src.service import Upload
 
@@ -131,8 +132,10 @@ def parse_object(body: bytes) -> Any:
     """Return what a body holds as JSON.
 
     Raises:
-        InvalidRequest: it is no JSON.
+        InvalidRequest: it is no JSON, or has more parts than any that is meant.
     """
+    if has_too_many_parts(body):
+        raise InvalidRequest(f"The JSON of the body has more than {MOST_PARTS} values.")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from src.asr.logprobs import TokenLogprob
 from src.asr.usage import DurationUsage
+from src.documents import MOST_PARTS, has_too_many_parts
 from src.errors import InvalidRequest
 
 MAX_APPEND_BYTES = 15 * 1024 * 1024
@@ -148,6 +149,8 @@ def parse(message: str | bytes) -> ClientEvent:
     Raises:
         InvalidEvent: it is none, or one with a wrong field.
     """
+    if has_too_many_parts(message):
+        raise InvalidEvent(f"The message has more than {MOST_PARTS} values.", code="invalid_json")
     try:
         return _CLIENT_EVENT.validate_json(message)
     except ValidationError as error:
