@@ -154,3 +154,9 @@ def test_a_json_body_has_fields_too():
 def test_fields_of_the_body_win_over_those_of_the_query():
     joined = Fields([("language", "de"), ("stream", "1")]) | Fields([("language", "en")])
     assert (joined.text("language"), joined.flag("stream")) == ("en", True)
+
+
+def test_a_list_of_countless_items_is_refused_before_it_becomes_large():
+    with pytest.raises(InvalidRequest) as refused:
+        Fields([("keywords", "," * 1_000_000)] * 20).items("keywords")
+    assert refused.value.param == "keywords"

@@ -13,6 +13,7 @@ from src.errors import InvalidRequest
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off", "null", "none"})
+MOST_ITEMS = 10_000
 SHOWN = 60
 """Characters of a wrong value that its error repeats."""
 
@@ -52,9 +53,16 @@ class Fields:
         return values[0] if values else None
 
     def items(self, name: str) -> list[str]:
-        """Return the values of a list field, be they repeated, joined by commas or a JSON list; none of them blank."""
+        """Return the values of a list field, be they repeated, joined by commas or a JSON list; none of them blank.
+
+        Raises:
+            InvalidRequest: there are more than any list that is meant.
+        """
         items: list[str] = []
-        for value in self._values.get(name, []):
+        values = self._values.get(name, [])
+        if sum(value.count(",") for value in values) > MOST_ITEMS:
+            raise InvalidRequest(f"`{name}` has more than {MOST_ITEMS} items.", param=name)
+        for value in values:
             listed = _json_strings(value)
             items += value.split(",") if listed is None else listed
         return [item.strip() for item in items if item.strip()]

@@ -8,6 +8,8 @@ MAX_KEYWORDS = 100
 MAX_KEYWORD_LENGTH = 100
 LISTED_WORDS = 4
 """A prompt whose comma-separated items have at most this many words each is a list of hot words and no prose."""
+MOST_LISTED = 1000
+"""Items after which the rest of a prompt counts as one, and so as prose: nobody lists more, and looking at them costs."""
 
 
 def hot_words(keywords: Sequence[str], prompt: str | None) -> tuple[str, ...]:
@@ -27,6 +29,6 @@ def hot_words(keywords: Sequence[str], prompt: str | None) -> tuple[str, ...]:
 
 def _listed(prompt: str) -> list[str]:
     """Return the items of a prompt that is a plain list with commas, and nothing of one that is prose."""
-    items = [item.strip() for item in prompt.split(",")]
+    items = [item.strip() for item in prompt.split(",", MOST_LISTED)]
     is_list = len(items) > 1 and all(0 < len(item.split()) <= LISTED_WORDS for item in items)
     return items if is_list and not any(mark in prompt for mark in ".?!:;\n") else []
