@@ -9,7 +9,7 @@ MAX_KEYWORD_LENGTH = 100
 LISTED_WORDS = 4
 """A prompt whose comma-separated items have at most this many words each is a list of hot words and no prose."""
 MOST_LISTED = 1000
-"""Items after which the rest of a prompt counts as one, and so as prose: nobody lists more, and looking at them costs."""
+"""Items after which the rest of a prompt counts as one, and so as prose: nobody lists more, and to look costs."""
 
 
 def hot_words(keywords: Sequence[str], prompt: str | None) -> tuple[str, ...]:
