@@ -475,6 +475,7 @@ def silent_movie() -> bytes:
         wav(SPEECH[:0], container="AIFF"),
         wav(SPEECH)[:40] + b"\xff\xff\xff\xff",
     ],
+    ids=["nothing", "WAV", "float WAV, which has a time in it", "FLAC", "AIFF", "unfinished WAV"],
 )
 def test_a_file_without_a_sample_is_empty(data):
     with pytest.raises(EmptyAudio, match=r"^The .* is empty.*\.$"):
