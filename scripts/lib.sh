@@ -22,6 +22,7 @@ use_settings() {
     esac
     pid_file=$log_dir/server.pid
     supervisor_file=$log_dir/supervisor.pid
+    ready_file=$log_dir/supervisor.ready # there once the service that it supervises has been ready
     log_file=$log_dir/server.log
 }
 

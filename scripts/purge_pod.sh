@@ -36,7 +36,7 @@ in_words() { # KiB
 
 remove_logs() {
     [[ $log_dir != "$root/logs" || -L $log_dir ]] || remove "$log_dir"
-    remove "$log_dir"/server.log "$log_dir"/server.log.1 "$log_dir"/{server,supervisor}.pid "$log_dir"/metrics/metrics.log*
+    remove "$log_dir"/server.log "$log_dir"/server.log.1 "$log_dir"/{server,supervisor}.pid "$log_dir"/supervisor.ready "$log_dir"/metrics/metrics.log*
     rmdir -- "$log_dir/metrics" "$log_dir" 2>/dev/null || true
 }
 

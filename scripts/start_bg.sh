@@ -15,7 +15,7 @@ setsid bash scripts/supervise.sh </dev/null >>"$log_file" 2>&1 &
 supervisor=$!
 
 echo "Starting the service (supervisor: process $supervisor, log $log_file)."
-if ! wait_until_ready "$supervisor" "$log_file" || ! kill -USR1 "$supervisor" 2>/dev/null; then
+if ! wait_until_ready "$supervisor" "$log_file" || ! : >"$ready_file"; then
     tail -n 20 -- "$log_file" >&2
     fail "The service did not start; the lines above are the last of $log_file."
 fi

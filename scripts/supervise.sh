@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the service, and runs it again after a fatal fault (exit code 70) and after a signal that was no request to stop.
-# start_bg.sh starts this and sends SIGUSR1 once the service has become ready; until then, its end is the end of this
+# start_bg.sh starts this and makes a file once the service has become ready; until then, its end is the end of this
 # too, so that whoever waits for the first start hears that it failed. SIGTERM (stop.sh) stops the service, then this.
+# No signal says that it is ready: one that comes just as the service ends would be taken for its exit code.
 #
 # The wait before a start doubles from 1 s to 60 s. It is 1 s again after a service that was up for
 # PARAKEET_RESTART_RESET_S seconds, 300 by default.
@@ -28,7 +29,7 @@ run() { # command: runs it where `stop` reaches it, and returns its exit code
     while :; do
         code=0
         wait "$child" 2>/dev/null || code=$?
-        kill -0 "$child" 2>/dev/null || break # a signal to this process ends `wait` early
+        kill -0 "$child" 2>/dev/null || break # being told to stop ends `wait` early
     done
     child=""
     return "$code"
@@ -62,6 +63,7 @@ supervise() {
         started_s=$SECONDS
         run bash scripts/start.sh || code=$?
         ((!is_stopping)) || break
+        [[ ! -e $ready_file ]] || has_worked=1
         if ((SECONDS - started_s >= reset_s)); then
             has_worked=1
             wait_s=$first_wait_s
@@ -80,9 +82,9 @@ supervise() {
 }
 
 trap stop TERM INT
-trap 'has_worked=1' USR1
 make_log_dir
 exec 8>>"$supervisor_file" # stays open, and thereby locked, for as long as this process lives
 flock --timeout 1 8 || fail "Another supervisor is at work; stop it first: bash scripts/stop.sh"
+rm -f -- "$ready_file"
 echo $$ >"$supervisor_file"
 supervise

@@ -112,11 +112,11 @@ def test_an_event_id_has_at_most_512_characters():
     assert refused({"type": "response.create", "event_id": 5}).event_id is None
 
 
-def test_of_a_million_errors_only_the_first_is_found():
-    message = '{"type":"conversation.item.create","item":{"content":[' + "0," * 1_000_000 + "0]}}"
+def test_of_countless_errors_only_the_first_is_found():
+    message = '{"type":"conversation.item.create","item":{"content":[' + "0," * 49_000 + "0]}}"
     before_mb = memory_mb()
     assert refused(message).param == "item.content.0"
-    assert memory_mb() - before_mb < 200
+    assert memory_mb() - before_mb < 50
 
 
 def memory_mb() -> float:
