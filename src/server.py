@@ -224,7 +224,8 @@ def server_config(
     """Return the configuration for `app`; `options` are uvicorn's own, such as host and port."""
     return uvicorn.Config(
         app,
-        http=partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room())),  # type: ignore[arg-type] # makes one
+        # uvicorn only calls it, so what makes a protocol is as good as its class.
+        http=partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room())),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,  # src.api.middleware writes one that knows the request id
         timeout_graceful_shutdown=SLOW_READER_S,

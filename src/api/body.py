@@ -30,11 +30,6 @@ class Bodies:
         self._timeout_s = timeout_s
         self._held_bytes = 0
 
-    @property
-    def held_bytes(self) -> int:
-        """What the bodies that are being read or used take."""
-        return self._held_bytes
-
     @contextmanager
     def read(self, request: Request, max_bytes: int | None = None) -> Iterator[AsyncGenerator[bytes, None]]:
         """Give the body of `request`, of at most `max_bytes` where that is less, in pieces.

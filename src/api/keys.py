@@ -41,11 +41,6 @@ class ApiKeys:
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = tuple(map(_digest, keys))
 
-    @property
-    def needed(self) -> bool:
-        """Whether a client must show one."""
-        return bool(self._digests)
-
     def credential(self, key: str | None) -> Credential:
         """Return who shows `key`, None where a client shows none.
 
