@@ -21,6 +21,7 @@ from src.api.body import Bodies
 from src.api.keys import ApiKeys, ClientSecrets
 from src.api.middleware import RequestTrace
 from src.api.openapi import errors
+from src.api.refusal import refusal
 from src.api.sessions import Sessions
 from src.asr.model import Model, NemoModel
 from src.audio.sandbox import Sandbox
@@ -153,7 +154,7 @@ async def _load(scheduler: Scheduler, load: Callable[[], Model], on_failure: Cal
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
     request.state.trace.code = error.code
-    return JSONResponse(error.body, error.status, headers=error.headers)
+    return refusal(error)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

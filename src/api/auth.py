@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from src.api.keys import ApiKeys, ClientSecrets, Credential
+from src.api.refusal import refusal
 from src.errors import ServiceError, TooManyForKey
 
 KEY_PROTOCOL = "openai-insecure-api-key."
@@ -103,7 +103,7 @@ def _shown_key(scope: Scope) -> str | None:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: ServiceError) -> None:
-    response = JSONResponse(error.body, error.status, headers=error.headers)
+    response = refusal(error)
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).send_denial_response(response)
         return

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 from src.api.auth import KEY_PROTOCOL
 from src.api.keys import Credential
 from src.api.middleware import CLIENT_CLOSED, Trace
+from src.api.refusal import refusal
 from src.api.sessions import Seat, Sessions
 from src.asr.streaming import Heard, Windowing
 from src.asr.transcript import Transcript
@@ -126,7 +127,7 @@ async def realtime(websocket: WebSocket) -> None:
         shared.sessions.check_room()
     except ServiceError as error:
         log.info("WS %s refused: %d %s", ROUTE, error.status, error.code)
-        await websocket.send_denial_response(JSONResponse(error.body, error.status, headers=error.headers))
+        await websocket.send_denial_response(refusal(error))
         return
     with shared.sessions.joined() as seat:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
