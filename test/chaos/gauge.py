@@ -11,10 +11,12 @@ from trend import slope_per_min
 
 Slope = Callable[[Sequence[float], Sequence[float]], float]
 
-PERIOD_S = 2.0
+PERIOD_S = 0.2
+"""The heap is trimmed every fifth second and full again within a second: in between it holds what the batches of that
+time happened to need, and only just after the trim what the process does not give back."""
 SETTLING_S = 60.0
 """The first minute of a life says nothing about the later ones: caches fill, pools come up."""
-FEWEST = 90
+FEWEST = round(180 / PERIOD_S)
 """Readings, three minutes of them, from which a slope says something: a burst of calls is a step in it."""
 REST_PERIOD_S = 0.5
 REST_PERIODS = 8
@@ -31,7 +33,7 @@ class Gauge:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Read every other second while the block runs."""
+        """Read again and again while the block runs."""
         watching = asyncio.create_task(self._watch())
         try:
             yield
