@@ -67,7 +67,7 @@ def _holdings(outcome: Outcome) -> str:
         ["at rest, before the last load", *_held(outcome.at_begin)],
         ["at rest, after it", *_held(outcome.at_end)],
         ["slope by the minute, 2nd half", *slopes, None],
-        ["slope of each minute's lowest", growth.rss_floor_mb, *[None] * 4],
+        ["slope of each minute's floor", growth.rss_floor_mb, *[None] * 4],
     ]
     return columns(["the service holds", "RSS MB", "children's", "descriptors", "threads", "children"], lines)
 

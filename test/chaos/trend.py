@@ -5,6 +5,8 @@ from itertools import groupby
 
 import numpy as np
 
+FLOOR_PERCENT = 10
+
 
 def slope_per_min(at_s: Sequence[float], values: Sequence[float]) -> float:
     """Return the slope of the line of least squares through values, by the minute."""
@@ -13,7 +15,12 @@ def slope_per_min(at_s: Sequence[float], values: Sequence[float]) -> float:
 
 
 def floor_slope_per_min(at_s: Sequence[float], values: Sequence[float]) -> float:
-    """Return the slope through the lowest value of each minute: what comes and goes within a minute is no growth."""
+    """Return the slope through what a tenth of each minute's values are below: what comes and goes is no growth.
+
+    The lowest value of a minute is a matter of chance again: by that there is more or less to do just then.
+    """
     by_minute = groupby(zip(at_s, values, strict=True), key=lambda each: (each[0] - at_s[0]) // 60)
-    lowest = [min(readings, key=lambda each: each[1]) for _, readings in by_minute]
-    return slope_per_min([each[0] for each in lowest], [each[1] for each in lowest])
+    minutes = [np.asarray(list(readings)) for _, readings in by_minute]
+    return slope_per_min(
+        [each[0, 0] for each in minutes], [np.percentile(each[:, 1], FLOOR_PERCENT) for each in minutes]
+    )
