@@ -4,7 +4,6 @@ The session that comes with the request is what connections with the key begin w
 secrets").
 """
 
-import uuid
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -13,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from src.api.auth import credential_of
 from src.api.keys import ClientSecret, ClientSecrets
 from src.api.openapi import errors
+from src.api.sessions import new_session_id
 from src.api.upload import parse_object
 from src.audio.stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
@@ -90,7 +90,12 @@ async def create_client_secret(request: Request) -> SecretAnswer:
     wanted = _validated(await _object_of(request))
     seconds = wanted.expires_after.seconds if wanted.expires_after else DEFAULT_S
     config, secret = _minted(request, wanted.session, seconds)
-    head = {"type": "transcription", "object": "realtime.transcription_session", "id": _session_id(), "expires_at": 0}
+    head = {
+        "type": "transcription",
+        "object": "realtime.transcription_session",
+        "id": new_session_id(),
+        "expires_at": 0,
+    }
     return SecretAnswer(value=secret.value, expires_at=secret.expires_at, session=head | config.ga())
 
 
@@ -100,7 +105,7 @@ async def create_transcription_session(request: Request) -> BetaSession:
     wanted = await _object_of(request)
     config, secret = _minted(request, wanted, DEFAULT_S)
     client_secret = BetaSecret(value=secret.value, expires_at=secret.expires_at)
-    return BetaSession(id=_session_id(), client_secret=client_secret, **config.beta())
+    return BetaSession(id=new_session_id(), client_secret=client_secret, **config.beta())
 
 
 async def _object_of(request: Request) -> dict[str, Any]:
@@ -133,7 +138,3 @@ def _minted(request: Request, session: dict[str, Any] | None, seconds: int) -> t
     config = SessionConfig(AudioFormat(Encoding.PCM16, rate), rate, Transcription(model=served.name))
     config = config.updated(session or {}, served, state.scheduler.languages)
     return config, secrets.mint(credential_of(request).owner, config, seconds)
-
-
-def _session_id() -> str:
-    return f"sess_{uuid.uuid4().hex}"

@@ -22,7 +22,7 @@ from src.api.auth import KEY_PROTOCOL
 from src.api.keys import Credential
 from src.api.middleware import CLIENT_CLOSED, Trace
 from src.api.refusal import refusal
-from src.api.sessions import Seat, Sessions
+from src.api.sessions import Seat, Sessions, new_session_id
 from src.asr.streaming import Heard, Windowing
 from src.asr.transcript import Transcript
 from src.audio.stream import RATES
@@ -154,7 +154,7 @@ def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Open
     default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
     asked_rate = _sample_rate(query)
     return Opening(
-        session_id=f"sess_{uuid.uuid4().hex}",
+        session_id=new_session_id(),
         expires_at=int(time.time() + settings.realtime_session_s),
         rate=asked_rate or default_rate,
         pcm16_rate=asked_rate or settings.realtime_openai_rate,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,11 @@ RETRY_S = 10.0
 """What `Retry-After` says where all sessions are taken: they last as long as people speak."""
 QUIET_S = 60.0
 """A session whose client has been silent for so long gives up its place where a new one would find none."""
+
+
+def new_session_id() -> str:
+    """Return an id that no session has had, in the shape of OpenAI's: `sess_` and 32 hexadecimal digits."""
+    return f"sess_{uuid.uuid4().hex}"
 
 
 @dataclass(eq=False, slots=True)

@@ -20,7 +20,7 @@ FEWEST = round(180 / PERIOD_S)
 """Readings, three minutes of them, from which a slope says something: a burst of calls is a step in it."""
 REST_PERIOD_S = 0.5
 REST_PERIODS = 14
-"""Descriptors that have not changed for so long are at rest: an idle connection is kept for 5 s at most, and the heap is
+"""Descriptors that have not changed for so long are at rest: an idle connection is kept for 5 s, and the heap is
 trimmed by then."""
 REST_S = 30.0
 
