@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,12 @@ from src.server import Server, server_config
 from src.settings import Settings
 
 CLIPS = Path(__file__).parent / "clips"
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C: a shell's background job ignores it, and so would the programs that tests interrupt."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
