@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from src.app import create_app
 from src.asr.model import Model, NemoModel
-from src.memory import bound_arenas
+from src.memory import bound_arenas, bound_caches
 from src.server import Server, raise_descriptor_limit, server_config
 from src.settings import Settings, SettingsError
 
@@ -39,6 +39,7 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
         code = reason
         server.should_exit = True
 
+    bound_caches()
     bound_arenas()
     raise_descriptor_limit()
     app = create_app(

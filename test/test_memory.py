@@ -1,14 +1,40 @@
 """What was loaded is not searched for garbage; memory goes back to the system after work."""
 
 import gc
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from conftest import serving
 from fakes import HeldModel
 
-from src.memory import trim
+from src.memory import CACHE_VARIABLES, trim
 from src.settings import Settings
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHAPES = """
+import re
+from pathlib import Path
+from src.memory import bound_caches, trim
+bound_caches()
+import torch
+
+def resident_kb():
+    trim()
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+layer = torch.nn.Conv1d(16, 16, 9)
+with torch.inference_mode():
+    for length in range(1200, 1500):
+        layer(torch.zeros(1, 16, length))
+    before_kb = resident_kb()
+    for length in range(1500, 1900):
+        layer(torch.zeros(1, 16, length))
+    print(resident_kb() - before_kb)
+"""
+"""Prints what 400 more shapes of input have taken for good."""
 
 
 def resident_kb() -> int:
@@ -37,3 +63,17 @@ def test_what_is_there_once_the_model_is_loaded_is_not_searched_for_garbage(tmp_
 
 def is_searched(item: list[HeldModel]) -> bool:
     return any(each is item for each in gc.get_objects())
+
+
+def test_lengths_that_were_never_seen_before_take_no_memory_for_good():
+    assert grown_kb() < 5_000
+    assert grown_kb(dict.fromkeys(CACHE_VARIABLES, "1024")) > 10_000
+
+
+def grown_kb(settings: dict[str, str] | None = None) -> int:
+    """Return what new shapes take in a process of its own, with oneDNN's settings or the service's."""
+    environment = {name: value for name, value in os.environ.items() if name not in CACHE_VARIABLES}
+    run = subprocess.run(
+        [sys.executable, "-c", SHAPES], cwd=PROJECT, env=environment | (settings or {}), capture_output=True, check=True
+    )
+    return int(run.stdout)
