@@ -23,7 +23,7 @@ class Growth:
     """Slopes over the second half, by the minute; None where it was too short to say.
 
     `rss_floor_mb` is that of each minute's lowest tenth: what is held between two batches, just after the heap was
-    trimmed. That of all readings goes with the batches that chance put together: from -10 to +5 for the same service.
+    trimmed. That of all readings goes with the batches that chance put together.
     """
 
     rss_mb: float | None
