@@ -73,7 +73,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Whether no request is under way."""
         return self.cycle is None or bool(self.cycle.response_complete)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn declares it so
         """Take a new connection."""
         super().connection_made(transport)
         self._expect(self._head_s, self._refuse_slow_head)
@@ -222,10 +222,10 @@ def server_config(
     app: FastAPI, *, head_s: float = HEAD_S, most_connections: int = MOST_CONNECTIONS, **options: Any
 ) -> uvicorn.Config:
     """Return the configuration for `app`; `options` are uvicorn's own, such as host and port."""
+    make_protocol = partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room()))
     return uvicorn.Config(
         app,
-        # uvicorn only calls it, so what makes a protocol is as good as its class.
-        http=partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room())),  # type: ignore[arg-type]
+        http=make_protocol,  # type: ignore[arg-type] # declared as a class, and only ever called
         log_config=None,
         access_log=False,  # src.api.middleware writes one that knows the request id
         timeout_graceful_shutdown=SLOW_READER_S,

@@ -18,6 +18,7 @@ from src.asr.model import NemoModel
 from src.audio.decode import decode
 from src.settings import Settings
 
+# What it asserts cannot be had from a CPU.
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 MOST = 8

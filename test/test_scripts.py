@@ -575,6 +575,7 @@ def test_stop_ends_a_service_whose_supervisor_was_killed(stand_in: Checkout, imp
 # --- parakeet.service
 
 
+# It comes with systemd, which containers and other systems do not have.
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 def test_the_systemd_unit_is_one_that_systemd_can_start(tmp_path: Path) -> None:
     unit = (PROJECT / "scripts" / "parakeet.service").read_text().replace("/opt/parakeet", str(PROJECT))

@@ -26,7 +26,7 @@ class InvalidEvent(InvalidRequest):
 
     def __init__(self, message: str, *, code: str, param: str | None = None, event_id: str | None = None) -> None:
         super().__init__(message, param=param)
-        self.code = code  # type: ignore[misc] # the protocol has more words for it than HTTP
+        self.code = code  # the protocol has more words for it than HTTP
         self.event_id = event_id
 
 

@@ -105,7 +105,7 @@ class Responses:
 
     def _said(self, response: _Response, kind: str, **text: str) -> ResponseText:
         return ResponseText(
-            type=f"response.{self._content_type}.{kind}",  # type: ignore[arg-type] # one of the four
+            type=f"response.{self._content_type}.{kind}",  # type: ignore[arg-type] # one of its four literals
             response_id=response.response_id,
             item_id=response.item_id,
             output_index=0,
