@@ -1,7 +1,9 @@
 """Documents that strangers send: how large they would be once parsed."""
 
-MOST_PARTS = 50_000
-"""Values in one JSON document: five times the most keywords that a session may list."""
+MOST_ITEMS = 10_000
+"""Items of one list, such as keywords; more cannot be meant."""
+MOST_PARTS = 5 * MOST_ITEMS
+"""Values in one JSON document."""
 
 
 def has_too_many_parts(document: str | bytes) -> bool:

@@ -9,11 +9,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from src.documents import MOST_ITEMS
 from src.errors import InvalidRequest
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off", "null", "none"})
-MOST_ITEMS = 10_000
 SHOWN = 60
 """Characters of a wrong value that its error repeats."""
 

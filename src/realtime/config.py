@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from src.asr.hotwords import hot_words
 from src.asr.languages import language_code
 from src.audio.stream import G711_RATE, AudioFormat, Encoding
+from src.documents import MOST_ITEMS
 from src.errors import InvalidRequest
 from src.realtime.turns import TurnDetection
 from src.served import Served
@@ -59,7 +60,7 @@ class Transcription(_Part):
     language: Name | None = None
     languages: Annotated[list[Name], Few] | None = None
     prompt: Annotated[str, Field(max_length=65_536)] | None = None
-    keywords: Annotated[list[str], Field(max_length=10_000)] | None = None
+    keywords: Annotated[list[str], Field(max_length=MOST_ITEMS)] | None = None
     delay: Name | None = None
     timestamp_granularities: Annotated[list[Literal["word", "segment"]], Few] | None = None
 

@@ -55,7 +55,10 @@ class Gauge:
         return reading
 
     def growth_per_min(self, what: str, since_s: float, until_s: float, slope: Slope = slope_per_min) -> float | None:
-        """Return how fast a field of the readings grew in the last life; None where that was too short to say."""
+        """Return how fast a field of the readings grew in the last life; None where that was too short to say.
+
+        `slope` takes times in seconds and values, and returns the growth by the minute.
+        """
         life = self._supervisor.life
         since_s = max(since_s, life.ready_s + SETTLING_S)
         readings = [each for each in self.readings if each.pid == life.pid and since_s <= each.at_s <= until_s]
