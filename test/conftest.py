@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings as examples
 from secret import KEYS
 
 from src.api.sessions import Sessions
@@ -26,7 +27,13 @@ CLIPS = Path(__file__).parent / "clips"
 
 
 def pytest_configure() -> None:
-    """Heed Ctrl-C: a shell's background job ignores it, and so would the programs that tests interrupt."""
+    """Heed Ctrl-C, and have Hypothesis draw the same examples in every run.
+
+    A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt. `chaos/fuzz.py` searches
+    for examples at random, and names the seed that repeats what it found.
+    """
+    examples.register_profile("same examples", derandomize=True, database=None, deadline=None, print_blob=False)
+    examples.load_profile("same examples")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -297,10 +297,11 @@ def odd_wavs(draw: st.DrawFn) -> bytes:
 
 
 @given(odd_wavs())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_whatever_wav_is_read_without_a_library_libsndfile_reads_alike(data):
     plain = plain_wav(data)
-    if plain and bytes(plain.pcm[:4]) != b"wvpk":  # which libsndfile takes for a WavPack file in the wrong coat
+    # libsndfile takes samples that begin with another format's magic for a file of that format in the wrong coat.
+    if plain and soundfile.info(io.BytesIO(data)).subtype == "PCM_16":
         samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
         assert (rate, samples.shape[1]) == (plain.rate, plain.channels)
         assert samples.tobytes() == bytes(plain.pcm)
@@ -680,7 +681,7 @@ def damaged_files(draw: st.DrawFn) -> bytes:
 
 
 @given(st.one_of(damaged_files(), st.binary(max_size=2000)))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_any_bytes_give_samples_or_a_service_error(data):
     is_container(data)
     with suppress(ServiceError):
@@ -688,7 +689,7 @@ def test_any_bytes_give_samples_or_a_service_error(data):
 
 
 @given(st.binary(max_size=500), st.sampled_from(RATES), st.integers(1, 8))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_bytes_are_headerless_pcm_unless_there_is_no_frame(data, rate, channels):
     frames = len(data) // (2 * channels)
     if frames:

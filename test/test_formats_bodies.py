@@ -221,7 +221,7 @@ def test_the_wire_models_refuse_what_a_strict_client_would(change):
         wire.TranscriptionVerbose.model_validate_json(json.dumps(body | change))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(transcripts())
 def test_any_transcript_makes_strictly_valid_bodies(made):
     transcript, words, clip_s = made

@@ -79,7 +79,7 @@ PARTS = st.lists(st.tuples(st.booleans(), st.floats(0.01, 3.0)), min_size=1, max
 
 
 @given(PARTS, st.sampled_from([1, 33, 640, 3_200, 9_999, 32_000]), st.sampled_from([None, 1_000, 2_500]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_cut_of_any_audio_makes_no_difference(parts, size, idle_timeout_ms):
     wire = pcm16(np.concatenate([speech(seconds) if loud else silence(seconds) for loud, seconds in parts]))
     detection = TurnDetection(idle_timeout_ms=idle_timeout_ms, silence_duration_ms=200)
@@ -199,7 +199,6 @@ PIECES = st.lists(st.tuples(st.integers(0, 5_000), st.sampled_from(["append", "t
 
 
 @given(PIECES)
-@settings(deadline=None)
 def test_a_buffer_gives_what_it_got(pieces):
     buffer = AudioBuffer()
     everything = np.zeros(0, np.float32)

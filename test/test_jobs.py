@@ -224,4 +224,4 @@ class AnySequence(RuleBasedStateMachine):
 
 
 TestAnySequence = AnySequence.TestCase
-TestAnySequence.settings = budget(max_examples=150, stateful_step_count=40, deadline=None)
+TestAnySequence.settings = budget(max_examples=150, stateful_step_count=40)

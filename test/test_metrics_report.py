@@ -104,7 +104,7 @@ failures = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(successes | failures, max_size=60), st.booleans())
 def test_the_report_agrees_with_plain_python_over_the_same_lines_for_each_window(records, rewritten):
     with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from src.audio.stream import AudioFormat, Encoding
@@ -310,7 +310,6 @@ PARTS = ["type", "rate", "model", "language", "keywords", "threshold", "idle_tim
 
 
 @given(st.dictionaries(st.sampled_from(PLACES), JSON | st.dictionaries(st.sampled_from(PARTS), JSON), max_size=3))
-@settings(deadline=None)
 def test_any_wish_is_granted_or_refused(wanted):
     try:
         config = updated(wanted)

@@ -6,7 +6,7 @@ import resource
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from src.realtime import events
@@ -54,7 +54,6 @@ def test_every_event_of_a_client_is_known_by_its_type():
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_audio_comes_out_as_it_went_in(data):
     assert parse(json.dumps({"type": APPEND, "audio": audio(data)})).audio == data
 
@@ -142,7 +141,6 @@ def test_half_a_surrogate_pair_is_never_repeated():
 
 
 @given(st.text(max_size=30) | st.binary(max_size=30))
-@settings(deadline=None)
 def test_garbage_is_refused_and_nothing_else_happens(message):
     refused(message)
 

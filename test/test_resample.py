@@ -35,7 +35,7 @@ def test_pieces_of_any_length_give_what_librosa_gives_for_the_whole(rate):
 
 
 @given(st.sampled_from(RATES), st.lists(st.integers(0, 3000), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_cuts_give_the_same_samples(rate, sizes):
     samples = np.resize(SPEECH[8000:], sum(sizes))
     cut = np.split(samples, np.cumsum(sizes)[:-1]) if sizes else []

@@ -48,7 +48,7 @@ def test_telephone_audio_is_what_it_is_as_a_file(encoding, subtype):
 
 
 @given(st.sampled_from(FORMATS), st.lists(st.binary(max_size=2000), max_size=10))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes_cut_anywhere_give_the_samples_of_the_whole(form, data):
     whole = streamed(StreamDecoder(form), [b"".join(data)])
     np.testing.assert_array_equal(streamed(StreamDecoder(form), data), whole)

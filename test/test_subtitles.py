@@ -152,7 +152,7 @@ def test_ffmpeg_reads_both_files():
     assert read_by_ffmpeg(vtt(cues(GOLDEN)), "vtt") == escaped
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(transcripts())
 def test_cues_hold_all_words_in_order_within_two_lines_and_seven_seconds(made):
     transcript, _, clip_s = made
@@ -166,7 +166,7 @@ def test_cues_hold_all_words_in_order_within_two_lines_and_seven_seconds(made):
     assert all(len(line) <= MAX_LINE or line in whole for cue in found for line in cue.lines)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(transcripts())
 def test_both_files_give_a_reader_the_same_times_and_text(made):
     transcript, _, clip_s = made

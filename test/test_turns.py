@@ -221,7 +221,7 @@ DETECTIONS = st.builds(
 
 
 @given(RUNS, DETECTIONS, st.integers(0, 10**9), st.lists(st.integers(0, 5000), max_size=30))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_events_are_the_same_for_any_cuts_and_in_order(runs, detection, start, sizes):
     whole = heard(*runs, detection=detection, start=start)
     detector = TurnDetector(detection, Script(*runs), start)

@@ -211,7 +211,7 @@ def test_a_transcript_without_tokens_still_has_its_words():
     assert [word.text for word in words_of(Transcript("made up"), 3)] == ["made", "up"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(transcripts())
 def test_every_word_is_there_once_and_in_order_with_times_in_order_and_within_the_clip(made):
     transcript, bare, clip_s = made
@@ -222,7 +222,7 @@ def test_every_word_is_there_once_and_in_order_with_times_in_order_and_within_th
     check_times([(word.start_s, word.end_s) for word in found], clip_s)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(transcripts())
 def test_a_word_is_at_least_a_frame_long_where_there_is_room(made):
     transcript, _, clip_s = made
@@ -232,7 +232,7 @@ def test_a_word_is_at_least_a_frame_long_where_there_is_room(made):
         assert word.end_s - word.start_s > 0.0799 or next_s - word.end_s < 0.001
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(transcripts())
 def test_segments_joined_are_the_text_and_none_is_too_long(made):
     transcript, _, clip_s = made

@@ -5,10 +5,12 @@ python3 test/chaos/fuzz.py {decoder,multipart,realtime} --examples N [--seed S] 
 `decoder` throws damaged media at the decoder, `multipart` odd forms at a service, its own unless `--url` names one.
 `realtime` has N conversations with a session, one half in which the model may answer or fail at any time and every
 event is held against a ledger, one half of messages of any form. The first example that breaks something is made
-as small as can be and printed, and the exit code is 1.
+as small as can be and printed with the command that repeats it, and the exit code is 1. Without a seed each run draws
+other examples.
 """
 
 import argparse
+import random
 import sys
 import time
 from collections import Counter
@@ -111,12 +113,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--examples", type=int, default=1_000)
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seed", type=int, help="draw the examples of an earlier run")
     parser.add_argument("--url", help="the service that gets the forms")
     arguments = parser.parse_args(argv)
+    seed = random.SystemRandom().randrange(1 << 32) if arguments.seed is None else arguments.seed
+    budget = Budget(arguments.examples, seed)
     began = time.monotonic()
-    outcome = TARGETS[arguments.target](Budget(arguments.examples, arguments.seed), arguments.url)
-    print(f"{arguments.target}: {arguments.examples} examples in {time.monotonic() - began:.0f} s; {outcome}")
+    try:
+        outcome = TARGETS[arguments.target](budget, arguments.url)
+    except Exception:
+        print(f"To repeat this: {_command(arguments.target, budget, arguments.url)}", file=sys.stderr)
+        raise
+    took = f"{time.monotonic() - began:.0f} s"
+    print(f"{arguments.target}: {budget.examples} examples of seed {seed} in {took}; {outcome}")
+
+
+def _command(target: str, budget: Budget, url: str | None) -> str:
+    """Return the command line that draws the same examples again."""
+    command = f"python3 test/chaos/fuzz.py {target} --examples {budget.examples} --seed {budget.seed}"
+    return f"{command} --url {url}" if url else command
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """What hypothesis makes up, thrown at the decoder, the form reader and the realtime session: `fuzz.py` in short."""
 
+import re
 from functools import cache
 
+import httpx
 import pytest
 from answers import GOOD_TEXT, good_text
 from chatter import CONVERSATIONS, MESSAGES
@@ -15,7 +17,7 @@ from media import clip, wav
 from mutants import media
 from recordings import SPEECH, recordings
 
-BUDGET = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
+BUDGET = {"suppress_health_check": list(HealthCheck)}
 
 
 @cache
@@ -30,8 +32,15 @@ def right_afterwards(service: Service):
 
 
 def test_the_program_says_how_much_it_has_tried(capsys: pytest.CaptureFixture[str]):
-    main(["realtime", "--examples", "20"])
-    assert capsys.readouterr().out.startswith("realtime: 20 examples in ")
+    main(["realtime", "--examples", "20", "--seed", "11"])
+    assert capsys.readouterr().out.startswith("realtime: 20 examples of seed 11 in ")
+
+
+def test_the_program_says_how_to_repeat_what_it_has_found(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(httpx.ConnectError):
+        main(["multipart", "--examples", "20", "--url", "http://127.0.0.1:1"])
+    command = r"python3 test/chaos/fuzz.py multipart --examples 20 --seed \d+ --url http://127.0.0.1:1"
+    assert re.fullmatch(f"To repeat this: {command}\n", capsys.readouterr().err)
 
 
 def test_the_program_ends_with_what_the_smallest_example_raises():
