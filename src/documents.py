@@ -1,9 +1,28 @@
-"""Documents that strangers send: how large they would be once parsed."""
+"""What strangers send as text: when it means nothing, how large it would be once parsed, and audio written in it."""
+
+import base64
+import binascii
 
 MOST_ITEMS = 10_000
 """Items of one list, such as keywords; more cannot be meant."""
 MOST_PARTS = 5 * MOST_ITEMS
 """Values in one JSON document."""
+UNSET = frozenset({"", "null", "none", "undefined", "nil"})
+"""What programs write, in lower case, where their user chose nothing: the nothing of their own language as text."""
+LONGEST_UNSET = max(map(len, UNSET))
+
+WHITE_SPACE = b" \t\n\r\v\f"
+URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
+"""From base64's second alphabet to its first (RFC 4648, section 5)."""
+BASE64_PIECE = 1024 * 1024
+"""Characters of base64 that are decoded in one step, some 2 ms; other threads come in between. A multiple of four."""
+
+
+def given(value: str | None) -> str | None:
+    """Return the value of an optional field, or None where it stands for none: blank, `null`, `None`, `undefined`."""
+    if value is None or value.strip()[: LONGEST_UNSET + 1].lower() in UNSET:
+        return None
+    return value
 
 
 def has_too_many_parts(document: str | bytes) -> bool:
@@ -14,3 +33,37 @@ def has_too_many_parts(document: str | bytes) -> bool:
     if isinstance(document, str):
         return sum(map(document.count, ",[{")) > MOST_PARTS
     return sum(map(document.count, (b",", b"[", b"{"))) > MOST_PARTS
+
+
+def decode_base64(text: str) -> bytes:
+    """Return what base64 holds; white space anywhere, missing padding and the URL alphabet are no faults.
+
+    20 MB take 50 ms, twice that with faults such as these.
+
+    Raises:
+        ValueError: it is no base64.
+    """
+    encoded = text.encode("ascii")
+    try:
+        return _decoded(encoded)
+    except binascii.Error:
+        return _decoded(_plain(encoded))
+
+
+def _decoded(encoded: bytes) -> bytes:
+    """Decode base64 that has no faults."""
+    if len(encoded) % 4 or encoded.find(b"=", 0, -2) >= 0:  # at the end of a piece padding would be taken
+        raise binascii.Error("wrong padding")
+    pieces = (encoded[start : start + BASE64_PIECE] for start in range(0, len(encoded), BASE64_PIECE))
+    return b"".join([base64.b64decode(piece, validate=True) for piece in pieces])
+
+
+def _plain(encoded: bytes) -> bytes:
+    """Return base64 in its first alphabet, without white space and with padding."""
+    starts = range(0, len(encoded), BASE64_PIECE)
+    joined = b"".join([encoded[at : at + BASE64_PIECE].translate(URL_ALPHABET, WHITE_SPACE) for at in starts])
+    data = joined.rstrip(b"=")
+    missing = -len(data) % 4
+    if len(joined) - len(data) > missing:
+        raise binascii.Error("wrong padding")
+    return data + b"=" * missing

@@ -4,6 +4,7 @@ import pytest
 
 from src.api.fields import Fields
 from src.api.options import parse_options
+from src.asr.languages import LANGUAGES, LONG_CODES
 from src.errors import InvalidRequest, ModelNotFound, UnsupportedFormat, UnsupportedLanguage
 from src.scheduling.jobs import Priority
 from src.served import Served
@@ -103,20 +104,43 @@ def test_another_model_is_not_found_unless_any_name_will_do():
     options(("model", "large-v3"), served=Served("tiny", strict=False))
 
 
-@pytest.mark.parametrize("language", ["en", "EN", "en-US", "en_GB", "english", "English", ""])
+@pytest.mark.parametrize(
+    "language",
+    ["en", "EN", "en-US", "en_GB", "en-Latn-US", "en_US.UTF-8", "en.UTF-8", "en_GB@euro", "eng", "ENG", "eng-US"]
+    + ["english", "English", " en ", ""],
+)
 def test_english_has_many_spellings(language):
     assert options(("language", language)).language == "en"
 
 
-@pytest.mark.parametrize("language", ["de", "german", "e", "xx-US", "-"])
+@pytest.mark.parametrize(
+    "language",
+    ["auto", "Auto", "auto-detect", "auto_detect", "detect", "Detect language", "multi", "und", "None", "null", "NULL"]
+    + ["undefined", " null "],
+)
+def test_a_language_that_nobody_chose_is_the_usual_one(language):
+    assert options(("language", language), languages=("de", "en")).language == "de"
+
+
+@pytest.mark.parametrize("language", ["de", "german", "deu", "e", "engl", "xx-US", "-", "autobahn", "nulls"])
 def test_a_language_that_the_model_does_not_know_is_refused(language):
     with pytest.raises(UnsupportedLanguage) as error:
         options(("language", language))
     assert (error.value.code, error.value.param) == ("unsupported_language", "language")
 
 
-def test_a_model_of_several_languages_takes_each():
-    assert options(("language", "de-AT"), languages=("en", "de")).language == "de"
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("de-AT", "de"), ("deu", "de"), ("ger", "de"), ("German", "de"), ("fre", "fr"), ("fra", "fr"), ("dut_BE", "nl")],
+)
+def test_a_model_of_several_languages_takes_each_by_any_of_its_names(name, code):
+    assert options(("language", name), languages=tuple(LANGUAGES)).language == code
+
+
+def test_each_language_has_a_long_code_of_its_own():
+    codes = [code for language in LANGUAGES for code in LONG_CODES[language]]
+    assert len(codes) == len(set(codes))
+    assert all(len(code) == 3 for code in codes)
 
 
 def test_speakers_cannot_be_told_apart():

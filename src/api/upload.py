@@ -1,7 +1,6 @@
 """Read the body of a transcription request: multipart, or the audio itself."""
 
 import asyncio
-import base64
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from starlette.requests import Request
 from src.api.fields import Fields
 from src.audio.container import is_container
 from src.audio.decode import PcmFormat
-from src.documents import MOST_PARTS, has_too_many_parts
+from src.documents import MOST_PARTS, decode_base64, has_too_many_parts
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
 from src.service import Upload
 
@@ -152,7 +151,7 @@ def _parse_json(body: bytes) -> tuple[bytes, Fields]:
     if not isinstance(data, str):
         raise InvalidRequest('`input_audio` must be {"data": BASE64, "format": "wav"}.', param="input_audio")
     try:
-        return base64.b64decode(data.partition("base64,")[2] or data, validate=True), Fields.from_json(parsed)
+        return decode_base64(data.partition("base64,")[2] or data), Fields.from_json(parsed)
     except ValueError:
         raise InvalidRequest("`input_audio.data` is not base64.", param="input_audio") from None
 

@@ -1,0 +1,53 @@
+"""What strangers send as text: what stands for nothing, and base64 as encoders write it."""
+
+import base64
+
+import numpy as np
+import pytest
+
+from src.documents import BASE64_PIECE, decode_base64, given
+
+RAW = np.random.default_rng(0).bytes(3 * BASE64_PIECE // 4 + 10_000)
+"""More than one piece, and with every character of both alphabets."""
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "null", "NULL", "None", " none\n", "undefined", "Undefined", "nil"])
+def test_an_unset_field_has_many_spellings(value):
+    assert given(value) is None
+
+
+@pytest.mark.parametrize("value", ["en", "0", "nothing", "nullify", "none of it", "undefined, unset"])
+def test_anything_else_is_a_value_and_stays_as_it_is(value):
+    assert given(value) == value
+
+
+def lines(encoded: str) -> str:
+    return "\r\n".join(encoded[start : start + 76] for start in range(0, len(encoded), 76))
+
+
+ENCODERS = {
+    "plain": lambda raw: base64.b64encode(raw).decode(),
+    "MIME's lines": lambda raw: lines(base64.b64encode(raw).decode()) + "\r\n",
+    "spaces": lambda raw: " ".join(base64.b64encode(raw).decode()[:40]) + base64.b64encode(raw).decode()[40:],
+    "no padding": lambda raw: base64.b64encode(raw).decode().rstrip("="),
+    "for URLs": lambda raw: base64.urlsafe_b64encode(raw).decode(),
+    "for URLs, in lines, no padding": lambda raw: lines(base64.urlsafe_b64encode(raw).decode().rstrip("=")),
+}
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 1000, len(RAW)])
+@pytest.mark.parametrize("encode", ENCODERS.values(), ids=ENCODERS)
+def test_base64_is_read_as_encoders_write_it(encode, length):
+    assert decode_base64(encode(RAW[:length])) == RAW[:length]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Q", "QUJDR", "QUJD=", "QQ===", "=", "====", "Q=Q=", "QQ==QQ==", "*QQ=", "QUJD.", "é", "\ud800", "QQ==\0"),
+        "A" * (BASE64_PIECE - 2) + "==" + "QUJD",  # padding where two pieces meet
+    ],
+)
+def test_anything_else_is_no_base64(text):
+    with pytest.raises(ValueError):
+        decode_base64(text)
