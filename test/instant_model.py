@@ -1,9 +1,10 @@
 """The service on a model that answers at once, so that what is left is the cost of serving.
 
-python3 test/instant_model.py [--profile FILE]
+python3 test/instant_model.py [--every S] [--profile FILE]
 
-Everything else is the service as it is, set up by its environment. `--profile` writes what the event loop's thread did,
-in cProfile's format; that makes it two to three times slower.
+Everything else is the service as it is, set up by its environment. It hears fourteen words in every clip, however long
+that is; with `--every`, a word in each so many seconds of it. `--profile` writes what the event loop's thread did, in
+cProfile's format; that makes it two to three times slower.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import ctypes
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from itertools import cycle, islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -20,29 +23,40 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from src.__main__ import main, run_and_exit
+from src.asr.model import Model
 from src.asr.transcript import WORD_START, Token, Transcript, text_of
+from src.audio.decode import SAMPLE_RATE
 from src.settings import Settings
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "while", "the", "old", "tree", "sleeps"]
 
 
 class InstantModel:
-    """Hears the same fourteen words in every clip."""
+    """Hears words at an even pace: fourteen in every clip, or one in each `every_s` seconds of it."""
 
     languages = ("en",)
 
-    def __init__(self, _: Settings) -> None:
-        tokens = tuple(
-            Token(number, WORD_START + word, number * 0.64, number * 0.64 + 0.32, -0.01)
-            for number, word in enumerate(WORDS)
-        )
-        self._transcript = Transcript(text_of(tokens), tokens)
+    def __init__(self, _: Settings, every_s: float | None = None) -> None:
+        self._every_s = every_s
 
-    def collate(self, clips: Sequence[np.ndarray], boosts: object = None) -> int:
-        return len(clips)
+    def collate(self, clips: Sequence[np.ndarray], boosts: object = None) -> list[Transcript]:
+        return [self._heard(len(clip) / SAMPLE_RATE) for clip in clips]
 
-    def transcribe(self, batch: int) -> list[Transcript]:
-        return [self._transcript] * batch
+    def transcribe(self, batch: list[Transcript]) -> list[Transcript]:
+        return batch
+
+    def _heard(self, clip_s: float) -> Transcript:
+        return said(len(WORDS), 0.64) if self._every_s is None else said(int(clip_s / self._every_s), self._every_s)
+
+
+@lru_cache(maxsize=100)
+def said(words: int, every_s: float) -> Transcript:
+    """Return a transcript of so many words, each of which takes half of its time."""
+    tokens = tuple(
+        Token(number, WORD_START + word, number * every_s, (number + 0.5) * every_s, -0.01)
+        for number, word in enumerate(islice(cycle(WORDS), words))
+    )
+    return Transcript(text_of(tokens), tokens)
 
 
 def name_threads() -> None:
@@ -59,12 +73,14 @@ def name_threads() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Run the service on a model that answers at once.")
+    parser.add_argument("--every", type=float, metavar="S", help="hear a word in each so many seconds")
     parser.add_argument("--profile", metavar="FILE", help="write a profile of the event loop's thread")
     options = parser.parse_args()
+    load: Callable[[Settings], Model] = partial(InstantModel, every_s=options.every)
     name_threads()
     if options.profile is None:
-        run_and_exit(InstantModel)
+        run_and_exit(load)
     profile = cProfile.Profile(time.thread_time)  # CPU time, so neither the interpreter lock nor idling counts
-    code = profile.runcall(main, InstantModel)
+    code = profile.runcall(main, load)
     profile.dump_stats(options.profile)
     sys.exit(code)

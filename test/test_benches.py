@@ -131,3 +131,17 @@ def test_a_short_idle_bench_sends_the_same_requests_without_and_with_a_crowd(tmp
     assert [(each["requests"], each["without_text"]) for each in figures["figures"]] == [(8, 0), (8, 0)], ran.stderr
     assert figures["fewest_connections"] > 0
     assert ran.stdout == (tmp_path / "idle_bench.txt").read_text()
+
+
+@pytest.mark.timeout(120)
+def test_a_short_loop_bench_sends_what_is_asked_for_and_tells_the_longest_probe_beside_it(tmp_path):
+    command = [sys.executable, str(HERE / "chaos" / "loop_bench.py"), "--seconds", "3", "--rounds", "1"]
+    ran = subprocess.run(
+        [*command, "--only", "hours", "--results", str(tmp_path)], capture_output=True, text=True, timeout=100
+    )
+    figures = json.loads((tmp_path / "loop_bench.json").read_text())["figures"]
+    expected = "200", "conversation.item.input_audio_transcription.completed"
+    assert len(figures) > 5, ran.stderr
+    assert all("hours" in each["name"] and each["answer"] in expected for each in figures), ran.stdout
+    assert all(each["probe_ms"] > 0 for each in figures)
+    assert ran.stdout == (tmp_path / "loop_bench.txt").read_text()

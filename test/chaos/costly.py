@@ -1,0 +1,201 @@
+"""Requests that cost a service most for what they are: inputs and answers at the limits of its settings.
+
+A new one is a line in `COSTLY`. What it sends is made when it is wanted, as some are large.
+"""
+
+import base64
+import json
+import string
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice, product
+
+import client
+import numpy as np
+from media import clip, resampled, wav
+
+MB = 1024 * 1024
+FIELDS = 200
+"""Fields that a form may have, of a MB each (`src.api.upload`)."""
+ITEMS = 10_000
+"""Items that a list may have (`src.documents`)."""
+VALUES = 5 * ITEMS
+"""Values that a JSON document may have."""
+APPEND_BYTES = 15 * MB
+"""Audio in one `input_audio_buffer.append`."""
+RATE = 8000
+
+
+@dataclass(frozen=True)
+class Post:
+    """A request over HTTP."""
+
+    body: bytes
+    content_type: str
+    query: str = ""
+    path: str = client.ROUTE
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A realtime session: what is sent, and the type of the event after which it is over, which comes so many times."""
+
+    messages: Sequence[str]
+    until: str
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Costly:
+    """A request by its name; `make` makes it for audio of so many seconds."""
+
+    name: str
+    make: Callable[[float], Post | Talk]
+
+
+@lru_cache(maxsize=1)
+def speech(seconds: float) -> bytes:
+    """Return a WAV file of speech, 8 kHz mu-law: nothing takes fewer bytes to be long."""
+    return wav(np.resize(resampled(clip("long-30s"), RATE), round(seconds * RATE)), RATE, subtype="ULAW")
+
+
+def form(audio: bytes, fields: Iterable[tuple[str, str]]) -> Post:
+    """Return a multipart form with an audio file and fields."""
+    boundary = uuid.uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="'
+    parts = [f'{head}{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields]
+    parts.append(f'{head}file"; filename="speech.wav"\r\n\r\n'.encode() + audio + f"\r\n--{boundary}--\r\n".encode())
+    return Post(b"".join(parts), f"multipart/form-data; boundary={boundary}")
+
+
+def hours(seconds: float, **fields: str) -> Post:
+    """Return a form with all the audio that is allowed."""
+    return form(speech(seconds), ((name.replace("__", "[]"), value) for name, value in fields.items()))
+
+
+def short(fields: Callable[[], Iterable[tuple[str, str]]], _: float) -> Post:
+    """Return a form with a second of audio."""
+    return form(speech(1.0), fields())
+
+
+def phrases() -> Iterator[str]:
+    """Yield phrases of 100 characters, each another."""
+    for letters in product(string.ascii_lowercase, repeat=3):
+        yield ("".join(letters) + " ") * 25
+
+
+def many(name: str, value: str) -> list[tuple[str, str]]:
+    """Return as many fields as a form may have, nearly."""
+    return [(name, value)] * (FIELDS - 2)
+
+
+def json_values(_: float) -> Post:
+    """Return a JSON body with a second of audio and as many values as it may have."""
+    body = {"input_audio": {"data": base64.b64encode(speech(1.0)).decode()}, "keywords": ["a"] * (VALUES - 100)}
+    return Post(json.dumps(body).encode(), "application/json")
+
+
+def json_audio(seconds: float) -> Post:
+    """Return a JSON body with all the audio that is allowed."""
+    body = {"input_audio": {"data": base64.b64encode(speech(seconds)).decode()}, "response_format": "text"}
+    return Post(json.dumps(body).encode(), "application/json")
+
+
+def talk(session: Mapping[str, object], seconds: float) -> Talk:
+    """Return a session that commits one item of so many seconds."""
+    settings = {"audio": {"input": {"format": {"type": "audio/pcmu"}, "turn_detection": None} | dict(session)}}
+    messages = [_event("session.update", session={"type": "transcription"} | settings | _included(session))]
+    audio = np.resize(np.frombuffer(speech(30.0)[-30 * RATE :], np.uint8), round(seconds * RATE)).tobytes()
+    for at in range(0, len(audio), APPEND_BYTES):
+        messages.append(_append(audio[at : at + APPEND_BYTES]))
+    messages.append(_event("input_audio_buffer.commit"))
+    return Talk(messages, "conversation.item.input_audio_transcription.completed")
+
+
+def _included(session: Mapping[str, object]) -> dict[str, object]:
+    return {"include": ["item.input_audio_transcription.logprobs"]} if "transcription" in session else {}
+
+
+def updates(transcription: Callable[[], dict[str, object]], times: int, _: float) -> Talk:
+    """Return a session that is changed again and again."""
+    message = _event("session.update", session={"audio": {"input": {"transcription": transcription()}}})
+    return Talk([message] * times, "session.updated", times)
+
+
+def nonsense(text: str, _: float) -> Talk:
+    """Return a session with one message that is no event."""
+    return Talk([text], "error")
+
+
+def _event(kind: str, **keys: object) -> str:
+    return json.dumps({"type": kind, **keys})
+
+
+def _append(audio: bytes) -> str:
+    return _event("input_audio_buffer.append", audio=base64.b64encode(audio).decode())
+
+
+TIMED = {"transcription": {"model": "whisper-1", "timestamp_granularities": ["word", "segment"]}}
+
+COSTLY = (
+    Costly("nothing to speak of", partial(short, list)),
+    # Answers.
+    Costly("hours as json", partial(hours, response_format="json")),
+    Costly("hours as json with logprobs", partial(hours, response_format="json", include__="logprobs")),
+    Costly("hours as srt", partial(hours, response_format="srt")),
+    Costly(
+        "hours as verbose_json with words",
+        partial(hours, response_format="verbose_json", timestamp_granularities__="word,segment"),
+    ),
+    Costly("hours as a stream with logprobs", partial(hours, stream="true", include__="logprobs")),
+    # Fields.
+    Costly("prompt of 1 MB, words", partial(short, lambda: [("prompt", "ab " * (MB // 3))])),
+    Costly("prompt of 1 MB, commas", partial(short, lambda: [("prompt", "," * MB)])),
+    Costly("prompt of 1 MB, items", partial(short, lambda: [("prompt", "a,".ljust(MB // 500) * 500)])),
+    Costly("prompt of 1 MB, spaces", partial(short, lambda: [("prompt", "a, " + " " * (MB - 9) + "b c")])),
+    Costly("prompt of 100 phrases", partial(short, lambda: [("prompt", ", ".join(islice(phrases(), 100)))])),
+    Costly(
+        "keywords of 100 phrases", partial(short, lambda: [("keywords[]", phrase) for phrase in islice(phrases(), 100)])
+    ),
+    Costly("10,000 keywords in a field", partial(short, lambda: [("keywords", ",".join(["a"] * ITEMS))])),
+    Costly("10,000 keywords as JSON", partial(short, lambda: [("keywords", json.dumps(["a"] * ITEMS))])),
+    Costly("JSON lists of 1 MB in all fields", partial(short, lambda: many("keywords", '["' + "a" * (MB - 10) + '"]'))),
+    Costly("JSON lists without an end in all fields", partial(short, lambda: many("keywords", "[" * (MB - 10)))),
+    Costly(
+        "JSON lists of numbers in all fields",
+        partial(short, lambda: many("keywords", "[" + " " * (MB - 200) + ",".join(["1"] * (ITEMS // FIELDS)) + "]")),
+    ),
+    Costly("1 MB in all fields", partial(short, lambda: many("keywords", "a" * MB))),
+    Costly("1 MB of spaces in all fields", partial(short, lambda: many("keywords", " " * MB))),
+    Costly(
+        "1 MB in every known field",
+        partial(
+            short,
+            lambda: [
+                (name, " " * (MB - 1))
+                for name in ("language", "temperature", "stream", "response_format", "model", "include")
+            ],
+        ),
+    ),
+    Costly(
+        "nested JSON of 1 MB as chunking_strategy", partial(short, lambda: [("chunking_strategy", '{"a":' * (MB // 5))])
+    ),
+    Costly(
+        "JSON numbers of 1 MB as chunking_strategy",
+        partial(short, lambda: [("chunking_strategy", '{"threshold":' + "1" * (MB - 100) + "}")]),
+    ),
+    Costly("50,000 values of JSON", json_values),
+    Costly("hours as JSON", json_audio),
+    # Realtime.
+    Costly("hours in one item, with words and logprobs", partial(talk, TIMED)),
+    Costly("prompt of 64 kB, 50 times", partial(updates, lambda: {"model": "whisper-1", "prompt": "ab " * 21_000}, 50)),
+    Costly(
+        "10,000 keywords, 20 times", partial(updates, lambda: {"model": "whisper-1", "keywords": ["a"] * ITEMS}, 20)
+    ),
+    Costly("50,000 values in an event", partial(nonsense, json.dumps({"type": "?", "a": [1] * (VALUES - 10)}))),
+    Costly("20 MB of brackets in an event", partial(nonsense, "[" * (20 * MB))),
+    Costly("20 MB that is no base64", partial(nonsense, _event("input_audio_buffer.append", audio="~" * (20 * MB)))),
+)
+"""Each is taken, or refused with a sentence; none may hold up the others."""
