@@ -10,6 +10,7 @@ FLOORS = [
     "errors",
     "documents",
     "settings",
+    "limits",
     "served",
     "metrics",
     "audio",
