@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 CGROUP_FILES = {"v2": "memory.max", "v1": "memory.limit_in_bytes"}
-"""Files of a control group's limit by the kind of its hierarchy (the kernel's cgroup-v2.rst and cgroup-v1/memory.rst)."""
+"""Files of a control group's limit, by the kind of its hierarchy (cgroup-v2.rst and cgroup-v1/memory.rst, kernel)."""
 MOUNTS = {"v2": ("sys/fs/cgroup", "sys/fs/cgroup/unified"), "v1": ("sys/fs/cgroup/memory",)}
 """Where systems mount the hierarchies."""
 
