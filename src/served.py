@@ -1,7 +1,10 @@
 """The names that stand for the served model, whichever way a client comes."""
 
+import re
 from dataclasses import dataclass
+from typing import Literal
 
+from src.documents import given
 from src.errors import ModelNotFound
 
 OPENAI_MODELS = (
@@ -14,7 +17,27 @@ OPENAI_MODELS = (
     "gpt-live-transcribe",
     "gpt-realtime-whisper",
 )
-"""Names that clients have built in; each stands for the served model."""
+"""Names that clients have built in; each stands for the served model, also with a date at its end."""
+DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+
+FAMILIES = frozenset(
+    {
+        *("whisper", "whisperx", "whisperkit", "crisperwhisper", "parakeet", "canary", "fastconformer", "moonshine"),
+        *("voxtral", "sensevoice", "sensevoicesmall", "paraformer", "wav2vec2", "vosk"),
+    }
+)
+"""Kinds of speech-to-text models, as a word of their names."""
+TASKS = frozenset({"asr", "stt", "transcribe"})
+"""What speech-to-text models do, as a word of their names: `qwen3-asr`, `stt_en_fastconformer`."""
+WHISPER_SIZE = re.compile(
+    r"(ggml-|faster-)?(distil-)?(tiny|base|small|medium|large|turbo)"
+    r"([-._](en|v\d|turbo|q\d|\d|k|int8|fp16|ct2|mlx|bin))*"
+)
+"""Whisper's models by their size alone, as in `large-v3`, `distil-large-v3.5`, `base.en`, `ggml-small-q5_1.bin`."""
+
+Strictness = Literal["auto", "1", "0"]
+"""Which names stand for the served model: `auto`, those of speech-to-text models; `1`, its own and OpenAI's; `0`,
+any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +45,39 @@ class Served:
     """The model that answers, as clients may name it."""
 
     name: str
-    strict: bool
+    strict: Strictness
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that stands for the model, its own first."""
+        """The names that are worth telling a client, the model's own first."""
         return tuple(dict.fromkeys((self.name, self.name.rpartition("/")[2], *OPENAI_MODELS)))
 
+    def stands_for(self, name: str) -> bool:
+        """Return whether a name, in letters of either case, stands for the model."""
+        name = name.strip().lower()
+        if self.strict == "0" or {name, DATE.sub("", name)} & {each.lower() for each in self.names}:
+            return True
+        return self.strict == "auto" and _is_speech_to_text(name)
+
     def check(self, name: str | None) -> None:
-        """Accept a model name; None is the served one.
+        """Accept a model name; one that is not given is the served one's.
 
         Raises:
             ModelNotFound: the name is another model's.
         """
-        if self.strict and name is not None and name not in self.names:
+        if (name := given(name)) is not None and not self.stands_for(name):
             raise self.not_found(name)
 
     def not_found(self, name: str) -> ModelNotFound:
         """Return the error for a name that stands for another model."""
-        message = f"The model `{name[:100]}` is not served here; this server has `{self.name}`."
+        message = (
+            f"The model `{name[:100]}` is not served here; this server has `{self.name}`. Name it, or no model at all. "
+            "With PARAKEET_STRICT_MODEL=0 the server takes any name."
+        )
         return ModelNotFound(message, param="model")
+
+
+def _is_speech_to_text(name: str) -> bool:
+    """Return whether a name in lower case is that of a known kind of speech-to-text model."""
+    words = set(re.split(r"[^a-z0-9]+", name[:256]))
+    return not words.isdisjoint(FAMILIES | TASKS) or bool(WHISPER_SIZE.fullmatch(name[:256].rpartition("/")[2]))

@@ -12,6 +12,8 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "PARAKEET_"
+SWITCH = {"true": "1", "yes": "1", "on": "1", "false": "0", "no": "0", "off": "0"}
+"""Other words for on and off, as pydantic takes them for a truth value."""
 TOP_LEVEL = Path(__file__).parent.parent
 
 
@@ -74,8 +76,9 @@ class Settings(BaseSettings):
     """Seconds without an event of its client after which a realtime session is closed."""
     realtime_session_s: float = Field(3600, gt=0)
     """Longest realtime session, in seconds."""
-    strict_model: bool = True
-    """Answer 404 to model names other than the served one's and OpenAI's; 0 takes any name for the served model."""
+    strict_model: Literal["auto", "1", "0"] = "auto"
+    """Which names stand for the served model, others get 404: `auto` those of any speech-to-text model, `1` its own and
+    OpenAI's, `0` all."""
 
     queue_max_factor: int = Field(32, ge=1)
     """This times `microbatch_max_batch` requests may be in the service at once; more get 429."""
@@ -151,6 +154,11 @@ class Settings(BaseSettings):
     @classmethod
     def _usable_keys(cls, keys: SecretStr) -> SecretStr:
         return SecretStr("\n".join(_keys(keys.get_secret_value())))
+
+    @field_validator("strict_model", mode="before")
+    @classmethod
+    def _switch(cls, value: object) -> str:
+        return SWITCH.get(str(value).lower(), str(value).lower())
 
     @field_validator("cors_origins")
     @classmethod

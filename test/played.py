@@ -120,7 +120,7 @@ class Played:
         self.session = Session(
             Opening("sess_1", 1_756_324_625, rate, 24_000, model, beta, transcription, intent),
             Limits(max_audio_s, windowing, partials, final_from_stream),
-            Served("nvidia/parakeet", strict),
+            Served("nvidia/parakeet", "1" if strict else "0"),
             ("en",),
             listen,
             lambda kind: f"{kind}_{next(self._numbers)}",

@@ -330,3 +330,14 @@ def test_every_request_leaves_one_line_in_the_metrics_log_whatever_its_outcome(t
     assert ok["lane"] in (0, 1)
     parts = ok["duration_preprocess_s"], ok["queue_wait_s"], ok["duration_inference_s"]
     assert 0 < sum(parts) <= ok["duration_total_s"]
+
+
+@pytest.mark.parametrize("name", ["Systran/faster-whisper-large-v3", "Systran%2Ffaster-whisper-large-v3", "gpt-4o"])
+def test_a_model_that_would_be_taken_can_be_looked_up_and_no_other(service: Service, name):
+    described, listed = service.http.get(f"/v1/models/{name}"), service.http.get("/v1/models").json()["data"]
+    taken = service.upload(flac(), model=name.replace("%2F", "/"))
+    if name == "gpt-4o":
+        assert [error(answer)["code"] for answer in (described, taken)] == ["model_not_found"] * 2
+    else:
+        assert (described.json()["id"], taken.json()["text"]) == ("Systran/faster-whisper-large-v3", TEXT)
+    assert name not in [model["id"] for model in listed]

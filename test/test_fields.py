@@ -7,9 +7,9 @@ from src.api.options import parse_options
 from src.asr.languages import LANGUAGES, LONG_CODES
 from src.errors import InvalidRequest, ModelNotFound, UnsupportedFormat, UnsupportedLanguage
 from src.scheduling.jobs import Priority
-from src.served import Served
+from src.served import OPENAI_MODELS, Served
 
-SERVED = Served("nvidia/parakeet-tdt-0.6b-v2", strict=True)
+SERVED = Served("nvidia/parakeet-tdt-0.6b-v2", strict="auto")
 
 
 def options(*pairs: tuple[str, str], served=SERVED, languages=("en",)):
@@ -90,18 +90,38 @@ def test_a_wrong_value_names_its_field(name, value):
     assert error.value.status == 400
 
 
+OWN = ["nvidia/parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v2", "Nvidia/Parakeet-TDT-0.6B-v2"]
+OPENAI = [*OPENAI_MODELS, "Whisper-1", "gpt-4o-mini-transcribe-2025-03-20", "gpt-4o-transcribe-2027-01-31"]
+OTHERS = [
+    *("whisper-large-v3", "whisper-large-v3-turbo", "openai/whisper-large-v3", "WHISPER-LARGE-V3-TURBO"),
+    *("distil-large-v3", "distil-whisper/distil-large-v3.5", "large-v3", "base.en", "turbo", "ggml-large-v3-q5_0.bin"),
+    *("Systran/faster-whisper-large-v3", "Systran/faster-distil-whisper-small.en", "mlx-community/whisper-turbo-q4"),
+    *("deepdml/faster-whisper-large-v3-turbo-ct2", "nyrahealth/CrisperWhisper", "whisper:latest", "whisper"),
+    *("parakeet-tdt-0.6b-v3", "nvidia/parakeet-tdt-0.6b-v3", "istupakov/parakeet-tdt-0.6b-v3-onnx", "parakeet"),
+    *("nvidia/canary-1b-v2", "nvidia/stt_en_fastconformer_ctc_large", "mistralai/Voxtral-Mini-3B-2507", "qwen3-asr"),
+]
+NO_SPEECH = [
+    *("gpt-4o", "gpt-4o-mini", "tts-1", "gpt-4o-mini-tts", "gpt-4o-2024-11-20", "openai/gpt-4o", "text-embedding-3"),
+    *("nvidia", "nonsense", "whisperer", "0.6b", "small-talk", "-", "/", "x" * 10_000),
+]
+
+
 @pytest.mark.parametrize(
-    "name", ["nvidia/parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v2", "whisper-1", "gpt-transcribe", ""]
+    ("strict", "taken", "refused"),
+    [
+        ("auto", [*OWN, *OPENAI, *OTHERS], NO_SPEECH),
+        ("1", [*OWN, *OPENAI], [*OTHERS[:4], *NO_SPEECH]),
+        ("0", [*OWN, *OPENAI, *OTHERS, *NO_SPEECH], []),
+    ],
 )
-def test_the_served_model_has_several_names(name):
-    options(("model", name))
-
-
-def test_another_model_is_not_found_unless_any_name_will_do():
-    with pytest.raises(ModelNotFound) as error:
-        options(("model", "large-v3"))
-    assert (error.value.status, error.value.param) == (404, "model")
-    options(("model", "large-v3"), served=Served("tiny", strict=False))
+def test_names_stand_for_the_served_model_as_strictly_as_it_is_set(strict, taken, refused):
+    served = Served(SERVED.name, strict)
+    for name in taken:
+        options(("model", name), served=served)
+    for name in refused:
+        with pytest.raises(ModelNotFound) as error:
+            options(("model", name), served=served)
+        assert (error.value.status, error.value.param) == (404, "model")
 
 
 @pytest.mark.parametrize(

@@ -350,7 +350,7 @@ def test_sessions_are_refused_while_the_model_loads(tmp_path):
     [
         ("?sample_rate=4000", 400, "invalid_value"),
         ("?sample_rate=fast", 400, "invalid_value"),
-        ("?model=parakeet-rnnt-1.1b", 404, "model_not_found"),
+        ("?model=gpt-4o", 404, "model_not_found"),
     ],
 )
 def test_a_wrong_query_is_refused_before_the_upgrade(service, query, status, code):

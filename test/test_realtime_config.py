@@ -19,7 +19,7 @@ DEFAULT_VAD = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
 
 
 def updated(wanted: dict[str, Any], now: SessionConfig = OPENAI, *, strict: bool = False) -> SessionConfig:
-    return now.updated(wanted, Served("nvidia/parakeet", strict), ("en", "de"))
+    return now.updated(wanted, Served("nvidia/parakeet", "1" if strict else "0"), ("en", "de"))
 
 
 def nested(**wanted: Any) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def test_models_without_turn_detection_wait_for_commits(dial, service: Service, 
 
 def test_a_model_that_is_not_served_is_refused(dial):
     with pytest.raises(InvalidStatus) as caught:
-        dial(GA).talk([wait("session.created")], model="whisper-9000")
+        dial(GA).talk([wait("session.created")], model="gpt-9000")
     assert caught.value.response.status_code == 404
     assert b"model_not_found" in caught.value.response.body
 

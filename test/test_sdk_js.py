@@ -115,8 +115,8 @@ def test_what_clients_send_along_is_accepted(transcribe):
 
 
 BAD = [
-    ({"model": "whisper-9000"}, ("NotFoundError", 404, "model_not_found", "model")),
-    ({"model": "whisper-9000", "stream": True}, ("NotFoundError", 404, "model_not_found", "model")),
+    ({"model": "gpt-9000"}, ("NotFoundError", 404, "model_not_found", "model")),
+    ({"model": "gpt-9000", "stream": True}, ("NotFoundError", 404, "model_not_found", "model")),
     ({"language": "de"}, ("BadRequestError", 400, "unsupported_language", "language")),
     ({"response_format": "diarized_json"}, ("BadRequestError", 400, "unsupported_format", "response_format")),
     ({"response_format": "yaml"}, ("BadRequestError", 400, "invalid_value", "response_format")),
@@ -196,8 +196,8 @@ def test_the_ai_sdk_takes_every_answer(service: Service):
 
 
 def test_the_ai_sdk_shows_the_sentence_of_an_error(service: Service):
-    calls = [{"model": "whisper-9000"}, {"model": "whisper-1", "options": {"language": "de"}}]
+    calls = [{"model": "gpt-9000"}, {"model": "whisper-1", "options": {"language": "de"}}]
     unknown, german = run("ai_sdk.mjs", service.port, str(CLIP), calls)
     assert unknown["error"] == german["error"] == "AI_APICallError"
-    assert "whisper-9000" in unknown["message"]
+    assert "gpt-9000" in unknown["message"]
     assert german["message"].endswith(".")

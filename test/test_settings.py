@@ -29,6 +29,7 @@ def _no_settings_from_outside(monkeypatch):
         ("USE_LOCAL_ATTENTION", "maybe", "PARAKEET_USE_LOCAL_ATTENTION must be 1 or 0, not maybe"),
         ("DEVICE", "tpu", "PARAKEET_DEVICE must be auto, cpu, cuda or cuda:N, not tpu"),
         ("DTYPE", "int8", "PARAKEET_DTYPE must be one of 'auto', 'float32', 'bfloat16' or 'float16', not int8"),
+        ("STRICT_MODEL", "2", "PARAKEET_STRICT_MODEL must be one of 'auto', '1' or '0', not 2"),
         (
             "SUBSAMPLING_CHUNKING_FACTOR",
             "3",
@@ -54,6 +55,14 @@ def test_every_wrong_value_is_told_at_once(monkeypatch):
 def test_an_empty_variable_counts_as_unset(monkeypatch):
     monkeypatch.setenv("PARAKEET_PORT", "")
     assert Settings().port == 8000
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [("auto", "auto"), ("1", "1"), ("0", "0"), ("true", "1"), ("False", "0"), ("", "auto")]
+)
+def test_the_strictness_about_models_takes_the_words_for_yes_and_no_too(monkeypatch, value, meant):
+    monkeypatch.setenv("PARAKEET_STRICT_MODEL", value)
+    assert Settings().strict_model == meant
 
 
 def test_a_relative_log_folder_starts_at_the_top_level(monkeypatch, tmp_path):

@@ -46,6 +46,6 @@ async def models(request: Request) -> ModelList:
 async def model(request: Request, name: str) -> ModelObject:
     """Describe one name of the served model."""
     served: Served = request.app.state.served
-    if name not in served.names:
+    if not served.stands_for(name):
         raise served.not_found(name)
     return _model(request, name)

@@ -15,7 +15,7 @@ def _list(description: str, **items: Any) -> dict[str, Any]:
 
 
 _FIELDS: dict[str, Any] = {
-    "model": _field("The served model, or one of OpenAI's, which stand for it.", example="whisper-1"),
+    "model": _field("The served model, or another speech-to-text model, which stands for it.", example="whisper-1"),
     "language": _field("ISO 639-1 code of the language spoken, if it is one that the model knows.", example="en"),
     "response_format": _field("The form of the answer.", enum=list(FORMATS), default="json"),
     "timestamp_granularities[]": _list("What `verbose_json` gives times for.", enum=["word", "segment"]),

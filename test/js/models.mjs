@@ -5,5 +5,5 @@ const listed = [];
 for await (const model of client.models.list()) listed.push(model);
 const retrieved = [];
 for (const { id } of listed) retrieved.push(await client.models.retrieve(id));
-const unknown = await thrown(() => client.models.retrieve("openai/whisper-9000"));
+const unknown = await thrown(() => client.models.retrieve("openai/gpt-9000"));
 print({ listed, retrieved, unknown });
