@@ -69,11 +69,31 @@ def test_the_settings_of_a_session_may_lack_the_object_around_them():
 
 
 @pytest.mark.parametrize(
-    "message", ["", "nonsense", "[]", "5", "null", '"x"', b"\xff", "[" * 500, "{}{}", '{"n":' + "9" * 5_000 + "}"]
+    "message",
+    ["", "nonsense", "[]", "5", "null", '"x"', b"[]", b" [1]", "[" * 500, "{}{}", '{"n":' + "9" * 5_000 + "}"],
 )
 def test_what_is_no_object_is_no_event(message):
     error = refused(message)
     assert (error.code, error.param, error.event_id) == ("invalid_json", None, None)
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [b"", b"\xff", bytes(3), b"{", b"[", b'{"', b'{"type": "response.create"', b'{"a": 1}\0', b"{}{}", b"7777", b"null"]
+    + [b"{" * 200_000, b'["' + b"," * 60_000 + b"\xff", b"\xef\xbb\xbf{}"],
+)
+def test_a_binary_frame_that_is_no_json_is_audio(audio):
+    for frame in (audio, bytearray(audio)):  # as in fragments
+        event = parse(frame)
+        assert isinstance(event, events.Append)
+        assert event.audio is frame  # not copied
+        assert event.event_id is None
+
+
+def test_a_binary_frame_of_audio_has_the_limit_of_an_append():
+    assert isinstance(parse(bytes(events.MAX_APPEND_BYTES)), events.Append)
+    error = refused(bytes(events.MAX_APPEND_BYTES + 1))
+    assert (error.code, error.param) == ("invalid_value", "audio")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ simple dialect of `response.create`. A session's configuration has a file of its
 import base64
 import binascii
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
@@ -19,6 +20,7 @@ from src.errors import InvalidRequest
 
 MAX_APPEND_BYTES = 15 * 1024 * 1024
 """Most audio in one `input_audio_buffer.append`, as OpenAI has it."""
+TOO_LARGE = "more than 15 MiB of audio; send it in smaller pieces"
 
 
 class InvalidEvent(InvalidRequest):
@@ -41,7 +43,7 @@ def _audio(encoded: object) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise PydanticCustomError("base64", "not valid base64") from error
     if len(audio) > MAX_APPEND_BYTES:
-        raise PydanticCustomError("too_large", "more than 15 MiB of audio; send it in smaller pieces")
+        raise PydanticCustomError("too_large", TOO_LARGE)
     return audio
 
 
@@ -143,18 +145,57 @@ ClientEvent = (
 _CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(Annotated[ClientEvent, Field(discriminator="type")])
 
 
+_OPENED = re.compile(rb'[ \t\r\n]*(\{[ \t\r\n]*["}]|\[[ \t\r\n]*[][{"0-9tfn-])')
+"""How an object or a list begins; G.711 has many a `{`."""
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""What no JSON has in it anywhere, and audio soon."""
+
+
 def parse(message: str | bytes) -> ClientEvent:
     """Return the event that a text or binary frame holds as JSON.
+
+    A binary frame that is no JSON, neither an object nor a list, is an append of its bytes.
 
     Raises:
         InvalidEvent: it is none, or one with a wrong field.
     """
+    if not isinstance(message, str) and not _may_be_json(message):
+        return _append(message)
     if has_too_many_parts(message):
         raise InvalidEvent(f"The message has more than {MOST_PARTS} values.", code="invalid_json")
     try:
         return _CLIENT_EVENT.validate_json(message)
     except ValidationError as error:
+        if not isinstance(message, str) and not _is_json(message):
+            return _append(message)
         raise _invalid(message, error.errors(include_url=False, include_input=False)[0]) from None
+
+
+def _may_be_json(message: bytes) -> bool:
+    """Return whether a binary frame looks like the text of an object or a list, as audio hardly ever does."""
+    if not _OPENED.match(message) or _NO_TEXT.search(message):
+        return False
+    try:
+        message.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_json(message: bytes) -> bool:
+    try:
+        json.loads(message)
+    except ValueError:
+        return False
+    except RecursionError:
+        pass  # nested deeper than any event, and no audio either
+    return True
+
+
+def _append(audio: bytes) -> Append:
+    if len(audio) > MAX_APPEND_BYTES:
+        raise InvalidEvent(f"`audio`: {TOO_LARGE}.", code="invalid_value", param="audio")
+    return Append.model_construct(type="input_audio_buffer.append", audio=audio)
 
 
 def _invalid(message: str | bytes, error: Any) -> InvalidEvent:
