@@ -130,6 +130,23 @@ def test_no_body_means_the_defaults(service, route):
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("nothing", [None, "", "null", "None", "undefined"])
+def test_what_stands_for_nothing_means_the_defaults(service, nothing):
+    bodies = [
+        {"expires_after": nothing, "session": nothing},
+        {"expires_after": {"anchor": nothing, "seconds": nothing}},
+    ]
+    transcription = {"model": nothing, "language": nothing, "prompt": nothing}
+    bodies += [{"session": {"audio": {"input": {"transcription": transcription}}}}]
+    for body in bodies:
+        answer = mint(service, body)
+        assert answer.status_code == 200
+        detection = answer.json()["session"]["audio"]["input"]["turn_detection"]
+        assert detection["type"] == "server_vad"
+    off = mint(service, {"session": {"audio": {"input": {"turn_detection": {"type": "none"}}}}})
+    assert off.json()["session"]["audio"]["input"]["turn_detection"] is None
+
+
 def test_a_secret_counts_for_the_key_that_made_it(tmp_path):
     with guarded(tmp_path, max_concurrent_per_key=1) as service:
         mine, others = (mint(service, key=key).json()["value"] for key in (KEY, OTHER_KEY))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from src.audio.stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
-from src.realtime.config import SessionConfig, Transcription
+from src.realtime.config import NoiseReduction, SessionConfig, Transcription
 from src.realtime.turns import TurnDetection
 from src.served import Served
 
@@ -214,6 +214,86 @@ def test_timed_parts_and_log_probabilities_are_off_until_asked_for():
     assert config.granularities == {"word"}
 
 
+# What stands for nothing
+
+NOTHING = [None, "", " ", "null", "None", "undefined", "NULL"]
+
+
+def is_none(value: str | None) -> bool:
+    """Whether it means no turn detection as the kind of one."""
+    return value is not None and value.lower() in ("null", "none")
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_what_stands_for_nothing_is_null_in_every_field(nothing):
+    """In either shape, and for settings of every type."""
+    transcription = dict.fromkeys(Transcription.model_fields, nothing)
+    detection = dict.fromkeys(
+        ("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms", "create_response"), nothing
+    )
+    parts = {
+        "format": {"type": nothing, "rate": nothing},
+        "transcription": transcription,
+        "noise_reduction": {"type": nothing, "strength": nothing},
+        "turn_detection": detection if is_none(nothing) else {"type": nothing} | detection,
+    }
+    ga = updated(nested(**parts) | {"type": nothing, "include": nothing})
+    beta = updated(
+        {
+            "input_audio_format": nothing,
+            "input_audio_transcription": transcription,
+            "input_audio_noise_reduction": parts["noise_reduction"],
+            "turn_detection": parts["turn_detection"],
+            "include": nothing,
+        }
+    )
+    assert ga == beta
+    assert (ga.format, ga.detection, ga.include) == (PCM, TurnDetection(), None)
+    assert ga.transcription == Transcription()
+    eager = updated({"turn_detection": {"type": "semantic_vad", "eagerness": nothing}})
+    assert vad(eager) == {"type": "semantic_vad", "eagerness": "auto"}
+    assert ga.noise_reduction == NoiseReduction()
+    for whole in ({"audio": nothing}, {"audio": {"input": nothing}}, nested(format=nothing, noise_reduction=nothing)):
+        assert updated(whole).ga() == OPENAI.ga()
+
+
+@pytest.mark.parametrize("none", [None, "none", "None", "null", "disabled", "off", False])
+def test_turn_detection_of_no_kind_is_null(none):
+    wishes = [{"turn_detection": none}, nested(turn_detection=none)]
+    if isinstance(none, str):
+        wishes += [{"turn_detection": {"type": none}}, nested(turn_detection={"type": none, "threshold": 0.5})]
+    for wanted in wishes:
+        config = updated(wanted)
+        assert config.vad is None
+        assert vad(config) is None
+
+
+@pytest.mark.parametrize("unsaid", ["", "undefined"])
+def test_a_setting_that_is_undefined_stays_as_it_is(unsaid):
+    first = updated({"turn_detection": {"silence_duration_ms": 300}, "input_audio_transcription": {"language": "de"}})
+    assert updated(dict.fromkeys(("turn_detection", "input_audio_transcription", "include"), unsaid), first) == first
+    off = updated({"turn_detection": None})
+    assert updated({"turn_detection": unsaid}, off).vad is None
+
+
+@pytest.mark.parametrize("language", ["auto", "detect", "multi", "null", "None", "undefined", "", "eng", "deu", "ger"])
+def test_no_word_for_any_language_is_refused(language):
+    for wanted in ({"input_audio_transcription": {"language": language}}, nested(transcription={"language": language})):
+        updated(wanted)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["x" * 1_000_000, "a, " * 400_000, "x" * 101],
+)
+def test_a_prompt_never_refuses_an_update(prompt):
+    for wanted in ({"input_audio_transcription": {"prompt": prompt}}, nested(transcription={"prompt": prompt})):
+        config = updated(wanted | {"turn_detection": None})
+        assert config.vad is None
+        assert len(config.hot_words) <= 100
+        assert len(config.transcription.prompt) <= 65_536
+
+
 # Errors
 
 
@@ -222,7 +302,6 @@ def test_timed_parts_and_log_probabilities_are_off_until_asked_for():
     [
         (nested(transcription={"languages": ["en"] * 1_000_000}), "session.audio.input.transcription.languages"),
         (nested(transcription={"delay": "x" * 1_000_000}), "session.audio.input.transcription.delay"),
-        (nested(transcription={"prompt": "x" * 1_000_000}), "session.audio.input.transcription.prompt"),
         (nested(noise_reduction={"type": "x" * 1_000_000}), "session.audio.input.noise_reduction.type"),
         ({"include": ["x"] * 1_000_000}, "session.include"),
     ],

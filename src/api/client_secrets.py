@@ -16,7 +16,7 @@ from src.api.sessions import new_session_id
 from src.api.upload import parse_object
 from src.audio.stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
-from src.realtime.config import SessionConfig, Transcription
+from src.realtime.config import SessionConfig, Transcription, meant
 from src.served import Served
 from src.settings import Settings
 
@@ -119,8 +119,12 @@ async def _object_of(request: Request) -> dict[str, Any]:
 
 
 def _validated(wanted: dict[str, Any]) -> SecretRequest:
+    expires_after, session = meant(wanted.get("expires_after")), wanted.get("session")
+    if isinstance(expires_after, dict):
+        expires_after = {name: value for name, value in expires_after.items() if value is not None}
+    session = meant(session) if isinstance(session, str) else session  # what is in it is the configuration's to read
     try:
-        return SecretRequest.model_validate(wanted)
+        return SecretRequest.model_validate({"expires_after": expires_after, "session": session})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(map(str, first["loc"]))

@@ -27,6 +27,7 @@ from src.asr.streaming import Heard, Windowing
 from src.asr.transcript import Transcript
 from src.audio.stream import RATES
 from src.audio.vad import SpeechDetector
+from src.documents import given
 from src.errors import ClientGone, InvalidRequest, ServiceError, error_body
 from src.metrics import MetricsLog
 from src.realtime import events
@@ -144,13 +145,15 @@ def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Open
     """
     query, headers = websocket.query_params, websocket.headers
     protocols: Sequence[str] = websocket.scope["subprotocols"]
-    model = query.get("model") or None
+    model = given(query.get("model"))
     if model is None or not _CONVERSATIONS.match(model):
         served.check(model)
     credential: Credential = websocket.state.credential
     beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
-    # OpenAI's JavaScript SDK names a model on its WebSocket, and gives no other sign of itself.
-    is_openai = beta or model is not None or credential.session is not None or _is_openai(query, headers, protocols)
+    # OpenAI's JavaScript SDK names a model on its WebSocket, if only `undefined`, and gives no other sign of itself.
+    is_openai = (
+        beta or bool(query.get("model")) or credential.session is not None or _is_openai(query, headers, protocols)
+    )
     default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
     asked_rate = _sample_rate(query)
     return Opening(
@@ -180,8 +183,8 @@ def _intends_transcription(query: Mapping[str, str]) -> bool:
 
 
 def _sample_rate(query: Mapping[str, str]) -> int | None:
-    text = query.get("sample_rate")
-    if not text:
+    text = given(query.get("sample_rate"))
+    if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 6 or int(text) not in RATES:
         message = f"`sample_rate` must be {RATES[0]} to {RATES[-1]}, not {text[:20]!r}."

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from src.asr.hotwords import hot_words
 from src.asr.languages import language_code
 from src.audio.stream import G711_RATE, AudioFormat, Encoding
-from src.documents import MOST_ITEMS
+from src.documents import MOST_ITEMS, given
 from src.errors import InvalidRequest
 from src.realtime.turns import TurnDetection
 from src.served import Served
@@ -35,6 +35,16 @@ class WrongType(InvalidRequest):
     """A setting with a value of another type."""
 
     code = "invalid_type"
+
+
+NO_DETECTION = frozenset({"none", "null", "nil", "off", "disabled"})
+"""What clients call turn detection that they do not want, in place of null or as its `type`."""
+LONGEST_PROMPT = 65_536
+"""Characters of a prompt that are kept; it is a hint."""
+
+
+def _shortened(prompt: object) -> object:
+    return prompt[:LONGEST_PROMPT] if isinstance(prompt, str) else prompt
 
 
 class _Part(BaseModel):
@@ -59,7 +69,7 @@ class Transcription(_Part):
     model: Name | None = None
     language: Name | None = None
     languages: Annotated[list[Name], Few] | None = None
-    prompt: Annotated[str, Field(max_length=65_536)] | None = None
+    prompt: Annotated[str, BeforeValidator(_shortened)] | None = None
     keywords: Annotated[list[str], Field(max_length=MOST_ITEMS)] | None = None
     delay: Name | None = None
     timestamp_granularities: Annotated[list[Literal["word", "segment"]], Few] | None = None
@@ -162,7 +172,7 @@ class SessionConfig:
 
     def updated(self, wanted: Mapping[str, Any], served: Served, languages: Sequence[str]) -> "SessionConfig":
         """Return the configuration with a client's changes; null takes a setting back to its default, but for
-        the format, which stays.
+        the format, which stays. So does whatever else stands for nothing (see `given`).
 
         `wanted` is the `session` object of its event; `served` is the model and `languages` the codes that it knows.
         Turn detection is on from the first change on unless the client turns it off, as in OpenAI's sessions.
@@ -171,7 +181,7 @@ class SessionConfig:
             InvalidRequest: a field has a wrong value, `param` names it; the configuration is as it was.
             ModelNotFound, UnsupportedLanguage: what is asked for is not served here.
         """
-        if wanted.get("type", "transcription") not in ("transcription", "realtime"):
+        if meant(wanted.get("type")) not in (None, "transcription", "realtime"):
             raise InvalidRequest("`session.type` must be transcription.", param="session.type")
         wishes = _brought_together(wanted)
         update = _validated({name: self._completed(name, wish.value) for name, wish in wishes.items()}, wishes)
@@ -191,13 +201,16 @@ class SessionConfig:
         """Return the value of a wish in the words of `_Update`, with what a nested one leaves as it is."""
         if name == "format" and isinstance(value, str):
             return {"type": _FORMATS.get(value, value), "rate": self.pcm16_rate if value == "pcm16" else None}
+        if name == "format" and isinstance(value, dict):
+            return value | {"type": value.get("type") or self.format.encoding.value}
         now = {"transcription": self.transcription, "turn_detection": self.vad}.get(name)
         if name not in ("transcription", "turn_detection") or not isinstance(value, dict):
             return value
         stays = now.model_dump(exclude_unset=True) if now else {}
         if name == "turn_detection":
-            kind = {"type": getattr(now, "type", "server_vad")}
-            stays = stays | kind if value.get("type", kind["type"]) == kind["type"] else {}
+            kind = getattr(now, "type", "server_vad")
+            value = value | {"type": value.get("type") or kind}
+            stays = stays if value["type"] == kind else {}
         return {key: each for key, each in (stays | value).items() if each is not None}
 
     def _format(self, wanted: Format | None) -> AudioFormat:
@@ -279,19 +292,40 @@ def _brought_together(wanted: Mapping[str, Any]) -> dict[str, _Wish]:
     """Return the settings that are there, by their names in `_Update`."""
     wishes = {}
     for name, places in _PLACES.items():
+        read = _detection if name == "turn_detection" else meant
         for place in places:
             holder, _, key = place.rpartition(".")
             values = _at(wanted, holder)
-            if key in values:
-                wishes[name] = _Wish(values[key], f"session.{place}")
+            if key in values and not _is_unsaid(values[key]):
+                wishes[name] = _Wish(read(values[key]), f"session.{place}")
     return wishes
+
+
+def _is_unsaid(value: Any) -> bool:
+    """Return whether a setting is as good as left out, which null is not: it takes a setting back."""
+    return isinstance(value, str) and value.strip() in ("", "undefined")
+
+
+def meant(value: Any) -> Any:
+    """Return a value with null for what stands for nothing, also within an object."""
+    if isinstance(value, str):
+        return given(value)
+    return {key: meant(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+def _detection(value: Any) -> Any:
+    """Return turn detection as `meant` does, with null for what is called none."""
+    kind = value.get("type") if isinstance(value, dict) else value
+    is_none = isinstance(kind, str) and kind.strip().lower() in NO_DETECTION
+    return None if is_none or value is False else meant(value)
 
 
 def _at(wanted: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     """Return the object at a dotted path, an empty one where there is none."""
     passed = "session"
     for key in filter(None, path.split(".")):
-        wanted = wanted.get(key) or {}
+        inner = wanted.get(key)
+        wanted = (given(inner) if isinstance(inner, str) else inner) or {}
         passed = f"{passed}.{key}"
         if not isinstance(wanted, Mapping):
             raise WrongType(f"`{passed}` must be an object.", param=passed)

@@ -4,8 +4,6 @@ OpenAI's transcription sessions, generally available and beta (platform.openai.c
 simple dialect of `response.create`. A session's configuration has a file of its own, `src.realtime.config`.
 """
 
-import base64
-import binascii
 import json
 import re
 from typing import Annotated, Any, Literal
@@ -15,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from src.asr.logprobs import TokenLogprob
 from src.asr.usage import DurationUsage
-from src.documents import MOST_PARTS, has_too_many_parts
+from src.documents import MOST_PARTS, decode_base64, has_too_many_parts
 from src.errors import InvalidRequest
 
 MAX_APPEND_BYTES = 15 * 1024 * 1024
@@ -39,8 +37,8 @@ def _audio(encoded: object) -> bytes:
     if not isinstance(encoded, str):
         raise PydanticCustomError("string_type", "not a string")
     try:
-        audio = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
+        audio = decode_base64(encoded)
+    except ValueError as error:
         raise PydanticCustomError("base64", "not valid base64") from error
     if len(audio) > MAX_APPEND_BYTES:
         raise PydanticCustomError("too_large", TOO_LARGE)
@@ -48,7 +46,7 @@ def _audio(encoded: object) -> bytes:
 
 
 Audio = Annotated[bytes, BeforeValidator(_audio)]
-"""Audio as base64 on the wire, as bytes in the event."""
+"""Audio as base64 on the wire, with line breaks or without, as bytes in the event."""
 
 
 class _ClientEvent(BaseModel):
