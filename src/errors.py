@@ -84,26 +84,32 @@ class MissingFile(InvalidRequest):
     code = "missing_file"
 
 
-class EmptyAudio(InvalidRequest):
+class UnusableAudio(InvalidRequest):
+    """Audio that cannot be transcribed; `complaint` is what is wrong with it: a name of `Complaint`, and a number."""
+
+    complaint: tuple[str, float] = ("UNREADABLE", 0)
+
+
+class EmptyAudio(UnusableAudio):
     """A file of no bytes, or a container without a single sample."""
 
     code = "empty_audio"
 
 
-class InvalidAudio(InvalidRequest):
+class InvalidAudio(UnusableAudio):
     """Bytes that no decoder takes for audio."""
 
     code = "invalid_audio"
 
 
 class DecoderUnavailable(ServiceError):
-    """No process can be started in which to decode a file: memory, processes or descriptors have run out."""
+    """No process can decode a file now: places, memory or descriptors have run out, or the machine is too busy."""
 
     status = 503
     code = "decoder_unavailable"
 
 
-class AudioTooLong(InvalidRequest):
+class AudioTooLong(UnusableAudio):
     """Audio beyond `PARAKEET_MAX_AUDIO_SECONDS`."""
 
     status = 413

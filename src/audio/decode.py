@@ -26,13 +26,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from src.audio.complaints import CHANNELS, RATES, Complaint
 from src.audio.container import PlainWav, demuxer_of, is_mpeg_wav, plain_wav
 from src.audio.resample import SAMPLE_RATE as SAMPLE_RATE
 from src.audio.resample import Resampler
-from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest
-
-RATES = range(8_000, 192_000 + 1)
-CHANNELS = range(1, 8 + 1)
+from src.errors import InvalidRequest, UnusableAudio
 
 BLOCK_SAMPLES = 1 << 16
 """Samples of a channel that are decoded at a time: 4 s at 16 kHz, 2 MiB of eight channels."""
@@ -55,9 +53,6 @@ shortest packets that codecs have, of 2.5 ms, these are two minutes."""
 
 FRAME_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 """numpy's types by FFmpeg's packed sample formats."""
-
-SEND = "Send a WAV, FLAC, OGG, MP3, M4A, MP4 or WebM file."
-UNREADABLE = f"The file is not audio that can be read, or it is damaged. {SEND}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +128,10 @@ def decode_blocks(
         for samples in _resampled((block.samples for block in run), rate):
             taken += len(samples)
             if taken > max_seconds * SAMPLE_RATE:
-                setting = "PARAKEET_MAX_AUDIO_SECONDS"
-                message = f"The audio is longer than {max_seconds:g} s, the limit of this server ({setting})."
-                raise AudioTooLong(message, param="file")
+                raise Complaint.TOO_LONG.error(max_seconds)
             yield samples
     if not taken:
-        raise EmptyAudio("The audio is empty: it has not a single sample.", param="file")
+        raise Complaint.NO_SAMPLES.error()
 
 
 def _pcm_blocks(data: bytes | memoryview, rate: int, channels: int) -> Iterator[_Block]:
@@ -150,12 +143,12 @@ def _pcm_blocks(data: bytes | memoryview, rate: int, channels: int) -> Iterator[
 
 def _file_blocks(data: bytes) -> Iterator[_Block]:
     if not data:
-        raise EmptyAudio("The file is empty.", param="file")
+        raise Complaint.EMPTY_FILE.error()
     if plain := _plain(data):
         return _pcm_blocks(plain.pcm, plain.rate, plain.channels)
     demuxer = demuxer_of(data)
     if demuxer is None:
-        raise InvalidAudio(UNREADABLE, param="file")
+        raise Complaint.UNREADABLE.error()
     wav = _opened_wav(data) if demuxer == "wav" else None
     return _wav_blocks(wav) if wav else _ffmpeg_blocks(data, demuxer)
 
@@ -180,7 +173,7 @@ def _wav_blocks(wav: soundfile.SoundFile) -> Iterator[_Block]:
     dtype = "int16" if wav.subtype == "PCM_16" else "float32"  # numpy turns int16 into floats faster than libsndfile
     with wav:
         if complaint := _complaint(wav.samplerate, wav.channels):
-            raise InvalidAudio(complaint, param="file")
+            raise complaint
         while True:
             try:
                 raw = wav.read(BLOCK_SAMPLES, dtype, always_2d=True)
@@ -200,14 +193,15 @@ def _ffmpeg_blocks(data: bytes, demuxer: str) -> Iterator[_Block]:
     try:
         container = av.open(io.BytesIO(data), format=demuxer, options=options, metadata_errors="replace")
     except broken as error:
-        raise InvalidAudio(UNREADABLE, param="file") from error
+        raise Complaint.UNREADABLE.error() from error
     with container:
         # FFmpeg calls none the best where the sound sets in after what it looked at to choose.
         track = container.streams.best("audio") or next(iter(container.streams.audio), None)
         if track is None:
-            raise InvalidAudio(f"The file has no audio track. {SEND}", param="file")
+            raise Complaint.NO_TRACK.error()
         if track.codec_context is None or track.codec_context.name not in DECODERS.split(","):
-            raise InvalidAudio(f"The file's audio is in a format that cannot be decoded. {SEND}", param="file")
+            raise Complaint.UNKNOWN_FORMAT.error()
+        track.codec_context.thread_count = 1  # a decode worker may start no thread
         for form, run in groupby(_frames(container.demux(track), broken), key=_form):
             for raw in _gathered(map(_samples, run)):
                 yield _Block(form.rate, _mono(raw))
@@ -231,7 +225,7 @@ def _frames(packets: Iterator[Any], broken: tuple[type[Exception], ...]) -> Iter
     Raises:
         InvalidAudio: that leaves nothing.
     """
-    trouble = None
+    trouble: UnusableAudio | None = None
     heard = False
     lost = 0
     while True:
@@ -240,7 +234,7 @@ def _frames(packets: Iterator[Any], broken: tuple[type[Exception], ...]) -> Iter
         except StopIteration:
             break
         except broken:  # from the decoder, a lost packet; from the demuxer, which then ends `packets`, a lost rest
-            trouble = UNREADABLE
+            trouble = Complaint.UNREADABLE.error()
             lost += 1
             if lost > MOST_LOST:
                 break
@@ -253,7 +247,7 @@ def _frames(packets: Iterator[Any], broken: tuple[type[Exception], ...]) -> Iter
                 lost = 0
                 yield frame
     if trouble and not heard:
-        raise InvalidAudio(trouble, param="file")
+        raise trouble
 
 
 def _samples(frame: Any) -> NDArray[Any]:
@@ -283,12 +277,12 @@ def _gathered(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         yield np.concatenate(held)
 
 
-def _complaint(rate: int, channels: int) -> str | None:
+def _complaint(rate: int, channels: int) -> UnusableAudio | None:
     """Say why audio of this form is not read, if it is not."""
     if rate not in RATES:
-        return f"The audio has a sample rate of {rate} Hz; {RATES[0]} to {RATES[-1]} Hz can be read."
+        return Complaint.RATE.error(rate)
     if channels not in CHANNELS:
-        return f"The audio has {channels} channels; 1 to {CHANNELS[-1]} can be read."
+        return Complaint.CHANNELS.error(channels)
     return None
 
 
