@@ -23,7 +23,7 @@ from media import CLIPS, SAMPLE_RATE, clip, encode, likeness, pcm16, resampled, 
 from numpy.typing import NDArray
 
 from src.audio.container import is_container, plain_wav
-from src.audio.decode import PcmFormat, decode, decode_blocks
+from src.audio.decode import PcmFormat, decode, decode_blocks, needs_library
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest, ServiceError
 
 SPEECH = clip("flite-slt-1")
@@ -284,6 +284,46 @@ def test_other_chunks_in_a_wav_are_not_heard(name, size):
     np.testing.assert_array_equal(audio(riff(FMT, SOUND, other)), SPEECH)
 
 
+def instructions(work: Callable[[], object]) -> int:
+    """Return how many lines of Python some work runs."""
+    count = 0
+
+    def trace(*_: object) -> Any:
+        nonlocal count
+        count += 1
+        return trace
+
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(None)
+    return count
+
+
+@pytest.mark.parametrize("chunks", [1_000, 100_000])
+def test_a_wav_of_empty_chunks_takes_no_longer_to_look_at_than_any_other(chunks):
+    data = riff(FMT, *[chunk(b"LIST", b"")] * chunks, SOUND)
+    assert instructions(lambda: needs_library(data, None)) < 200
+    with suppress(InvalidAudio):  # where they are too many for libraries
+        np.testing.assert_array_equal(audio(data), SPEECH)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        b"\xff\xfb\x10",
+        b"\xff\xfb\x90\x64",
+        b"\xff\xf1\x00\x00\x01\x20",
+        b"\xff\xf1",
+        b"ID3\x04\0\0\x7f\x7f\x7f\x7f",
+        b"G",
+    ],
+)
+def test_to_tell_what_a_file_is_takes_no_longer_for_a_file_of_headers(pattern):
+    assert instructions(lambda: is_container(pattern * 100_000)) < 30_000
+
+
 @st.composite
 def odd_wavs(draw: st.DrawFn) -> bytes:
     channels = draw(st.integers(1, 3))
@@ -296,6 +336,10 @@ def odd_wavs(draw: st.DrawFn) -> bytes:
     return bytes(data[: draw(st.sampled_from([len(data), len(data) - 1, 43, 20]))])
 
 
+OTHER_COATS = (b"wvpk", b"OggS")
+"""What libsndfile takes for WavPack or Ogg in the wrong coat where samples happen to begin so. They are heard here."""
+
+
 @given(odd_wavs())
 @settings(max_examples=500)
 def test_whatever_wav_is_read_without_a_library_libsndfile_reads_alike(data):
@@ -305,6 +349,12 @@ def test_whatever_wav_is_read_without_a_library_libsndfile_reads_alike(data):
         samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
         assert (rate, samples.shape[1]) == (plain.rate, plain.channels)
         assert samples.tobytes() == bytes(plain.pcm)
+
+
+@pytest.mark.parametrize("letters", OTHER_COATS)
+def test_samples_that_begin_like_another_format_are_heard(letters):
+    pcm = letters + pcm16(SPEECH)
+    assert pcm16(audio(riff(FMT, chunk(b"data", pcm)))) == pcm
 
 
 # Files that are not as they should be

@@ -6,12 +6,26 @@ The one format that most clients send, PCM16 in a WAV file without quirks, is fo
 import re
 import struct
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 PROBE_BYTES = 1 << 14
 """How far into a file the first MP3 or AAC frame may lie, behind the rest of one that a cut went through."""
 CHAINED_FRAMES = 4
 """Frame headers, each where the one before says, that tell MP3 or AAC from PCM, which holds single ones by chance."""
+MAX_HEADERS = 1024
+"""Of those, so many are looked at: bytes that are nothing else would take 8 ms. A real file has a chain among them."""
+ADTS_HEADER = re.compile(rb"\xff[\xf0\xf1\xf8\xf9](?=[\x00-\x33\x40-\x73\x80-\xb3\xc0-\xf3])")
+"""How an AAC frame begins: its sync word, layer 0, and a rate that exists (ISO/IEC 14496-3, 1.A.2)."""
+MPEG_HEADER = re.compile(
+    rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd](?=["
+    rb"\x10-\x1b\x20-\x2b\x30-\x3b\x40-\x4b\x50-\x5b\x60-\x6b\x70-\x7b"
+    rb"\x80-\x8b\x90-\x9b\xa0-\xab\xb0-\xbb\xc0-\xcb\xd0-\xdb\xe0-\xeb])"
+)
+"""How an MP3 or MP2 frame begins: a version, layer, bit rate and rate that exist (ISO/IEC 11172-3, 2.4)."""
+
+MAX_TAG_CHUNKS = 16
+"""Chunks of tags before the audio of a plain WAV. Files have one or two; to walk over millions takes seconds."""
 
 MPEG_WAV = re.compile(rb"RIFF.{4}WAVE(?>.*?fmt ).{4}[\x50\x55]\x00", re.DOTALL)
 """WAV around MP2 or MP3, by its format tag (RFC 2361)."""
@@ -70,7 +84,9 @@ def plain_wav(data: bytes) -> PlainWav | None:
     if not channels or header != sound:
         return None
     at = PLAIN_WAV.size
-    while data[at : at + 4] == b"LIST":
+    for _ in range(MAX_TAG_CHUNKS):
+        if data[at : at + 4] != b"LIST":
+            break
         length = _chunk_bytes(data, at)
         at += 8 + length + length % 2
     length = _chunk_bytes(data, at)
@@ -95,9 +111,9 @@ def demuxer_of(data: bytes) -> str | None:
     for demuxer, magic in SIGNATURES.items():
         if magic.match(head):
             return demuxer
-    if _has_frames(head, rb"\xff[\xf0\xf1\xf8\xf9]", _adts_frame_bytes):
+    if _has_frames(head, ADTS_HEADER, _adts_frame_bytes):
         return "aac"
-    if start or _has_frames(head, rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd]", _mpeg_frame_bytes):
+    if start or _has_frames(head, MPEG_HEADER, _mpeg_frame_bytes):
         return "mp3"
     return None
 
@@ -117,39 +133,34 @@ def _id3_bytes(data: bytes) -> int:
     return 10 + size + (10 if has_footer else 0)
 
 
-def _has_frames(data: bytes, sync: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
-    """Return whether frames that begin with `sync` follow one another somewhere in `data`."""
-    return any(_frames_chained(data, found.start(), frame_bytes) for found in re.finditer(sync, data))
-
-
-def _frames_chained(data: bytes, start: int, frame_bytes: Callable[[bytes], int]) -> bool:
-    at = start
-    for count in range(CHAINED_FRAMES):
-        if start == 0 and count >= 2 and at >= len(data):
-            return True  # a file of two or three frames
+def _has_frames(data: bytes, header: re.Pattern[bytes], frame_bytes: Callable[[bytes], int]) -> bool:
+    """Return whether frames follow one another somewhere in `data`, or two or three are all of it."""
+    chains: dict[int, tuple[int, int]] = {}  # by where they begin, how many frames and where the last one ends
+    for found in reversed(list(islice(header.finditer(data), MAX_HEADERS))):  # backwards, so each is looked at once
+        at = found.start()
         length = frame_bytes(data[at : at + 6])
         if not length:
-            return False
-        at += length
-    return True
+            continue
+        count, end = chains.get(at + length, (0, at + length))
+        if count + 1 == CHAINED_FRAMES:
+            return True
+        chains[at] = (count + 1, end)
+    count, end = chains.get(0, (0, 0))
+    return count >= 2 and end >= len(data)
 
 
 def _adts_frame_bytes(header: bytes) -> int:
-    """Return the length of the AAC frame that `header` begins, 0 where it begins none (ISO/IEC 14496-3, 1.A.2)."""
-    if len(header) < 6 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or (header[2] >> 2) & 0xF > 12:
+    """Return the length of the AAC frame whose `header`, the first 6 bytes, this is; 0 where there is no such frame."""
+    if len(header) < 6:
         return 0
     length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
     return length if length > 7 else 0
 
 
 def _mpeg_frame_bytes(header: bytes) -> int:
-    """Return the length of the MP3 or MP2 frame that `header` begins, 0 where it begins none (ISO/IEC 11172-3, 2.4)."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
-        return 0
+    """Return the length of the MP3 or MP2 frame whose `header`, the first 4 bytes or more, this is."""
     version, layer = (header[1] >> 3) & 3, (header[1] >> 1) & 3
     bit_rate, rate = header[2] >> 4, (header[2] >> 2) & 3
-    if version == 1 or layer not in (1, 2) or bit_rate in (0, 15) or rate == 3:
-        return 0
     is_mpeg1, is_layer3 = version == 3, layer == 1
     if not is_mpeg1:
         kbps = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)

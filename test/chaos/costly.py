@@ -6,6 +6,7 @@ A new one is a line in `COSTLY`. What it sends is made when it is wanted, as som
 import base64
 import json
 import string
+import struct
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ VALUES = 5 * ITEMS
 """Values that a JSON document may have."""
 APPEND_BYTES = 15 * MB
 """Audio in one `input_audio_buffer.append`."""
+FILE_BYTES = 40 * MB
 RATE = 8000
 
 
@@ -89,6 +91,22 @@ def phrases() -> Iterator[str]:
 def many(name: str, value: str) -> list[tuple[str, str]]:
     """Return as many fields as a form may have, nearly."""
     return [(name, value)] * (FIELDS - 2)
+
+
+def empty_chunks(_: float) -> Post:
+    """Return a plain WAV file whose audio lies behind millions of empty chunks of tags."""
+    head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", FILE_BYTES - 8, b"WAVE", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    return form(head + b"LIST\0\0\0\0" * ((FILE_BYTES - len(head)) // 8), ())
+
+
+def filled(pattern: bytes, _: float) -> Post:
+    """Return a file of one pattern, without a form and of no type, so that its kind is guessed."""
+    return Post((pattern * (FILE_BYTES // len(pattern))), "application/octet-stream")
+
+
+def nested(_: float) -> Post:
+    """Return WAV headers within one another."""
+    return filled(b"RIFF\xff\xff\xff\x7fWAVELIST\xff\xff\xff\x7f", 0)
 
 
 def json_values(_: float) -> Post:
@@ -188,6 +206,14 @@ COSTLY = (
     ),
     Costly("50,000 values of JSON", json_values),
     Costly("hours as JSON", json_audio),
+    # Files.
+    Costly("WAV of empty chunks", empty_chunks),
+    Costly("WAV in WAV in WAV", nested),
+    Costly("MP3 headers", partial(filled, b"\xff\xfb\x90\x64")),
+    Costly("MP3 headers that chain but for the last", partial(filled, b"\xff\xfb\x10")),
+    Costly("AAC headers", partial(filled, b"\xff\xf1\x00\x00\x01\x20")),
+    Costly("ID3 tag of 256 MB", partial(filled, b"ID3\x04\0\0\x7f\x7f\x7f\x7f")),
+    Costly("empty MP4 boxes", partial(filled, b"\0\0\0\x08free")),
     # Realtime.
     Costly("hours in one item, with words and logprobs", partial(talk, TIMED)),
     Costly("prompt of 64 kB, 50 times", partial(updates, lambda: {"model": "whisper-1", "prompt": "ab " * 21_000}, 50)),
