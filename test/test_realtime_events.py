@@ -80,8 +80,22 @@ def test_what_is_no_object_is_no_event(message):
 
 @pytest.mark.parametrize(
     "audio",
-    [b"", b"\xff", bytes(3), b"{", b"[", b'{"', b'{"type": "response.create"', b'{"a": 1}\0', b"{}{}", b"7777", b"null"]
-    + [b"{" * 200_000, b'["' + b"," * 60_000 + b"\xff", b"\xef\xbb\xbf{}"],
+    [
+        *(
+            b"",
+            b"\xff",
+            bytes(3),
+            b"{",
+            b"[",
+            b'{"',
+            b'{"type": "response.create"',
+            b'{"a": 1}\0',
+            b"{}{}",
+            b"7777",
+            b"null",
+        ),
+        *(b"{" * 200_000, b'["' + b"," * 60_000 + b"\xff", b"\xef\xbb\xbf{}"),
+    ],
 )
 def test_a_binary_frame_that_is_no_json_is_audio(audio):
     for frame in (audio, bytearray(audio)):  # as in fragments
