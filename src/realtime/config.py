@@ -324,11 +324,13 @@ def _at(wanted: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     """Return the object at a dotted path, an empty one where there is none."""
     passed = "session"
     for key in filter(None, path.split(".")):
-        inner = wanted.get(key)
-        wanted = (given(inner) if isinstance(inner, str) else inner) or {}
         passed = f"{passed}.{key}"
-        if not isinstance(wanted, Mapping):
+        inner = wanted.get(key)
+        if not inner or (isinstance(inner, str) and given(inner) is None):
+            return {}
+        if not isinstance(inner, Mapping):
             raise WrongType(f"`{passed}` must be an object.", param=passed)
+        wanted = inner
     return wanted
 
 
