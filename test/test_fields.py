@@ -1,5 +1,7 @@
 """Fields in every encoding that clients use, and what they ask for."""
 
+import re
+
 import pytest
 
 from src.api.fields import Fields
@@ -24,6 +26,12 @@ def options(*pairs: tuple[str, str], served=SERVED, languages=("en",)):
         [("timestamp_granularities", "word,segment")],
         [("timestamp_granularities[]", "word, segment")],
         [("timestamp_granularities", '["word", "segment"]')],
+        [("timestamp_granularities[0]", "word"), ("timestamp_granularities[1]", "segment")],
+        [("timestamp_granularities[10]", "segment"), ("timestamp_granularities[2]", "word")],
+        [("timestamp_granularities%5B%5D", "word"), ("timestamp_granularities%5b%5d", "segment")],
+        [("timestamp_granularities%5B0%5D", "word"), ("timestamp_granularities%5B1%5D", "segment")],
+        [("timestamp_granularities[0]", "word,segment")],
+        [("timestamp_granularities[]", each) for each in ("word", "null", "segment")],
     ],
 )
 def test_a_list_may_come_in_any_encoding(pairs):
@@ -44,7 +52,7 @@ def test_yes_has_many_spellings(value):
     assert options(("stream", value)).stream
 
 
-@pytest.mark.parametrize("value", ["false", "False", "0", "null", ""])
+@pytest.mark.parametrize("value", ["false", "False", "0", "no", "off", " false "])
 def test_no_has_many_spellings(value):
     assert not options(("stream", value)).stream
 
@@ -54,8 +62,12 @@ def test_no_has_many_spellings(value):
     [
         [("chunking_strategy", "auto")],
         [("chunking_strategy", '{"type": "server_vad", "threshold": 0.4}')],
+        [("chunking_strategy", '{"type": null, "threshold": null}')],
+        [("chunking_strategy", '{"type": "server_vad", "threshold": "undefined", "silence_duration_ms": null}')],
+        [("chunking_strategy", "{}")],
         [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[threshold]", "0.4")],
-        [("chunking_strategy", "")],
+        [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[threshold]", "null")],
+        [("chunking_strategy%5Btype%5D", "auto"), ("chunking_strategy%5Bthreshold%5D", "")],
     ],
 )
 def test_a_chunking_strategy_may_be_a_word_json_or_bracketed_parts(pairs):
@@ -71,7 +83,11 @@ def test_fields_that_nobody_asks_for_are_ignored():
     [
         ("response_format", "xml"),
         ("timestamp_granularities[]", "letter"),
+        ("timestamp_granularities[0]", "letter"),
+        ("timestamp_granularities%5B%5D", "letter"),
+        ("timestamp_granularities", "word,nul"),
         ("include[]", "everything"),
+        ("include[17]", "everything"),
         ("stream", "maybe"),
         ("temperature", "1.5"),
         ("temperature", "warm"),
@@ -79,14 +95,20 @@ def test_fields_that_nobody_asks_for_are_ignored():
         ("priority", "urgent"),
         ("chunking_strategy", "random"),
         ("chunking_strategy", '{"type": "random"}'),
+        ("chunking_strategy", '{"type": "server_vad", "threshold": "high"}'),
+        ("chunking_strategy[type]", "random"),
+        ("chunking_strategy%5Btype%5D", "random"),
+        ("chunking_strategy[threshold]", "high"),
         ("keywords[]", "x" * 101),
+        ("keywords[0]", "x" * 101),
+        ("keywords%5B3%5D", "x" * 101),
         ("keywords", ",".join(map(str, range(101)))),
     ],
 )
 def test_a_wrong_value_names_its_field(name, value):
     with pytest.raises(InvalidRequest) as error:
         options((name, value))
-    assert error.value.param == name.removesuffix("[]")
+    assert error.value.param == re.match("[a-z_]*", name).group()
     assert error.value.status == 400
 
 
@@ -177,10 +199,55 @@ def test_speakers_cannot_be_told_apart():
         ([("prompt", "Hello, world.")], ()),
         ([("prompt", "Anna")], ()),
         ([("keywords[]", "")], ()),
+        ([("keywords[0]", "Anna"), ("keywords[1]", "Bob")], ("Anna", "Bob")),
+        ([("keywords[]", "none"), ("keywords[]", "all")], ("none", "all")),
+        ([("keywords", "None, null"), ("prompt", "Anna, Bob")], ("Anna", "Bob")),
+        ([("keywords", '["undefined"]')], ()),
+        ([("prompt", "Anna, Bob, ")], ("Anna", "Bob")),
+        ([("prompt", "None, null")], ("None", "null")),
     ],
 )
 def test_hot_words_come_from_keywords_or_from_a_prompt_that_is_a_plain_list(pairs, keywords):
     assert options(*pairs).keywords == keywords
+
+
+@pytest.mark.parametrize("count", [100, 101, 999, 1000, 1001, 20_000])
+def test_of_a_prompt_that_lists_too_much_the_first_hundred_are_taken(count):
+    asked = options(("prompt", ", ".join(f"Word{number}" for number in range(count))))
+    assert asked.keywords == tuple(f"Word{number}" for number in range(100))
+
+
+def test_of_a_prompt_what_is_too_long_is_dropped():
+    long = "x" * 101
+    assert options(("prompt", f"Parakeet, {long}, NeMo, Parakeet")).keywords == ("Parakeet", "NeMo")
+    assert options(("prompt", f"{long}, {long}")).keywords == ()
+    assert options(("prompt", "y" * 1_000_000)).keywords == ()
+
+
+OPTIONAL = [
+    *("model", "language", "prompt", "response_format", "temperature", "stream", "chunking_strategy", "priority"),
+    *("timestamp_granularities", "timestamp_granularities[]", "include", "include[]", "keywords", "keywords[]"),
+]
+
+
+@pytest.mark.parametrize("value", ["", " ", "null", "Null", "None", "NONE", "undefined", " undefined\n"])
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_every_field_may_be_sent_although_it_is_unset(name, value):
+    assert options((name, value)) == options()
+    assert parse_options(Fields.from_json({name: value}), SERVED, ("en",)) == options()
+    assert parse_options(Fields.from_json({name: None}), SERVED, ("en",)) == options()
+
+
+@pytest.mark.parametrize("name", ["rate", "channels"])
+@pytest.mark.parametrize("value", ["", "null", "None", "undefined"])
+def test_a_number_may_be_sent_although_it_is_unset(name, value):
+    assert Fields([(name, value)]).whole_number(name) is None
+
+
+def test_an_unset_field_does_not_hide_one_that_is_set():
+    assert options(("language", "null"), ("language", "en-US"), languages=("de", "en")).language == "en"
+    joined = Fields([("language", "de")]) | Fields([("language", "undefined")])
+    assert joined.text("language") == "de"
 
 
 def test_a_priority_is_taken():

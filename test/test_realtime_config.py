@@ -395,3 +395,11 @@ def test_any_wish_is_granted_or_refused(wanted):
     except InvalidRequest:
         return
     assert updated(config.beta() | config.ga(), config).ga() == config.ga(), "the echo is a wish like any other"
+
+
+@pytest.mark.parametrize("terms", [["x" * 101], [f"Word{number}" for number in range(2000)]])
+def test_a_prompt_that_lists_too_much_is_a_hint_and_no_reason_to_refuse_an_update(terms):
+    wanted = {"format": {"type": "audio/pcmu"}, "transcription": {"prompt": ", ".join(["Anna", *terms, "Bob"])}}
+    config = updated(nested(**wanted))
+    assert config.format.encoding is Encoding.MULAW
+    assert config.hot_words == tuple(["Anna", *terms, "Bob"][:100] if len(terms) > 1 else ["Anna", "Bob"])

@@ -1,21 +1,25 @@
 """The fields of a request, whichever way a client encodes them.
 
-SDKs send lists as `name[]` and objects as `name[key]`, one part for each value; others repeat a plain name, join values
-with commas or send JSON. An empty value counts as unset, and a field that nobody asks for is ignored.
+SDKs send lists as `name[]` or numbered, `name[0]`, and objects as `name[key]`, one part for each value, some with the
+brackets escaped; others repeat a plain name, join values with commas or send JSON. A value that stands for none
+(`src.documents.given`) counts as unset, and a field that nobody asks for is ignored.
 """
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
-from src.documents import MOST_ITEMS
+from src.documents import MOST_ITEMS, given
 from src.errors import InvalidRequest
 
 TRUE = frozenset({"true", "1", "yes", "on"})
-FALSE = frozenset({"false", "0", "no", "off", "null", "none"})
+FALSE = frozenset({"false", "0", "no", "off"})
 SHOWN = 60
 """Characters of a wrong value that its error repeats."""
+PLACE_IN_LIST = re.compile(r"\[\d*\]\Z")
 
 
 class Fields:
@@ -26,10 +30,10 @@ class Fields:
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        self._values: dict[str, list[str]] = {}
+        values: dict[str, list[str]] = {}
         for name, value in pairs:
-            if value != "":
-                self._values.setdefault(name.removesuffix("[]"), []).append(value)
+            values.setdefault(field_name(name), []).append(value)
+        self._values = {name: each for name, each in values.items() if any(map(given, each))}
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Fields":
@@ -48,12 +52,13 @@ class Fields:
         return joined
 
     def text(self, name: str) -> str | None:
-        """Return the first value of a field, or None."""
-        values = self._values.get(name)
-        return values[0] if values else None
+        """Return the first value of a field, without white space around it, or None."""
+        return next((value.strip() for value in self._values.get(name, ()) if given(value)), None)
 
     def items(self, name: str) -> list[str]:
         """Return the values of a list field, be they repeated, joined by commas or a JSON list; none of them blank.
+
+        A word that stands for no value may be an item: somebody may listen for "none".
 
         Raises:
             InvalidRequest: there are more than any list that is meant.
@@ -73,7 +78,7 @@ class Fields:
         Raises:
             InvalidRequest: one is not.
         """
-        return frozenset(_checked(name, item, allowed) for item in self.items(name))
+        return frozenset(_checked(name, item, allowed) for item in self.items(name) if given(item))
 
     def choice(self, name: str, allowed: Iterable[str], default: str) -> str:
         """Return the value of a field that must be one of `allowed`.
@@ -90,7 +95,7 @@ class Fields:
         Raises:
             InvalidRequest: it is neither.
         """
-        value = (self.text(name) or "false").strip().lower()
+        value = (self.text(name) or "false").lower()
         if value in TRUE or value in FALSE:
             return value in TRUE
         raise InvalidRequest(f"`{name}` must be true or false, not {value[:SHOWN]!r}.", param=name)
@@ -123,15 +128,22 @@ class Fields:
             return None if value is None else int(value)
         raise InvalidRequest(f"`{name}` must be a whole number, not {value[:SHOWN]!r}.", param=name)
 
-    def mapping(self, name: str) -> dict[str, Any]:
-        """Return an object field, sent as JSON text or as `name[key]` parts; empty where it is unset or plain text."""
-        parsed = _json(self.text(name) or "")
-        if isinstance(parsed, dict):
-            return parsed
-        prefix = f"{name}["
-        return {
-            key[len(prefix) :].rstrip("]"): values[0] for key, values in self._values.items() if key.startswith(prefix)
-        }
+    def mapping(self, name: str, plain: str) -> dict[str, Any]:
+        """Return what is set of an object field, sent as JSON text or in parts `name[key]`; other text is `plain`'s."""
+        text = self.text(name)
+        if text is None:
+            prefix = f"{name}["
+            keys = [key for key in self._values if key.startswith(prefix)]
+            return {key[len(prefix) :].rstrip("]"): self.text(key) for key in keys}
+        parsed = _json(text)
+        if not isinstance(parsed, dict):
+            return {plain: text}
+        return {key: value for key, value in parsed.items() if given(str(value))}
+
+
+def field_name(name: str) -> str:
+    """Return the name of a field without its place in a list, as in `name[]`, `name[0]`, `name%5B%5D`."""
+    return PLACE_IN_LIST.sub("", unquote(name).strip())
 
 
 def _checked(name: str, value: str, allowed: Iterable[str]) -> str:

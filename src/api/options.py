@@ -63,10 +63,9 @@ def _response_format(fields: Fields) -> str:
 
 def _check_chunking_strategy(fields: Fields) -> None:
     """Refuse what OpenAI does not know; what it knows changes nothing here, where pauses decide anyway."""
-    strategy = fields.mapping("chunking_strategy")
-    kind = strategy.pop("type", None) or fields.text("chunking_strategy")
+    strategy = fields.mapping("chunking_strategy", plain="type")
     numbers = (strategy.get(name, 0) for name in ("threshold", "prefix_padding_ms", "silence_duration_ms"))
-    if kind not in (None, "auto", "server_vad") or not all(map(_is_number, numbers)):
+    if strategy.get("type") not in (None, "auto", "server_vad") or not all(map(_is_number, numbers)):
         message = "`chunking_strategy` must be auto or server_vad, and its thresholds and durations numbers."
         raise InvalidRequest(message, param="chunking_strategy")
 
