@@ -1,7 +1,6 @@
 """A server in a process of its own on a free port, for the benchmarks, and what it costs by /proc."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import client
+from ports import reserved_port
 
 READY_S = 120.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -39,9 +39,7 @@ def serving(model: str, program: Sequence[str] = OUR_SERVICE, **settings: str) -
     Raises:
         client.Failure: it does not come up; the message has its last line.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with TemporaryDirectory() as logs:
+    with reserved_port() as port, TemporaryDirectory() as logs:
         settings = {"PARAKEET_MODEL_ID": model, "PARAKEET_PORT": str(port), "PARAKEET_LOG_DIR": logs} | settings
         told = Path(logs) / "server.log"
         with told.open("w") as log:

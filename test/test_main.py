@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fakes import clip
+from ports import reserved_port
 from secret import KEY
 
 ROOT = Path(__file__).parent.parent
@@ -31,16 +32,12 @@ def environment(tmp_path, **settings) -> dict[str, str]:
     return clean | {"PYTHONPATH": paths, "PARAKEET_LOG_DIR": str(tmp_path / "logs")} | settings
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def run(tmp_path, **settings) -> subprocess.CompletedProcess:
     """Run the service until it ends by itself."""
-    where = {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(free_port())}
-    env = environment(tmp_path, **where | settings)
-    return subprocess.run([sys.executable, "-m", "src"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    with reserved_port() as port:
+        where = {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(port)}
+        env = environment(tmp_path, **where | settings)
+        return subprocess.run([sys.executable, "-m", "src"], cwd=tmp_path, env=env, capture_output=True, text=True)
 
 
 def complaint(ended: subprocess.CompletedProcess) -> str:
@@ -93,20 +90,20 @@ def slow_service(tmp_path, **settings):
 @contextmanager
 def service_of(program, tmp_path, stderr=subprocess.PIPE, **settings):
     """The service in a process of its own that `program` starts: the process, once it is ready, and its port."""
-    port = free_port()
-    where = {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(port), "PARAKEET_MAX_QUEUE_WAIT_S": "60"}
-    env = environment(tmp_path, **where | settings)
-    process = subprocess.Popen([sys.executable, "-c", program], env=env, cwd=tmp_path, stderr=stderr)
-    try:
-        while not _ready(port):
-            assert process.poll() is None
-            time.sleep(0.01)
-        yield process, port
-    finally:
-        process.kill()
-        process.wait()
-        if process.stderr:
-            process.stderr.close()
+    with reserved_port() as port:
+        where = {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(port), "PARAKEET_MAX_QUEUE_WAIT_S": "60"}
+        env = environment(tmp_path, **where | settings)
+        process = subprocess.Popen([sys.executable, "-c", program], env=env, cwd=tmp_path, stderr=stderr)
+        try:
+            while not _ready(port):
+                assert process.poll() is None
+                time.sleep(0.01)
+            yield process, port
+        finally:
+            process.kill()
+            process.wait()
+            if process.stderr:
+                process.stderr.close()
 
 
 def _ready(port: int) -> bool:

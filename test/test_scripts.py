@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ports import reserved_port
 
 PROJECT = Path(__file__).parent.parent
 BASH = shutil.which("bash")
@@ -145,9 +145,10 @@ def files_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
+@pytest.fixture
+def port() -> Iterator[str]:
+    with reserved_port() as number:
+        yield str(number)
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -369,8 +370,8 @@ def test_setup_mends_what_is_broken_and_then_does_nothing_until_something_change
 # --- the service
 
 
-def test_the_service_starts_in_the_background_once_and_stops(stand_in: Checkout) -> None:
-    settings = {"PARAKEET_PORT": free_port()}
+def test_the_service_starts_in_the_background_once_and_stops(stand_in: Checkout, port: str) -> None:
+    settings = {"PARAKEET_PORT": port}
     url = f"http://127.0.0.1:{settings['PARAKEET_PORT']}/readyz"
     started = stand_in.run("start_bg.sh", **settings)
     assert started.returncode == 0, started.stderr
@@ -389,21 +390,21 @@ def test_the_service_starts_in_the_background_once_and_stops(stand_in: Checkout)
         urllib.request.urlopen(url)
 
 
-def test_a_start_that_fails_says_why(service: Checkout) -> None:
-    result = service.run("start_bg.sh", PARAKEET_PORT=free_port(), PARAKEET_MICROBATCH_MAX_BATCH="0")
+def test_a_start_that_fails_says_why(service: Checkout, port: str) -> None:
+    result = service.run("start_bg.sh", PARAKEET_PORT=port, PARAKEET_MICROBATCH_MAX_BATCH="0")
     assert_failed_with(result, "PARAKEET_MICROBATCH_MAX_BATCH must be at least 1, not 0")
     assert service.run("stop.sh").stdout == "No service is running.\n"
 
 
-def test_a_start_that_cannot_write_its_log_says_so(checkout: Checkout) -> None:
+def test_a_start_that_cannot_write_its_log_says_so(checkout: Checkout, port: str) -> None:
     checkout.pretend_set_up()
     taken = write(checkout.home / "file")
-    result = checkout.run("start_bg.sh", PARAKEET_PORT=free_port(), PARAKEET_LOG_DIR=str(taken))
+    result = checkout.run("start_bg.sh", PARAKEET_PORT=port, PARAKEET_LOG_DIR=str(taken))
     assert_failed_with(result, f"The log folder {taken} cannot be written; set PARAKEET_LOG_DIR")
 
 
-def test_stop_kills_a_service_that_does_not_end_and_says_so(stand_in: Checkout) -> None:
-    started = stand_in.run("start_bg.sh", PARAKEET_PORT=free_port(), IGNORE_SIGTERM="1")
+def test_stop_kills_a_service_that_does_not_end_and_says_so(stand_in: Checkout, port: str) -> None:
+    started = stand_in.run("start_bg.sh", PARAKEET_PORT=port, IGNORE_SIGTERM="1")
     assert started.returncode == 0, started.stderr
     stopped = stand_in.run("stop.sh", PARAKEET_SHUTDOWN_GRACE_S="0")
     assert stopped.returncode == 0
@@ -422,8 +423,7 @@ def test_a_pid_file_that_a_crash_left_behind_is_no_service(checkout: Checkout) -
     bystander.wait()
 
 
-def test_stop_ends_a_service_in_the_foreground(stand_in: Checkout) -> None:
-    port = free_port()
+def test_stop_ends_a_service_in_the_foreground(stand_in: Checkout, port: str) -> None:
     started = stand_in.start("start.sh", PARAKEET_PORT=port)
     wait_until(lambda: get(port) == 200)
     assert stand_in.run("stop.sh").stdout == f"Stopped (process {started.pid}).\n"
@@ -465,22 +465,22 @@ def wait_for_supervisor_to_end(checkout: Checkout) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def environment_where_sleep(folder: Path, does: str) -> dict[str, str]:
+def environment_where_sleep(folder: Path, does: str, port: str) -> dict[str, str]:
     """A PATH on which `sleep` of whole seconds, as the supervisor waits, does something else; and a port."""
     write_script(folder / "sleep", f'case $1 in *.*) exec /bin/sleep "$1" ;; *) {does} ;; esac')
-    return {"PATH": f"{folder}:{os.environ['PATH']}", "PARAKEET_PORT": free_port()}
+    return {"PATH": f"{folder}:{os.environ['PATH']}", "PARAKEET_PORT": port}
 
 
 @pytest.fixture
-def impatient(tmp_path: Path) -> dict[str, str]:
+def impatient(tmp_path: Path, port: str) -> dict[str, str]:
     """An environment in which the waits between restarts take no time."""
-    return environment_where_sleep(tmp_path / "impatient", "exit")
+    return environment_where_sleep(tmp_path / "impatient", "exit", port)
 
 
 @pytest.fixture
-def patient(tmp_path: Path) -> dict[str, str]:
+def patient(tmp_path: Path, port: str) -> dict[str, str]:
     """An environment in which the waits between restarts last longer than a test."""
-    return environment_where_sleep(tmp_path / "patient", "exec /bin/sleep 1000")
+    return environment_where_sleep(tmp_path / "patient", "exec /bin/sleep 1000", port)
 
 
 def start(checkout: Checkout, settings: dict[str, str]) -> int:

@@ -3,17 +3,17 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import client
 from life import Life
 from own_service import OUR_SERVICE, READY_S
+from ports import reserved_port
 
 POLL_S = 0.2
 STOP_S = 60.0
@@ -26,8 +26,8 @@ class Supervisor:
     """The service in a process of its own, one after the other on the same port; `output` takes what they print."""
 
     def __init__(self, output: Path, **settings: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port: int = listener.getsockname()[1]
+        self._reservation = ExitStack()
+        self.port = self._reservation.enter_context(reserved_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.lives: list[Life] = []
         self._output = output
@@ -56,6 +56,7 @@ class Supervisor:
             if not keeping.done():
                 self._signal(signal.SIGTERM)
             await keeping
+            self._reservation.close()
 
     async def end_life(self, how: signal.Signals) -> None:
         """Send the service a signal that ends it, and return once the next life is ready."""
