@@ -26,9 +26,12 @@ from src.api.sessions import Sessions
 from src.asr.model import Model, NemoModel
 from src.audio.sandbox import Sandbox
 from src.audio.vad import SpeechDetector
+from src.budget import Budget, Room
 from src.errors import DecoderUnavailable, ModelUnavailable, ServiceError, error_body
+from src.limits import memory_limit_bytes
 from src.memory import keep_trimmed, settle
 from src.metrics import MetricsLog
+from src.plan import MemoryPlan
 from src.scheduling.scheduler import Scheduler
 from src.served import Served
 from src.service import TranscriptionService
@@ -38,6 +41,7 @@ log = logging.getLogger(__name__)
 
 MOST_WAITERS = 32
 """Media files that may be with their workers at a time: more than cores, as some may be made to take long."""
+AUDIO_FULL = "The audio of the uploads that are under way fills the server's memory."
 SESSION_END_S = 2.0
 """How long, after the grace period, the last events of realtime sessions may take to be read."""
 
@@ -57,6 +61,8 @@ def create_app(
         on_failure: called when the model cannot be loaded; the reason is on the log by then.
         on_breakdown: called when the model has failed for good; every request has been told so by then.
     """
+    plan = MemoryPlan.of(settings, memory_limit_bytes())
+    settings = settings.model_copy(update={"max_queued_audio_s": plan.queued_audio_s})
     scheduler = Scheduler(settings, on_breakdown)
     metrics = MetricsLog(settings.log_dir)
     sandbox = Sandbox(timeout_s=settings.decode_timeout_s, memory_mb=settings.decode_memory_mb)
@@ -66,6 +72,7 @@ def create_app(
         loading = asyncio.create_task(_load(scheduler, lambda: load(settings), on_failure))
         trimming = asyncio.create_task(keep_trimmed(scheduler))
         waiters.submit(_start, sandbox)
+        log.info("Memory that may be taken: %s.", plan)
         try:
             yield
         finally:
@@ -88,13 +95,14 @@ def create_app(
     waiters = ThreadPoolExecutor(max(MOST_WAITERS, 4 * cores), thread_name_prefix="wait")
     listeners = ThreadPoolExecutor(cores, thread_name_prefix="realtime")
     load_detector = functools.cache(SpeechDetector)
+    room = Room(Budget(plan.uploaded_audio), settings.max_queue_wait_s, AUDIO_FULL)
     sessions = Sessions(settings.max_sessions)
     app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan)
     app.state.settings = settings
     app.state.scheduler = scheduler
-    app.state.service = TranscriptionService(settings, scheduler, load_detector, sandbox, workers, waiters)
+    app.state.service = TranscriptionService(settings, scheduler, load_detector, sandbox, room, workers, waiters)
     app.state.bodies = Bodies(
-        max_bytes=settings.max_upload_bytes, most_bytes=settings.max_uploads_bytes, timeout_s=settings.upload_timeout_s
+        max_bytes=settings.max_upload_bytes, most_bytes=plan.uploads, timeout_s=settings.upload_timeout_s
     )
     app.state.secrets = ClientSecrets()
     app.state.created = int(time.time())

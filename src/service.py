@@ -20,10 +20,13 @@ from src.asr.decoder import FRAME_SECONDS
 from src.asr.merge import Merger, Piece, whole
 from src.asr.rescue import doubtful, louder_than, retries, speech_in
 from src.asr.transcript import Transcript
+from src.audio.container import plain_wav
 from src.audio.decode import BLOCK_SAMPLES, SAMPLE_RATE, PcmFormat, decode_blocks, needs_library
 from src.audio.sandbox import Decoding, Sandbox
 from src.audio.split import Chunk, split
 from src.audio.vad import Span, SpeechDetector
+from src.budget import Held, Room
+from src.plan import AUDIO_BYTES_PER_S
 from src.scheduling.jobs import Kind, Priority
 from src.scheduling.scheduler import Admission, Outcome, Scheduler
 from src.settings import Settings
@@ -32,6 +35,9 @@ CHUNKS_AHEAD = 2
 """Chunks of one file that are with the scheduler at a time: one to run and one to follow it."""
 READ_AHEAD_S = 600.0
 """Audio that is decoded, 38 MB of it, before the first of it is transcribed."""
+LEAST_BYTES_PER_S = 1_000
+"""Of a media file; codecs take less for a second only where they are made for the narrowest lines."""
+LEAST_EXPECTED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,53 @@ class _Work:
     kind: Kind
 
 
+class _Footprint:
+    """The memory of one upload's decoded audio: asked for before it is decoded, given back as it is transcribed.
+
+    Audio is counted in the thread that decodes it and given back in the event loop, never at the same time.
+
+    Args:
+        room: where it is asked for.
+        held: what has been granted.
+        most_s: audio in seconds beyond which no more is in memory at a time.
+    """
+
+    def __init__(self, room: Room, held: Held, most_s: float) -> None:
+        self._room = room
+        self._held = held
+        self._most_s = most_s
+        self._decoded_s = 0.0
+        self._is_whole = False
+
+    def counted(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Pass decoded blocks on.
+
+        Raises:
+            QueueFull: they are more than was expected, and there is no room for that.
+        """
+        for block in blocks:
+            self._decoded_s += len(block) / SAMPLE_RATE
+            self._grow(_bytes_of(min(self._most_s, self._decoded_s)))
+            yield block
+        self._is_whole = True
+
+    def give_back(self, until_s: float) -> None:
+        """Note that the audio before `until_s` is done with; before the end is decoded, more takes its place."""
+        if self._is_whole:
+            self._room.shrink(self._held, _bytes_of(max(0.0, self._decoded_s - until_s)))
+
+    def _grow(self, to_bytes: int) -> None:
+        if to_bytes <= self._held.bytes:
+            return
+        ample = min(max(to_bytes, 2 * self._held.bytes), _bytes_of(self._most_s))  # so that it is asked for rarely
+        if not self._held.hold(ample) and not self._held.hold(to_bytes):
+            raise self._room.full()
+
+
+def _bytes_of(audio_s: float) -> int:
+    return round(audio_s * AUDIO_BYTES_PER_S)
+
+
 @dataclass(frozen=True, slots=True)
 class _Tape:
     """The chunks of a source as they are decoded, where that is done, and the worker that does it, if one does."""
@@ -101,6 +154,7 @@ class TranscriptionService:
         scheduler: where clips go.
         load_detector: gives what tells speech from silence, the same one each time; called in the threads.
         sandbox: decodes media files in processes of their own.
+        room: for the decoded audio of uploads.
         workers: threads for what is computed here; the libraries that do it release the interpreter.
         waiters: threads that wait for the sandbox; many, as each may have to do so for long.
     """
@@ -111,6 +165,7 @@ class TranscriptionService:
         scheduler: Scheduler,
         load_detector: Callable[[], SpeechDetector],
         sandbox: Sandbox,
+        room: Room,
         workers: Executor,
         waiters: Executor,
     ) -> None:
@@ -118,6 +173,7 @@ class TranscriptionService:
         self._scheduler = scheduler
         self._load_detector = load_detector
         self._sandbox = sandbox
+        self._room = room
         self._workers = workers
         self._waiters = waiters
 
@@ -149,17 +205,43 @@ class TranscriptionService:
         Raises:
             EmptyAudio, InvalidAudio, AudioTooLong: the audio cannot be used.
             DecoderUnavailable: there is no process to decode it.
+            QueueFull: there is no memory for the decoded audio of an upload, nor was within the queue's time limit.
             QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
         """
         admission.arrived = True
         kind = Kind.REALTIME if isinstance(source, Recording) else Kind.UPLOAD
         work = _Work(admission, measured, priority, boosts, kind)
+        async with self._room.taken(_bytes_of(self._expected_s(source))) as held:
+            pieces = self._pieces(work, source, _Footprint(self._room, held, self._most_s))
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+
+    @property
+    def _most_s(self) -> float:
+        """How much audio of one upload is in memory at most, in seconds."""
+        chunks_s = (2 * CHUNKS_AHEAD) * self._settings.chunk_seconds
+        return min(self._settings.max_audio_seconds, max(READ_AHEAD_S, chunks_s)) + LEAST_EXPECTED_S
+
+    def _expected_s(self, source: Source) -> float:
+        """Return for how much audio of an upload to ask for room before it is decoded, in seconds."""
+        if isinstance(source, Recording):
+            return 0.0  # it is in memory, and counted there
+        plain = plain_wav(source.data) if source.pcm is None else None
+        rate = LEAST_BYTES_PER_S
+        if form := plain or source.pcm:
+            rate = 2 * form.channels * form.rate
+        return min(self._most_s, LEAST_EXPECTED_S + len(source.data) / rate)
+
+    async def _pieces(self, work: _Work, source: Source, footprint: _Footprint) -> AsyncGenerator[Piece, None]:
         merger = Merger()
-        tape = self._tape(source, measured)
+        measured = work.measured
+        tape = self._tape(source, measured, footprint)
         pending: deque[tuple[Chunk, asyncio.Task[Transcript]]] = deque()
         try:
             coming = deque(await self._next(2, tape, measured))
-            if len(coming) > 1 and kind is Kind.UPLOAD:
+            footprint.give_back(0.0)
+            if len(coming) > 1 and work.kind is Kind.UPLOAD:
                 work.kind = Kind.CHUNK
             while coming or pending:
                 if coming and len(pending) < CHUNKS_AHEAD:
@@ -171,6 +253,7 @@ class TranscriptionService:
                 done, task = pending[0]
                 piece = merger.add(done, await task)
                 pending.popleft()
+                footprint.give_back(done.to_s)
                 yield piece
             yield merger.finish()
         finally:
@@ -181,22 +264,28 @@ class TranscriptionService:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _tape(self, source: Source, measured: Measurements) -> _Tape:
-        if isinstance(source, Upload) and needs_library(source.data, source.pcm):
-            decoding = self._sandbox.decode(source.data, max_seconds=self._settings.max_audio_seconds)
-            return _Tape(self._chunks(decoding.blocks(), measured), self._waiters, decoding)
-        return _Tape(self._chunks(self._blocks(source), measured), self._workers, None)
+    def _tape(self, source: Source, measured: Measurements, footprint: _Footprint) -> _Tape:
+        if isinstance(source, Recording):
+            return _Tape(self._chunks(self._blocks(source.samples), measured), self._workers, None)
+        limit_s = self._settings.max_audio_seconds
+        if needs_library(source.data, source.pcm):
+            decoding = self._sandbox.decode(source.data, max_seconds=limit_s)
+            return _Tape(self._chunks(footprint.counted(decoding.blocks()), measured), self._waiters, decoding)
+        blocks = decode_blocks(source.data, max_seconds=limit_s, pcm=source.pcm)
+        return _Tape(self._chunks(footprint.counted(blocks), measured), self._workers, None)
 
     def _chunks(self, blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[Chunk]:
         """Decode and cut, as far as the caller has asked for chunks; runs in the threads."""
         counted = _measured(_read_ahead(blocks, READ_AHEAD_S), measured)
         yield from split(counted, self._load_detector(), chunk_seconds=self._settings.chunk_seconds)
 
-    def _blocks(self, source: Source) -> Iterable[NDArray[np.float32]]:
-        if isinstance(source, Recording):
-            # In blocks as from a file: where long audio is cut does not depend on how it came.
-            return (source.samples[at : at + BLOCK_SAMPLES] for at in range(0, len(source.samples), BLOCK_SAMPLES))
-        return decode_blocks(source.data, max_seconds=self._settings.max_audio_seconds, pcm=source.pcm)
+    def _blocks(self, samples: NDArray[np.float32]) -> Iterable[NDArray[np.float32]]:
+        """Return a recording as it comes from a file, so that where it is cut does not depend on how it came.
+
+        What needs no cut is one block, which is never copied.
+        """
+        size = BLOCK_SAMPLES if len(samples) > self._settings.chunk_seconds * SAMPLE_RATE else max(1, len(samples))
+        return (samples[at : at + size] for at in range(0, len(samples), size))
 
     async def _next(self, count: int, tape: _Tape, measured: Measurements) -> list[Chunk]:
         """Return the next so many chunks, fewer at the end; one visit to a thread, which costs 0.1 ms by itself."""

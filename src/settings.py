@@ -92,16 +92,21 @@ class Settings(BaseSettings):
     """Padded size of one batch, its longest clip times its clips, in seconds; a longer clip runs alone."""
     lanes: int = Field(2, ge=1)
     """Workers that take batches: while one runs on the model, the next is put together."""
-    max_queued_audio_s: float = Field(14400, gt=0)
-    """Seconds of decoded audio that may wait in memory; more gets 429."""
+    max_queued_audio_s: float | None = Field(None, gt=0)
+    """Seconds of decoded audio that may wait in the queue; more gets 429. Unset: as much as `max_audio_mb` holds, at
+    most 14400."""
+    max_audio_mb: float | None = Field(None, gt=0)
+    """Audio that may be in memory at once, in MiB: half of it that of uploads, half that of realtime sessions and their
+    messages; more waits, gets 429 or an error event. Unset: a quarter of the memory that the service may take."""
     shutdown_grace_s: float = Field(20, ge=0)
     """Seconds that SIGTERM leaves to the requests that are under way."""
     max_audio_seconds: float = Field(600, gt=0)
     """Longest audio of one request, in seconds."""
     max_upload_mb: float = Field(64, gt=0)
     """Largest request body, in MiB."""
-    max_uploads_mb: float = Field(2048, gt=0)
-    """Request bodies that may be in memory at once, in MiB; more get 429."""
+    max_uploads_mb: float | None = Field(None, gt=0)
+    """Request bodies that may be in memory at once, in MiB, at least one; more get 429. Unset: an eighth of the memory
+    that the service may take, at most 2048."""
     upload_timeout_s: float = Field(20, gt=0)
     """Seconds that a request body may take, and one more for each 500 bytes of it; also the longest pause in it."""
     decode_timeout_s: float = Field(10, gt=0)
@@ -136,6 +141,11 @@ class Settings(BaseSettings):
         """How clients may name the model: its hub id, or its file's name without the folder and the suffix."""
         path = Path(self.model_id)
         return path.stem if path.suffix == ".nemo" else self.model_id
+
+    @field_validator("max_queued_audio_s", "max_audio_mb", "max_uploads_mb", mode="before")
+    @classmethod
+    def _unset(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("log_dir")
     @classmethod
@@ -182,11 +192,6 @@ class Settings(BaseSettings):
     def max_upload_bytes(self) -> int:
         """`max_upload_mb` in bytes."""
         return int(self.max_upload_mb * 1024 * 1024)
-
-    @property
-    def max_uploads_bytes(self) -> int:
-        """`max_uploads_mb` in bytes; at least one upload."""
-        return max(self.max_upload_bytes, int(self.max_uploads_mb * 1024 * 1024))
 
 
 def _listed(value: str) -> list[str]:

@@ -8,8 +8,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     "errors",
+    "budget",
     "documents",
     "settings",
+    "plan",
     "limits",
     "served",
     "metrics",

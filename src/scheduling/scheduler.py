@@ -119,7 +119,7 @@ class Scheduler:
             places=settings.queue_max_factor * settings.microbatch_max_batch,
             max_batch=settings.microbatch_max_batch,
             max_batch_audio_s=settings.microbatch_max_audio_s,
-            max_audio_s=settings.max_queued_audio_s,
+            max_audio_s=settings.max_queued_audio_s or math.inf,
         )
         self._model: Model | None = None
         self._lanes: list[asyncio.Task[None]] = []

@@ -1,0 +1,138 @@
+"""Memory that many share: how much of it each holds, so that together they never hold more than there is."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from src.errors import QueueFull
+
+
+class Budget:
+    """A sum of bytes. Any thread may use it, and what is held of it.
+
+    Who is alone may hold any amount: what the other limits allow can be done, if only by itself.
+
+    Args:
+        most_bytes: what all may hold together.
+        shares: so many of those who hold may be sure of an equal part of half of the sum, whatever others hold.
+    """
+
+    def __init__(self, most_bytes: int, shares: int = 0) -> None:
+        self._shares = shares
+        self._share_bytes = most_bytes // 2 // shares if shares else 0
+        self._free_bytes = most_bytes - shares * self._share_bytes  # for what anybody holds beyond a share
+        self._lock = threading.Lock()
+        self._holding: set[Held] = set()
+        self._times_freed = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """What all hold together."""
+        with self._lock:
+            return sum(held.bytes for held in self._holding)
+
+    @property
+    def times_freed(self) -> int:
+        """How often somebody has come to hold less, since the start."""
+        return self._times_freed
+
+    @contextmanager
+    def joined(self, *, sure: bool = False) -> Iterator["Held"]:
+        """Give the block what it may `hold` of the sum with, nothing at first; what it holds is given back at the end.
+
+        `sure` asks for a share, which it gets where one is left.
+        """
+        with self._lock:
+            sure = sure and sum(held.share_bytes > 0 for held in self._holding) < self._shares
+            held = Held(self, self._share_bytes if sure else 0)
+            self._holding.add(held)
+        try:
+            yield held
+        finally:
+            held.hold(0)
+            with self._lock:
+                self._holding.discard(held)
+
+    def resize(self, held: "Held", to_bytes: int) -> bool:
+        """Do what `Held.hold` says."""
+        with self._lock:
+            more = held.beyond_share(to_bytes) - held.beyond_share(held.bytes)
+            if more > max(0, self._free_bytes) and any(each.bytes for each in self._holding if each is not held):
+                return False
+            self._free_bytes -= more
+            self._times_freed += to_bytes < held.bytes
+            held.bytes = to_bytes
+            return True
+
+
+class Held:
+    """What somebody holds of a budget."""
+
+    def __init__(self, budget: Budget, share_bytes: int) -> None:
+        self._budget = budget
+        self.share_bytes = share_bytes
+        """What of it nobody can take away."""
+        self.bytes = 0
+
+    def beyond_share(self, held_bytes: int) -> int:
+        """Return how much of so many bytes comes out of what is there for all."""
+        return max(0, held_bytes - self.share_bytes)
+
+    def hold(self, to_bytes: int) -> bool:
+        """Hold so much in all from now on, and return whether there is room for it; for less there always is."""
+        return self._budget.resize(self, to_bytes)
+
+
+class Room:
+    """A budget whose users wait until there is room for them, in the order in which they came.
+
+    All methods belong to one event loop; what is held may be made larger in other threads, but not smaller.
+
+    Args:
+        budget: the sum.
+        wait_s: how long anybody waits.
+        full: says in a sentence why there is none, to those who have waited in vain.
+    """
+
+    def __init__(self, budget: Budget, wait_s: float, full: str) -> None:
+        self._budget = budget
+        self._wait_s = wait_s
+        self._full = full
+        self._turn = asyncio.Lock()  # held by the one who waits for room, behind whom the others queue
+        self._freed = asyncio.Event()
+
+    @asynccontextmanager
+    async def taken(self, size_bytes: int) -> AsyncIterator[Held]:
+        """Wait until so much may be held, and hold it in the block.
+
+        Raises:
+            QueueFull: there was no room within the time.
+        """
+        try:
+            with self._budget.joined() as held:
+                await self._wait(held, size_bytes)
+                yield held
+        finally:
+            self._freed.set()
+
+    def shrink(self, held: Held, to_bytes: int) -> None:
+        """Give back what is held beyond so many bytes."""
+        if to_bytes < held.bytes:
+            held.hold(to_bytes)
+            self._freed.set()
+
+    def full(self) -> QueueFull:
+        """Return the error of those for whom there is no room."""
+        return QueueFull(f"{self._full} Try again later.", retry_after_s=self._wait_s)
+
+    async def _wait(self, held: Held, size_bytes: int) -> None:
+        if not self._turn.locked() and held.hold(size_bytes):
+            return
+        try:
+            async with asyncio.timeout(self._wait_s), self._turn:
+                while not held.hold(size_bytes):
+                    self._freed.clear()
+                    await self._freed.wait()
+        except TimeoutError:
+            raise self.full() from None
