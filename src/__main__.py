@@ -10,10 +10,13 @@ from typing import NoReturn
 
 from src.app import create_app
 from src.asr.model import Model, NemoModel
+from src.listener import ListenError, authority, listen
 from src.memory import bound_arenas, bound_caches
 from src.server import Server, raise_descriptor_limit, server_config
 from src.settings import Settings, SettingsError
 
+LOOPBACKS = "127.0.0.1,::1"
+"""From where a proxy is believed what scheme and address its clients have; uvicorn knows the first only."""
 EXIT_MODEL_FAILED = 70
 """EX_SOFTWARE (sysexits.h): a supervisor starts the service again."""
 
@@ -27,7 +30,8 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         settings = Settings(_env_file=".env")
-    except SettingsError as error:
+        listeners = listen(settings.host, settings.port)
+    except (SettingsError, ListenError) as error:
         for line in str(error).splitlines():
             logging.error(line)
         return 1
@@ -45,17 +49,15 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     app = create_app(
         settings, load=load, on_failure=partial(end_with, 1), on_breakdown=partial(end_with, EXIT_MODEL_FAILED)
     )
-    config = server_config(app, host=settings.host, port=settings.port)
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", LOOPBACKS)
+    config = server_config(app, forwarded_allow_ips=trusted)
     for talker in ("uvicorn.error", "python_multipart"):  # they warn of each client that sends nonsense
         logging.getLogger(talker).setLevel(logging.ERROR)
     server = Server(config, app.state.drain)
     if not settings.keys and not _is_loopback(settings.host):
         logging.warning("PARAKEET_API_KEYS is not set: whoever reaches port %d can use this service.", settings.port)
-    logging.info("Loading %s; listening on http://%s:%d", settings.model_id, settings.host, settings.port)
-    try:
-        server.run()
-    except SystemExit:  # uvicorn's way out when it cannot have the port; it has said why
-        return 1
+    logging.info("Loading %s; listening on http://%s", settings.model_id, authority(settings.host, settings.port))
+    server.run(sockets=listeners)
     return code
 
 

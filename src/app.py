@@ -12,15 +12,19 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from src.api import client_secrets, health, models, realtime, transcriptions, translations
+from src.api import azure, client_secrets, health, models, realtime, transcriptions, translations
 from src.api.auth import Authentication
 from src.api.body import Bodies
+from src.api.cors import CrossOrigin
+from src.api.directory import Directory
 from src.api.keys import ApiKeys, ClientSecrets
 from src.api.middleware import RequestTrace
 from src.api.openapi import errors
+from src.api.paths import Location
 from src.api.refusal import refusal
 from src.api.sessions import Sessions
 from src.asr.model import Model, NemoModel
@@ -97,7 +101,7 @@ def create_app(
     load_detector = functools.cache(SpeechDetector)
     room = Room(Budget(plan.uploaded_audio), settings.max_queue_wait_s, AUDIO_FULL)
     sessions = Sessions(settings.max_sessions)
-    app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan)
+    app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
     app.state.scheduler = scheduler
     app.state.service = TranscriptionService(settings, scheduler, load_detector, sandbox, room, workers, waiters)
@@ -114,8 +118,10 @@ def create_app(
     # They are tried in this order, and a try costs time.
     app.include_router(transcriptions.router, responses=errors(401))
     app.include_router(health.router)
-    for routes in (models, translations, client_secrets, realtime):
+    for routes in (models, translations, client_secrets, realtime, azure):
         app.include_router(routes.router, responses=errors(401))
+    app.router.default = _unknown_path
+    app.state.directory = Directory(app.routes)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -126,13 +132,8 @@ def create_app(
     )
     app.add_middleware(RequestTrace, metrics=metrics, model=settings.model_name)
     if settings.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.origins,
-            allow_methods=["*"],
-            allow_headers=["*"],  # OpenAI's SDK sends a dozen of its own
-            expose_headers=["x-request-id", "retry-after", "openai-processing-ms"],
-        )
+        app.add_middleware(CrossOrigin, origins=settings.origins)
+    app.add_middleware(Location, root_path=settings.root_path)
     return app
 
 
@@ -159,6 +160,16 @@ async def _load(scheduler: Scheduler, load: Callable[[], Model], on_failure: Cal
         log.info("Ready for requests.")
 
 
+async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse what no route takes, a WebSocket as a request."""
+    directory: Directory = scope["app"].state.directory
+    error = directory.missing(scope)
+    if scope["type"] == "http":
+        raise error
+    log.info("WS unknown refused: %d %s", error.status, error.code)
+    await WebSocket(scope, receive, send).send_denial_response(refusal(error))
+
+
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
     request.state.trace.code = error.code
@@ -166,12 +177,12 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer what the framework itself refuses: an unknown path, a wrong method."""
+    """Answer what the framework itself refuses, such as a wrong method."""
     assert isinstance(error, HTTPException)
-    code, message = {
-        404: ("not_found", f"There is no {request.url.path} on this server."),
-        405: ("method_not_allowed", f"{request.url.path} does not take {request.method}."),
-    }.get(error.status_code, ("invalid_request", str(error.detail)))
+    code, message = "invalid_request", str(error.detail)
+    if error.status_code == 405:
+        directory: Directory = request.app.state.directory
+        code, message = "method_not_allowed", directory.wrong_method(request.scope)
     request.state.trace.code = code
     body = error_body(message, type="invalid_request_error", code=code)
     return JSONResponse(body, error.status_code, headers=error.headers)

@@ -71,6 +71,13 @@ class UnsupportedModel(InvalidRequest):
     code = "unsupported_model"
 
 
+class UnknownPath(InvalidRequest):
+    """A path that no route has, or not for this protocol."""
+
+    status = 404
+    code = "not_found"
+
+
 class ModelNotFound(InvalidRequest):
     """A model name that nothing here answers to."""
 

@@ -1,7 +1,7 @@
 """The names that stand for the served model, whichever way a client comes."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from src.documents import given
@@ -68,11 +68,16 @@ class Served:
         if (name := given(name)) is not None and not self.stands_for(name):
             raise self.not_found(name)
 
-    def not_found(self, name: str) -> ModelNotFound:
-        """Return the error for a name that stands for another model."""
+    @property
+    def by_any_name(self) -> "Served":
+        """The same model where every name stands for it, such as that of a deployment."""
+        return replace(self, strict="0")
+
+    def not_found(self, name: str, hint: str = "") -> ModelNotFound:
+        """Return the error for a name that stands for another model; `hint` is what else its sender may have meant."""
         message = (
             f"The model `{name[:100]}` is not served here; this server has `{self.name}`. Name it, or no model at all. "
-            "With PARAKEET_STRICT_MODEL=0 the server takes any name."
+            f"With PARAKEET_STRICT_MODEL=0 the server takes any name.{hint}"
         )
         return ModelNotFound(message, param="model")
 

@@ -121,12 +121,15 @@ class Settings(BaseSettings):
     max_concurrent_per_key: int = Field(0, ge=0)
     """Requests and realtime sessions that a key may have at a time, more get 429; 0: as many as there is room for."""
     cors_origins: str = ""
-    """Web sites whose pages may call from a browser, separated by commas, such as `https://app.example.com`; or `*`."""
+    """Origins whose pages may call from a browser, separated by commas: `https://app.example.com`, `app://obsidian.md`,
+    `null`; or `*` for all."""
 
     host: str = "0.0.0.0"
-    """Address to listen on."""
+    """Address to listen on; `::` is every address of this machine, of IPv4 and IPv6."""
     port: int = Field(8000, ge=1, le=65535)
     """Port to listen on."""
+    root_path: str = ""
+    """Prefix under which a proxy serves this service, such as `/stt`, whether or not it takes it off."""
     log_dir: Path = Path("logs")
     """Folder of the service's logs; a relative path starts at the project's top level."""
 
@@ -173,10 +176,24 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, origins: str) -> str:
-        for origin in _listed(origins):
-            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
-                raise PydanticCustomError("origin", "not an origin")
-        return origins
+        return ",".join(map(_origin, _listed(origins)))
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        bracketed = re.fullmatch(r"\[(.*)\]", host.strip())  # as in an URL
+        return bracketed[1] if bracketed else host.strip()
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, path: str) -> str:
+        segments = path.strip("/").split("/")
+        if segments == [""]:
+            return ""
+        allowed = path.startswith("/") and all(re.fullmatch(r"[\w.~-]*[\w~-]", each, re.ASCII) for each in segments)
+        if not allowed or segments == ["v1"]:  # it would be taken off the service's own paths
+            raise PydanticCustomError("prefix", "not a prefix")
+        return "/" + "/".join(segments)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -196,6 +213,21 @@ class Settings(BaseSettings):
 
 def _listed(value: str) -> list[str]:
     return [each.strip() for each in value.split(",") if each.strip()]
+
+
+def _origin(value: str) -> str:
+    """Return an origin as browsers send it (RFC 6454): in small letters, without a slash and the scheme's own port."""
+    origin = value.lower().rstrip("/") if "://" in value else value.lower()
+    if origin in ("*", "null"):
+        return origin
+    if origin == "file:":
+        return "file://"  # its host is empty
+    parts = re.fullmatch(r"([a-z][a-z0-9+.-]*)://([a-z0-9._~-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", origin)
+    if parts is None:
+        raise PydanticCustomError("origin", "not an origin")
+    scheme, host, port = parts.groups()
+    is_default = (scheme, port) in (("http", ":80"), ("https", ":443"))
+    return f"{scheme}://{host}{'' if is_default else port or ''}"
 
 
 def _keys(value: str) -> list[str]:
@@ -228,7 +260,8 @@ _DEMANDS = {  # by the type of pydantic's error
     "power_of_two": "-1, 1 or a power of two",
     "literal_error": "one of {expected}",
     "string_pattern_mismatch": "auto, cpu, cuda or cuda:N",
-    "origin": "* or origins such as https://app.example.com",
+    "origin": "* or origins such as https://app.example.com or app://obsidian.md",
+    "prefix": "a path before /v1, such as /stt",
 }
 
 

@@ -23,6 +23,7 @@ FLOORS = [
     "realtime",
     "api",
     "app",
+    "listener",
     "server",
     "__main__",
 ]

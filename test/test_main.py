@@ -77,6 +77,12 @@ def test_a_taken_port_ends_the_process_with_a_line_that_says_so(tmp_path):
     assert "address already in use" in complaint(ended)
 
 
+def test_a_host_that_is_none_ends_the_process_with_a_sentence_that_names_the_variable(tmp_path):
+    ended = run(tmp_path, PARAKEET_MODEL_ID="tiny", PARAKEET_HOST="http://0.0.0.0")
+    assert ended.returncode == 1
+    assert "PARAKEET_HOST=http://0.0.0.0 is no address or name of this machine" in complaint(ended)
+
+
 def test_settings_are_read_from_a_dotenv_file_where_the_service_is_started(tmp_path):
     (tmp_path / ".env").write_text("PARAKEET_LANES=0\n")
     assert complaint(run(tmp_path)).endswith("PARAKEET_LANES must be at least 1, not 0")
@@ -168,6 +174,20 @@ def test_a_service_that_is_open_to_everybody_says_so_once(tmp_path, settings, wa
         told = process.stderr.read().decode()
     assert told.count("PARAKEET_API_KEYS is not set") == warns
     assert KEY not in told
+
+
+@pytest.mark.parametrize("host", ["::", "[::]"])
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too_and_are_logged_in_brackets(tmp_path, host):
+    with slow_service(tmp_path, PARAKEET_HOST=host) as (process, port):
+        assert all(httpx.get(f"http://{each}:{port}/healthz").is_success for each in ("127.0.0.1", "[::1]"))
+        proxied = {"x-forwarded-proto": "https", "host": "stt.example.com"}
+        for each in ("127.0.0.1", "[::1]"):  # both are this machine's own proxy
+            missed = httpx.get(f"http://{each}:{port}/realtime", headers=proxied)
+            assert "https://stt.example.com/v1." in missed.json()["error"]["message"]
+        process.send_signal(signal.SIGTERM)
+        told = process.stderr.read().decode()
+    assert f"listening on http://[::]:{port}" in told
+    assert "PARAKEET_API_KEYS is not set" in told
 
 
 def test_an_idle_service_exits_with_0_on_sigint(tmp_path):

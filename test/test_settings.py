@@ -44,6 +44,36 @@ def test_a_wrong_value_is_told_in_one_line_that_names_the_variable(monkeypatch, 
     assert str(error.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("written", "prefix"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("/stt", "/stt"),
+        ("/stt/", "/stt"),
+        ("/a/b-c_d.e~1//", "/a/b-c_d.e~1"),
+        ("/openai", "/openai"),
+    ],
+)
+def test_a_prefix_has_no_slash_at_its_end(written, prefix):
+    assert Settings(root_path=written).root_path == prefix
+
+
+@pytest.mark.parametrize(
+    "wrong", ["stt", "http://a/b", "/a b", "/a//b", "/../a", "/a/.", "/ä", "/a%20b", "/a?b", "/v1", "/v1/"]
+)
+def test_what_is_no_prefix_is_told(wrong):
+    with pytest.raises(SettingsError, match=r"^PARAKEET_ROOT_PATH must be a path before /v1, such as /stt, not "):
+        Settings(root_path=wrong)
+
+
+@pytest.mark.parametrize(
+    ("written", "host"), [("[::]", "::"), ("[::1]", "::1"), (" 127.0.0.1 ", "127.0.0.1"), ("::", "::")]
+)
+def test_a_host_may_be_in_the_brackets_of_a_url(written, host):
+    assert Settings(host=written).host == host
+
+
 def test_every_wrong_value_is_told_at_once(monkeypatch):
     monkeypatch.setenv("PARAKEET_PORT", "0")
     monkeypatch.setenv("PARAKEET_LANES", "0")

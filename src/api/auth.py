@@ -1,23 +1,27 @@
 """Who may call: the ASGI middleware that asks for a key before anything else is done for a client.
 
-Over HTTP a key is `Authorization: Bearer KEY`; a browser's WebSocket, which cannot send headers, offers it as the
-subprotocol `openai-insecure-api-key.KEY` (platform.openai.com, "Realtime API with WebSockets").
+A key is `Authorization: Bearer KEY`, or `api-key: KEY` as Azure has it. A browser's WebSocket, which cannot send
+headers, offers it as the subprotocol `openai-insecure-api-key.KEY` (platform.openai.com, "Realtime API with
+WebSockets") or in the query, as `api-key` (learn.microsoft.com, "Realtime API via WebSockets").
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from src.api.keys import ApiKeys, ClientSecrets, Credential
+from src.api.paths import route_path
 from src.api.refusal import refusal
 from src.errors import ServiceError, TooManyForKey
 
 KEY_PROTOCOL = "openai-insecure-api-key."
+AZURE_KEY = "api-key"
+"""Azure's name of the header, and of the parameter of a WebSocket's query."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes have no key."""
 RETRY_S = 1.0
@@ -42,7 +46,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of `scope`."""
-        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
+        if scope["type"] not in ("http", "websocket") or route_path(scope) in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         try:
@@ -94,12 +98,23 @@ def credential_of(request: Request) -> Credential:
 
 
 def _shown_key(scope: Scope) -> str | None:
-    """Return the key that a client shows, wherever it does."""
-    scheme, _, key = Headers(scope=scope).get("authorization", "").strip().partition(" ")
+    """Return the key that a client shows, at the first place of those where it may."""
+    headers = Headers(scope=scope)
+    if key := headers.get(AZURE_KEY, "").strip():
+        return key
+    scheme, _, key = headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()
-    offered = (name for name in scope.get("subprotocols", ()) if name.startswith(KEY_PROTOCOL))
-    return next((name.removeprefix(KEY_PROTOCOL) for name in offered), None)
+    return _key_of_a_browser(scope) if scope["type"] == "websocket" else None
+
+
+def _key_of_a_browser(scope: Scope) -> str | None:
+    """Return the key that a WebSocket shows without a header."""
+    subprotocols: Sequence[str] = scope.get("subprotocols", ())
+    protocol = next((name for name in subprotocols if name.startswith(KEY_PROTOCOL)), None)
+    if protocol is not None:
+        return protocol.removeprefix(KEY_PROTOCOL)
+    return QueryParams(scope["query_string"]).get(AZURE_KEY)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: ServiceError) -> None:

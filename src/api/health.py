@@ -20,6 +20,7 @@ class Readiness(BaseModel):
     ready: bool
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", responses={503: {"model": Health}})
 async def healthz(request: Request, response: Response) -> Health:
     """Answer 200 as soon as the port is open, also while the model loads; 503 once the model has failed for good."""
@@ -29,6 +30,7 @@ async def healthz(request: Request, response: Response) -> Health:
     return Health(status="failed" if broken else "ok")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def readyz(request: Request, response: Response) -> Readiness:
     """Answer 200 once the model is loaded and warm and the lanes run, 503 before and while shutting down."""

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from src.api.paths import route_path
 from src.errors import ClientGone, ServiceError, error_body
 from src.metrics import MetricsLog, Record
 from src.service import Measurements
@@ -104,7 +105,7 @@ class RequestTrace:
             self._write(scope, trace)
 
     def _write(self, scope: Scope, trace: Trace) -> None:
-        if scope["path"] in UNRECORDED:
+        if route_path(scope) in UNRECORDED:
             return
         route = getattr(scope.get("route"), "path", "unknown")
         record = trace.record(model=self._model, route=route)

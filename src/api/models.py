@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from src.api.directory import Directory
 from src.api.openapi import errors
 from src.served import Served
 
@@ -34,6 +35,7 @@ def _model(request: Request, name: str) -> ModelObject:
     return ModelObject(id=name, created=request.app.state.created, owned_by=owner)
 
 
+@router.head("/v1/models", include_in_schema=False)
 @router.get("/v1/models")
 async def models(request: Request) -> ModelList:
     """List the served model, its own name first."""
@@ -42,10 +44,12 @@ async def models(request: Request) -> ModelList:
 
 
 # `:path` takes ids with a slash, which SDKs send as %2F and people as it is.
+@router.head("/v1/models/{name:path}", include_in_schema=False)
 @router.get("/v1/models/{name:path}", responses=errors(404))
 async def model(request: Request, name: str) -> ModelObject:
     """Describe one name of the served model."""
     served: Served = request.app.state.served
     if not served.stands_for(name):
-        raise served.not_found(name)
+        directory: Directory = request.app.state.directory
+        raise served.not_found(name, directory.hint(request.scope, name, likeness=1))
     return _model(request, name)

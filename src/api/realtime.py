@@ -21,6 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 from src.api.auth import KEY_PROTOCOL
 from src.api.keys import Credential
 from src.api.middleware import CLIENT_CLOSED, Trace
+from src.api.paths import is_azure
 from src.api.refusal import refusal
 from src.api.sessions import Seat, Sessions, new_session_id
 from src.asr.streaming import Heard, Windowing
@@ -108,32 +109,34 @@ class Realtime:
         )
 
 
+@router.head(ROUTE, include_in_schema=False)
 @router.get(ROUTE, include_in_schema=False)
 async def without_upgrade(request: Request) -> JSONResponse:
     """Tell a client that does not speak WebSocket what is needed."""
     request.state.trace.code = "upgrade_required"
-    message = f"{ROUTE} is a WebSocket: connect to it with ws:// or wss://."
+    message = f"{request.scope['path']} is a WebSocket: connect to it with ws:// or wss://."
     body = error_body(message, type="invalid_request_error", code="upgrade_required")
     return JSONResponse(body, 426, headers={"upgrade": "websocket", "connection": "upgrade"})
 
 
 @router.websocket(ROUTE)
-@router.websocket(f"{ROUTE}/")
 async def realtime(websocket: WebSocket) -> None:
     """Serve one session."""
     shared: Realtime = websocket.app.state.realtime
+    served = shared.served.by_any_name if is_azure(websocket.scope) else shared.served
+    route: str = websocket.scope["route"].path
     try:
-        opening = opening_of(websocket, shared.settings, shared.served)
+        opening = opening_of(websocket, shared.settings, served)
         shared.scheduler.check_ready()
         shared.sessions.check_room()
     except ServiceError as error:
-        log.info("WS %s refused: %d %s", ROUTE, error.status, error.code)
+        log.info("WS %s refused: %d %s", route, error.status, error.code)
         await websocket.send_denial_response(refusal(error))
         return
     with shared.sessions.joined() as seat:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
         await websocket.accept(subprotocol, [(b"x-request-id", opening.session_id.encode())])
-        await _Connection(websocket, shared, opening, seat).run()
+        await _Connection(websocket, shared, served, opening, seat).run()
 
 
 def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Opening:
@@ -152,7 +155,11 @@ def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Open
     beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
     # OpenAI's JavaScript SDK names a model on its WebSocket, if only `undefined`, and gives no other sign of itself.
     is_openai = (
-        beta or bool(query.get("model")) or credential.session is not None or _is_openai(query, headers, protocols)
+        beta
+        or bool(query.get("model"))
+        or credential.session is not None
+        or is_azure(websocket.scope)
+        or _is_openai(query, headers, protocols)
     )
     default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
     asked_rate = _sample_rate(query)
@@ -198,15 +205,16 @@ class _Connection:
     Whichever ends first says how the connection is closed.
     """
 
-    def __init__(self, websocket: WebSocket, shared: Realtime, opening: Opening, seat: Seat) -> None:
+    def __init__(self, websocket: WebSocket, shared: Realtime, served: Served, opening: Opening, seat: Seat) -> None:
         self._websocket = websocket
+        self._route: str = websocket.scope["route"].path
         self._shared = shared
         self._opening = opening
         self._seat = seat
         self._session = Session(
             opening,
             shared.limits,
-            shared.served,
+            served,
             shared.scheduler.languages,
             lambda: shared.load_detector().stream(),
             lambda kind: f"{kind}_{uuid.uuid4().hex[:24]}",
@@ -239,7 +247,7 @@ class _Connection:
         if close:
             await self._close(close)
         code = close.code if close else self._left_with
-        log.info("WS %s %d in %.3f s, %s", ROUTE, code, time.monotonic() - started, self._opening.session_id)
+        log.info("WS %s %d in %.3f s, %s", self._route, code, time.monotonic() - started, self._opening.session_id)
 
     def _how(self, ended: asyncio.Task[Close]) -> Close | None:
         """Return how to close; None where the client has."""
@@ -441,10 +449,10 @@ class _Connection:
         trace, audio_s = self._items.pop(item_id)
         trace.status, trace.code = status, code
         trace.measured.audio_len_s = audio_s
-        record = trace.record(model=self._shared.settings.model_name, route=ROUTE)
+        record = trace.record(model=self._shared.settings.model_name, route=self._route)
         self._shared.metrics.write(record)
         seconds = record.duration_total_s
-        log.info("WS %s item %s in %.3f s, audio %.2f s, %s", ROUTE, trace.outcome, seconds, audio_s, item_id)
+        log.info("WS %s item %s in %.3f s, audio %.2f s, %s", self._route, trace.outcome, seconds, audio_s, item_id)
 
 
 async def _within(limit_s: float, waiting: Awaitable[None]) -> None:

@@ -12,6 +12,7 @@ from src.api.formats import EventStream, Transcription, VerboseTranscription, is
 from src.api.middleware import Trace
 from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST, errors
 from src.api.options import Options, parse_options
+from src.api.paths import is_azure
 from src.api.upload import read_body
 from src.errors import ClientGone, ServiceError
 from src.scheduling.scheduler import Admission
@@ -64,7 +65,8 @@ class _Exchange(Response):
         async with state.scheduler.admit() as admission:
             with state.bodies.read(self._request) as pieces:
                 body = await read_body(self._request, pieces)
-                options = parse_options(body.fields, state.served, state.scheduler.languages)
+                served = state.served.by_any_name if is_azure(self._request.scope) else state.served
+                options = parse_options(body.fields, served, state.scheduler.languages)
                 async with _while_connected(self._request):
                     if options.stream:
                         await self._stream(admission, body.upload, options, send)

@@ -1,0 +1,36 @@
+"""Azure's paths of the routes that it has too (learn.microsoft.com, "Azure OpenAI REST API reference").
+
+Its clients name a deployment in the path, the query or as the model; whichever it is, it is the served model. What they
+say in `api-version` changes nothing.
+"""
+
+from fastapi import APIRouter
+
+from src.api.client_secrets import create_client_secret, create_transcription_session
+from src.api.models import model, models
+from src.api.realtime import realtime, without_upgrade
+from src.api.transcriptions import transcribe
+from src.api.translations import translate
+
+DEPLOYMENT = "/openai/deployments/{deployment:path}"  # a name with a slash comes as %2F
+ROOTS = ("/openai/v1", "/openai")
+"""What its newer clients put before a path, and what those with an `api-version` do."""
+
+
+def _aliases() -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(include_in_schema=False)
+    for root in (*ROOTS, DEPLOYMENT):
+        router.post(f"{root}/audio/transcriptions")(transcribe)
+        router.post(f"{root}/audio/translations")(translate)
+    for root in ROOTS:
+        router.websocket(f"{root}/realtime")(realtime)
+        router.api_route(f"{root}/realtime", methods=["GET", "HEAD"])(without_upgrade)
+        router.post(f"{root}/realtime/client_secrets")(create_client_secret)
+        router.post(f"{root}/realtime/transcription_sessions")(create_transcription_session)
+        router.api_route(f"{root}/models", methods=["GET", "HEAD"])(models)
+        router.api_route(f"{root}/models/{{name:path}}", methods=["GET", "HEAD"])(model)
+    return router
+
+
+router = _aliases()

@@ -1,0 +1,32 @@
+"""What a caller who has missed a path has probably meant."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+LIKENESS = 0.65
+"""How like a name a word must be, by `difflib`'s ratio: `transcribe` is as like `transcriptions` as 0.67, and
+`moderations` as like `translations` as 0.61."""
+MAX_SEGMENTS = 8
+"""Segments of a path that are looked at, from its end: a request line may have thousands."""
+MAX_SEGMENT_CHARACTERS = 40
+
+
+def nearest_path(path: str, known: Iterable[str], *, likeness: float = LIKENESS) -> str | None:
+    """Return the path out of `known` that `path` was probably meant to be; None where it is like none of them.
+
+    The last segment counts that is like the last one of a known path. So prefixes and versions may be missing, doubled
+    or others than here, and what a client has put behind a whole address that it took for a base URL is what it wants.
+
+    Args:
+        path: as it came.
+        known: paths whose last segments differ.
+        likeness: how like it must be: 1 for the same, but for capitals.
+    """
+    by_name = {each.rpartition("/")[2]: each for each in known}
+    segments = [segment for segment in path.lower().split("/") if segment]
+    for segment in reversed(segments[-MAX_SEGMENTS:]):
+        if len(segment) <= MAX_SEGMENT_CHARACTERS and (
+            names := get_close_matches(segment, by_name, n=1, cutoff=likeness)
+        ):
+            return by_name[names[0]]
+    return None
