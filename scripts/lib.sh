@@ -58,10 +58,11 @@ refuse_second_start() {
 }
 
 polled_host() { # where a client on this machine reaches PARAKEET_HOST
-    case $PARAKEET_HOST in
-        0.0.0.0) echo 127.0.0.1 ;;
-        ::) echo ::1 ;;
-        *) echo "$PARAKEET_HOST" ;;
+    local host=${PARAKEET_HOST#[}
+    host=${host%]}
+    case $host in
+        0.0.0.0 | :: | '*') echo 127.0.0.1 ;; # `::` is IPv4 too, also on a machine that has nothing else
+        *) echo "$host" ;;
     esac
 }
 
