@@ -24,6 +24,7 @@ FLOORS = [
     "api",
     "app",
     "listener",
+    "connections",
     "server",
     "__main__",
 ]

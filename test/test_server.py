@@ -1,8 +1,10 @@
 """Clients that do not mean well: each is ended within its time and its memory, and others are served meanwhile."""
 
 import json
+import re
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 
 import httpx
@@ -11,8 +13,8 @@ from conftest import serving, until
 from fakes import HeldModel, clip
 from websockets.sync.client import connect
 
+import src.connections
 import src.scheduling.scheduler
-import src.server
 from src.settings import Settings
 
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
@@ -39,7 +41,7 @@ def service(tmp_path_factory):
 def _hasty(monkeypatch):
     """No patience where it cannot be set."""
     for name in ("LINGER_S", "UNREAD_S"):
-        monkeypatch.setattr(src.server, name, HASTE_S)
+        monkeypatch.setattr(src.connections, name, HASTE_S)
 
 
 def opened(service, sent=b"", receive_bytes=None):
@@ -76,6 +78,11 @@ def error_in(told):
     head, _, body = told.partition(b"\r\n\r\n")
     assert b"content-type: application/json" in head.lower()
     return int(head.split()[1]), json.loads(body)["error"]["code"]
+
+
+def statuses_in(told):
+    """The statuses of answers in a row."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", told)]
 
 
 def send_until_cut(connection, sent):
@@ -190,13 +197,35 @@ def test_a_client_that_takes_no_answer_is_cut(tmp_path):
         assert is_served(service)
 
 
-def test_requests_in_a_row_are_answered_in_order_and_a_flood_of_them_is_cut(service):
-    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    with opened(service, request * 9 + request.replace(b"Host: x", b"Connection: close")) as connection:
-        assert answered(connection).count(b"HTTP/1.1 200 OK") == 10
-    with opened(service) as flood:
-        send_until_cut(flood, request * 100)
-    assert is_served(service)
+@pytest.mark.usefixtures("_hasty")
+def test_a_client_that_takes_a_large_answer_slowly_but_steadily_gets_it_whole(tmp_path):
+    with served(tmp_path, head_s=60) as service:
+        whole = service.http.get("/openapi.json").content
+        request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n"
+        row = (request + b"\r\n") * 40 + request + b"Connection: close\r\n\r\n"
+        with opened(service, row, receive_bytes=4096) as slow:
+            began, told = time.monotonic(), b""
+            while piece := slow.recv(20_000):
+                told += piece
+                if time.monotonic() < began + 10 * HASTE_S:
+                    time.sleep(0.01)
+        assert told.count(whole) == 41
+
+
+@pytest.mark.parametrize("count", [10, 20, 200, 3000])
+def test_each_of_the_requests_that_come_in_a_row_is_answered_once_and_in_order(service, count):
+    known, unknown = (b"GET /" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n" for path in (b"healthz", b"no"))
+    row = (known + unknown) * (count // 2 - 1) + known + known.replace(b"Host: x", b"Connection: close")
+    with opened(service, row) as connection:
+        told = answered(connection)
+    assert statuses_in(told) == [200, 404] * (count // 2 - 1) + [200, 200]
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_flood_of_requests_whose_answers_nobody_takes_is_cut(tmp_path):
+    with served(tmp_path) as service, opened(service) as flood:
+        send_until_cut(flood, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        assert is_served(service)
 
 
 def test_a_client_that_closes_its_half_has_left(service):
@@ -254,4 +283,188 @@ def test_a_message_in_a_hundred_thousand_fragments_is_one_message(service):
         client.recv()
         client.send(json.dumps({"type": "no such event"}).ljust(100_000)[at] for at in range(100_000))
         assert json.loads(client.recv())["error"]["code"] == "invalid_value"
+    assert is_served(service)
+
+
+UPGRADES = {
+    "h2c": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
+    "TLS": b"Connection: upgrade\r\nUpgrade: TLS/1.2\r\n",
+    "several": b"Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: h2c, HTTP/2.0\r\nUpgrade: IRC/6.9\r\n",
+    "websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+}
+LENGTH = b"Content-Length: %d\r\n" % len(PCM)
+LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def chunked(body, size):
+    pieces = (body[at : at + size] for at in range(0, len(body), size))
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (LENGTH, PCM),
+        (b"Transfer-Encoding: chunked\r\n", chunked(PCM, 5000)),
+        (b"Expect: 100-continue\r\n" + LENGTH, PCM),
+    ],
+    ids=["length", "chunked", "expect"],
+)
+@pytest.mark.parametrize("piece_bytes", [1 << 20, 1000])
+def test_the_body_of_a_request_whose_upgrade_is_declined_is_read(service, upgrade, framing, body, piece_bytes):
+    sent = (POST + upgrade + framing + b"\r\n" + body) * 2 + LAST
+    with opened(service) as connection:
+        for at in range(0, len(sent), piece_bytes):
+            connection.sendall(sent[at : at + piece_bytes])
+        told = answered(connection)
+    assert told.count(b"HTTP/1.1 200 OK") == 3
+    assert told.count(b'{"text":"7"') == 2
+
+
+def test_what_frames_the_body_of_a_declined_upgrade_is_its_own_head(service):
+    """What is a second request to another reader of the same bytes is here what it says it is: a body."""
+    hidden = b"GET /no/such/route HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /healthz HTTP/1.1\r\nHost: x\r\n" + UPGRADES["h2c"]
+    with opened(service, head + b"Content-Length: %d\r\n\r\n" % len(hidden) + hidden + LAST) as connection:
+        told = answered(connection)
+    assert statuses_in(told) == [405, 200]
+    both = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with opened(service, head + both + LAST) as connection:
+        assert error_in(answered(connection)) == (400, "invalid_http")
+
+
+def test_connect_is_refused(service):
+    with opened(service, b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n") as connection:
+        assert error_in(answered(connection)) == (405, "method_not_allowed")
+
+
+HANDSHAKE = b"/v1/realtime HTTP/1.1\r\nHost: x\r\n" + UPGRADES["websocket"]
+BROKEN_HANDSHAKES = {
+    "post": (b"POST " + HANDSHAKE + b"Content-Length: 2\r\n\r\nab", 405, "method_not_allowed"),
+    "body": (b"GET " + HANDSHAKE + b"Content-Length: 2\r\n\r\nab", 426, "upgrade_required"),
+    "announced": (b"GET " + HANDSHAKE + b"Content-Length: 2\r\n\r\n", 426, "upgrade_required"),
+    "chunks": (b"GET " + HANDSHAKE + b"Transfer-Encoding: chunked\r\n\r\n", 426, "upgrade_required"),
+    "headers": (b"GET " + HANDSHAKE + b"X: y\r\n" * 129 + b"\r\n", 431, "headers_too_large"),
+    "line": (b"GET " + HANDSHAKE + b"X: " + b"y" * 9000 + b"\r\n\r\n", 431, "headers_too_large"),
+    "url": (b"GET " + HANDSHAKE.replace(b"time", b"time?" + b"y" * 9000) + b"\r\n", 414, "headers_too_large"),
+    "key": (b"GET " + HANDSHAKE.replace(b"A==", b"A=") + b"\r\n", 400, "invalid_handshake"),
+    "version": (b"GET " + HANDSHAKE.replace(b"13", b"12") + b"\r\n", 400, "invalid_handshake"),
+    "old": (b"GET " + HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n", 426, "upgrade_required"),
+    "frames": (b"GET " + HANDSHAKE + b"X: y\r\n" * 129 + b"\r\n\x81\x80", 431, "headers_too_large"),
+    "tokens": (b"GET " + HANDSHAKE.replace(b"Upgrade\r", b"Upgrade, ;\r") + b"\r\n", 400, "invalid_handshake"),
+}
+
+
+@pytest.mark.parametrize(("sent", "status", "code"), BROKEN_HANDSHAKES.values(), ids=BROKEN_HANDSHAKES)
+@pytest.mark.usefixtures("_hasty")
+def test_a_broken_handshake_is_answered_logged_and_closed(service, caplog, sent, status, code):
+    caplog.set_level("INFO", "src.access")
+    with opened(service, sent) as connection:
+        assert error_in(answered(connection)) == (status, code)
+    until(lambda: not any(each.client == connection for each in service.server.server_state.connections))
+    assert any(str(status) in line for line in caplog.messages)
+    assert is_served(service)
+
+
+@pytest.mark.parametrize("rest", [b"xyz\r\n", b"fffffffffffffffff\r\n", b"5;\x00\r\n", b"5\r\nabcdefgh\r\n"])
+def test_a_broken_chunk_is_answered_once(tmp_path, rest):
+    broken = POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n" + rest
+    with served(tmp_path, upload_timeout_s=60) as service:
+        with opened(service, broken + b"a" * 1_000_000) as connection:
+            assert error_in(answered(connection)) == (400, "invalid_http")
+        with opened(service, LAST.replace(b"Connection: close", b"X: y") * 3 + broken) as connection:
+            told = answered(connection)
+        assert statuses_in(told) == [200, 200, 200, 400]
+        until(lambda: service.scheduler.under_way == 0)
+
+
+def test_what_is_no_http_waits_for_the_answers_to_the_requests_before_it(tmp_path):
+    model = HeldModel()
+    with served(tmp_path, model, upload_timeout_s=60) as service:
+        request = POST + LENGTH + b"\r\n" + PCM
+        with opened(service, request + request + b"?\r\n\r\n") as connection:
+            until(lambda: service.scheduler.under_way == 1)
+            model.release_all()
+            told = answered(connection)
+        assert statuses_in(told) == [200, 200, 400]
+
+
+def test_a_handshake_waits_for_no_answer_to_a_request_before_it(service):
+    with opened(service, POST + LENGTH + b"\r\n" + PCM + b"GET " + HANDSHAKE + b"\r\n") as connection:
+        assert statuses_in(answered(connection)) == [200, 400]
+    with opened(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+        assert answer(connection).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET " + HANDSHAKE + b"\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 101")
+
+
+def test_an_upgrade_to_one_of_several_protocols_is_one_to_the_known(service):
+    with opened(service, b"GET " + HANDSHAKE.replace(b": websocket", b": h2c, websocket") + b"\r\n") as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 101")
+
+
+def masked(opcode, data=b""):
+    """A frame of a client (RFC 6455, 5.2), of less than 126 bytes; a mask of zeros changes nothing."""
+    return bytes([0x80 | opcode, 0x80 | len(data), 0, 0, 0, 0]) + data
+
+
+@pytest.mark.parametrize("piece_bytes", [1 << 20, 10])
+def test_frames_that_do_not_wait_for_the_handshake_come_after_it(service, piece_bytes):
+    sent = b"GET " + HANDSHAKE + b"\r\n" + masked(9, b"ping") + masked(1, b'{"type": "nonsense"}') + masked(8)
+    with opened(service) as connection:
+        for at in range(0, len(sent), piece_bytes):
+            connection.sendall(sent[at : at + piece_bytes])
+        told = answered(connection)
+    assert told.startswith(b"HTTP/1.1 101")
+    assert told.count(b"\x8a\x04ping") == 1
+    assert told.endswith(b"\x88\x00")
+
+
+STATES = {
+    "silent": b"",
+    "head": b"POST /v1/au",
+    "body": POST + b"Content-Length: 1000\r\n\r\na",
+    "body of another route": b"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+    "declined": POST + UPGRADES["h2c"] + b"Content-Length: 1000\r\n\r\n",
+    "unread body": b"POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\na",
+    "pipelined": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + b"GET /he",
+    "answered": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "closing": b"?\r\n\r\n",
+    **{f"handshake: {name}": sent for name, (sent, *_) in BROKEN_HANDSHAKES.items()},
+    "closing session": b"GET " + HANDSHAKE + b"\r\n" + masked(8),
+}
+
+
+@pytest.fixture(scope="module")
+def patient_service(tmp_path_factory):
+    """A service in which nothing ends by time, with room for 20 connections."""
+    logs = tmp_path_factory.mktemp("logs")
+    with served(logs, head_s=60, most_connections=20, upload_timeout_s=60) as running:
+        yield running
+
+
+@pytest.mark.parametrize("sent", STATES.values(), ids=STATES)
+@pytest.mark.parametrize("half_closed", [False, True])
+def test_a_crowd_in_any_state_lets_others_in(patient_service, sent, half_closed):
+    crowd = []
+    for _ in range(60):
+        crowd.append(opened(patient_service))
+        with suppress(OSError):
+            crowd[-1].sendall(sent)
+            if half_closed:
+                crowd[-1].shutdown(socket.SHUT_WR)
+    assert is_served(patient_service)
+    assert len(patient_service.server.server_state.connections) <= 21
+    for each in crowd:
+        each.close()
+
+
+@pytest.mark.parametrize("sent", STATES.values(), ids=STATES)
+@pytest.mark.usefixtures("_hasty")
+def test_a_connection_in_any_state_has_an_end(service, sent):
+    with opened(service, sent) as connection:
+        answered(connection)
+        until(lambda: not service.server.server_state.connections)
     assert is_served(service)
