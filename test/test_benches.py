@@ -1,13 +1,16 @@
 """The benchmarks of speed: what they make of figures, what they compare, and a short run against the real service."""
 
+import argparse
 import json
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import client
 import columns
 import engine_bench
+import keywords_bench
 import numpy as np
 import overhead_bench
 import own_service
@@ -28,7 +31,7 @@ def test_columns_are_as_wide_as_their_widest_cell_and_figures_stand_right():
     assert text == "who          req/s  p50\nthe service  40.12    -\nme            1234    3\n"
 
 
-@pytest.mark.parametrize("program", [engine_bench, serve_bench, overhead_bench])
+@pytest.mark.parametrize("program", [engine_bench, serve_bench, overhead_bench, keywords_bench])
 @pytest.mark.parametrize("wrong", [["--rounds", "0"], ["--no-such-option"]])
 def test_a_wrong_argument_ends_a_benchmark_before_it_starts_anything(program, wrong, capsys):
     with pytest.raises(SystemExit):
@@ -92,6 +95,25 @@ def test_ratios_above_one_are_in_favour_of_the_service():
     }
     figures = [serve_bench.figures_of("1 at once", name, each, {"a.wav": "one"}) for name, each in rounds.items()]
     assert serve_bench.ratios(figures).splitlines()[1].split() == ["1", "at", "once", "naive", "2.00", "4.00", "4.00"]
+
+
+def test_the_lists_of_the_keywords_bench_are_as_long_as_they_may_be_and_differ_each_time():
+    upload = client.prepare(client.CLIPS / "piper-joe-1.flac", argparse.Namespace(ws=False, raw=False, pcm=True))
+    sent = list(islice(keywords_bench.with_lists(upload, 100), 3))
+    lists = [json.loads(each.body.split(b"\r\n")[3]) for each in sent]
+    assert all(each.body.endswith(upload.body) and each.content_type == upload.content_type for each in sent)
+    assert {len(phrase.strip()) for phrases in lists for phrase in phrases} == {100}
+    assert len({phrase for phrases in lists for phrase in phrases}) == 300
+
+
+def test_lists_may_raise_the_median_of_others_by_a_third_and_no_request_may_fail():
+    plain = keywords_bench.figures_of(keywords_bench.PLAIN, [answer("one", 0.2)], [])
+    beside = keywords_bench.figures_of(keywords_bench.LISTS, [answer("one", 0.25)], [answer("one", 0.25)])
+    assert keywords_bench.raised(plain, beside) == 1.25
+    assert keywords_bench.passed([plain, beside], 1.25)
+    assert not keywords_bench.passed([plain, beside], 1.35)
+    failed = keywords_bench.figures_of(keywords_bench.LISTS, [answer("one", 0.25)], [answer("", 0.25, status=500)])
+    assert not keywords_bench.passed([plain, failed], 1.25)
 
 
 def test_a_server_that_ends_at_once_is_told_by_its_last_line():

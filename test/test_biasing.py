@@ -1,13 +1,19 @@
 """Hot words: they win where they lost, for their own clip only, and never out of silence."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from media import clip, resampled, wav
 
-from src.asr.biasing import CAPACITY, NO_TREE, Biasing, forms_of
+from src.asr.biasing import NO_TREE, Biasing, Boosting, forms_of, joined
+from src.asr.boosting_tree import DEPTH_SCALING, tree_of
 from src.asr.decoder import Decoder
 from src.asr.model import NemoModel
 from src.settings import Settings
@@ -24,17 +30,15 @@ def phoned():
     return soxr.resample(telephone, rate, 16_000, quality="VHQ").astype("float32")
 
 
-@pytest.fixture
-def biasing(tiny) -> Biasing:
-    """The compiled phrase lists of a decoder of their own, of which two are kept."""
-    decoder = Decoder(tiny._network, boost_alpha=1.0)
-    return Biasing(decoder._boosting.biasing_multi_model, tiny._network.tokenizer, alpha=1.0, capacity=2)
-
-
-def weighing(model: NemoModel, alpha: float) -> NemoModel:
-    """The same network with another `PARAKEET_BOOST_ALPHA`."""
-    decoder = Decoder(model._network, alpha)
+def weighing(model: NemoModel, alpha: float, decoder: Decoder | None = None) -> NemoModel:
+    """The same network with another `PARAKEET_BOOST_ALPHA`, or another decoder."""
+    decoder = decoder or Decoder(model._network, alpha)
     return NemoModel(model._network, model._device, model._dtype, model._local_attention, decoder)
+
+
+def keeping(model: NemoModel, lists: int) -> NemoModel:
+    """The same network with so many lists of phrases that stay compiled."""
+    return weighing(model, 1, Decoder(model._network, Settings().boost_alpha, phrase_lists=lists))
 
 
 def texts(model: NemoModel, clips, boosts=None) -> list[str]:
@@ -92,7 +96,7 @@ def test_at_a_weight_of_zero_hot_words_are_off(tiny, phoned):
     assert texts(weighing(tiny, 0), [phoned], [("Anna",)]) == [HENRY]
 
 
-@pytest.mark.parametrize("hot_words", [("\u65e5\u672c\u8a9e",), ("",), ("   ",), ("<unk>", "\u2047")])
+@pytest.mark.parametrize("hot_words", [("\u65e5\u672c\u8a9e",), ("",), ("   ",), ("<unk>", "\u2047"), ("\ud800",)])
 def test_phrases_that_the_model_cannot_spell_are_passed_over(tiny, phoned, hot_words):
     assert texts(tiny, [phoned], [hot_words]) == [HENRY]
 
@@ -107,43 +111,213 @@ def test_long_lists_of_phrases_work(tiny, phoned):
 
 
 def test_more_lists_than_are_kept_work_one_after_another(tiny, phoned):
-    for number in range(CAPACITY + 5):
-        tiny._decoder._biasing.trees_for([(f"list {'a' * number}",)])
-    assert len(tiny._decoder._biasing) == CAPACITY
-    assert texts(tiny, [phoned] * 2, [("Anna",), ()]) == [ANNA, HENRY]
-    assert len(tiny._decoder._biasing) == CAPACITY
+    model = keeping(tiny, 3)
+    for number in range(5):
+        model.compile((f"list {'a' * number}",))
+    assert texts(model, [phoned] * 2, [("Anna",), ()]) == [ANNA, HENRY]
+    assert len(model._decoder._phrase_lists) == 3
 
 
-def test_the_list_used_last_is_kept_longest(biasing):
-    assert biasing.trees_for([("one",)]) == [0]
-    assert biasing.trees_for([("two",)]) == [1]
-    assert biasing.trees_for([("one",)]) == [0]
-    assert biasing.trees_for([("three",)]) == [2]  # for which "two" had to go
-    assert biasing.trees_for([("one",)]) == [0]
-    assert len(biasing) == 2
+def test_as_many_lists_stay_compiled_as_there_may_be_sessions(tiny):
+    lists = [(f"session {number}",) for number in range(Settings().max_sessions)]
+    for _ in range(2):
+        for phrases in lists:
+            tiny.compile(phrases)
+    assert all(map(tiny.has_compiled, lists))
 
 
-def test_a_list_is_compiled_once_whatever_the_order_of_its_phrases(biasing):
-    assert biasing.trees_for([("one", "two"), ("two", "one", "one"), (), ("one",)]) == [0, 0, NO_TREE, 1]
-    assert biasing.trees_for([("two", "one")]) == [0]
+def test_the_list_used_last_is_kept_longest(tiny):
+    model = keeping(tiny, 2)
+    model.compile(("one",))
+    model.compile(("two",))
+    model.collate([clip("piper-joe-1")], [("one",)])
+    model.compile(("three",))
+    assert [model.has_compiled((phrase,)) for phrase in ("one", "two", "three")] == [True, False, True]
 
 
-def test_one_batch_may_have_more_lists_than_are_kept(biasing):
-    trees = biasing.trees_for([("one",), ("two",), ("three",), ("four",)])
-    assert sorted(trees) == [0, 1, 2, 3]
-    assert biasing.trees_for([("four",), ()]) == [trees[3], NO_TREE]
-    assert len(biasing) == 2
+def test_a_list_is_compiled_once_whatever_the_order_of_its_phrases(tiny):
+    model = keeping(tiny, 2)
+    boosting = model._decoder.boosting_of([("one", "two"), ("two", "one", "one"), (), ("one",)])
+    assert (boosting.numbers, boosting.trees) == ((0, 0, NO_TREE, 1), 2)
+    assert model.has_compiled(("two", "one"))
 
 
-def test_forgotten_lists_leave_the_table_as_it_was(biasing):
-    table = biasing._table
-    biasing.trees_for([("one two three",), ("four five six",)])
-    size = table.num_states_total
-    for _ in range(3):
-        biasing.trees_for([("seven", "eight", "nine"), ("zero",)])
-        biasing.trees_for([("one two three",), ("four five six",)])
-    assert table.num_states_total == size
-    assert int(table.model2states_offset.min()) == int(table.model2arcs_offset.min()) == 0
+def test_a_batch_keeps_its_lists_whatever_is_compiled_before_it_runs(tiny, phoned):
+    model = keeping(tiny, 1)
+    batches = [model.collate([phoned] * 2, [(name,), ()]) for name in ("Anna", "London", "Anna")]
+    for number in range(5):
+        model.compile((f"list {number}",))
+    told = [[transcript.text for transcript in model.transcribe(batch)] for batch in batches]
+    assert told == [[ANNA, HENRY], [HENRY, HENRY], [ANNA, HENRY]]
+
+
+def test_one_batch_may_have_more_lists_than_are_kept(tiny, phoned):
+    model = keeping(tiny, 1)
+    assert texts(model, [phoned] * 4, [("Anna",), ("Paris",), ("Henry",), ("Anna", "London")]) == [
+        ANNA,
+        HENRY,
+        HENRY,
+        ANNA,
+    ]
+
+
+def test_several_threads_may_collate_the_same_and_other_lists(tiny, phoned):
+    model = keeping(tiny, 2)
+    lists = [("Anna",), (), ("Anna", "London"), ("Paris",)] * 3
+    with ThreadPoolExecutor(4) as threads:
+        batches = list(threads.map(lambda phrases: model.collate([phoned], [phrases]), lists))
+    told = [model.transcribe(batch)[0].text for batch in batches]
+    assert told == [ANNA, HENRY, ANNA, HENRY] * 3
+
+
+def test_nothing_is_compiled_where_hot_words_are_off(tiny):
+    model = weighing(tiny, 0)
+    model.compile(("Anna",))
+    assert model.has_compiled(("anything",))
+    assert model.collate([clip("piper-joe-1")], [("Anna",)]).boosting is None
+
+
+# The trees, and the table that holds them.
+
+
+def nemos_tree(spellings, vocabulary: int):
+    """Return NeMo's own tree of phrases, given to it in this order. NeMo must be loaded already, as `tiny` does."""
+    from nemo.collections.asr.parts.context_biasing.boosting_graph_batched import GPUBoostingTreeModel
+    from nemo.collections.asr.parts.context_biasing.context_graph_universal import ContextGraph
+
+    graph = ContextGraph(context_score=1.0, depth_scaling=DEPTH_SCALING)
+    graph.build(token_ids=[list(spelling) for spelling in spellings])
+    return GPUBoostingTreeModel.from_context_graph(
+        graph, vocab_size=vocabulary, use_triton=False, uniform_weights=False
+    )
+
+
+def nemos_table(vocabulary: int):
+    """Return NeMo's table of trees, empty."""
+    from nemo.collections.asr.parts.context_biasing.biasing_multi_model import GPUBiasingMultiModel
+
+    return GPUBiasingMultiModel(vocabulary, use_triton=False)
+
+
+@st.composite
+def spelled(draw) -> tuple[list[list[int]], int]:
+    """Draw phrases in tokens, and how many tokens there are: few, so that beginnings and ends of phrases are alike."""
+    vocabulary = draw(st.integers(1, 5))
+    spelling = st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=12)
+    return draw(st.lists(spelling, min_size=1, max_size=20)), vocabulary
+
+
+SPELLED = [
+    ([[3]], 4),
+    ([[0, 0, 0, 0, 0], [0, 0], [0]], 1),
+    ([[1, 2, 3], [1, 2, 3], [2, 3], [3, 1, 2], [1, 2, 4, 1, 2]], 5),
+    ([[0, 1, 0, 1, 0, 0, 1], [1, 0, 1, 0, 1], [0, 0, 1, 0]], 3),
+]
+"""Single tokens, ends that are beginnings, duplicates."""
+
+
+@given(spelled())
+@settings(deadline=None, max_examples=100)
+@example(SPELLED[0])
+@example(SPELLED[1])
+@example(SPELLED[2])
+@example(SPELLED[3])
+def test_a_tree_is_that_of_nemo(tiny, drawn):
+    spellings, vocabulary = drawn
+    ours, theirs = tree_of(spellings, vocabulary), nemos_tree(sorted(spellings), vocabulary)
+    states, arcs = theirs.num_states, theirs.num_arcs
+    assert (ours.states, ours.arcs) == (states, arcs)
+    pairs = [
+        (np.stack((ours.first_arcs, ours.end_arcs), 1), theirs.start_end_arcs[:states]),
+        (ours.backoff_states, theirs.backoff_to_states[:states]),
+        (ours.backoff_weights, theirs.backoff_weights[:states].detach()),
+        (ours.next_states, theirs.to_states[:arcs]),
+        (ours.tokens, theirs.ilabels[:arcs]),
+        (ours.weights, theirs.arcs_weights[:arcs].detach()),
+    ]
+    for mine, other in pairs:
+        np.testing.assert_array_equal(mine, other.numpy())
+
+
+@given(st.lists(st.one_of(st.none(), spelled()), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=40)
+def test_the_table_gives_every_token_in_every_state_the_score_that_nemo_gives(tiny, lists):
+    vocabulary = 5
+    table = nemos_table(vocabulary)
+    biasing = Biasing(table, alpha=1.5)
+    biasing.take(joined([tree_of([[4, 3, 2, 1]] * 30, vocabulary)]))  # something else was there before
+    boosting = joined([tree_of(each[0], vocabulary) if each else None for each in lists])
+    for number, each in zip(boosting.numbers if boosting else (), lists, strict=False):
+        if each is None:
+            assert number == NO_TREE
+            continue
+        biasing.take(boosting)
+        theirs = nemos_tree(sorted(each[0]), vocabulary)
+        states = torch.arange(theirs.num_states)
+        scores, nexts = table.advance(states, torch.full_like(states, number))
+        expected_scores, expected_nexts = theirs.advance(states)
+        assert torch.equal(nexts, expected_nexts)
+        torch.testing.assert_close(scores, expected_scores * 1.5)
+
+
+def test_the_table_grows_for_a_batch_that_needs_it_and_those_are_told_who_read_it(tiny):
+    table = nemos_table(256)
+    told = []
+    table.reallocation_callbacks.append(lambda: told.append(True))
+    biasing = Biasing(table, alpha=1.0)
+    few = joined([tree_of([[1, 2, 3]], 256)])
+    biasing.take(few)
+    assert not told
+    trees = [tree_of([[token, 7]], 256) for token in range(table.num_models_reserved + 1)]
+    with torch.inference_mode():
+        numbers = biasing.take(joined(trees))
+    assert len(told) == 1
+    scores, _ = table.advance(torch.zeros(len(trees), dtype=torch.int64), numbers)
+    assert torch.equal(scores.argmax(1), torch.arange(len(trees)))
+    assert scores.max(1).values.tolist() == [1.0] * len(trees)
+    wide = np.random.default_rng(0).integers(0, 256, (20_000, 60)).tolist()
+    biasing.take(joined([tree_of(wide, 256)]))
+    assert len(told) == 2
+    scores, _ = table.advance(torch.zeros(1, dtype=torch.int64), biasing.take(few))
+    assert scores.argmax(1).tolist() == [1]
+    assert len(told) == 2
+
+
+def test_the_texts_of_a_mixed_batch_are_those_with_trees_of_nemos_own(tiny, phoned, transcripts):
+    names = ["rhvoice-bdl-4", "piper-joe-1", "flite-slt-1", "pico-en-us-1", "fsdd-theo-2"]
+    clips = [phoned, *map(clip, names)]
+    boosts = [
+        ("Anna", "anna and Thomas", "an"),
+        ("fifteen", "twenty five", "fifteen in the"),
+        (),
+        tuple(transcripts["flite-slt-1.flac"].split()),
+        ("station", "Saturday", "stationary", "sat"),
+        ("seven", "s"),
+    ]
+    batch = tiny.collate(clips, boosts)
+    ours = tiny.transcribe(batch)
+    decoder = Decoder(tiny._network, Settings().boost_alpha)
+    decoder._biasing = NemosTable(decoder, boosts)
+    assert weighing(tiny, 1, decoder).transcribe(batch) == ours
+
+
+class NemosTable:
+    """A table in which NeMo has put trees that it has made itself."""
+
+    def __init__(self, decoder: Decoder, boosts: list[tuple[str, ...]]) -> None:
+        table = decoder._boosting.biasing_multi_model
+        self._numbers = [
+            table.add_model(
+                nemos_tree(decoder._phrase_lists._spellings(frozenset(phrases)), table.vocab_size),
+                alpha=Settings().boost_alpha,
+            )
+            if phrases
+            else NO_TREE
+            for phrases in boosts
+        ]
+
+    def take(self, _: Boosting) -> torch.Tensor:
+        return torch.tensor(self._numbers)
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def decoded_in_parts(model: NemoModel, samples: np.ndarray, takes, boosts=(), be
     memory, tokens, frame = None, [], 0
     while frame < lengths[0]:
         step = Step(samples, frame, next(takes), frame, memory, boosts)
-        [heard] = model._decoder.advance(encoded, lengths, [step])
+        [heard] = model._decoder.advance(encoded, lengths, model._decoder.boosting_of([boosts]), [step])
         memory, frame = heard.memory, frame + step.take_frames
         tokens += heard.tokens
         between()
@@ -300,8 +300,9 @@ def test_a_stream_goes_on_with_its_hot_words_though_their_tree_was_forgotten_in_
     number = itertools.count()
 
     def use_more_lists_than_are_kept():
-        for _ in range(CAPACITY + 1):
-            tiny._decoder._biasing.trees_for([(f"list {next(number)}",)])
+        for _ in range(Settings().max_sessions + CAPACITY):
+            tiny.compile((f"list {next(number)}",))
+        assert not tiny.has_compiled(boosts)
 
     tokens = decoded_in_parts(tiny, samples, itertools.repeat(4), boosts, use_more_lists_than_are_kept)
     [transcript] = whole(tiny, [samples], [boosts])

@@ -1,7 +1,9 @@
 """The lanes and admission, on a model that runs when the test says so."""
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from fakes import HeldModel, clip, step
@@ -24,10 +26,10 @@ async def running(model: HeldModel, **settings):
         await scheduler.stop(0)
 
 
-async def ask(scheduler: Scheduler, samples, kind=Kind.UPLOAD):
+async def ask(scheduler: Scheduler, samples, kind=Kind.UPLOAD, boosts=()):
     """One request, from its arrival to its outcome."""
     async with scheduler.admit() as admission:
-        return await scheduler.transcribe(admission, samples, kind=kind)
+        return await scheduler.transcribe(admission, samples, kind=kind, boosts=boosts)
 
 
 def asking(scheduler, *clips) -> list[asyncio.Task]:
@@ -104,6 +106,38 @@ async def test_the_wait_ends_with_the_window():
     model = HeldModel(held=False)
     async with running(model, microbatch_window_ms=1) as scheduler, scheduler.admit():
         assert (await ask(scheduler, clip(1))).batch_size == 1
+
+
+class Compiling(HeldModel):
+    """A model that compiles hot words when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(held=False)
+        self.compiling, self.may_go_on = threading.Event(), threading.Event()
+        self.compiled: list[tuple[str, ...]] = []
+
+    def has_compiled(self, boosts: tuple[str, ...]) -> bool:
+        return boosts in self.compiled
+
+    def compile(self, boosts: tuple[str, ...]) -> None:
+        self.compiling.set()
+        assert self.may_go_on.wait(60)
+        self.compiled.append(boosts)
+
+
+async def test_nobody_waits_for_the_hot_words_of_others_to_be_compiled():
+    model = Compiling()
+    async with running(model) as scheduler:
+        model.compiled.append(("known",))
+        fresh = asyncio.create_task(ask(scheduler, clip(1), boosts=("new",)))
+        await asyncio.to_thread(model.compiling.wait)
+        assert (await ask(scheduler, clip(2))).transcript.text == "2"
+        assert (await ask(scheduler, clip(3), boosts=("known",))).transcript.text == "3"
+        assert (await advance(scheduler, replace(step(4), boosts=("known",)))).tokens
+        assert not fresh.done()
+        model.may_go_on.set()
+        assert (await fresh).transcript.text == "1"
+    assert model.compiled == [("known",), ("new",)]
 
 
 async def test_a_request_is_refused_when_all_places_are_taken_and_told_when_to_come_back():

@@ -1,89 +1,177 @@
 """Hot words: the phrases of a request, compiled to trees that raise their tokens' scores while a clip is decoded.
 
-Trees stay compiled for the next request with the same phrases, the least recently used ones making room. They live in
-the table of NeMo's per-stream biasing, from which each clip of a batch picks its own or none. NeMo lets a hot word take
-the place of another token only, never of silence, so a clip in which nothing is heard stays empty.
+Compiling takes some milliseconds, and is done in whichever thread asks, not in the model's. What is compiled stays so
+for the next request with the same phrases, the lists used last longest. A batch carries the trees of its clips itself,
+so that nothing which others ask for meanwhile can take them away; the model's thread only copies them, in one piece,
+into the table of NeMo's per-stream biasing, from which each clip picks its own or none. NeMo lets a hot word take the
+place of another token only, never of silence, so a clip in which nothing is heard stays empty.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from src.asr.boosting_tree import BoostingTree, tree_of
+
+if TYPE_CHECKING:
+    import torch
 
 NO_TREE = -1
 """What NeMo's computers take for a clip without hot words."""
 
 CAPACITY = 64
-"""Phrase lists that stay compiled."""
-
-DEPTH_SCALING = 2.0
-"""How much more a phrase's later tokens are raised than its first; NeMo's value for TDT (`BoostingTreeModelConfig`)."""
+"""Phrase lists that stay compiled beside those of realtime sessions: 40 kB each as a rule, 0.5 MB at most."""
 
 
-class Biasing:
-    """The compiled phrase lists in the `GPUBiasingMultiModel` of one computer. Only the model's own thread uses it.
+class PhraseLists:
+    """Compiled lists of phrases, the `capacity` used last. Any thread may ask for one."""
 
-    `alpha` is how much hot words are raised; 0 turns them off.
-    """
-
-    def __init__(self, table: Any, tokenizer: Any, alpha: float, capacity: int = CAPACITY) -> None:
-        self._table = table
+    def __init__(self, tokenizer: Any, vocabulary: int, capacity: int) -> None:
         self._tokenizer = tokenizer
-        self._alpha = alpha
+        self._vocabulary = vocabulary
         self._capacity = capacity
-        self._trees: OrderedDict[frozenset[str], int] = OrderedDict()  # the most recently used last
+        self._trees: OrderedDict[frozenset[str], BoostingTree | None] = OrderedDict()  # the one used last is the last
+        self._using = threading.Lock()
 
     def __len__(self) -> int:
-        """Phrase lists that are compiled."""
+        """Lists that are compiled."""
         return len(self._trees)
 
-    def trees_for(self, boosts: Sequence[tuple[str, ...]]) -> list[int] | None:
-        """Return the number of each clip's tree, `NO_TREE` for one without; None if no clip of the batch has one.
+    def __contains__(self, phrases: Sequence[str]) -> bool:
+        """Whether a list is compiled, whatever the order of its phrases."""
+        return frozenset(phrases) in self._trees
 
-        Phrases that the tokenizer cannot spell are left out. The numbers are valid until the next call.
+    def tree(self, phrases: Sequence[str]) -> BoostingTree | None:
+        """Return the tree of a list, which is compiled where it is not yet; None if the tokenizer can spell nothing.
+
+        Of a list that two threads ask for at the same time, both have a tree of their own.
         """
-        if not self._alpha or not any(boosts):
-            return None
-        lists = [frozenset(phrases) for phrases in boosts]
-        wanted = dict.fromkeys(phrases for phrases in lists if phrases)
-        for phrases in wanted:
-            if phrases not in self._trees:
-                self._trees[phrases] = self._compile(phrases)
-            self._trees.move_to_end(phrases)
-        while len(self._trees) > max(self._capacity, len(wanted)):
-            self._forget_oldest()
-        trees = [self._trees.get(phrases, NO_TREE) for phrases in lists]
-        return trees if max(trees) > NO_TREE else None
-
-    def _compile(self, phrases: frozenset[str]) -> int:
-        from nemo.collections.asr.parts.context_biasing.boosting_graph_batched import GPUBoostingTreeModel
-        from nemo.collections.asr.parts.context_biasing.context_graph_universal import ContextGraph
-
-        spellings = list(self._spellings(phrases))
-        if not spellings:
-            return NO_TREE
-        graph = ContextGraph(context_score=1.0, depth_scaling=DEPTH_SCALING)
-        graph.build(token_ids=spellings)
-        # Only the table is ever asked for scores, so the tree itself needs no Triton.
-        tree = GPUBoostingTreeModel.from_context_graph(
-            graph, vocab_size=self._table.vocab_size, use_triton=False, uniform_weights=False
-        )
-        return int(self._table.add_model(tree, alpha=self._alpha))
+        key = frozenset(phrases)
+        with self._using:
+            if key in self._trees:
+                self._trees.move_to_end(key)
+                return self._trees[key]
+        spellings = list(self._spellings(key))
+        tree = tree_of(spellings, self._vocabulary) if spellings else None
+        with self._using:
+            self._trees[key] = tree
+            while len(self._trees) > self._capacity:
+                self._trees.popitem(last=False)
+        return tree
 
     def _spellings(self, phrases: frozenset[str]) -> Iterator[list[int]]:
         unknown = self._tokenizer.tokenizer.unk_id()
-        for form in sorted({form for phrase in phrases for form in forms_of(phrase)}):
-            ids = self._tokenizer.text_to_ids(form)
+        for form in {form for phrase in phrases for form in forms_of(phrase)}:
+            ids = self._tokenizer.text_to_ids(form) if _is_text(form) else []
             if ids and unknown not in ids:
                 yield ids
 
-    def _forget_oldest(self) -> None:
-        _, tree = self._trees.popitem(last=False)
-        if tree != NO_TREE:
-            self._table.remove_model(tree)
-            # NeMo 3.0.0 also shifts the offsets of numbers not in use, below zero and further each time, and reads
-            # the table there for clips without hot words, until it raises IndexError.
-            self._table.model2states_offset.clamp_(min=0)
-            self._table.model2arcs_offset.clamp_(min=0)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boosting:
+    """The hot words of a batch, in one piece that is quick to bring to the model's device."""
+
+    numbers: tuple[int, ...]
+    """The number of each clip's tree, `NO_TREE` for one without."""
+    trees: int
+    states: int
+    """Of all trees together."""
+    arcs: int
+    packed: "torch.Tensor"
+    """int32: where the states of each tree begin and where its arcs do, then the arrays of `BoostingTree`, those of all
+    trees one after the other; the bits of floats."""
+
+    def unpacked(self, device: "torch.device") -> list["torch.Tensor"]:
+        """Return the parts of `packed` on a device, floats as such."""
+        import torch
+
+        counts = [self.trees] * 2 + [self.states] * 4 + [self.arcs] * 3
+        starts_of_states, starts_of_arcs, first, end, back, lost, after, tokens, raised = torch.split(
+            self.packed.to(device, non_blocking=True), counts
+        )
+        lost, raised = lost.view(torch.float32), raised.view(torch.float32)
+        return [starts_of_states, starts_of_arcs, first, end, back, lost, after, tokens, raised]
+
+
+def joined(trees: Sequence[BoostingTree | None], *, pinned: bool = False) -> Boosting | None:
+    """Return the trees of a batch's clips, each of them once, or None where no clip has one.
+
+    `pinned` puts them into memory that a GPU can read by itself.
+    """
+    import torch
+
+    numbers = {tree: number for number, tree in enumerate(dict.fromkeys(tree for tree in trees if tree))}
+    if not numbers:
+        return None
+    several = list(numbers)
+    states, arcs = ([tree.states for tree in several], [tree.arcs for tree in several])
+    parts = [_starts(states), _starts(arcs)]
+    for name in ("first_arcs", "end_arcs", "backoff_states", "backoff_weights", "next_states", "tokens", "weights"):
+        parts += [getattr(tree, name).view(np.int32) for tree in several]
+    packed = torch.empty(sum(map(len, parts)), dtype=torch.int32, pin_memory=pinned)
+    np.concatenate(parts, out=packed.numpy())
+    chosen = tuple(NO_TREE if tree is None else numbers[tree] for tree in trees)
+    return Boosting(chosen, len(several), sum(states), sum(arcs), packed)
+
+
+def _starts(sizes: Sequence[int]) -> "np.ndarray[Any, np.dtype[np.int32]]":
+    return (np.cumsum(sizes) - sizes).astype(np.int32)
+
+
+class Biasing:
+    """The `GPUBiasingMultiModel` of one computer, which holds the trees of one batch at a time.
+
+    Only the model's own thread uses it. `alpha` is how much hot words are raised.
+    """
+
+    def __init__(self, table: Any, alpha: float) -> None:
+        self._table = table
+        self._alpha = alpha
+        table.model2alpha.fill_(alpha)
+
+    def take(self, boosting: Boosting) -> "torch.Tensor":
+        """Put a batch's trees into the table, in place of those there; return the number of each clip's tree, int64.
+
+        The tensors of the table stay where they are, as CUDA graphs read them there, but where there are more or larger
+        trees than ever before; then the computer captures its graph anew.
+        """
+        import torch
+
+        table = self._table
+        device = table.all_ilabels.device
+        # The table outlives the batch: its tensors must not be such as inference makes.
+        with torch.inference_mode(False), torch.no_grad():
+            self._make_room(boosting)
+            targets = [
+                table.model2states_offset,
+                table.model2arcs_offset,
+                table.all_start_end_arcs[:, 0],
+                table.all_start_end_arcs[:, 1],
+                table.all_backoff_to_states,
+                table.all_backoff_weights,
+                table.all_to_states,
+                table.all_ilabels,
+                table.all_arcs_weights,
+            ]
+            for target, part in zip(targets, boosting.unpacked(device), strict=True):
+                target[: len(part)].copy_(part)
+            return torch.tensor(boosting.numbers, device=device)
+
+    def _make_room(self, boosting: Boosting) -> None:
+        table = self._table
+        # NeMo's code for devices without Triton also reads as many arcs as there are tokens behind those of a tree.
+        is_moved = table._maybe_extend_arcs_and_states(boosting.states, boosting.arcs + table.vocab_size)
+        while boosting.trees > table.num_models_reserved:
+            table._extend_num_models()
+            table.model2alpha.fill_(self._alpha)
+            is_moved = True
+        if is_moved:
+            for tell in table.reallocation_callbacks:
+                tell()
 
 
 def forms_of(phrase: str) -> set[str]:
@@ -96,3 +184,8 @@ def forms_of(phrase: str) -> set[str]:
     if plain != plain.lower():
         return {plain}
     return {plain, plain[:1].upper() + plain[1:], " ".join(word[:1].upper() + word[1:] for word in words)}
+
+
+def _is_text(form: str) -> bool:
+    """Whether there is UTF-8 for it; for half of a surrogate pair, which JSON may hold, there is none."""
+    return form.encode(errors="ignore").decode() == form

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from src.asr.biasing import Biasing
+from src.asr.biasing import CAPACITY, Biasing, Boosting, PhraseLists, joined
 from src.asr.graphs import Mode, set_up_graphs
 from src.asr.streaming import SAMPLES_PER_FRAME, Heard, Step
 from src.asr.transcript import Token
@@ -44,14 +44,24 @@ class _Emitted(NamedTuple):
 class Decoder:
     """The greedy decoder of a NeMo transducer network, which must be on its device and of its dtype already.
 
-    `boost_alpha` is how much hot words are raised; 0 turns them off. `graphs` is how CUDA graphs are used.
+    One thread decodes; `compile` and `boosting_of` may be called from others.
+
+    Args:
+        network: the checkpoint.
+        boost_alpha: how much hot words are raised; 0 turns them off.
+        graphs: how CUDA graphs are used.
+        phrase_lists: how many lists of hot words stay compiled.
     """
 
-    def __init__(self, network: Any, boost_alpha: float, graphs: Mode = "full") -> None:
+    def __init__(self, network: Any, boost_alpha: float, graphs: Mode = "full", phrase_lists: int = CAPACITY) -> None:
+        self._device: torch.device = next(network.decoder.parameters()).device
         self._predictor, self._joint = network.decoder, network.joint
         self._boosting = _computer(network, graphs, enable_per_stream_biasing=True)
         self._plain = _computer(network, graphs, enable_per_stream_biasing=False)  # last: the network keeps that
-        self._biasing = Biasing(self._boosting.biasing_multi_model, network.tokenizer, boost_alpha)
+        table = self._boosting.biasing_multi_model.to(self._device)
+        self._biasing = Biasing(table, boost_alpha)
+        self._boosts = boost_alpha > 0
+        self._phrase_lists = PhraseLists(network.tokenizer, table.vocab_size, phrase_lists)
         self._durations: list[int] = list(network.decoding.durations or ())
         self._pieces: list[str] = network.tokenizer.ids_to_tokens(list(range(network.tokenizer.vocab_size)))
 
@@ -66,33 +76,54 @@ class Decoder:
         were_used = [computer.disable_cuda_graphs() for computer in (self._plain, self._boosting)]
         return any(were_used)
 
+    def has_compiled(self, phrases: tuple[str, ...]) -> bool:
+        """Whether hot words cost nothing more to begin with."""
+        return not self._boosts or phrases in self._phrase_lists
+
+    def compile(self, phrases: tuple[str, ...]) -> None:
+        """Compile hot words, for the batches that follow; any thread may do so."""
+        if not self.has_compiled(phrases):
+            self._phrase_lists.tree(phrases)
+
+    def boosting_of(self, boosts: Sequence[tuple[str, ...]]) -> Boosting | None:
+        """Return the hot words of a batch's clips, compiled, None where no clip has any; any thread may do so."""
+        if not self._boosts or not any(boosts):
+            return None
+        trees = [self._phrase_lists.tree(phrases) if phrases else None for phrases in boosts]
+        return joined(trees, pinned=self._device.type == "cuda")
+
     def decode(
         self,
         encoded: "torch.Tensor",
         lengths: "torch.Tensor",
-        boosts: Sequence[tuple[str, ...]],
+        boosting: Boosting | None,
         clips_s: Sequence[float],
     ) -> list[tuple[Token, ...]]:
         """Return the tokens of each clip.
 
-        `encoded` is (clips, width, frames), `lengths` (clips,) in frames; `boosts` has the hot words of each clip and
-        `clips_s` its length in seconds, which no token's time exceeds.
+        `encoded` is (clips, width, frames), `lengths` (clips,) in frames; `boosting` has the hot words of the clips and
+        `clips_s` their lengths in seconds, which no token's time exceeds.
         """
-        emitted, _ = self._search(encoded.transpose(1, 2), lengths, boosts, [None] * len(boosts))
+        emitted, _ = self._search(encoded.transpose(1, 2), lengths, boosting, [None] * len(clips_s))
         return [self._tokens(each, 0, clip_s) for each, clip_s in zip(emitted, clips_s, strict=True)]
 
-    def advance(self, encoded: "torch.Tensor", lengths: "torch.Tensor", steps: Sequence[Step]) -> list[Heard]:
+    def advance(
+        self,
+        encoded: "torch.Tensor",
+        lengths: "torch.Tensor",
+        boosting: Boosting | None,
+        steps: Sequence[Step],
+    ) -> list[Heard]:
         """Return what is heard in the chunk of each step, and the memory for the stream's next step.
 
-        `encoded` is (steps, width, frames) and `lengths` (steps,) in frames, both of the steps' whole windows.
+        `encoded` is (steps, width, frames) and `lengths` (steps,) in frames, both of the steps' whole windows;
+        `boosting` has the hot words of the steps.
         """
         import torch
 
         with torch.inference_mode():
             frames, counts = _chunks(encoded.transpose(1, 2), lengths, steps)
-            emitted, state = self._search(
-                frames, counts, [step.boosts for step in steps], [step.memory for step in steps]
-            )
+            emitted, state = self._search(frames, counts, boosting, [step.memory for step in steps])
             # With CUDA graphs there may be the rows of an earlier, larger batch.
             memories = [_own(item) for item in self._plain.split_batched_state(state)[: len(steps)]]
         return [
@@ -104,7 +135,7 @@ class Decoder:
         self,
         frames: "torch.Tensor",
         lengths: "torch.Tensor",
-        boosts: Sequence[tuple[str, ...]],
+        boosting: Boosting | None,
         memories: Sequence[Any],
     ) -> tuple[list[_Emitted], Any]:
         """Return what is emitted in `frames`, (clips, frames, width), and NeMo's state after it.
@@ -113,14 +144,13 @@ class Decoder:
         """
         import torch
 
-        trees = self._biasing.trees_for(boosts)
-        computer = self._plain if trees is None else self._boosting
+        computer = self._boosting if boosting else self._plain
+        trees = self._biasing.take(boosting) if boosting else None
         with torch.inference_mode():
-            biasing = None if trees is None else torch.tensor(trees, device=frames.device)
             before = _merged(computer, memories)
             # `found` has the number of tokens (clips,), their ids and their frames (clips, tokens).
-            found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=biasing)
-            clips = len(boosts)  # with CUDA graphs `found` may have the rows of an earlier, larger batch
+            found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=trees)
+            clips = len(memories)  # with CUDA graphs `found` may have the rows of an earlier, larger batch
             counts = found.current_lengths[:clips].tolist()
             longest = max(1, *counts)
             ids, starts = found.transcript[:clips, :longest], found.timestamps[:clips, :longest]

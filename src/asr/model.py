@@ -1,8 +1,8 @@
 """The engine: a NeMo transducer that turns batches of clips into transcripts. The only file that knows NeMo.
 
 It does not call NeMo's `transcribe()`, which flips shared state and builds a data loader at each call, but runs the
-three parts itself: features, encoder, decoder. One thread owns a `NemoModel`; only `collate` may be called from others.
-What leaves it is plain Python.
+three parts itself: features, encoder, decoder. One thread owns a `NemoModel`; only what puts batches together may be
+called from others. What leaves it is plain Python.
 """
 
 import logging
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.asr.attention import LocalAttention
+from src.asr.biasing import CAPACITY, Boosting
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS, Decoder
 from src.asr.faults import MemoryExhausted, faults_told, one_line
@@ -44,8 +45,8 @@ class Batch:
     """(clips, longest) float32, padded with zeros."""
     lengths: "torch.Tensor"
     """(clips,) int64, in samples."""
-    boosts: tuple[tuple[str, ...], ...]
-    """The hot words of each clip; empty for one without."""
+    boosting: Boosting | None
+    """The hot words of the clips, compiled; None where no clip has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,12 @@ class Model(Protocol):
     @property
     def languages(self) -> Sequence[str]:
         """ISO 639-1 codes of the languages that it knows, the usual one first."""
+
+    def has_compiled(self, boosts: tuple[str, ...]) -> bool:
+        """Whether `compile` has nothing to do for these hot words."""
+
+    def compile(self, boosts: tuple[str, ...]) -> None:
+        """Make hot words ready, so that no batch has to wait for that; any thread may do so."""
 
     def collate(self, clips: Sequence[Samples], boosts: Sequence[tuple[str, ...]] | None = None) -> Batch:
         """Join clips, and the hot words of each, into a batch; any thread may do so while the model runs another."""
@@ -154,7 +161,9 @@ class NemoModel:
             network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
             _freeze(network, device, dtype)
             local_attention = _local_attention(network, settings)
-            decoder = Decoder(network, settings.boost_alpha, settings.cuda_graphs)
+            decoder = Decoder(
+                network, settings.boost_alpha, settings.cuda_graphs, phrase_lists=settings.max_sessions + CAPACITY
+            )
         loaded = time.monotonic()
 
         model = cls(network, device, dtype, local_attention, decoder)
@@ -189,6 +198,14 @@ class NemoModel:
         graphs = self._decoder.graphs if self._device.type == "cuda" else "off"
         return f"{decoding.cfg.strategy} {decoding.cfg.get('model_type', 'rnnt')}, CUDA graphs {graphs}"
 
+    def has_compiled(self, boosts: tuple[str, ...]) -> bool:
+        """Whether these hot words are compiled, or hot words are off."""
+        return self._decoder.has_compiled(boosts)
+
+    def compile(self, boosts: tuple[str, ...]) -> None:
+        """Compile hot words, unless they are."""
+        self._decoder.compile(boosts)
+
     def collate(self, clips: Sequence[Samples], boosts: Sequence[tuple[str, ...]] | None = None) -> Batch:
         """Pad clips of 16 kHz mono float32 samples, none empty, to the longest.
 
@@ -200,28 +217,30 @@ class NemoModel:
             samples = torch.zeros(
                 (len(clips), max(map(len, clips))), dtype=torch.float32, pin_memory=self._device.type == "cuda"
             )
+            boosting = self._decoder.boosting_of(boosts) if boosts else None
         for row, clip in zip(samples, clips, strict=True):
             row[: len(clip)] = torch.from_numpy(clip)
         lengths = torch.tensor([len(clip) for clip in clips])
-        return Batch(samples, lengths, tuple(boosts) if boosts else ((),) * len(clips))
+        return Batch(samples, lengths, boosting)
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         """Run the network over a batch and return one transcript for each of its clips."""
         with faults_told(self._device):
             encoded, lengths = self.encode(batch)
             clips_s = [samples / SAMPLE_RATE for samples in batch.lengths.tolist()]
-            tokens = self._decoder.decode(encoded, lengths, batch.boosts, clips_s)
+            tokens = self._decoder.decode(encoded, lengths, batch.boosting, clips_s)
         return [Transcript(text_of(each), each) for each in tokens]
 
     def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
         """Pad the windows of steps, none empty, to the longest."""
-        return StepBatch(self.collate([step.samples for step in steps]), tuple(steps))
+        windows = self.collate([step.samples for step in steps], [step.boosts for step in steps])
+        return StepBatch(windows, tuple(steps))
 
     def advance(self, batch: StepBatch) -> list[Heard]:
         """Run the network over a batch of steps and return what each adds to its stream."""
         with faults_told(self._device):
             encoded, lengths = self.encode(batch.windows)
-            return self._decoder.advance(encoded, lengths, batch.steps)
+            return self._decoder.advance(encoded, lengths, batch.windows.boosting, batch.steps)
 
     def encode(self, batch: Batch) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Return the encoder's output, (clips, width, frames), and its length for each clip in frames of 80 ms."""

@@ -133,6 +133,7 @@ class Scheduler:
         self._model_free = asyncio.Lock()
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._collators = ThreadPoolExecutor(settings.lanes, thread_name_prefix="collate")
+        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
 
     @property
     def ready(self) -> bool:
@@ -214,8 +215,8 @@ class Scheduler:
         for lane in self._lanes:
             lane.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
-        self._model_thread.shutdown(wait=False, cancel_futures=True)
-        self._collators.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._model_thread, self._collators, self._compiler):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
     async def admit(self) -> AsyncIterator[Admission]:
@@ -315,6 +316,7 @@ class Scheduler:
     async def _have_done(self, admission: Admission, work: Clip | Step, kind: Kind, priority: Priority) -> _Done:
         loop = asyncio.get_running_loop()
         is_first, admission.has_asked = not admission.has_asked, True
+        await self._compile(work.boosts)
         if not is_first:
             await self._until(lambda: self._queue.has_room(len(work.samples)))
         now = loop.time()
@@ -337,6 +339,12 @@ class Scheduler:
             self._queue.drop(job)
             self._forget(job)
             self._changed.set()
+
+    async def _compile(self, boosts: tuple[str, ...]) -> None:
+        """Compile new hot words before their clip joins the queue: there, a batch and so others would wait for it."""
+        model = self._model
+        if boosts and model and not model.has_compiled(boosts):
+            await asyncio.get_running_loop().run_in_executor(self._compiler, model.compile, boosts)
 
     def _expire(self, job: Job) -> None:
         if self._queue.drop(job):
