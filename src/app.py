@@ -180,12 +180,15 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     """Answer what the framework itself refuses, such as a wrong method."""
     assert isinstance(error, HTTPException)
     code, message = "invalid_request", str(error.detail)
+    headers = dict(error.headers or {})
     if error.status_code == 405:
         directory: Directory = request.app.state.directory
         code, message = "method_not_allowed", directory.wrong_method(request.scope)
+        if headers["Allow"] == "GET":  # the framework names the first route of a path; HEAD has one of its own
+            headers["Allow"] = "GET, HEAD"
     request.state.trace.code = code
     body = error_body(message, type="invalid_request_error", code=code)
-    return JSONResponse(body, error.status_code, headers=error.headers)
+    return JSONResponse(body, error.status_code, headers=headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:

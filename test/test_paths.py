@@ -148,6 +148,13 @@ def test_no_websocket_is_answered_without_a_key(guarded, path):
         assert (status, error["code"]) == (401, "invalid_api_key")
 
 
+@pytest.mark.parametrize(("path", "methods"), [(path, methods) for path, methods in ROUTES if methods])
+def test_a_wrong_method_is_told_the_right_ones(service, path, methods):
+    answer = service.http.request("PROPFIND", path)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == methods
+
+
 AS_AZURE_DOES = {"api-key": KEY}
 
 
