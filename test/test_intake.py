@@ -193,6 +193,17 @@ def test_what_is_said_with_detection_off_is_one_piece():
     assert made.uncommitted == 41 * RATE
 
 
+@pytest.mark.parametrize("loud", [np.array([1.0, -1.0]), np.random.default_rng(0).normal(0, 0.3, 8000)])
+def test_quiet_speech_after_something_loud_is_not_forgotten(detector, loud):
+    made = intake(detection=None, listen=detector.stream, longest_s=40)
+    quiet = clip("piper-joe-1") * 10 ** (-52 / 20)
+    before = np.concatenate([silence(10.0), loud, silence(0.3)])
+    made.append(pcm16(np.concatenate([before, quiet, silence(24.0)])))
+    assert list(made.hear()) == []
+    assert 0 < made.buffer.start < len(before) + 8000, "the silence before it is forgotten"
+    assert made.buffer.end - made.buffer.start > len(quiet) + 24 * RATE - 8000
+
+
 # The buffer
 
 PIECES = st.lists(st.tuples(st.integers(0, 5_000), st.sampled_from(["append", "take", "drop"])), max_size=40)

@@ -134,6 +134,37 @@ def test_a_faint_recording_is_not_taken_for_silence(detector):
     assert covered > 0.95 * (placements[-1].end_s - placements[0].start_s)
 
 
+def quiet_after_loud() -> dict[str, np.ndarray]:
+    """Long speech beside something much louder."""
+    speech, _ = joined(sentences()[:12], itertools.cycle(GAPS_S))
+    damaged, bad, clicking = (speech.copy() for _ in range(3))
+    damaged[16_000] = 1000
+    bad[16_000:17_152] = silence(0.072, 9e5)
+    clicking[::16_000] = 1000
+    faint = speech * np.float32(10 ** (-55 / 20))
+    return {
+        "one sample of 1000": damaged,
+        "a frame of noise beyond all measure": bad,
+        "a click each second": clicking,
+        "half a second of noise before": np.concatenate([silence(0.5, 0.3), silence(5), faint]),
+        "half a minute of noise just before": np.concatenate([silence(30, 0.3), silence(0.2), faint]),
+        "a loud speaker before": np.concatenate([clip("piper-joe-1"), silence(4), faint]),
+        "fading": speech * np.geomspace(1, 1e-3, len(speech), dtype=np.float32),
+    }
+
+
+@pytest.mark.parametrize("kind", quiet_after_loud())
+def test_quiet_speech_after_something_loud_is_in_the_chunks(detector, kind):
+    _, placements = joined(sentences()[:12], itertools.cycle(GAPS_S))
+    samples = quiet_after_loud()[kind]
+    before_s = len(samples) / SAMPLE_RATE - placements[-1].end_s
+    chunks = list(split(blocks(samples), detector, chunk_seconds=20))
+    assert_cut_from(samples, chunks, 20)
+    for placed in placements:
+        middle_s = before_s + (placed.start_s + placed.end_s) / 2
+        assert any(chunk.from_s < middle_s < chunk.to_s for chunk in chunks), placed
+
+
 def test_the_last_chunk_is_not_a_sliver(detector):
     samples, _ = joined(sentences(), itertools.cycle(GAPS_S))
     for seconds in (61, 63, 66, 70):

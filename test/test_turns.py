@@ -297,6 +297,21 @@ def test_a_quiet_speaker_is_heard_a_second_after_a_loud_one(listening, speech_de
     assert events[2].at / SAMPLE_RATE == pytest.approx(onset_s - 0.3, abs=0.2)
 
 
+CLICKS = {"one sample": np.ones(1), "a click": np.array([1, -1, 1, -0.5]), "a clap": np.geomspace(0.9, 0.01, 800)}
+
+
+@pytest.mark.parametrize("click", CLICKS.values(), ids=CLICKS)
+@pytest.mark.parametrize("level", [0.1, 0.01, 0.003])
+def test_speech_just_after_a_click_is_a_turn_as_without_it(listening, click, level):
+    quiet = clip("rhvoice-slt-1") * level
+    without = listening().feed(as_pcm16(silence(2), quiet, silence(1)))
+    before = silence(2)
+    before[24_000 : 24_000 + len(click)] = click * np.random.default_rng(0).choice([-1, 1], len(click))
+    events = listening().feed(as_pcm16(before, quiet, silence(1)))
+    assert [type(event) for event in events] == [type(event) for event in without] == [SpeechStarted, SpeechStopped]
+    assert [event.at for event in events] == pytest.approx([event.at for event in without], abs=0.3 * SAMPLE_RATE)
+
+
 @pytest.mark.parametrize("level", [0.5, 0.05, 0.005])
 @pytest.mark.parametrize("length", [1, 20, 800])
 def test_clicks_in_a_hiss_are_no_speech(listening, level, length):

@@ -95,6 +95,50 @@ def test_speech_is_found_however_loud_it_is(detector, level):
     assert spans[-1].end_s == pytest.approx(expected[-1].end_s, abs=0.1)
 
 
+DAMAGE = {
+    "one sample": np.array([1.0]),
+    "one sample beyond all measure": np.array([1000.0]),
+    "a click": np.array([1.0, -1.0, 1.0, -0.5]),
+    "a frame of MP3 with one bit flipped": 9e5 * np.random.default_rng(0).normal(size=1152),
+}
+
+
+@pytest.mark.parametrize("level", [1, 0.003])
+@pytest.mark.parametrize("at_s", [0.1, 1.5])
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damage_and_clicks_do_not_hide_speech(detector, damage, at_s, level):
+    speech = np.concatenate([np.zeros(8000), clip("piper-joe-1")]) * level
+    expected = detector.spans(speech.astype(np.float32))
+    at = round(at_s * 16_000)
+    speech[at : at + len(damage)] += damage
+    spans = detector.spans(speech.astype(np.float32))
+    assert spans[0].start_s == pytest.approx(expected[0].start_s, abs=0.2)
+    assert spans[-1].end_s == pytest.approx(expected[-1].end_s, abs=0.1)
+
+
+def noise(seconds: float, level: float) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, level, round(seconds * 16_000)).astype(np.float32)
+
+
+@pytest.mark.parametrize("gap_s", [0.2, 1, 5])
+@pytest.mark.parametrize("loud", [noise(0.5, 0.3), noise(30, 0.3), noise(0.5, 9e5), clip("rhvoice-slt-1")])
+def test_speech_55_db_below_what_came_before_is_found_whole(detector, loud, gap_s):
+    quiet = clip("piper-joe-1") * np.float32(10 ** (-55 / 20))
+    start_s = len(loud) / 16_000 + gap_s
+    spans = detector.spans(np.concatenate([loud, np.zeros(round(gap_s * 16_000), np.float32), quiet]))
+    alone = detector.spans(quiet)
+    assert any(span.start_s - start_s == pytest.approx(alone[0].start_s, abs=0.2) for span in spans)
+    assert spans[-1].end_s - start_s == pytest.approx(alone[-1].end_s, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["noise-white-3s", "noise-pink-4s", "noise-hum-2s", "silence-2s"])
+@pytest.mark.parametrize("level", [0.003, 0.0003])
+def test_noise_after_loud_speech_is_no_speech(detector, name, level):
+    loud = clip("piper-joe-1")
+    spans = detector.spans(np.concatenate([loud, np.resize(clip(name) * np.float32(level), 160_000)]))
+    assert spans[-1].end_s < len(loud) / 16_000 + 0.2
+
+
 def test_a_clip_in_silence_is_found_where_it_is(detector):
     speech = clip("rhvoice-slt-1")
     alone = detector.spans(speech)

@@ -14,7 +14,7 @@ import numpy as np
 
 from src.asr.transcript import Token, Transcript
 from src.audio.decode import SAMPLE_RATE
-from src.audio.vad import Samples, Span, peak
+from src.audio.vad import Samples, Span
 
 UNSURE_LOGPROB = -0.12
 """A mean over the tokens below this is doubtful: with the tiny model that of 1 of 39 spoken clips, and of 9 in 10
@@ -69,7 +69,11 @@ def doubtful(transcript: Transcript, samples: Samples) -> bool:
 
 def louder_than(level: float, samples: Samples) -> bool:
     """Whether any of 16 kHz samples (samples,) has a magnitude above `level`. Reads no further than the first."""
-    return any(peak(samples[start : start + SCAN_SAMPLES]) > level for start in range(0, len(samples), SCAN_SAMPLES))
+    return any(_peak(samples[start : start + SCAN_SAMPLES]) > level for start in range(0, len(samples), SCAN_SAMPLES))
+
+
+def _peak(samples: Samples) -> float:
+    return float(np.abs(samples).max(initial=0))
 
 
 def speech_in(spans: Sequence[Span]) -> Span | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from src.audio.decode import SAMPLE_RATE
 from src.audio.silero import FRAME_SAMPLES
-from src.audio.vad import FRAME_S, Samples, Span, SpeechDetector, gain, peak, speech_spans
+from src.audio.vad import AHEAD_S, FRAME_S, Hearing, Samples, Span, SpeechDetector
 
 SEARCH_SHARE = 0.6
 """A cut is looked for after this share of the longest chunk."""
@@ -66,7 +66,7 @@ def split(blocks: Iterable[Samples], detector: SpeechDetector, *, chunk_seconds:
     whole = True
     for samples in _gathered(blocks, round(rest_s * SAMPLE_RATE)):
         tape.add(samples)
-        while tape.length_s > chunk_seconds + rest_s:
+        while tape.heard_s > chunk_seconds + rest_s:
             whole = False
             yield from tape.take(_cut(tape, chunk_seconds))
     if whole and 0 < tape.length_s <= chunk_seconds:
@@ -80,17 +80,21 @@ class _Tape:
     """The part of a recording that is not cut yet, and what the detector says of it. Times are from its beginning."""
 
     def __init__(self, detector: SpeechDetector) -> None:
-        self._stream = detector.stream()
+        self._hearing = Hearing(detector.stream)
+        self._fed = 0  # samples that the detector has
         self._start = 0  # in samples of the recording, at the edge of a frame
         self._samples = np.empty(0, np.float32)
-        self._probabilities = np.empty(0, np.float32)
-        self._loudest = 0.0
         self._seam_s: float | None = None  # in the recording, where the next chunk overlaps the one before it
         self.ended = False
 
     @property
     def length_s(self) -> float:
         return len(self._samples) / SAMPLE_RATE
+
+    @property
+    def heard_s(self) -> float:
+        """How far the detector's word goes."""
+        return self.length_s if self.ended else self.length_s - AHEAD_S
 
     def add(self, samples: Samples) -> None:
         self._samples = np.concatenate([self._samples, samples]) if len(self._samples) else samples
@@ -100,14 +104,12 @@ class _Tape:
         self.ended = True
 
     def spans(self) -> tuple[Span, ...]:
-        """Where somebody speaks. The detector hears what it has not heard yet."""
-        unheard = self._samples[len(self._probabilities) * FRAME_SAMPLES :]
-        whole = len(unheard) if self.ended else len(unheard) // FRAME_SAMPLES * FRAME_SAMPLES
-        self._loudest = max(self._loudest, peak(unheard))
-        heard = self._stream.feed(unheard[:whole] * gain(self._loudest))
-        rest = self._stream.finish() if self.ended else heard[:0]
-        self._probabilities = np.concatenate([self._probabilities, heard, rest])
-        return speech_spans(self._probabilities)
+        """Where somebody speaks, up to `heard_s`. The detector hears what it has not heard yet."""
+        self._hearing.feed(self._samples[self._fed :])
+        self._fed = len(self._samples)
+        if self.ended:
+            self._hearing.finish()
+        return self._hearing.spans(self._samples, LONG_SILENCE_S)
 
     def quietest_s(self, start_s: float, end_s: float) -> float:
         """The middle of the quietest 160 ms between two times."""
@@ -129,7 +131,8 @@ class _Tape:
             yield Chunk(samples, start_s, from_s, to_s)
         self._start += rest
         self._samples = self._samples[rest:]
-        self._probabilities = self._probabilities[-(-rest // FRAME_SAMPLES) :]
+        self._fed -= rest
+        self._hearing.drop(-(-rest // FRAME_SAMPLES))
 
     def _sample(self, time_s: float) -> int:
         """The sample at a time, at the edge of a frame or at the tape's end."""
@@ -140,7 +143,7 @@ class _Tape:
 
 def _cut(tape: _Tape, chunk_s: float) -> _Cut:
     """Choose the first cut of a tape that has ended, or that is longer than a chunk may be and somewhat more."""
-    length_s = tape.length_s
+    length_s = tape.heard_s
     spans = tape.spans()
     if not spans:
         return _Cut(0, length_s if tape.ended else length_s - MARGIN_S)

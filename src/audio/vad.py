@@ -1,16 +1,24 @@
 """Where somebody speaks: the voice activity detector's probabilities, and spans of speech made of them."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.decode import SAMPLE_RATE
+from src.audio.level import FRAME_S as FRAME_S
+from src.audio.level import PASSING_FRAMES, Level, Levelled
+from src.audio.level import Samples as Samples
 from src.audio.silero import CONTEXT_SAMPLES, FRAME_SAMPLES, Silero, State
 
-Samples = NDArray[np.float32]
-
-FRAME_S = FRAME_SAMPLES / SAMPLE_RATE
+AHEAD_FRAMES = 127
+AHEAD_S = AHEAD_FRAMES * FRAME_S
+"""What must follow a frame before it is heard, 4 s. Noise is not raised so shortly before speech, as the detector would
+get used to it, and wake late."""
+AGAIN_PAUSE_S = 0.5
+"""A pause in a clip that may be speech which is too quiet beside the rest."""
+AGAIN_FRAMES = 8
+"""What is faint for less, 0.26 s, is the end of a sound, and is not heard again."""
 BLOCK_FRAMES = 1024
 """Frames done in one pass: 33 s, with 10 MB of intermediate values."""
 
@@ -21,18 +29,19 @@ PAUSE = 0.35
 MIN_PAUSE_S = 0.1
 """Shorter pauses belong to the speech around them (`min_silence_duration_ms`)."""
 
-LEVEL = 0.5
-"""The loudest sample is brought to this: the detector misses speech whose peaks are below 0.003, and no noise that was
-tried (white, pink, brown, hum, clicks, tones) passes for speech for being loud."""
-FAINTEST = 1e-3
-"""Audio whose loudest sample is fainter is not raised as far: 16-bit audio has 5 bits left there."""
-
 
 class Span(NamedTuple):
     """A stretch of audio, in seconds from its start."""
 
     start_s: float
     end_s: float
+
+
+class ProbabilityStream(Protocol):
+    """What hears audio that has the level that the detector likes, such as `SpeechStream`."""
+
+    def feed(self, samples: Samples) -> NDArray[np.float32]:
+        """Return the probability of speech of each of the whole frames (samples,): (frames,)."""
 
 
 class SpeechDetector:
@@ -51,7 +60,10 @@ class SpeechDetector:
 
     def spans(self, samples: Samples) -> tuple[Span, ...]:
         """Return where somebody speaks in 16 kHz samples (samples,), however quietly, in order."""
-        return speech_spans(self.probabilities(samples * gain(peak(samples))))
+        hearing = Hearing(self.stream)
+        hearing.feed(samples)
+        hearing.finish()
+        return hearing.spans(samples, AGAIN_PAUSE_S)
 
     def stream(self) -> "SpeechStream":
         """Return what gives the probabilities of audio that comes in pieces."""
@@ -86,14 +98,63 @@ class SpeechStream:
         return self.feed(np.zeros(missing, np.float32))
 
 
-def peak(samples: Samples) -> float:
-    """Return the largest magnitude among samples, 0 if there are none."""
-    return float(np.abs(samples).max(initial=0))
+class Hearing:
+    """What is heard in a stretch of audio that grows at its end and is cut at its beginning.
 
+    The detector hears a frame `AHEAD_S` late, by what follows it. What is far quieter than the sounds about it is heard
+    once more, by itself: the detector may have missed speech.
 
-def gain(loudest: float) -> np.float32:
-    """Return what to multiply samples with for the detector, given the largest magnitude among them."""
-    return np.float32(LEVEL / max(loudest, FAINTEST))
+    Args:
+        listen: makes a new stream of the speech detector.
+    """
+
+    def __init__(self, listen: Callable[[], ProbabilityStream]) -> None:
+        self._listen = listen
+        self._stream = listen()
+        self._level = Level(AHEAD_FRAMES)
+        self._rest = np.empty(0, np.float32)
+        self._probabilities = np.empty(0, np.float32)
+        self._faint = np.empty(0, np.bool_)
+
+    def feed(self, samples: Samples) -> None:
+        """Hear more 16 kHz audio (samples,)."""
+        fed = np.concatenate([self._rest, samples])
+        whole = len(fed) // FRAME_SAMPLES * FRAME_SAMPLES
+        self._rest = fed[whole:].copy()
+        block = BLOCK_FRAMES * FRAME_SAMPLES
+        for start in range(0, whole, block):
+            self._hear(self._level.applied(fed[start : min(start + block, whole)]))
+
+    def finish(self) -> None:
+        """Hear everything to the last sample; nothing follows. An incomplete frame is filled up with zeros."""
+        self._hear(self._level.applied(np.pad(self._rest, (0, -len(self._rest) % FRAME_SAMPLES)), last=True))
+
+    def _hear(self, levelled: Levelled) -> None:
+        self._probabilities = np.concatenate([self._probabilities, self._stream.feed(levelled.frames.ravel())])
+        self._faint = np.concatenate([self._faint, levelled.faint])
+
+    def drop(self, frames: int) -> None:
+        """Forget so many frames at the beginning."""
+        self._probabilities, self._faint = self._probabilities[frames:], self._faint[frames:]
+
+    def spans(self, samples: Samples, min_pause_s: float) -> tuple[Span, ...]:
+        """Return where somebody speaks, given the samples (samples,) that were heard and not dropped, and maybe more.
+
+        Pauses of at least `min_pause_s`, also those at the beginning and the end, have been heard twice where faint.
+        """
+        for start, end in _runs(~_speaking(self._probabilities)):
+            if (end - start) * FRAME_S >= min_pause_s:
+                for first, last in _runs(_bridged(self._faint[start:end])):
+                    if last - first >= AGAIN_FRAMES:
+                        self._hear_again(samples, start + first, start + last)
+        return speech_spans(self._probabilities)
+
+    def _hear_again(self, samples: Samples, start: int, end: int) -> None:
+        again = Hearing(self._listen)
+        again.feed(samples[start * FRAME_SAMPLES : end * FRAME_SAMPLES])
+        again.finish()
+        self._probabilities[start:end] = np.maximum(self._probabilities[start:end], again._probabilities)
+        self._faint[start:end] = False
 
 
 def speech_spans(probabilities: NDArray[np.float32], *, min_speech_s: float = 0.0) -> tuple[Span, ...]:
@@ -117,6 +178,15 @@ def _speaking(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
     latest = np.maximum.accumulate(np.where(clear, np.arange(len(probabilities)), 0))
     speaking: NDArray[np.bool_] = probabilities[latest] >= SPEECH
     return speaking
+
+
+def _bridged(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return flags with those gaps filled that a passing sound makes."""
+    filled = flags.copy()
+    for start, end in _runs(~flags):
+        if start > 0 and end < len(flags) and end - start <= PASSING_FRAMES:
+            filled[start:end] = True
+    return filled
 
 
 def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from src.audio.decode import SAMPLE_RATE
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.stream import AudioFormat, StreamDecoder
-from src.audio.vad import SpeechStream, gain, peak, speech_spans
+from src.audio.vad import Hearing, SpeechStream
 from src.realtime.buffer import AudioBuffer
 from src.realtime.turns import SpeechStarted, SpeechStopped, TurnDetection, TurnDetector, TurnEvent
 
@@ -186,7 +186,10 @@ class Intake:
             return
         size = min(len(buffer), round(SEARCHED_S * SAMPLE_RATE)) // FRAME_SAMPLES * FRAME_SAMPLES
         searched = buffer.piece(buffer.start, buffer.start + size)
-        spans = speech_spans(self._listen().feed(searched * gain(peak(searched))))
+        hearing = Hearing(self._listen)
+        hearing.feed(searched)
+        hearing.finish()
+        spans = hearing.spans(searched, MARGIN_S)
         silent_s = spans[0].start_s - MARGIN_S if spans else size / SAMPLE_RATE - MARGIN_S
         buffer.drop_until(buffer.start + max(0, round(silent_s * SAMPLE_RATE)))
         self._speech_from = buffer.start if spans else None

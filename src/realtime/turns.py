@@ -8,14 +8,13 @@ How audio is cut makes no difference but one: the detector's probabilities then 
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from src.audio.level import Level
 from src.audio.resample import SAMPLE_RATE
 from src.audio.silero import FRAME_SAMPLES
-from src.audio.vad import FRAME_S, Samples, gain
+from src.audio.vad import ProbabilityStream, Samples
 
 MIN_FRAMES = 2
 """Frames of speech in a row that open a turn. One would do for clicks, keys, claps, hiss and hum, none of which the
@@ -25,14 +24,6 @@ HYSTERESIS = 0.15
 """How far below the threshold of speech that of a pause is (`neg_threshold` of Silero's `get_speech_timestamps`)."""
 LOWEST = 0.01
 """The lowest threshold of a pause (ditto)."""
-
-CREST = 4.0
-"""The largest sample of loud speech over its root mean square. A single click has 23, and does not count as loud."""
-RELEASE = 10 ** (-10 * FRAME_S / 20)
-"""How loudness is forgotten from frame to frame: by 10 dB in a second. Of quiet speech (peaks of 0.007) that comes a
-second after loud speech this misses 1 % of the frames, 3 dB/s 24 %, no gain at all 80 %. With 20 dB/s hummed notes open
-nearly twice as many turns. Where all is forgotten at once after 2 s, 42 clips in pink noise 20 dB below them have 7
-turns more, opened by noise that is raised all of a sudden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +65,6 @@ class IdleTimeout:
 TurnEvent = SpeechStarted | SpeechStopped | IdleTimeout
 
 
-class ProbabilityStream(Protocol):
-    """What hears audio, such as `src.audio.vad.SpeechStream`."""
-
-    def feed(self, samples: Samples) -> NDArray[np.float32]:
-        """Return the probability of speech of each of the whole frames (samples,): (frames,)."""
-
-
 class TurnDetector:
     """Finds the turns in one stream of audio. One thread at a time may use it.
 
@@ -99,7 +83,7 @@ class TurnDetector:
     def reset(self, stream: ProbabilityStream, start: int) -> None:
         """Begin anew at sample `start`, with a new stream and no memory of what was heard (a clear)."""
         self._stream = stream
-        self._level = _Level()
+        self._level = Level()
         self._held = np.empty(0, np.float32)
         self._clock = start  # the end of the last frame that was heard
         self.take(start)
@@ -134,7 +118,7 @@ class TurnDetector:
         self._held = held[whole:].copy()
         if not whole:
             return []
-        levelled = self._level.applied(held[:whole].reshape(-1, FRAME_SAMPLES))
+        levelled, _ = self._level.applied(held[:whole])
         probabilities = self._stream.feed(levelled.ravel()).tolist()
         return [event for event in map(self._heard, probabilities) if event]
 
@@ -176,25 +160,6 @@ class TurnDetector:
         """Return where a turn begins whose speech is, up to sample `now`, the current run."""
         onset = now - self._run * FRAME_SAMPLES
         return max(self._taken, onset - _samples(self.detection.prefix_padding_ms))
-
-
-class _Level:
-    """Brings audio to the loudness that the speech detector likes, frame by frame, by the loudest that came before.
-
-    It takes the place of `gain(peak(samples))`, for which all audio must be there.
-    """
-
-    def __init__(self) -> None:
-        self._loudness = 0.0
-
-    def applied(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return frames (frames, samples), each times the gain of its time."""
-        gains = [self._gain(float(loudness)) for loudness in np.sqrt(np.square(frames).mean(axis=1))]
-        return frames * np.array(gains)[:, None]
-
-    def _gain(self, loudness: float) -> np.float32:
-        self._loudness = max(loudness, self._loudness * RELEASE)
-        return gain(CREST * self._loudness)
 
 
 def _samples(time_ms: int) -> int:
