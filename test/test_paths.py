@@ -86,7 +86,7 @@ def first_event(service, path: str, **options) -> str:
 
 def test_the_routes_are_those_that_the_readme_names():
     assert {"/v1/audio/transcriptions", "/openai/deployments/whisper-1/audio/transcriptions"} <= set(POSTS)
-    assert {"/v1/realtime", "/openai/v1/realtime", "/openai/realtime"} == set(SOCKETS)
+    assert {"/v1/realtime", "/openai/v1/realtime", "/openai/realtime"} <= set(SOCKETS)
     assert {"/healthz", "/readyz", "/v1/models", "/v1/models/whisper-1", "/docs", "/openapi.json"} <= set(GETS)
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
-from conftest import Service, serving, until
+from conftest import Service
 from sdk_realtime import (
     BETA,
     CLEAR,
@@ -41,6 +40,7 @@ from sdk_realtime import (
     texts,
     wait,
 )
+from tls import serving_tls
 
 from src.settings import Settings
 
@@ -77,15 +77,9 @@ class Secure:
 
 @pytest.fixture(scope="module")
 def secure(tiny, tmp_path_factory) -> Iterator[Secure]:
-    folder = tmp_path_factory.mktemp("tls")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-    settings = Settings(model_id="tiny", log_dir=folder, max_queue_wait_s=60)
-    # The readiness probe of `serving` knows no TLS.
-    with serving(settings, lambda _: tiny, wait=False, ssl_certfile=folder / "server.pem") as running:
-        until(lambda: running.scheduler.ready)
-        yield Secure(running.port, folder / "ca.pem")
+    settings = Settings(model_id="tiny", log_dir=tmp_path_factory.mktemp("tls"), max_queue_wait_s=60)
+    with serving_tls(settings, tiny) as (running, authority):
+        yield Secure(running.port, authority)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 A key is `Authorization: Bearer KEY`, or `api-key: KEY` as Azure has it. A browser's WebSocket, which cannot send
 headers, offers it as the subprotocol `openai-insecure-api-key.KEY` (platform.openai.com, "Realtime API with
-WebSockets") or in the query, as `api-key` (learn.microsoft.com, "Realtime API via WebSockets").
+WebSockets") or in the query, as Azure's SDKs do: `api-key`, or `Authorization` as in the header (learn.microsoft.com,
+"Realtime API via WebSockets").
 """
 
 from collections import Counter
@@ -102,10 +103,8 @@ def _shown_key(scope: Scope) -> str | None:
     headers = Headers(scope=scope)
     if key := headers.get(AZURE_KEY, "").strip():
         return key
-    scheme, _, key = headers.get("authorization", "").strip().partition(" ")
-    if scheme.lower() == "bearer":
-        return key.strip()
-    return _key_of_a_browser(scope) if scope["type"] == "websocket" else None
+    key = _bearer(headers.get("authorization", ""))
+    return _key_of_a_browser(scope) if key is None and scope["type"] == "websocket" else key
 
 
 def _key_of_a_browser(scope: Scope) -> str | None:
@@ -114,7 +113,14 @@ def _key_of_a_browser(scope: Scope) -> str | None:
     protocol = next((name for name in subprotocols if name.startswith(KEY_PROTOCOL)), None)
     if protocol is not None:
         return protocol.removeprefix(KEY_PROTOCOL)
-    return QueryParams(scope["query_string"]).get(AZURE_KEY)
+    query = QueryParams(scope["query_string"])
+    return query.get(AZURE_KEY) or _bearer(query.get("Authorization", ""))
+
+
+def _bearer(authorization: str) -> str | None:
+    """Return the key in a value of the header `Authorization`."""
+    scheme, _, key = authorization.strip().partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: ServiceError) -> None:

@@ -12,18 +12,16 @@ from src.api.realtime import realtime, without_upgrade
 from src.api.transcriptions import transcribe
 from src.api.translations import translate
 
-DEPLOYMENT = "/openai/deployments/{deployment:path}"  # a name with a slash comes as %2F
-ROOTS = ("/openai/v1", "/openai")
+ROOTS = ("/openai/v1", "/openai", "/openai/deployments/{deployment:path}")  # a name with a slash comes as %2F
 """What its newer clients put before a path, and what those with an `api-version` do."""
 
 
 def _aliases() -> APIRouter:
     """Return the routes."""
     router = APIRouter(include_in_schema=False)
-    for root in (*ROOTS, DEPLOYMENT):
+    for root in ROOTS:
         router.post(f"{root}/audio/transcriptions")(transcribe)
         router.post(f"{root}/audio/translations")(translate)
-    for root in ROOTS:
         router.websocket(f"{root}/realtime")(realtime)
         router.api_route(f"{root}/realtime", methods=["GET", "HEAD"])(without_upgrade)
         router.post(f"{root}/realtime/client_secrets")(create_client_secret)
