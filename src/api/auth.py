@@ -101,9 +101,7 @@ def credential_of(request: Request) -> Credential:
 def _shown_key(scope: Scope) -> str | None:
     """Return the key that a client shows, at the first place of those where it may."""
     headers = Headers(scope=scope)
-    if key := headers.get(AZURE_KEY, "").strip():
-        return key
-    key = _bearer(headers.get("authorization", ""))
+    key = headers.get(AZURE_KEY, "").strip() or _bearer(headers.get("authorization", ""))
     return _key_of_a_browser(scope) if key is None and scope["type"] == "websocket" else key
 
 
