@@ -51,8 +51,7 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     )
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", LOOPBACKS)
     config = server_config(app, forwarded_allow_ips=trusted)
-    for talker in ("uvicorn.error", "python_multipart"):  # they warn of each client that sends nonsense
-        logging.getLogger(talker).setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of each client that sends nonsense
     server = Server(config, app.state.drain)
     if not settings.keys and not _is_loopback(settings.host):
         logging.warning("PARAKEET_API_KEYS is not set: whoever reaches port %d can use this service.", settings.port)

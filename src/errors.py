@@ -130,6 +130,18 @@ class UploadTooLarge(InvalidRequest):
     code = "upload_too_large"
 
 
+class UnsupportedEncoding(InvalidRequest):
+    """A body that is compressed."""
+
+    status = 415
+    code = "unsupported_encoding"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the answer: how a body may be encoded (RFC 9110, 15.5.16)."""
+        return {"Accept-Encoding": "identity"}
+
+
 class UploadTooSlow(InvalidRequest):
     """A body that comes too slowly, or not at all."""
 

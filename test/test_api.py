@@ -1,16 +1,21 @@
 """The HTTP surface on the bundled checkpoint: every way to send audio, every way to send it wrong."""
 
+import base64
+import gzip
+import io
 import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import media
 import numpy as np
 import pytest
 import soundfile
 from conftest import CLIPS, Service, serving, until
 from fakes import HeldModel, clip
+from media import resampled
 
 from src.errors import ModelUnavailable
 from src.settings import Settings
@@ -82,6 +87,129 @@ def test_a_multipart_part_may_be_headerless_pcm(service: Service):
     samples, _ = soundfile.read(CLIPS / CLIP)
     files = {"file": ("clip", pcm16(samples), "audio/pcm;rate=16000")}
     assert service.http.post(ROUTE, files=files).json()["text"] == TEXT
+
+
+@pytest.mark.parametrize(
+    ("content_type", "subtype", "rate"),
+    [
+        *(
+            ("audio/x-l16", "PCM_16", 16_000),
+            ("audio/raw", "PCM_16", 16_000),
+            ("audio/L16; rate=null", "PCM_16", 16_000),
+        ),
+        *(("audio/basic", "ULAW", 8_000), ("audio/PCMU;rate=8000", "ULAW", 8_000), ("audio/x-mulaw", "ULAW", 8_000)),
+        *(("audio/pcma", "ALAW", 8_000), ("audio/PCMA;rate=16000;channels=2", "ALAW", 16_000)),
+    ],
+)
+@pytest.mark.parametrize("as_part", [False, True])
+def test_headerless_audio_is_told_by_its_type(service: Service, content_type, subtype, rate, as_part):
+    written = {"rate": rate, "channels": 2 if "channels=2" in content_type else 1, "subtype": subtype}
+    samples = resampled(media.clip("piper-joe-1"), rate)
+    body, file = (media.wav(samples, **written, container=container) for container in ("RAW", "WAV"))
+    part = {"file": ("clip", body, content_type)}
+    answer = service.http.post(ROUTE, files=part) if as_part else service.post(body, content_type)
+    assert answer.json()["text"] == service.upload(file).json()["text"] != ""
+
+
+@pytest.mark.parametrize("content_type", ["audio/basic", "audio/raw", "audio/pcmu"])
+def test_a_media_file_is_one_also_under_the_type_of_headerless_audio(service: Service, content_type):
+    au = media.wav(media.clip("piper-joe-1"), container="AU")
+    assert [service.post(body, content_type).json()["text"] for body in (au, flac())] == [TEXT, TEXT]
+
+
+def multipart(*parts: tuple[str, bytes], end: bytes = b"--b--\r\n", preamble: bytes = b"") -> bytes:
+    """A form of parts, each the parameters of its disposition and its content."""
+    heads = (f"--b\r\nContent-Disposition: form-data; {parameters}\r\n\r\n".encode() for parameters, _ in parts)
+    return preamble + b"".join(head + content + b"\r\n" for head, (_, content) in zip(heads, parts, strict=True)) + end
+
+
+FILE = 'name="file"; filename="a.flac"'
+VTT = ('name="response_format"', b"vtt")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        multipart((FILE, flac()), VTT, preamble=b"This is a multi-part message in MIME format.\r\n"),
+        multipart((FILE, flac()), VTT, preamble=b"\r\n"),
+        multipart(("name=\"file\"; filename*=UTF-8''na%C3%AFve.flac", flac()), VTT),
+        multipart(VTT, (FILE, flac()), end=b""),
+        multipart((FILE, flac()), VTT, end=b""),
+        multipart(('name="file"; filename=""', b""), (FILE, flac()), VTT),
+        multipart((FILE, flac()), ('name="file"; filename=""', b""), VTT),
+        multipart(('name="file"\r\nContent-Type: audio/flac', flac()), VTT),
+        multipart(('name="file[]"; filename="a.flac"', flac()), VTT),
+    ],
+)
+def test_a_form_is_read_as_other_clients_write_it(service: Service, body):
+    answer = service.http.post(ROUTE, content=body, headers={"content-type": "multipart/form-data; boundary=b"})
+    assert answer.status_code == 200, answer.text
+    assert answer.text.startswith("WEBVTT")
+    assert TEXT in answer.text
+
+
+def test_a_form_whose_files_are_all_empty_has_an_empty_file(service: Service):
+    body = multipart(('name="file"; filename=""', b""), ('name="file"; filename="a"', b""))
+    answer = service.http.post(ROUTE, content=body, headers={"content-type": "multipart/form-data; boundary=b"})
+    assert (answer.status_code, error(answer)["code"]) == (400, "empty_audio")
+
+
+@pytest.mark.parametrize("name", ["timestamp_granularities[0]", "timestamp_granularities%5B%5D"])
+def test_a_list_of_a_form_may_be_numbered_or_escaped(service: Service, name):
+    answer = service.upload(flac(), response_format="verbose_json", **{name: "word"})
+    assert [word["word"] for word in answer.json()["words"]] == TEXT.rstrip(".").split()
+    wrong = service.upload(flac(), response_format="verbose_json", **{name: "nonsense"})
+    assert (wrong.status_code, error(wrong)["param"]) == (400, "timestamp_granularities")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip", "x-unheard-of"])
+@pytest.mark.parametrize("path", [ROUTE, "/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions"])
+def test_a_compressed_body_is_refused_by_every_route_that_takes_one(service: Service, path, encoding):
+    headers = {"content-encoding": encoding, "content-type": "audio/flac"}
+    answer = service.http.post(path, content=gzip.compress(flac()), headers=headers)
+    assert (answer.status_code, error(answer)["code"]) == (415, "unsupported_encoding")
+    assert encoding in error(answer)["message"]
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("encoding", ["identity", "", "Identity", "utf-8"])
+def test_a_body_that_is_not_compressed_may_say_so(service: Service, encoding):
+    headers = {"content-encoding": encoding, "content-type": "audio/flac"}
+    assert service.http.post(ROUTE, content=flac(), headers=headers).json()["text"] == TEXT
+
+
+LARGE = 3 * 1024 * 1024
+"""Beyond what is handled on the event loop."""
+
+
+@pytest.mark.parametrize("kind", ["form", "json", "raw", "a prompt of a form"])
+def test_what_is_large_is_read_as_what_is_small(service: Service, kind):
+    samples, rate = soundfile.read(CLIPS / CLIP, dtype="int16")
+    wav = io.BytesIO()
+    soundfile.write(wav, np.concatenate([samples, np.zeros(LARGE // 2, np.int16)]), rate, format="WAV")
+    encoded = base64.encodebytes(wav.getvalue()).decode()
+    answer = {
+        "form": lambda: service.upload(wav.getvalue(), language="null"),
+        "json": lambda: service.http.post(ROUTE, json={"input_audio": {"data": encoded}, "prompt": "x" * LARGE}),
+        "raw": lambda: service.post(wav.getvalue(), "audio/wav", language="eng"),
+        "a prompt of a form": lambda: service.upload(flac(), prompt="bicycle, " * (LARGE // 9), unheard_of="x" * LARGE),
+    }[kind]()
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["text"] == TEXT
+
+
+@pytest.mark.parametrize("name", ["language", "keywords", "timestamp_granularities[]", "chunking_strategy"])
+def test_a_field_that_is_longer_than_any_that_is_meant_is_named(service: Service, name):
+    answer = service.upload(flac(), **{name: "x" * LARGE})
+    assert (answer.status_code, error(answer)["param"]) == (400, name.removesuffix("[]"))
+    assert len(answer.content) < 500
+
+
+@pytest.mark.parametrize("text", ["\\n", "é"])
+def test_json_that_is_all_text_is_refused(service: Service, text):
+    body = f'{{"input_audio": {{"data": "{text * 5_000_000}"}}}}'
+    answer = service.http.post(ROUTE, content=body.encode(), headers={"content-type": "application/json"})
+    assert (answer.status_code, error(answer)["code"]) == (400, "invalid_value")
 
 
 def test_unknown_fields_are_ignored(service: Service):

@@ -6,9 +6,9 @@ import binascii
 import numpy as np
 import pytest
 
-from src.documents import BASE64_PIECE, decode_base64, given
+from src.documents import PIECE, decode_base64, given
 
-RAW = np.random.default_rng(0).bytes(3 * BASE64_PIECE // 4 + 10_000)
+RAW = np.random.default_rng(0).bytes(3 * PIECE // 4 + 10_000)
 """More than one piece, and with every character of both alphabets."""
 
 
@@ -46,7 +46,7 @@ def test_base64_is_read_as_encoders_write_it(encode, length):
     "text",
     [
         *("Q", "QUJDR", "QUJD=", "QQ===", "=", "====", "Q=Q=", "QQ==QQ==", "*QQ=", "QUJD.", "é", "\ud800", "QQ==\0"),
-        "A" * (BASE64_PIECE - 2) + "==" + "QUJD",  # padding where two pieces meet
+        "A" * (PIECE - 2) + "==" + "QUJD",  # padding where two pieces meet
     ],
 )
 def test_anything_else_is_no_base64(text):

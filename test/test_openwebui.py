@@ -98,6 +98,23 @@ def test_a_json_body_carries_the_audio_in_base64(service: Service, fields, conte
     check_json(response.json())
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda encoded: encoded,
+        lambda encoded: "\r\n".join(encoded[start : start + 76] for start in range(0, len(encoded), 76)),
+        lambda encoded: f"data:audio/flac;base64,\n{encoded}\n",
+        lambda encoded: encoded.replace("+", "-").replace("/", "_").rstrip("="),
+    ],
+    ids=["plain", "lines", "a data URL", "for URLs, no padding"],
+)
+@pytest.mark.parametrize("escaped", [False, True])
+def test_base64_in_json_may_be_written_as_any_encoder_does(service: Service, written, escaped):
+    body = json.dumps({"input_audio": {"data": written(base64.b64encode(flac()).decode())}, "language": "undefined"})
+    body = body.replace("/", "\\/") if escaped else body  # as PHP does
+    check_json(service.http.post(ROUTE, content=body, headers={"content-type": "application/json"}).json())
+
+
 def test_a_json_body_takes_every_field_as_the_json_that_it_is(service: Service):
     body = {
         "input_audio": input_audio(flac(), "flac"),

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
-from src.errors import ClientGone, QueueFull, UploadTooLarge, UploadTooSlow
+from src.errors import ClientGone, QueueFull, UnsupportedEncoding, UploadTooLarge, UploadTooSlow
 
 LEAST_BYTES_PER_S = 500.0
 """A body may take longer by a second for so many bytes that have come: a quarter of the slowest voice codec in real
 time, and with `PARAKEET_MAX_UPLOAD_MB` a bound for how long it may take at all."""
 RETRY_S = 5.0
+PLAIN = frozenset({"", "identity", "utf-8", "utf8"})
+"""Values of Content-Encoding with which a body is what it is; the last two are clients' mistake for a charset."""
 
 
 class Bodies:
@@ -37,6 +39,7 @@ class Bodies:
         It counts as held until the end of the block.
 
         Raises, while iterating:
+            UnsupportedEncoding: it is compressed.
             UploadTooLarge: it is larger.
             UploadTooSlow: it takes too long.
             QueueFull: there is no memory for it now.
@@ -49,6 +52,7 @@ class Bodies:
             self._held_bytes -= held.bytes
 
     async def _pieces(self, request: Request, held: "_Held", max_bytes: int) -> AsyncGenerator[bytes, None]:
+        _check_encoding(request.headers.getlist("content-encoding"))
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > max_bytes:
             raise _too_large(max_bytes)
@@ -86,6 +90,15 @@ class _Held:
 
     bytes: int = 0
     started: float | None = None
+
+
+def _check_encoding(headers: list[str]) -> None:
+    """Refuse what would have to be inflated first: a small body could become any size."""
+    codings = [coding.strip() for header in headers for coding in header.split(",")]
+    if any(coding.lower() not in PLAIN for coding in codings):
+        named = ", ".join(codings)[:40]
+        message = f"The body is sent with `Content-Encoding: {named}`. Send it as it is, without that header."
+        raise UnsupportedEncoding(message, param="content-encoding")
 
 
 def _too_large(max_bytes: int) -> UploadTooLarge:

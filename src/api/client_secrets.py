@@ -40,15 +40,23 @@ class SecretRequest(BaseModel):
     session: dict[str, Any] | None = None
 
 
+_UNSET = [{"type": "null"}, {"type": "string", "pattern": r"^\s*(null|None|none|undefined|nil)?\s*$"}]
+"""What stands for a value that is not set (see `given`)."""
+
+
+def _object_of_optional(properties: dict[str, Any]) -> dict[str, Any]:
+    """Describe a JSON object of these properties, each of which may be unset."""
+    return {"type": "object", "properties": {name: {"anyOf": [each, *_UNSET]} for name, each in properties.items()}}
+
+
 def _body_of(**properties: dict[str, Any]) -> dict[str, Any]:
-    """Describe a JSON object of these properties, each of which may be null."""
-    nullable = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in properties.items()}
-    schema = {"type": "object", "properties": nullable}
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+    """Describe a body of these properties, each of which may be unset."""
+    return {"requestBody": {"content": {"application/json": {"schema": _object_of_optional(properties)}}}}
 
 
-_SESSION = {"type": "object", "properties": {"type": {"enum": ["transcription", "realtime"]}}}
-SECRET_REQUEST = _body_of(expires_after=ExpiresAfter.model_json_schema(), session=_SESSION)
+_EXPIRES_AFTER = _object_of_optional(ExpiresAfter.model_json_schema()["properties"])
+_SESSION = _object_of_optional({"type": {"enum": ["transcription", "realtime"]}})
+SECRET_REQUEST = _body_of(expires_after=_EXPIRES_AFTER, session=_SESSION)
 BETA_REQUEST = _body_of()
 
 
@@ -81,7 +89,7 @@ class BetaSession(BaseModel):
     client_secret: BetaSecret
 
 
-_ERRORS = errors(400, 404, 408, 413, 429, 503)
+_ERRORS = errors(400, 404, 408, 413, 415, 429, 503)
 
 
 @router.post("/v1/realtime/client_secrets", openapi_extra=SECRET_REQUEST, responses=_ERRORS)

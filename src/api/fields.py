@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from src.documents import MOST_ITEMS, given
+from src.documents import given
 from src.errors import InvalidRequest
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
+MAX_CHARACTERS = 65_536
+"""Of one field that is asked for, all its values together; all that may be meant is a sixth of it."""
 SHOWN = 60
 """Characters of a wrong value that its error repeats."""
 PLACE_IN_LIST = re.compile(r"\[\d*\]\Z")
@@ -52,8 +54,16 @@ class Fields:
         return joined
 
     def text(self, name: str) -> str | None:
-        """Return the first value of a field, without white space around it, or None."""
-        return next((value.strip() for value in self._values.get(name, ()) if given(value)), None)
+        """Return the first value of a field, without white space around it, or None.
+
+        Raises:
+            InvalidRequest: the field is longer than any that is meant.
+        """
+        return next((value.strip() for value in self._bounded(name) if given(value)), None)
+
+    def hint(self, name: str) -> str | None:
+        """Return as `text` does, but the beginning of what is too long."""
+        return next((value[:MAX_CHARACTERS].strip() for value in self._values.get(name, ()) if given(value)), None)
 
     def items(self, name: str) -> list[str]:
         """Return the values of a list field, be they repeated, joined by commas or a JSON list; none of them blank.
@@ -61,16 +71,19 @@ class Fields:
         A word that stands for no value may be an item: somebody may listen for "none".
 
         Raises:
-            InvalidRequest: there are more than any list that is meant.
+            InvalidRequest: the field is longer than any that is meant.
         """
         items: list[str] = []
-        values = self._values.get(name, [])
-        if sum(value.count(",") for value in values) > MOST_ITEMS:
-            raise InvalidRequest(f"`{name}` has more than {MOST_ITEMS} items.", param=name)
-        for value in values:
+        for value in self._bounded(name):
             listed = _json_strings(value)
             items += value.split(",") if listed is None else listed
         return [item.strip() for item in items if item.strip()]
+
+    def _bounded(self, name: str) -> list[str]:
+        values = self._values.get(name, [])
+        if sum(map(len, values)) > MAX_CHARACTERS:
+            raise InvalidRequest(f"`{name}` has more than {MAX_CHARACTERS} characters.", param=name)
+        return values
 
     def choices(self, name: str, allowed: Iterable[str]) -> frozenset[str]:
         """Return the values of a list field, each of which must be one of `allowed`.
@@ -143,7 +156,7 @@ class Fields:
 
 def field_name(name: str) -> str:
     """Return the name of a field without its place in a list, as in `name[]`, `name[0]`, `name%5B%5D`."""
-    return PLACE_IN_LIST.sub("", unquote(name).strip())
+    return name if name.isidentifier() else PLACE_IN_LIST.sub("", unquote(name).strip())
 
 
 def _checked(name: str, value: str, allowed: Iterable[str]) -> str:

@@ -16,13 +16,15 @@ def _list(description: str, **items: Any) -> dict[str, Any]:
 
 _FIELDS: dict[str, Any] = {
     "model": _field("The served model, or another speech-to-text model, which stands for it.", example="whisper-1"),
-    "language": _field("ISO 639-1 code of the language spoken, if it is one that the model knows.", example="en"),
+    "language": _field(
+        "Code (ISO 639) or name of the language spoken, if it is one that the model knows.", example="en"
+    ),
     "response_format": _field("The form of the answer.", enum=list(FORMATS), default="json"),
     "timestamp_granularities[]": _list("What `verbose_json` gives times for.", enum=["word", "segment"]),
     "include[]": _list("`logprobs` adds the logarithm of each token's probability to `json`.", enum=["logprobs"]),
     "stream": {"type": "boolean", "default": False, "description": "Answer with server-sent events as text comes."},
     "keywords[]": _list("Hot words: names and terms to listen for.", example="Parakeet"),
-    "prompt": _field("A plain list with commas counts as hot words; other prompts are ignored."),
+    "prompt": _field("A plain list with commas counts as hot words, those that fit; other prompts are ignored."),
     "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "Ignored: the decoder is greedy."},
     "chunking_strategy": _field("`auto` or `server_vad`; long audio is always cut at pauses."),
     "priority": _field("Who goes first when requests wait.", enum=["high", "normal", "low"], default="normal"),
@@ -35,7 +37,7 @@ _RAW_PARAMETERS = [
         "name": name,
         "in": "query",
         "required": False,
-        "description": f"{what} of a headerless PCM16 body (audio/pcm, audio/l16).",
+        "description": f"{what} of a headerless PCM16 body (audio/pcm, audio/l16, audio/raw).",
         "schema": {"type": "integer", "minimum": low, "maximum": high, "default": default},
     }
     for name, what, low, high, default in (
@@ -95,6 +97,7 @@ _ERRORS = {
     404: "The model is not served here.",
     408: "The body of the request came too slowly.",
     413: "The audio is too long, or the upload too large.",
+    415: "The body is compressed.",
     429: "Too many requests wait, or are under way; try again after `Retry-After` seconds.",
     500: "The model cannot do this clip.",
     503: "The service is starting, stopping or too busy; try again after `Retry-After` seconds.",

@@ -49,7 +49,7 @@ def parse_options(fields: Fields, served: Served, languages: Sequence[str]) -> O
         logprobs="logprobs" in fields.choices("include", ("logprobs",)),
         stream=fields.flag("stream"),
         language=language_code(fields.text("language"), languages),
-        keywords=hot_words(fields.items("keywords"), fields.text("prompt")),
+        keywords=hot_words(fields.items("keywords"), fields.hint("prompt")),
         priority=Priority[fields.choice("priority", ("high", "normal", "low"), "normal").upper()],
     )
 

@@ -28,7 +28,7 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     "/v1/audio/transcriptions",
     response_model=Transcription | VerboseTranscription,
     openapi_extra=TRANSCRIPTION_REQUEST,
-    responses=TRANSCRIPTION_ANSWERS | errors(400, 404, 408, 413, 429, 500, 503),
+    responses=TRANSCRIPTION_ANSWERS | errors(400, 404, 408, 413, 415, 429, 500, 503),
 )
 async def transcribe(request: Request) -> Response:
     """Transcribe one audio or video file: a multipart part `file`, or the file itself as the body."""

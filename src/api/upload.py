@@ -2,30 +2,44 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from pydantic_core import from_json
 from starlette.requests import Request
 
-from src.api.fields import Fields
+from src.api.fields import Fields, field_name
+from src.api.forms import Part, parse_form, parse_parameters
 from src.audio.container import is_container
-from src.audio.decode import PcmFormat
-from src.documents import MOST_PARTS, decode_base64, has_too_many_parts
+from src.audio.decode import SAMPLE_RATE, PcmFormat
+from src.audio.g711 import AU_ALAW, AU_MULAW, au_file
+from src.audio.stream import G711_RATE
+from src.documents import MOST_PARTS, decode_base64, has_too_many_escapes, has_too_many_parts
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
 from src.service import Upload
 
-PCM_TYPES = frozenset({"audio/pcm", "audio/l16"})
+PCM_TYPES = frozenset({"audio/pcm", "audio/l16", "audio/x-l16"})
+RAW_TYPES = frozenset({"audio/raw", "audio/x-raw"})
+"""Types of headerless PCM16 that media files are sent under as well."""
 UNTYPED = frozenset({"", "application/octet-stream"})
+AU_CODES = {
+    **dict.fromkeys(("audio/basic", "audio/pcmu", "audio/mulaw", "audio/x-mulaw"), AU_MULAW),
+    **dict.fromkeys(("audio/pcma", "audio/alaw", "audio/x-alaw"), AU_ALAW),
+}
+"""Types of G.711 (RFC 2046, RFC 4856), 8 kHz mono unless they say otherwise."""
 CHARSETS = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252"}
 )
-"""What the text of a form may be encoded in."""
+"""What the text of a form may be encoded in; other codecs of Python's raise what nobody expects, or take minutes."""
 MAX_FIELD_BYTES = 1024 * 1024
-MAX_FIELDS = 200
+"""Of a text part; what is behind is not even decoded, as no field that is asked for may be so long."""
+LARGE_BYTES = 1024 * 1024
+"""A body of more is handled beside the event loop; one of less takes a few milliseconds at worst."""
+DATA_URL = 200
+"""Characters in which the `base64,` of a data URL must come."""
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +55,12 @@ class ContentType:
         return self.name == "application/octet-stream" or self.name.startswith(("audio/", "video/"))
 
     @classmethod
-    def parse(cls, header: str | None) -> "ContentType":
-        """Parse a Content-Type header; None and nonsense give an empty name."""
-        name, parameters = parse_options_header(header)
+    def parse(cls, header: bytes) -> "ContentType":
+        """Parse a Content-Type header; nothing and nonsense give an empty name."""
+        name, parameters = parse_parameters(header)
         return cls(
-            name.decode("latin-1").lower(),
-            {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in parameters.items()},
+            name.decode("latin-1"),
+            {key.decode("latin-1"): value.decode("latin-1") for key, value in parameters.items()},
         )
 
 
@@ -63,68 +77,101 @@ async def read_body(request: Request, pieces: AsyncGenerator[bytes, None]) -> Bo
 
     A multipart body carries the audio in its part `file`, a JSON body as base64 in `input_audio.data`, as Open WebUI
     sends it; any other body is the audio, and its fields come from the query string. The name of a file never matters.
-    Headerless PCM16 is told by the media type `audio/pcm` or `audio/l16`; an untyped body (not part) that is no known
-    container is taken for it too.
+    Headerless PCM16 and G.711 are told by the media type; an untyped body (not part) that is no known container is
+    taken for PCM16 too.
 
     Raises:
         MissingFile, EmptyAudio, InvalidRequest: the body is not of this form; the message says how to mend it.
         Exception: what the pieces raise.
     """
-    content_type = ContentType.parse(request.headers.get("content-type"))
+    content_type = ContentType.parse(request.headers.get("content-type", "").encode("latin-1"))
     query = Fields(request.query_params.multi_items())
+    collected = [piece async for piece in pieces]
+    size = sum(map(len, collected))
+    body = await _beside_if(size > LARGE_BYTES, lambda: b"".join(collected))
+    collected.clear()
+    # Fewer bytes than these can be a great many values, if they are JSON.
+    is_slow = size > LARGE_BYTES or content_type.name == "application/json"
+    return await _beside_if(is_slow, lambda: _parsed(body, content_type, query))
+
+
+async def _beside_if(is_slow: bool, call: Callable[[], _Result]) -> _Result:
+    """Call what may hold up others beside the event loop."""
+    return await asyncio.to_thread(call) if is_slow else call()
+
+
+def _parsed(body: bytes, content_type: ContentType, query: Fields) -> Body:
     if content_type.name.startswith("multipart/"):
-        audio, audio_type, fields = await _read_form(request, pieces)
-        fields = query | fields
-        is_pcm = audio_type.name in PCM_TYPES
-    elif content_type.name == "application/json":
-        # Beside the event loop: to parse 64 MB takes half a second.
-        audio, fields = await asyncio.to_thread(_parse_json, await _whole(pieces))
-        audio_type, fields, is_pcm = content_type, query | fields, False
-    else:
-        audio, audio_type, fields = await _whole(pieces), content_type, query
-        is_pcm = audio_type.name in PCM_TYPES or (audio_type.name in UNTYPED and not is_container(audio))
-        if not audio and not audio_type.may_be_media:
-            raise _missing_file()
+        file, fields = _parse_multipart(body, content_type)
+        return Body(_upload(file.content, ContentType.parse(file.content_type), query | fields), query | fields)
+    if content_type.name == "application/json":
+        audio, fields = _parse_json(body)
+        return Body(_upload(audio, content_type, fields), query | fields)
+    if not body and not content_type.may_be_media:
+        raise _missing_file()
+    return Body(_upload(body, content_type, query, is_untyped=content_type.name in UNTYPED), query)
+
+
+def _upload(audio: bytes, declared: ContentType, fields: Fields, *, is_untyped: bool = False) -> Upload:
+    """Return the audio with the format that its type and the fields declare, if it is headerless."""
     if not audio:
         raise EmptyAudio("The audio is empty: not one byte of it arrived.", param="file")
-    pcm = _pcm_format(fields | Fields(audio_type.parameters.items())) if is_pcm else None
-    return Body(Upload(audio, pcm), fields)
+    fields |= Fields(declared.parameters.items())
+    if declared.name in PCM_TYPES:
+        return Upload(audio, _pcm_format(fields))
+    is_headerless = is_untyped or declared.name in RAW_TYPES or declared.name in AU_CODES
+    if not is_headerless or is_container(audio):
+        return Upload(audio)
+    if declared.name not in AU_CODES:
+        return Upload(audio, _pcm_format(fields))
+    format = _pcm_format(fields, G711_RATE)
+    return Upload(au_file(audio, AU_CODES[declared.name], format.rate, format.channels))
 
 
-def _check_charset(request: Request) -> None:
-    """Refuse to decode a form by just any of Python's codecs: some raise what nobody expects, or take minutes."""
-    charset = ContentType.parse(request.headers.get("content-type")).parameters.get("charset", "utf-8")
-    if charset.lower().replace("_", "-") not in CHARSETS:
+def _parse_multipart(body: bytes, content_type: ContentType) -> tuple[Part, Fields]:
+    """Return the file of a multipart body and the text fields."""
+    charset = content_type.parameters.get("charset", "utf-8").lower().replace("_", "-")
+    if charset not in CHARSETS:
         raise InvalidRequest(f"A multipart body must be in UTF-8, not {charset[:40]!r}.", param="charset")
+    boundary = content_type.parameters.get("boundary")
+    if not boundary:
+        message = (
+            "The multipart body cannot be read: its content type names no boundary. Do not set that header yourself; "
+            "what makes the body knows the boundary."
+        )
+        raise InvalidRequest(message, param="content-type")
+    parts = parse_form(body, boundary.encode("latin-1")) if body else []
+    files = [part for part in parts if part.is_file or _is_typed_file(part)]
+    texts = [part for part in parts if not (part.is_file or _is_typed_file(part))]
+    named = ((_text(part.name, charset), _text(part.content[:MAX_FIELD_BYTES], charset)) for part in texts)
+    return _file_of(files, texts), Fields(named)
 
 
-async def _whole(pieces: AsyncGenerator[bytes, None]) -> bytes:
-    return b"".join([piece async for piece in pieces])
+def _is_typed_file(part: Part) -> bool:
+    return _is_called_file(part) and ContentType.parse(part.content_type).may_be_media
 
 
-class _InMemoryParser(MultiPartParser):
-    """Starlette's parser without its temporary files: the size of a body is bounded, and it is read once."""
-
-    spool_max_size = 0  # SpooledTemporaryFile rolls over to the disk beyond this; 0 means never
+def _is_called_file(part: Part) -> bool:
+    return field_name(part.name.decode("latin-1")) == "file"
 
 
-async def _read_form(request: Request, pieces: AsyncGenerator[bytes, None]) -> tuple[bytes, ContentType, Fields]:
-    """Return the file of a multipart body, the type that its part declares, and the text fields."""
-    _check_charset(request)
-    parser = _InMemoryParser(
-        request.headers, pieces, max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
-    )
+def _text(encoded: bytes, charset: str) -> str:
     try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise InvalidRequest(f"The multipart body cannot be read: {error.message}") from None
-    try:
-        upload = _file_of(form)
-        fields = Fields((name, value) for name, value in form.multi_items() if isinstance(value, str))
-        return upload.file.read(), ContentType.parse(upload.content_type), fields
-    finally:
-        for file in parser._files_to_close_on_error:  # that of a part without an end too, which is not in the form
-            file.close()
+        return encoded.decode(charset)
+    except UnicodeDecodeError:
+        return encoded.decode("latin-1")
+
+
+def _file_of(files: list[Part], texts: list[Part]) -> Part:
+    """Return the first file in `file` that is not empty, which those are that a browser's user left out."""
+    if candidates := list(filter(_is_called_file, files)):
+        return next((part for part in candidates if part.content), candidates[0])
+    if any(map(_is_called_file, texts)):
+        raise MissingFile(
+            "`file` came as a text field. Send it as a file part (with a file name; curl: -F file=@clip.wav).",
+            param="file",
+        )
+    raise _missing_file()
 
 
 def parse_object(body: bytes) -> Any:
@@ -135,8 +182,11 @@ def parse_object(body: bytes) -> Any:
     """
     if has_too_many_parts(body):
         raise InvalidRequest(f"The JSON of the body has more than {MOST_PARTS} values.")
+    if has_too_many_escapes(body):
+        raise InvalidRequest("The JSON of the body has more text than any that is meant.")
     try:
-        return json.loads(body)
+        # No other thread runs meanwhile. The first takes what is odd, such as half an emoji; the other is faster.
+        return json.loads(body) if len(body) <= LARGE_BYTES else from_json(body)
     except (ValueError, RecursionError):
         raise InvalidRequest("The body is not the JSON that its content type says.") from None
 
@@ -150,24 +200,11 @@ def _parse_json(body: bytes) -> tuple[bytes, Fields]:
     data = audio.get("data") if isinstance(audio, dict) else None
     if not isinstance(data, str):
         raise InvalidRequest('`input_audio` must be {"data": BASE64, "format": "wav"}.', param="input_audio")
+    _, found, behind = data[:DATA_URL].partition("base64,")
     try:
-        return decode_base64(data.partition("base64,")[2] or data), Fields.from_json(parsed)
+        return decode_base64(behind + data[DATA_URL:] if found else data), Fields.from_json(parsed)
     except ValueError:
         raise InvalidRequest("`input_audio.data` is not base64.", param="input_audio") from None
-
-
-def _file_of(form: FormData) -> UploadFile:
-    """Return the first part `file`."""
-    parts = form.getlist("file")
-    for part in parts:
-        if isinstance(part, UploadFile):
-            return part
-    if parts:
-        raise MissingFile(
-            "`file` came as a text field. Send it as a file part (with a file name; curl: -F file=@clip.wav).",
-            param="file",
-        )
-    raise _missing_file()
 
 
 def _missing_file() -> MissingFile:
@@ -178,7 +215,7 @@ def _missing_file() -> MissingFile:
     )
 
 
-def _pcm_format(fields: Fields) -> PcmFormat:
-    """Return the format that `rate` and `channels` say, 16 kHz mono where they do not."""
+def _pcm_format(fields: Fields, rate: int = SAMPLE_RATE) -> PcmFormat:
+    """Return the format that `rate` and `channels` say, mono of `rate` where they do not."""
     given = {name: number for name in ("rate", "channels") if (number := fields.whole_number(name)) is not None}
-    return PcmFormat(**given)
+    return PcmFormat(**({"rate": rate} | given))

@@ -4,12 +4,18 @@ A code is a sign, three bits of exponent and four of mantissa, like a small floa
 of the standard's tables 1a to 2b, moved up to 16 bits (mu-law by 2, A-law by 3), as every decoder has them.
 """
 
+import struct
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 FULL_SCALE = 32_768
+AU_MULAW = 1
+AU_ALAW = 27
+"""The two codes as Sun's `.au` files number them."""
+AU_HEADER = struct.Struct(">4sIIIII")
+"""How such a file begins: its magic, the header's size, the data's, the code, samples in a second, channels."""
 MU_BIAS = 33 << 2
 """What mu-law adds to a magnitude before it takes the logarithm: 33 in the standard's 14 bits."""
 
@@ -22,6 +28,11 @@ def decode_mulaw(data: bytes) -> NDArray[np.float32]:
 def decode_alaw(data: bytes) -> NDArray[np.float32]:
     """Return the samples of A-law bytes (samples,): full scale is 1, the largest is 32256 / 32768."""
     return _alaw()[np.frombuffer(data, np.uint8)]
+
+
+def au_file(data: bytes, code: int, rate: int, channels: int) -> bytes:
+    """Return a file that any decoder reads of headerless bytes in a `code`, `rate` samples a second in each channel."""
+    return AU_HEADER.pack(b".snd", AU_HEADER.size, min(len(data), 0xFFFFFFFE), code, rate, channels) + data
 
 
 @cache
