@@ -56,7 +56,10 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     if not settings.keys and not _is_loopback(settings.host):
         logging.warning("PARAKEET_API_KEYS is not set: whoever reaches port %d can use this service.", settings.port)
     logging.info("Loading %s; listening on http://%s", settings.model_id, authority(settings.host, settings.port))
-    server.run(sockets=listeners)
+    try:
+        server.run(sockets=listeners)
+    except SystemExit:  # uvicorn's way out when the application cannot start; it has said why
+        return 1
     return code
 
 

@@ -170,7 +170,9 @@ def test_the_key_may_be_in_azures_header(guarded, path):
 def test_a_websocket_takes_azures_key_in_a_header_or_in_the_query(guarded, path):
     assert first_event(guarded, path, additional_headers=AS_AZURE_DOES) == "session.created"
     assert first_event(guarded, f"{path}?api-version=2025-04-01&deployment=mine&api-key={KEY}") == "session.created"
+    assert first_event(guarded, f"{path}?Authorization=Bearer%20{KEY}") == "session.created"
     assert refusal_of(guarded, f"{path}?api-key=wrong")[0] == 401
+    assert refusal_of(guarded, f"{path}?Authorization={KEY}")[0] == 401
 
 
 def test_an_empty_key_of_azures_does_not_hide_the_bearers(guarded):
