@@ -35,7 +35,7 @@ from src.errors import DecoderUnavailable, ModelUnavailable, ServiceError, error
 from src.limits import memory_limit_bytes
 from src.memory import keep_trimmed, settle
 from src.metrics import MetricsLog
-from src.plan import MemoryPlan
+from src.plan import MIB, MemoryPlan
 from src.scheduling.scheduler import Scheduler
 from src.served import Served
 from src.service import TranscriptionService
@@ -43,8 +43,10 @@ from src.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MOST_WAITERS = 32
-"""Media files that may be with their workers at a time: more than cores, as some may be made to take long."""
+WORKERS_PER_CORE = 4
+"""Media files that may be decoded at a time: more than cores, as some may be made to take long."""
+MOST_WAITERS = 256
+"""Threads that wait for workers, and for room for them: one for each request that the default settings let in."""
 AUDIO_FULL = "The audio of the uploads that are under way fills the server's memory."
 SESSION_END_S = 2.0
 """How long, after the grace period, the last events of realtime sessions may take to be read."""
@@ -69,7 +71,13 @@ def create_app(
     settings = settings.model_copy(update={"max_queued_audio_s": plan.queued_audio_s})
     scheduler = Scheduler(settings, on_breakdown)
     metrics = MetricsLog(settings.log_dir)
-    sandbox = Sandbox(timeout_s=settings.decode_timeout_s, memory_mb=settings.decode_memory_mb)
+    cores = os.cpu_count() or 1
+    sandbox = Sandbox(
+        timeout_s=settings.decode_timeout_s,
+        memory_mb=settings.decode_memory_mb,
+        total_mb=plan.decoding / MIB,
+        most_workers=WORKERS_PER_CORE * cores,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -94,9 +102,8 @@ def create_app(
             scheduler.stop(settings.shutdown_grace_s), sessions.drain(settings.shutdown_grace_s + SESSION_END_S)
         )
 
-    cores = os.cpu_count() or 1
     workers = ThreadPoolExecutor(cores, thread_name_prefix="decode")
-    waiters = ThreadPoolExecutor(max(MOST_WAITERS, 4 * cores), thread_name_prefix="wait")
+    waiters = ThreadPoolExecutor(max(MOST_WAITERS, 2 * WORKERS_PER_CORE * cores), thread_name_prefix="wait")
     listeners = ThreadPoolExecutor(cores, thread_name_prefix="realtime")
     load_detector = functools.cache(SpeechDetector)
     room = Room(Budget(plan.uploaded_audio), settings.max_queue_wait_s, AUDIO_FULL)

@@ -8,6 +8,7 @@ MIB = 2**20
 UPLOADS_SHARE = 1 / 8
 MOST_UPLOADS_BYTES = 2048 * MIB
 """Of bodies; more than that is no use to the most requests that there may be."""
+DECODING_SHARE = 1 / 4
 AUDIO_SHARE = 1 / 4
 MOST_QUEUED_AUDIO_S = 14_400.0
 """Four hours: beyond, whoever waits would wait for long."""
@@ -28,6 +29,8 @@ class MemoryPlan:
     """Audio of realtime sessions, decoded or not: a quarter."""
     messages: int
     """WebSocket messages that are incomplete, wait, or are being read: a quarter."""
+    decoding: int
+    """Workers that decode media files, with their files."""
     queued_audio_s: float
     """Audio in the queue, which is some of the audio above, in seconds."""
 
@@ -41,7 +44,9 @@ class MemoryPlan:
         if settings.max_audio_mb is not None:
             audio = round(settings.max_audio_mb * MIB)
         queued_audio_s = settings.max_queued_audio_s or min(MOST_QUEUED_AUDIO_S, audio / AUDIO_BYTES_PER_S)
-        return cls(max(settings.max_upload_bytes, uploads), audio // 2, audio // 4, audio // 4, queued_audio_s)
+        decoding = round(DECODING_SHARE * memory_bytes)
+        uploads = max(settings.max_upload_bytes, uploads)
+        return cls(uploads, audio // 2, audio // 4, audio // 4, decoding, queued_audio_s)
 
     def __str__(self) -> str:
         """Say what it is in MiB, for the log."""
@@ -50,5 +55,6 @@ class MemoryPlan:
             "their audio": self.uploaded_audio,
             "audio of sessions": self.session_audio,
             "their messages": self.messages,
+            "decode workers": self.decoding,
         }
         return ", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in sizes.items())

@@ -1,17 +1,19 @@
 """Decode strangers' media files in processes of their own, so that a crash, a hang or a bomb costs one request.
 
 Each file gets a worker, forked by a parent that has all libraries loaded; `src.audio.worker` says what it may do. The
-file goes there, and its audio comes back, in memory that both sides see; only lengths go over their socket.
+file goes there, and its audio comes back, in memory that both sides see; only numbers go over their socket. A
+worker may be anybody's once it has read a hostile file: what it says is believed of that file alone, and only what can
+be.
 """
 
 import fcntl
-import json
 import logging
 import mmap
 import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -19,14 +21,26 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from src.audio.complaints import Complaint
+from src.audio.decode import BLOCK_SAMPLES, LOUDEST
 from src.audio.resample import SAMPLE_RATE
-from src.audio.worker import MESSAGE_BYTES, NEXT, READY, SHARED_BYTES, SHARED_SAMPLES, Task, allowed_s
-from src.errors import AudioTooLong, DecoderUnavailable, EmptyAudio, InvalidAudio
+from src.audio.capacity import Capacity, Place
+from src.audio.worker import (
+    ANSWER,
+    COMPLAINTS,
+    MESSAGE_BYTES,
+    NEXT,
+    READY,
+    SHARED_BYTES,
+    SHARED_SAMPLES,
+    Task,
+    allowed_s,
+)
+from src.errors import AudioTooLong, DecoderUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -34,22 +48,41 @@ TOP_LEVEL = Path(__file__).parent.parent.parent
 START_S = 10.0
 """How long the workers' parent may take to load its libraries, and again to fork a worker."""
 RETRY_S = 1.0
-TOLD = {kind.__name__: kind for kind in (AudioTooLong, EmptyAudio, InvalidAudio)}
-"""What a worker may say of a file."""
-CRASHED = "The file could not be decoded: its decoder crashed, or took more than it may. It is damaged, or no audio."
+CPUCLOCK_SCHED = 2
+"""Of the kernel's posix-timers.h: the clock that counts the CPU time of a process."""
+PATIENCE = 3.0
+"""So many times its CPU time a worker may take by the clock: on a busy machine it gets a share of a core."""
+LEAST_WAIT_S = 0.01
+"""Between two looks at how much CPU time a worker has used."""
+LEAST_WORKERS = 4
+"""So many find room at a time on any machine: on a small one each may take less than the setting says."""
+KEPT = (
+    *("PATH", "HOME", "LANG", "LANGUAGE", "TZ"),
+    *("LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME", "LC_COLLATE"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONSAFEPATH"),
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONUTF8", "PYTHONIOENCODING", "VIRTUAL_ENV"),
+    *("LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX"),
+    *("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
+)
+"""The variables of the service's environment that its workers may see: where programs and libraries are, the language,
+and what libraries are told of the machine. Others may hold secrets: keys, tokens, the addresses of proxies."""
 
 
 class Sandbox:
     """Decodes files in workers. Safe from any thread.
 
     Args:
-        timeout_s: how long a file may take until its first audio; `allowed_s` says how much more after that.
+        timeout_s: CPU time that a file may take until its first audio; `allowed_s` says how much more after that.
         memory_mb: memory that a worker may take, in MiB.
+        total_mb: memory that all workers may take together, in MiB; who finds no room waits for `timeout_s`.
+        most_workers: how many may be at work at a time.
     """
 
-    def __init__(self, *, timeout_s: float, memory_mb: float) -> None:
+    def __init__(self, *, timeout_s: float, memory_mb: float, total_mb: float, most_workers: int) -> None:
         self._timeout_s = timeout_s
-        self._memory_bytes = int(memory_mb * 2**20)
+        self._memory_bytes = int(min(memory_mb, total_mb / (LEAST_WORKERS + 1)) * 2**20)  # 1 for their files
+        self._capacity = Capacity(int(total_mb * 2**20))
+        self._least_bytes = self._capacity.size // most_workers  # of the room, for each: so no more fit
         self._lock = threading.Lock()  # held while the parent is started, told something or replaced
         self._parent: _Parent | None = None
         self._closed = False
@@ -71,7 +104,10 @@ class Sandbox:
 
     def decode(self, data: bytes, *, max_seconds: float) -> "Decoding":
         """Return the decoding of a media file with at most `max_seconds` of audio; it begins when it is iterated."""
-        return Decoding(self, data, Task(max_seconds, self._timeout_s, self._memory_bytes))
+        # Beside what it may take, a worker has a copy of the file, and memory that it shares with the service.
+        needed = max(self._memory_bytes + len(data) + SHARED_BYTES, self._least_bytes)
+        task = Task(max_seconds, self._timeout_s, self._memory_bytes)
+        return Decoding(self, self._capacity.place(needed), data, task)
 
     def worker(self, task: Task, data: bytes) -> "Worker":
         """Return a new worker that has a file.
@@ -112,22 +148,27 @@ class _Parent:
 
     def __init__(self) -> None:
         self.orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        path = os.pathsep.join(filter(None, [str(TOP_LEVEL), os.environ.get("PYTHONPATH")]))
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "src.audio.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},  # no thread survives a fork
+                env=_environment(),
             )
         self.orders.settimeout(START_S)
         try:
-            is_ready = self.orders.recv(MESSAGE_BYTES) == READY
+            told = self.orders.recv(MESSAGE_BYTES)
         except OSError:
-            is_ready = False
-        if not is_ready:
+            told = b""
+        if not told.startswith(READY):
             self.end()
             raise OSError("the process that decodes media files does not start")
+        if refusal := told.removeprefix(READY).decode():
+            log.warning(
+                "The kernel does not filter the system calls of media decoders (%s): files are decoded all the same, "
+                "but one that breaks its decoder could signal and read processes of this user.",
+                refusal,
+            )
 
     def end(self) -> None:
         """End the process."""
@@ -172,19 +213,41 @@ class Worker:
         channel.close()
         return None
 
-    def next_blocks(self, patience_s: float) -> Iterator[NDArray[np.float32]]:
-        """Return the next blocks of 16 kHz mono samples; none at the end of the file.
+    def next_audio(self, allowed_s: float, patience_s: float) -> NDArray[np.float32]:
+        """Return the next 16 kHz mono samples (samples,), `SHARED_SAMPLES` or, at the end of the file, fewer.
+
+        Args:
+            allowed_s: how much CPU time the worker may have used by then.
+            patience_s: how long to wait.
 
         Raises:
             EmptyAudio, InvalidAudio, AudioTooLong: what is wrong with the file.
-            OSError, ValueError: the worker has ended, or it takes longer than `patience_s`.
+            DecoderUnavailable: the worker gets too little of the machine to say so.
+            OSError, ValueError: it has ended, used its time or given an answer that cannot be.
         """
-        self._channel.settimeout(max(0.001, patience_s))
         self._channel.send(NEXT)
-        answer: dict[str, Any] = json.loads(self._channel.recv(MESSAGE_BYTES))
-        if kind := TOLD.get(answer.get("error", "")):
-            raise kind(str(answer["message"]), param="file")
-        return self._copied(answer["lengths"])
+        kind, number = _parsed(self._received(allowed_s, time.monotonic() + patience_s))
+        if kind:
+            raise kind.error(number)
+        samples = self._shared[:number].copy()
+        if not np.abs(samples).max(initial=0) <= LOUDEST:  # also true of nan
+            raise ValueError("samples that cannot be")
+        return samples
+
+    def _received(self, allowed_s: float, deadline: float) -> bytes:
+        """Return the worker's next message."""
+        while (left_s := allowed_s - self._cpu_s()) > 0:
+            patience_s = deadline - time.monotonic()
+            if patience_s <= 0:
+                raise _unavailable()
+            self._channel.settimeout(max(LEAST_WAIT_S, min(left_s, patience_s)))
+            with suppress(TimeoutError):
+                return self._channel.recv(MESSAGE_BYTES)
+        raise TimeoutError("it takes more time than it may")
+
+    def _cpu_s(self) -> float:
+        """Return how much CPU time the process has used; its number is the kernel's for its clock (clock_getres(2))."""
+        return time.clock_gettime((~self._pid << 3) | CPUCLOCK_SCHED)
 
     def end(self) -> None:
         """Kill the process, and wake the thread that asks."""
@@ -209,20 +272,29 @@ class Worker:
         poll.register(self._channel, 0)
         return not poll.poll(0)
 
-    def _copied(self, lengths: list[int]) -> Iterator[NDArray[np.float32]]:
-        if sum(lengths) > SHARED_SAMPLES or min(lengths, default=1) < 1:
-            raise ValueError("lengths that cannot be")
-        end = 0
-        for length in lengths:
-            yield self._shared[end : end + length].copy()
-            end += length
+
+def _parsed(answer: bytes) -> tuple[Complaint | None, int]:
+    """Return what a worker, which may be anybody by now, complains of, or None, and its number: by default of samples.
+
+    Raises:
+        ValueError: that is no answer.
+    """
+    try:
+        index, number = ANSWER.unpack(answer)
+        kind = COMPLAINTS[index - 1] if index else None
+    except (struct.error, IndexError):
+        raise ValueError("no answer" if answer else "it has died") from None
+    if kind is None and number > SHARED_SAMPLES:
+        raise ValueError("more samples than there is room for")
+    return kind, number
 
 
 class Decoding:
     """One file on its way through a worker. One thread iterates, any may cancel."""
 
-    def __init__(self, sandbox: Sandbox, data: bytes, task: Task) -> None:
+    def __init__(self, sandbox: Sandbox, place: Place, data: bytes, task: Task) -> None:
         self._sandbox = sandbox
+        self._place = place
         self._data = data
         self._task = task
         self._lock = threading.Lock()
@@ -230,43 +302,64 @@ class Decoding:
         self._worker: Worker | None = None
 
     def blocks(self) -> Generator[NDArray[np.float32], None, None]:
-        """Yield the file's audio as 16 kHz mono blocks (samples,), as `decode_blocks` does.
+        """Yield the file's audio as 16 kHz mono blocks (samples,) of `BLOCK_SAMPLES`, the last one of fewer.
 
         Raises, while iterating:
-            EmptyAudio, InvalidAudio, AudioTooLong: as `decode_blocks`. A worker that crashes, hangs or takes too much
+            EmptyAudio, InvalidAudio, AudioTooLong: as `decode_blocks`. A worker that crashes, lies or takes too much
                 makes its file `InvalidAudio`.
-            DecoderUnavailable: there is no worker.
+            DecoderUnavailable: there is no room for a worker in time, no worker, or too little of the machine for it.
         """
-        worker = self._sandbox.worker(self._task, self._data)
         try:
-            with self._lock:
-                self._worker = worker
-            yield from self._asked_of(worker)
+            if self._place.taken(self._task.timeout_s):
+                yield from self._decoded()
+            elif not self._cancelled:
+                raise _unavailable()
         finally:
-            worker.close()
+            self._place.leave()
 
     def cancel(self) -> None:
-        """End the worker. Blocks that have been given stay valid."""
+        """End the worker, and the wait for one. Blocks that have been given stay valid."""
         with self._lock:
             self._cancelled = True
             if self._worker:
                 self._worker.end()
+        self._place.leave()
 
-    def _asked_of(self, worker: Worker) -> Iterator[NDArray[np.float32]]:
-        given_s = waited_s = 0.0
-        while not self._cancelled:
-            started = time.monotonic()
-            try:
-                blocks = list(worker.next_blocks(allowed_s(self._task.timeout_s, given_s) - waited_s))
-            except (OSError, ValueError) as error:
-                if not self._cancelled:
-                    log.warning("The decoder of a file of %d bytes has ended: %s", len(self._data), error)
-                raise InvalidAudio(CRASHED, param="file") from None
-            waited_s += time.monotonic() - started
-            if not blocks:
-                return
-            yield from blocks
-            given_s += sum(map(len, blocks)) / SAMPLE_RATE
+    def _decoded(self) -> Iterator[NDArray[np.float32]]:
+        worker = self._sandbox.worker(self._task, self._data)
+        try:
+            with self._lock:
+                self._worker = worker
+            given = 0
+            waited_s = 0.0
+            while not self._cancelled:
+                started = time.monotonic()
+                samples = self._next(worker, given, waited_s)
+                waited_s += time.monotonic() - started
+                given += len(samples)
+                yield from (samples[at : at + BLOCK_SAMPLES] for at in range(0, len(samples), BLOCK_SAMPLES))
+                if len(samples) < SHARED_SAMPLES:
+                    return
+        finally:
+            worker.close()
+
+    def _next(self, worker: Worker, given: int, waited_s: float) -> NDArray[np.float32]:
+        """Return the next samples; what the worker may not be trusted with is held here, such as the longest audio."""
+        allowed = allowed_s(self._task.timeout_s, given / SAMPLE_RATE)
+        too_long = Complaint.TOO_LONG.error(self._task.max_seconds)
+        try:
+            samples = worker.next_audio(allowed, PATIENCE * allowed - waited_s)
+        except AudioTooLong:
+            raise too_long from None
+        except (OSError, ValueError) as error:
+            if not self._cancelled:
+                log.warning("The decoder of a file of %d bytes has ended: %s", len(self._data), error)
+            raise Complaint.CRASHED.error() from None
+        if given + len(samples) > self._task.max_seconds * SAMPLE_RATE:
+            raise too_long
+        if not given + len(samples):
+            raise Complaint.NO_SAMPLES.error()
+        return samples
 
 
 @contextmanager
@@ -292,3 +385,10 @@ def _unavailable_on_error() -> Iterator[None]:
 
 def _unavailable() -> DecoderUnavailable:
     return DecoderUnavailable("Media files cannot be decoded at the moment. Try again later.", retry_after_s=RETRY_S)
+
+
+def _environment() -> dict[str, str]:
+    """Return what the parent of the workers may know of the service's environment, and what it must."""
+    path = os.pathsep.join(filter(None, [str(TOP_LEVEL), os.environ.get("PYTHONPATH")]))
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}  # no thread survives a fork

@@ -1,13 +1,15 @@
 """The process in which strangers' media files are decoded, one for each file: `python -m src.audio.worker FD`.
 
 What runs under this name is the parent of the workers. It has every library loaded, waits at the socket FD for files,
-and forks a worker for each, which takes 2 ms where a new Python takes 300. A worker gets its file as memory, can open
-nothing else, neither file nor connection, and is ended by the kernel when it takes too much time or memory. So what a
-hostile file can reach is the worker's own memory, and no worker sees two files. `src.audio.sandbox` is the other side.
+and forks a worker for each, which takes 2 ms where a new Python takes 300. A worker gets its file as memory, and gives
+up all else before it reads it: whatever code a hostile file makes run there can compute, read its file, write its
+audio and answer at one socket. It cannot open, connect, signal, start or look into anything, and the kernel ends it
+when it tries or takes too much time or memory. No worker sees two files. `src.audio.sandbox` is the other side.
 """
 
 import ctypes
 import gc
+import io
 import json
 import math
 import mmap
@@ -15,31 +17,43 @@ import os
 import resource
 import signal
 import socket
+import struct
 import sys
-import traceback
-from collections.abc import Iterator
+import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
-from src.audio.decode import decode_blocks, load_decoders
+from src.audio import seccomp
+from src.audio.complaints import Complaint
+from src.audio.decode import decode, decode_blocks, load_decoders
 from src.audio.resample import SAMPLE_RATE
-from src.errors import InvalidAudio, InvalidRequest
+from src.errors import UnusableAudio
 
 READY = b"ready"
+"""What the parent says once it can fork; behind it, why the kernel takes no filter of system calls, if so."""
 NEXT = b"next"
 MESSAGE_BYTES = 1 << 16
+ANSWER = struct.Struct("<II")
+"""A worker's answer: 0 and the number of samples that are in the shared memory now, or a complaint's place among all,
+from 1, and its number."""
+COMPLAINTS = tuple(Complaint)
 SHARED_SAMPLES = 1 << 20
-"""Room for samples in the memory that both sides see: 65 s of audio at a time."""
+"""Room for samples in the memory that both sides see: 65 s of audio at a time. Only the last may be fewer."""
 SHARED_BYTES = SHARED_SAMPLES * 4
 LEAST_SPEED = 20.0
 """A decoder that gives audio may take longer: a second for each so many seconds of audio. MP3 takes one for 1,000."""
 NICENESS = 10
 """Added to the service's own: whatever many workers compute, the model and the event loop come first."""
-NO_NEW_PRIVILEGES = 38
-"""`PR_SET_NO_NEW_PRIVS` (prctl(2))."""
+CHARSETS = ("ISO6937", *(f"ISO-8859-{part}" for part in range(1, 16)), "UCS-2BE", "KSC_5601", "GB2312", "UTF-8", "")
+"""Those of FFmpeg's demuxer of MPEG transport streams (mpegts.c, `getstr8`): opening one later would open a file."""
+FIRST_TO_GO = "1000"
+"""The most that proc(5) has for `oom_score_adj`: a machine without memory ends decoding, never the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,115 +73,145 @@ class Task:
 
 
 def allowed_s(timeout_s: float, given_s: float) -> float:
-    """Return how long decoding may have taken, in seconds, once it has given so many seconds of audio."""
+    """Return how much CPU time decoding may have taken, in seconds, once it has given so many seconds of audio."""
     return timeout_s + given_s / LEAST_SPEED
 
 
 def main(descriptor: int) -> None:
     """Serve the socket until its other end is closed."""
-    for ignored in (signal.SIGINT, signal.SIGCHLD):  # the service's to handle; and so no worker remains as a zombie
-        signal.signal(ignored, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service's to handle
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore")  # a warning's text is looked up in a file, which a worker dies of
     load_decoders()
+    _load_charsets()
     gc.collect()
     gc.freeze()
+    refusal = _refusal_of_filter()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so no worker remains as a zombie
     with socket.socket(fileno=descriptor) as orders:
-        orders.send(READY)
+        orders.send(READY + refusal.encode())
         while True:
             message, descriptors, _, _ = socket.recv_fds(orders, MESSAGE_BYTES, 3)
             if not message:
                 return
             if os.fork() == 0:
-                orders.close()
-                _run_and_exit(Task(**json.loads(message)), *descriptors)
+                _run_and_exit(Task(**json.loads(message)), *descriptors, is_filtered=not refusal)
             for each in descriptors:
                 os.close(each)
 
 
-def _run_and_exit(task: Task, connection: int, upload: int, shared: int) -> NoReturn:
+def _load_charsets() -> None:
+    """Have the C library load, and keep, what FFmpeg asks it for to read the names of broadcast programmes."""
+    iconv_open = ctypes.CDLL(None).iconv_open
+    iconv_open.restype = ctypes.c_void_p
+    for charset in CHARSETS:
+        iconv_open(b"UTF-8", charset.encode())
+
+
+def _refusal_of_filter() -> str:
+    """Say why workers cannot be held to their system calls here, found out by one that decodes; "" where they can."""
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE, format="FLAC")
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            seccomp.install()
+            decode(file.getvalue())
+        except Exception as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as told:
+        refusal = told.read(MESSAGE_BYTES // 2).decode()
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return refusal or (f"decoding ends by signal {-ended} under it" if ended else "")
+
+
+def _run_and_exit(task: Task, connection: int, upload: int, shared: int, *, is_filtered: bool) -> NoReturn:
     """Decode one file in this process, and end it whatever happens: nothing of the parent's may run here."""
     try:
         with open(upload, "rb") as file:
             file.seek(0)  # where it stands is the service's too
             data = file.read()
         memory = mmap.mmap(shared, SHARED_BYTES)
-        channel = socket.socket(fileno=connection)
-        _confine(task)
-        channel.send(str(os.getpid()).encode())
-        _serve(task, data, np.frombuffer(memory, np.float32), channel)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # nobody wants the audio any more
-    except BaseException:
-        traceback.print_exc()
+        pid = str(os.getpid()).encode()
+        _confine(task, connection, is_filtered=is_filtered)
+        os.write(connection, pid)
+        _serve(task, data, np.frombuffer(memory, np.float32), connection)
     finally:
-        os._exit(0)
+        os._exit(0)  # an error is told by silence: nothing is left to write it to
 
 
-def _confine(task: Task) -> None:
-    """Give up everything that decoding does not need. What is open stays open."""
+def _confine(task: Task, connection: int, *, is_filtered: bool) -> None:
+    """Give up everything that decoding does not need, also the logs; of what is open, the connection stays."""
     os.nice(NICENESS)
-    ctypes.CDLL(None).prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    for each in os.listdir("/proc/self/fd"):
+        if int(each) != connection:
+            with suppress(OSError):
+                os.close(int(each))
     with open("/proc/self/statm") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
-    limit = taken + task.memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    _limit(resource.RLIMIT_AS, taken + task.memory_bytes)
+    _limit(resource.RLIMIT_CPU, math.ceil(allowed_s(task.timeout_s, task.max_seconds)))
+    for none in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
+        _limit(none, 0)
+    if is_filtered:
+        seccomp.install()
 
 
-def _serve(task: Task, data: bytes, shared: NDArray[np.float32], channel: socket.socket) -> None:
-    """Answer each request for audio with the lengths of the blocks that are in the shared memory now."""
-    pieces = _pieces(task, data)
-    held = _Held(pieces)
-    given_s = 0.0
-    while channel.recv(MESSAGE_BYTES):
-        _allow_cpu(allowed_s(task.timeout_s, given_s))
-        try:
-            lengths = held.fill(shared)
-            answer: dict[str, Any] = {"lengths": lengths}
-        except InvalidRequest as error:
-            answer = {"error": type(error).__name__, "message": error.message}
-        channel.send(json.dumps(answer).encode())
-        given_s += sum(answer.get("lengths", ())) / SAMPLE_RATE
+def _limit(what: int, value: int) -> None:
+    """Set a limit for good: where the filter is missing, nobody without privileges can raise it again."""
+    _, hard = resource.getrlimit(what)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (value, value))
 
 
-def _allow_cpu(seconds: float) -> None:
-    """Have the kernel end this process when it has used so many seconds of CPU time since it began."""
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), resource.RLIM_INFINITY))
+def _serve(task: Task, data: bytes, shared: NDArray[np.float32], connection: int) -> None:
+    """Answer each request for audio."""
+    pieces = _Pieces(task, data)
+    while os.read(connection, MESSAGE_BYTES):
+        os.write(connection, ANSWER.pack(*_answer(pieces, shared)))
 
 
-def _pieces(task: Task, data: bytes) -> Iterator[NDArray[np.float32]]:
-    """Yield the file's audio in blocks that fit the shared memory."""
+def _answer(pieces: "_Pieces", shared: NDArray[np.float32]) -> tuple[int, int]:
     try:
-        for block in decode_blocks(data, max_seconds=task.max_seconds):
-            for start in range(0, len(block), SHARED_SAMPLES):
-                yield block[start : start + SHARED_SAMPLES]
-    except MemoryError:
-        raise InvalidAudio("The file takes more memory than decoding may.", param="file") from None
+        return 0, pieces.fill(shared)
+    except UnusableAudio as error:
+        complaint, number = error.complaint
+        return 1 + COMPLAINTS.index(Complaint[complaint]), int(min(max(number, 0), 2**32 - 1))
 
 
-class _Held:
-    """A stream of pieces, of which one that did not fit is kept for the next time."""
+class _Pieces:
+    """A file's audio, in portions of any size."""
 
-    def __init__(self, pieces: Iterator[NDArray[np.float32]]) -> None:
-        self._pieces = pieces
-        self._kept: NDArray[np.float32] | None = None
+    def __init__(self, task: Task, data: bytes) -> None:
+        self._blocks = decode_blocks(data, max_seconds=task.max_seconds)
+        self._rest = np.empty(0, np.float32)
 
-    def fill(self, shared: NDArray[np.float32]) -> list[int]:
-        """Put pieces into `shared`, as many as fit, and return their lengths; none at the end of the stream."""
-        lengths: list[int] = []
+    def fill(self, shared: NDArray[np.float32]) -> int:
+        """Put the next samples into `shared`, and return how many they are: fewer than fit only at the end."""
         end = 0
-        while (piece := self._next()) is not None:
-            if end + len(piece) > len(shared):
-                self._kept = piece
-                break
-            shared[end : end + len(piece)] = piece
-            end += len(piece)
-            lengths.append(len(piece))
-        return lengths
+        while end < len(shared) and self._more():
+            part = self._rest[: len(shared) - end]
+            shared[end : end + len(part)] = part
+            self._rest = self._rest[len(part) :]
+            end += len(part)
+        return end
 
-    def _next(self) -> NDArray[np.float32] | None:
-        piece, self._kept = self._kept, None
-        return next(self._pieces, None) if piece is None else piece
+    def _more(self) -> bool:
+        """Whether there are samples left, after decoding some where need be."""
+        while not len(self._rest):
+            try:
+                block = next(self._blocks, None)
+            except MemoryError:
+                raise Complaint.MEMORY.error() from None
+            if block is None:
+                return False
+            self._rest = block
+        return True
 
 
 if __name__ == "__main__":
