@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from src.audio.capacity import Capacity, Place
 from src.audio.complaints import Complaint
 from src.audio.decode import BLOCK_SAMPLES, LOUDEST
 from src.audio.resample import SAMPLE_RATE
-from src.audio.capacity import Capacity, Place
 from src.audio.worker import (
     ANSWER,
     COMPLAINTS,
