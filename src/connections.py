@@ -452,9 +452,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.is_cut = True
         self.transport.abort()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as above
         """Take a connection over from HTTP."""
-        assert isinstance(transport, asyncio.Transport)
         super().connection_made(Transport(transport, self._close))  # type: ignore[arg-type]
         self.loop.call_later(self._head_s, self._expire)
 
