@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 from src.api import azure, client_secrets, health, models, realtime, transcriptions, translations
 from src.api.auth import Authentication
 from src.api.body import Bodies
+from src.api.clients import Clients
 from src.api.cors import CrossOrigin
 from src.api.directory import Directory
 from src.api.keys import ApiKeys, ClientSecrets
@@ -134,9 +135,8 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _validation_error)
     # The last one added is the first to see a request.
     keys = ApiKeys(settings.keys)
-    app.add_middleware(
-        Authentication, keys=keys, secrets=app.state.secrets, most_per_key=settings.max_concurrent_per_key
-    )
+    clients = Clients(most_per_key=settings.max_concurrent_per_key, most_per_address=settings.max_concurrent_per_client)
+    app.add_middleware(Authentication, keys=keys, secrets=app.state.secrets, clients=clients)
     app.add_middleware(RequestTrace, metrics=metrics, model=settings.model_name)
     if settings.origins:
         app.add_middleware(CrossOrigin, origins=settings.origins)

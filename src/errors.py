@@ -169,6 +169,10 @@ class TooManyForKey(ServiceError):
     code = "rate_limit_exceeded"
 
 
+class TooManyForClient(TooManyForKey):
+    """More requests and sessions at a time than `PARAKEET_MAX_CONCURRENT_PER_CLIENT`."""
+
+
 class TooManySecrets(ServiceError):
     """More temporary keys than are kept at a time."""
 

@@ -208,7 +208,7 @@ class TranscriptionService:
             QueueFull: there is no memory for the decoded audio of an upload, nor was within the queue's time limit.
             QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
         """
-        admission.arrived = True
+        admission.arrival.is_here = True
         kind = Kind.REALTIME if isinstance(source, Recording) else Kind.UPLOAD
         work = _Work(admission, measured, priority, boosts, kind)
         async with self._room.taken(_bytes_of(self._expected_s(source))) as held:

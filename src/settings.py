@@ -108,7 +108,8 @@ class Settings(BaseSettings):
     """Request bodies that may be in memory at once, in MiB, at least one; more get 429. Unset: an eighth of the memory
     that the service may take, at most 2048."""
     upload_timeout_s: float = Field(20, gt=0)
-    """Seconds that a request body may take, and one more for each 500 bytes of it; also the longest pause in it."""
+    """Seconds that a request body may take, and longest pause in it. The first of it add a second for each 500 bytes,
+    later ones less and less: 64 MiB may take half an hour."""
     decode_timeout_s: float = Field(10, gt=0)
     """Seconds until a media file must give its first audio, and one more for each 20 seconds of audio."""
     decode_memory_mb: float = Field(512, gt=0)
@@ -120,6 +121,8 @@ class Settings(BaseSettings):
     """Keys of which clients must show one, separated by commas, or the path of a file with a key in each line."""
     max_concurrent_per_key: int = Field(0, ge=0)
     """Requests and realtime sessions that a key may have at a time, more get 429; 0: as many as there is room for."""
+    max_concurrent_per_client: int = Field(0, ge=0)
+    """The same for an address, where no keys are set; 0 for any number, as behind a proxy all come from one address."""
     cors_origins: str = ""
     """Origins whose pages may call from a browser, separated by commas: `https://app.example.com`, `app://obsidian.md`,
     `null`; or `*` for all."""

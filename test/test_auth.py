@@ -16,6 +16,8 @@ from secret import KEY, OTHER_KEY, THIRD_KEY
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from src.api.clients import name_of
+from src.api.keys import Credential
 from src.settings import Settings
 
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
@@ -228,3 +230,53 @@ def test_the_load_clients_show_a_key(service, tmp_path, capsys, flags):
     assert warm_up() != 0
     assert "401" in capsys.readouterr().err
     assert warm_up("--key", KEY) == 0
+
+
+def test_an_address_has_only_so_many_requests_at_a_time_where_no_keys_are_set(tmp_path):
+    model = HeldModel()
+    settings = {"api_keys": "", "max_concurrent_per_client": 2}
+    with guarded(tmp_path, model, **settings) as service, ThreadPoolExecutor(4) as threads:
+        busy = [threads.submit(transcribe, service, KEY) for _ in range(2)]
+        until(lambda: service.scheduler.under_way == 2)
+        refused = transcribe(service, KEY)
+        assert refused.status_code == 429
+        assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert service.http.get("/v1/models").status_code == 200
+        with pytest.raises(InvalidStatus) as no_session, connect(address(service)):
+            pass
+        assert no_session.value.response.status_code == 429
+        elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(base_url=service.http.base_url, timeout=60, transport=elsewhere) as client:
+            pcm = {"content-type": "audio/pcm"}
+            other = threads.submit(client.post, "/v1/audio/transcriptions", content=PCM, headers=pcm)
+            until(lambda: service.scheduler.under_way == 3)
+            model.release_all()
+            assert [each.result().status_code for each in [*busy, other]] == [200, 200, 200]
+        assert transcribe(service, KEY).status_code == 200
+
+
+def test_keys_are_not_counted_by_address(tmp_path):
+    with (
+        guarded(tmp_path, max_concurrent_per_client=1) as service,
+        connect(address(service), additional_headers=bearer(KEY)) as session,
+    ):
+        session.recv()
+        assert transcribe(service, KEY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_one_client_is_one_address_or_one_network_of_ipv6(host, name):
+    assert name_of({"client": (host, 1)}, Credential()) == name
+    assert name_of({"client": None}, Credential()) == ""
+    assert name_of({"client": (host, 1)}, Credential(3)) == "key 3"

@@ -24,8 +24,8 @@ def job(place: Place, at=0.0, seconds=1.0, is_step=False, **how) -> Job:
     return Job(Step(samples, 0, 1, 0) if is_step else Clip(samples), place, at, **how)
 
 
-def pushed(queue: JobQueue, at=0.0, seconds=1.0, **how) -> Job:
-    made = job(queue.reserve(), at, seconds, **how)
+def pushed(queue: JobQueue, at=0.0, seconds=1.0, client=None, **how) -> Job:
+    made = job(queue.reserve(client), at, seconds, **how)
     queue.push(made)
     return made
 
@@ -53,6 +53,16 @@ def test_a_callers_priority_shifts_a_job_within_its_kind():
     low, normal, high = (pushed(waiting, priority=each) for each in (Priority.LOW, Priority.NORMAL, Priority.HIGH))
     realtime = pushed(waiting, kind=Kind.REALTIME, priority=Priority.LOW)
     assert [waiting.pop_batch(1).batch[0] for _ in range(4)] == [realtime, high, normal, low]
+
+
+def test_a_client_that_asks_for_high_alone_is_ahead_of_others_with_half_a_batch():
+    waiting = queue(places=40, max_batch=4)
+    eager = [pushed(waiting, at=0.1, client="eager", priority=Priority.HIGH) for _ in range(20)]
+    modest = pushed(waiting, at=0.0, client="modest")
+    other = pushed(waiting, at=0.2, client="other", priority=Priority.HIGH)
+    assert waiting.pop_batch(1).batch == [*eager[:2], other, modest]
+    again = pushed(waiting, at=0.3, client="eager", priority=Priority.HIGH)
+    assert waiting.pop_batch(1).batch == [again, *eager[2:5]]
 
 
 def test_a_stream_of_realtime_jobs_does_not_starve_a_chunk():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import select
 import socket
 import threading
 import time
@@ -14,12 +15,15 @@ from fakes import HeldModel, clip
 from websockets.sync.client import connect
 
 import src.connections
-import src.scheduling.scheduler
 from src.settings import Settings
 
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
 POST = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Type: audio/pcm\r\n"
+LENGTH = b"Content-Length: %d\r\n" % len(PCM)
 HASTE_S = 0.3
+
+
+FEW_PLACES = {"queue_max_factor": 1, "microbatch_max_batch": 4, "upload_timeout_s": 60}
 
 
 @contextmanager
@@ -246,15 +250,58 @@ def test_idle_connections_make_room_for_others(tmp_path):
             each.close()
 
 
-def test_slow_uploads_give_their_places_to_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(src.scheduling.scheduler, "SLOW_UPLOAD_S", 0.0)
-    places = {"queue_max_factor": 1, "microbatch_max_batch": 4, "upload_timeout_s": 60}
-    with served(tmp_path, **places) as service:
+def test_slow_uploads_give_their_places_to_others(tmp_path):
+    with served(tmp_path, **FEW_PLACES) as service:
         slow = [opened(service, POST + b"Content-Length: 1000\r\n\r\na") for _ in range(4)]
         until(lambda: service.scheduler.under_way == 4)
         assert is_served(service)
         assert error_in(answer(slow[0])) == (408, "upload_timeout")
         for each in slow:
+            each.close()
+
+
+@pytest.mark.parametrize("begun", [b"", b"a"])
+def test_heads_that_are_begun_anew_and_anew_keep_nobody_out(tmp_path, begun):
+    head = POST + b"Content-Length: 1000000\r\n\r\n" + begun
+    with served(tmp_path, **FEW_PLACES) as service:
+        crowd = [opened(service, head) for _ in range(12)]
+        for _ in range(10):
+            crowd.pop(0).close()
+            crowd.append(opened(service, head))
+            assert is_served(service)
+        for each in crowd:
+            each.close()
+
+
+def test_places_of_requests_whose_body_is_here_are_nobody_elses(tmp_path):
+    model = HeldModel()
+    with served(tmp_path, model, lanes=1, **FEW_PLACES) as service:
+        request = POST + LENGTH + b"\r\n" + PCM
+        running = opened(service, request)
+        until(model.started.acquire)  # the one that runs has given its place back
+        here = [opened(service, request) for _ in range(4)]
+        until(lambda: service.scheduler.waiting == 4)
+        with opened(service, POST + b"Content-Length: 1000\r\n\r\n") as refused:
+            assert error_in(answer(refused)) == (429, "queue_full")
+        model.release_all()
+        for each in [running, *here]:
+            assert b'"text":"7"' in answer(each)
+            each.close()
+
+
+def test_uploads_that_have_stalled_give_up_their_memory(tmp_path):
+    """Where all but the last bytes of large bodies have come, so that little is sent to keep much."""
+    stalled_bytes = 900_000
+    with served(tmp_path, max_upload_mb=1, max_uploads_mb=2, upload_timeout_s=60) as service:
+        head = POST + b"Content-Length: 1000000\r\n\r\n"
+        stalled = [opened(service, head + bytes(stalled_bytes)) for _ in range(2)]
+        bodies = service.server.config.app.state.bodies
+        until(lambda: bodies.held_bytes == 2 * stalled_bytes)
+        # The clock goes on: as long as they have just come, they have as good a right as any other.
+        until(lambda: service.post(PCM * 28, "audio/pcm").status_code == 200)
+        (ended, *_), _, _ = select.select(stalled, [], [], 30)
+        assert error_in(answer(ended)) == (408, "upload_timeout")
+        for each in stalled:
             each.close()
 
 
@@ -293,7 +340,6 @@ UPGRADES = {
     "websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
 }
-LENGTH = b"Content-Length: %d\r\n" % len(PCM)
 LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 

@@ -6,44 +6,42 @@ WebSockets") or in the query, as Azure's SDKs do: `api-key`, or `Authorization` 
 "Realtime API via WebSockets").
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from src.api.clients import Clients
 from src.api.keys import ApiKeys, ClientSecrets, Credential
 from src.api.paths import route_path
 from src.api.refusal import refusal
-from src.errors import ServiceError, TooManyForKey
+from src.errors import ServiceError
 
 KEY_PROTOCOL = "openai-insecure-api-key."
 AZURE_KEY = "api-key"
 """Azure's name of the header, and of the parameter of a WebSocket's query."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes have no key."""
-RETRY_S = 1.0
 
 
 class Authentication:
-    """ASGI middleware: puts a `Credential` at `state.credential`, or refuses the request.
+    """ASGI middleware: puts a `Credential` at `state.credential` and its client's name at `state.client`, or refuses.
 
     Args:
         app: what is behind it.
         keys: the keys that are valid everywhere.
         secrets: the keys that are valid for the WebSocket.
-        most_per_key: requests with work in them, and sessions, that one key may have at a time; 0 for any number.
+        clients: counts what each has under way.
     """
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, secrets: ClientSecrets, most_per_key: int) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys, secrets: ClientSecrets, clients: Clients) -> None:
         self._app = app
         self._keys = keys
         self._secrets = secrets
-        self._most_per_key = most_per_key
-        self._under_way: Counter[int] = Counter()
+        self._clients = clients
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of `scope`."""
@@ -52,8 +50,8 @@ class Authentication:
             return
         try:
             credential = self._credential(scope)
-            with self._counted(scope, credential):
-                scope.setdefault("state", {})["credential"] = credential
+            with self._counted(scope, credential) as client:
+                scope.setdefault("state", {}).update(credential=credential, client=client)
                 await self._app(scope, receive, send)
         except _Refused as refused:
             await _refuse(scope, receive, send, refused.error)
@@ -67,21 +65,13 @@ class Authentication:
             raise _Refused(error) from None
 
     @contextmanager
-    def _counted(self, scope: Scope, credential: Credential) -> Iterator[None]:
-        """Count the block for its key, if it is work: a POST, or a session."""
-        owner = credential.owner
-        is_work = scope["type"] == "websocket" or scope["method"] == "POST"
-        if owner is None or not is_work or not self._most_per_key:
-            yield
-            return
-        if self._under_way[owner] >= self._most_per_key:
-            message = f"This API key has {self._most_per_key} requests and sessions under way, the most it may have."
-            raise _Refused(TooManyForKey(message, retry_after_s=RETRY_S))
-        self._under_way[owner] += 1
-        try:
-            yield
-        finally:
-            self._under_way[owner] -= 1
+    def _counted(self, scope: Scope, credential: Credential) -> Iterator[str]:
+        with ExitStack() as stack:
+            try:
+                client = stack.enter_context(self._clients.counted(scope, credential))
+            except ServiceError as error:
+                raise _Refused(error) from None
+            yield client
 
 
 class _Refused(Exception):

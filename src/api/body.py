@@ -1,6 +1,7 @@
 """Request bodies as they come in: each within its size and its time, all of them within the server's memory."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,10 +9,14 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect, Request
 
 from src.errors import ClientGone, QueueFull, UnsupportedEncoding, UploadTooLarge, UploadTooSlow
+from src.scheduling.arrival import Arrival, gives_way
 
 LEAST_BYTES_PER_S = 500.0
-"""A body may take longer by a second for so many bytes that have come: a quarter of the slowest voice codec in real
-time, and with `PARAKEET_MAX_UPLOAD_MB` a bound for how long it may take at all."""
+"""A small body may take longer by a second for so many bytes that have come: a quarter of the slowest voice codec in
+real time."""
+GROWTH_S = 300.0
+"""What a body must bring in a second grows, by one for each so many bytes that have come: ten minutes of that codec may
+come in real time, 64 MiB in half an hour, and a trickle keeps no large body for hours."""
 RETRY_S = 5.0
 PLAIN = frozenset({"", "identity", "utf-8", "utf8"})
 """Values of Content-Encoding with which a body is what it is; the last two are clients' mistake for a charset."""
@@ -23,7 +28,7 @@ class Bodies:
     Args:
         max_bytes: largest body.
         most_bytes: what all bodies may take together.
-        timeout_s: how long a body may take, before what `LEAST_BYTES_PER_S` adds, and longest pause in it.
+        timeout_s: how long a body may take, before what its size adds (`allowed_s`), and longest pause in it.
     """
 
     def __init__(self, *, max_bytes: int, most_bytes: int, timeout_s: float) -> None:
@@ -31,25 +36,35 @@ class Bodies:
         self._most_bytes = most_bytes
         self._timeout_s = timeout_s
         self._held_bytes = 0
+        self._coming: dict[Arrival, _Held] = {}
+
+    @property
+    def held_bytes(self) -> int:
+        """What all bodies take together."""
+        return self._held_bytes
 
     @contextmanager
-    def read(self, request: Request, max_bytes: int | None = None) -> Iterator[AsyncGenerator[bytes, None]]:
-        """Give the body of `request`, of at most `max_bytes` where that is less, in pieces.
+    def read(
+        self, request: Request, arrival: Arrival | None = None, max_bytes: int | None = None
+    ) -> Iterator[AsyncGenerator[bytes, None]]:
+        """Give the body of `request`, of at most `max_bytes` where that is less, in pieces, and note in `arrival` how.
 
         It counts as held until the end of the block.
 
         Raises, while iterating:
             UnsupportedEncoding: it is compressed.
             UploadTooLarge: it is larger.
-            UploadTooSlow: it takes too long.
+            UploadTooSlow: it takes too long, or comes slowly and another needs its memory.
             QueueFull: there is no memory for it now.
             ClientGone: the client left before its end.
         """
-        held = _Held()
+        now = asyncio.get_running_loop().time()
+        held = _Held(now, arrival or Arrival(now))
+        self._coming[held.arrival] = held
         try:
             yield self._pieces(request, held, min(max_bytes or self._max_bytes, self._max_bytes))
         finally:
-            self._held_bytes -= held.bytes
+            self._release(held)
 
     async def _pieces(self, request: Request, held: "_Held", max_bytes: int) -> AsyncGenerator[bytes, None]:
         _check_encoding(request.headers.getlist("content-encoding"))
@@ -60,36 +75,83 @@ class Bodies:
         while (piece := await self._next(stream, held)) is not None:
             if held.bytes + len(piece) > max_bytes:
                 raise _too_large(max_bytes)
-            if self._held_bytes + len(piece) > self._most_bytes:
-                message = "The uploads that are under way fill the server's memory. Try again later."
-                raise QueueFull(message, retry_after_s=RETRY_S)
+            self._make_room(held, len(piece))
             held.bytes += len(piece)
             self._held_bytes += len(piece)
+            held.arrival.add(len(piece), asyncio.get_running_loop().time())
             yield piece
+        held.arrival.is_here = True
+
+    def _make_room(self, held: "_Held", size_bytes: int) -> None:
+        """Have the slowest bodies give up their memory until there is room for so much more.
+
+        Raises:
+            QueueFull: none of the others is slow.
+        """
+        now = asyncio.get_running_loop().time()
+        while self._held_bytes + size_bytes > self._most_bytes:
+            others = [arrival for arrival, each in self._coming.items() if each is not held and each.bytes]
+            slowest = gives_way(others, now)
+            if slowest is None:
+                message = "The uploads that are under way fill the server's memory. Try again later."
+                raise QueueFull(message, retry_after_s=RETRY_S)
+            self._coming[slowest].end(now)
+            self._release(self._coming[slowest])
+
+    def _release(self, held: "_Held") -> None:
+        """Count a body no more."""
+        self._coming.pop(held.arrival, None)
+        self._held_bytes -= held.bytes
+        held.bytes = 0
 
     async def _next(self, stream: AsyncGenerator[bytes, None], held: "_Held") -> bytes | None:
         """Return the next piece, None at the end."""
+        if held.is_ended:
+            raise held.too_slow()
         loop = asyncio.get_running_loop()
-        if held.started is None:
-            held.started = loop.time()
-        overdue = held.started + self._timeout_s + held.bytes / LEAST_BYTES_PER_S
+        overdue = held.began_at + self._timeout_s + allowed_s(held.bytes)
         try:
             async with asyncio.timeout_at(min(overdue, loop.time() + self._timeout_s)) as limit:
+                held.limit = limit
                 return await anext(stream, None)
         except ClientDisconnect:
             raise ClientGone from None
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise UploadTooSlow("The body of the request came too slowly, or stopped to come.") from None
+            raise held.too_slow() from None
+        finally:
+            held.limit = None
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Held:
-    """What of one body is in memory, and since when it comes."""
+    """What of one body is in memory, and how it comes."""
 
+    began_at: float
+    arrival: Arrival
     bytes: int = 0
-    started: float | None = None
+    is_ended: bool = False
+    limit: asyncio.Timeout | None = None
+    """That of the piece which is waited for."""
+
+    def end(self, now: float) -> None:
+        """Have its reader read no more."""
+        self.is_ended = True
+        if self.limit:
+            self.limit.reschedule(now)
+
+    def too_slow(self) -> UploadTooSlow:
+        """Return why it has ended."""
+        if self.is_ended:
+            message = "The upload was too slow, and others needed its memory. Try again later."
+            return UploadTooSlow(message, retry_after_s=RETRY_S)
+        return UploadTooSlow("The body of the request came too slowly, or stopped to come.")
+
+
+def allowed_s(size_bytes: int) -> float:
+    """Return by how many seconds a body may take longer because so much of it has come: 20 MB may take 1,450 s."""
+    return GROWTH_S * math.log1p(size_bytes / (LEAST_BYTES_PER_S * GROWTH_S))
 
 
 def _check_encoding(headers: list[str]) -> None:

@@ -62,8 +62,8 @@ class _Exchange(Response):
     async def _answer(self, send: Send) -> Response | None:
         """Return the answer, or stream it and return None."""
         state = self._request.app.state
-        async with state.scheduler.admit() as admission:
-            with state.bodies.read(self._request) as pieces:
+        async with state.scheduler.admit(self._request.state.client) as admission:
+            with state.bodies.read(self._request, admission.arrival) as pieces:
                 body = await read_body(self._request, pieces)
                 served = state.served.by_any_name if is_azure(self._request.scope) else state.served
                 options = parse_options(body.fields, served, state.scheduler.languages)

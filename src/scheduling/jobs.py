@@ -5,12 +5,13 @@ the place, and gives it back when it leaves the queue for a batch (or for good).
 wherever they are on their way. The same holds for the steps of a live stream; a batch has clips or steps, never both.
 
 Order is one number, the rank: the time a job was enqueued minus the head start of its kind. A job is overtaken only by
-those that come within the difference of two head starts after it, so nothing starves.
+those that come within the difference of two head starts after it, so nothing starves. What a client asks to be high is
+so for half a batch at a time. The rest is normal: else high meant nothing once one client asks for nothing else.
 """
 
 import bisect
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -48,6 +49,8 @@ SHORT_S = 2.0
 class Place:
     """The right of one request to wait. `held` until its job leaves the queue or it is released."""
 
+    client: str | None = None
+    """Whose request it is; None for one that has no share to keep to."""
     held: bool = True
     queued: bool = False
 
@@ -70,10 +73,11 @@ class Job:
     deadline: float = math.inf
     kind: Kind = Kind.UPLOAD
     priority: Priority = Priority.NORMAL
-    rank: float = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.rank = self.enqueued_at - self.kind.value - self.priority.value
+    @property
+    def rank(self) -> float:
+        """Its place in the order."""
+        return self.enqueued_at - self.kind.value - self.priority.value
 
     @property
     def audio_s(self) -> float:
@@ -104,6 +108,7 @@ class JobQueue:
         self._max_batch = max_batch
         self._max_batch_audio_s = max_batch_audio_s
         self._max_audio_s = max_audio_s
+        self._max_high = max(1, max_batch // 2)
         self._jobs: list[Job] = []
         self._held = 0
         self._on_their_way = 0
@@ -137,8 +142,8 @@ class JobQueue:
         """Whether the next batch cannot grow any more by waiting."""
         return self._choose()[1]
 
-    def reserve(self) -> Place:
-        """Take a place for a request that has just arrived.
+    def reserve(self, client: str | None = None) -> Place:
+        """Take a place for a request of `client` that has just arrived.
 
         Raises:
             QueueFull: all places are taken.
@@ -147,7 +152,7 @@ class JobQueue:
             raise QueueFull(f"All {self._places} places of the queue are taken. Try again later.")
         self._held += 1
         self._on_their_way += 1
-        return Place()
+        return Place(client)
 
     def release(self, place: Place) -> None:
         """Give back the place of a request that will not enqueue anything; again and after its job left, do nothing."""
@@ -170,8 +175,16 @@ class JobQueue:
         if job.place.held and not job.place.queued:
             job.place.queued = True
             self._on_their_way -= 1
+        if job.priority is Priority.HIGH and self._high_of(job.place.client) >= self._max_high:
+            job.priority = Priority.NORMAL
         bisect.insort(self._jobs, job, key=_rank)
         self._audio_s += job.audio_s
+
+    def _high_of(self, client: str | None) -> int:
+        """Count what of a client waits with high priority."""
+        if client is None:
+            return 0
+        return sum(job.priority is Priority.HIGH and job.place.client == client for job in self._jobs)
 
     def drop(self, job: Job) -> bool:
         """Take a job out of the queue, and say whether it was still there."""

@@ -33,6 +33,7 @@ from src.errors import (
     TranscriptionFailed,
     UploadTooSlow,
 )
+from src.scheduling.arrival import Arrival, gives_way
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Place, Priority
 from src.settings import Settings
 
@@ -56,8 +57,6 @@ class Outcome:
     batch_size: int
 
 
-SLOW_UPLOAD_S = 5.0
-"""An upload that has taken longer than this gives up its place where a new request would find none."""
 MOST_LANE_FAILURES = 5
 """Failures of one lane, with no batch between them, after which the service gives up."""
 
@@ -68,9 +67,8 @@ class Admission:
 
     place: Place
     scope: asyncio.Timeout
-    admitted_at: float
-    arrived: bool = False
-    """Whether its body is here."""
+    arrival: Arrival
+    """How its body comes."""
     has_asked: bool = False
     ended_with: ServiceError | None = None
 
@@ -219,20 +217,22 @@ class Scheduler:
             threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator[Admission]:
+    async def admit(self, client: str | None = None) -> AsyncIterator[Admission]:
         """Reserve a place for the request that the block serves, and give it back after.
+
+        `client` says whose request it is, for its share of what is high in priority; None has no share to keep to.
 
         Raises:
             ModelNotReady: the model is still loading.
             ModelFailed: it has failed for good.
             QueueFull: all places are taken.
             ShuttingDown: the server is stopping, or stopped before the block came to its end.
-            UploadTooSlow: the body took long to come, and another request needed the place.
+            UploadTooSlow: the body came slowly, or had not begun to, and another request needed the place.
         """
         self.check_ready()
-        place = self._place()
+        place = self._place(client)
         scope = asyncio.timeout(None)
-        admission = Admission(place, scope, asyncio.get_running_loop().time())
+        admission = Admission(place, scope, Arrival(asyncio.get_running_loop().time()))
         self._admitted.add(admission)
         try:
             async with scope:
@@ -246,24 +246,20 @@ class Scheduler:
             self._queue.release(place)
             self._changed.set()
 
-    def _place(self) -> Place:
-        """Reserve a place; where there is none, the slowest upload gives up its own."""
+    def _place(self, client: str | None) -> Place:
+        """Reserve a place; where there is none, the slowest upload gives up its own, if that is slow."""
         try:
-            return self._queue.reserve()
+            return self._queue.reserve(client)
         except QueueFull as full:
-            slowest = self._slowest_upload()
+            now = asyncio.get_running_loop().time()
+            coming = {each.arrival: each for each in self._admitted if not each.ended_with}
+            slowest = gives_way(coming, now)
             if slowest is None:
                 raise self._told_when(full) from None
         message = "The upload was too slow, and others needed its place. Try again later."
-        slowest.end(UploadTooSlow(message, retry_after_s=READY_RETRY_S), asyncio.get_running_loop().time())
-        self._queue.release(slowest.place)
-        return self._queue.reserve()
-
-    def _slowest_upload(self) -> Admission | None:
-        latest = asyncio.get_running_loop().time() - SLOW_UPLOAD_S
-        uploading = (each for each in self._admitted if not each.arrived and not each.ended_with)
-        slowest = min(uploading, key=lambda each: each.admitted_at, default=None)
-        return slowest if slowest and slowest.admitted_at < latest else None
+        coming[slowest].end(UploadTooSlow(message, retry_after_s=READY_RETRY_S), now)
+        self._queue.release(coming[slowest].place)
+        return self._queue.reserve(client)
 
     def _end_all(self, error: ServiceError) -> None:
         """End every request that is under way."""
@@ -316,6 +312,7 @@ class Scheduler:
     async def _have_done(self, admission: Admission, work: Clip | Step, kind: Kind, priority: Priority) -> _Done:
         loop = asyncio.get_running_loop()
         is_first, admission.has_asked = not admission.has_asked, True
+        admission.arrival.is_here = True
         await self._compile(work.boosts)
         if not is_first:
             await self._until(lambda: self._queue.has_room(len(work.samples)))
