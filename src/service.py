@@ -230,7 +230,7 @@ class TranscriptionService:
         plain = plain_wav(source.data) if source.pcm is None else None
         rate = LEAST_BYTES_PER_S
         if form := plain or source.pcm:
-            rate = 2 * form.channels * form.rate
+            rate = max(1, 2 * form.channels * form.rate)  # a header may say 0, which decoding will refuse
         return min(self._most_s, LEAST_EXPECTED_S + len(source.data) / rate)
 
     async def _pieces(self, work: _Work, source: Source, footprint: _Footprint) -> AsyncGenerator[Piece, None]:
