@@ -512,7 +512,7 @@ def test_an_idle_session_and_an_old_one_are_closed_with_1001(tiny, tmp_path):
     with serving(settings, lambda _: tiny) as service, session(service) as client:
         events, close = client.end()
         assert (events, close.code, "idle" in close.reason) == ([], 1001, True)
-    settings = Settings(model_id="tiny", log_dir=tmp_path, realtime_session_s=0.3)
+    settings = Settings(model_id="tiny", log_dir=tmp_path, realtime_session_s=3)
     with serving(settings, lambda _: tiny) as service, session(service) as client:
         client.append(speech("piper-joe-1.flac"))
         client.commit()
