@@ -74,13 +74,14 @@ class HeldModel:
 
 
 class SlowModel(HeldModel):
-    """A model that takes a tenth of a second for any batch."""
+    """A model that takes as long for any batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch_s: float = 0.1) -> None:
         super().__init__(held=False)
+        self._batch_s = batch_s
 
     def _run(self, clips: list[np.ndarray]) -> list[str]:
-        time.sleep(0.1)
+        time.sleep(self._batch_s)
         return super()._run(clips)
 
 

@@ -20,7 +20,7 @@ from src.settings import Settings
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
 POST = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Type: audio/pcm\r\n"
 LENGTH = b"Content-Length: %d\r\n" % len(PCM)
-HASTE_S = 0.3
+HASTE_S = 1.0
 
 
 FEW_PLACES = {"queue_max_factor": 1, "microbatch_max_batch": 4, "upload_timeout_s": 60}
