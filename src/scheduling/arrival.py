@@ -1,19 +1,19 @@
 """How a request's body comes, and whose gives way where there is no room for all. No clock: times in seconds are given.
 
 An upload counts for what it brings now, not for how long it has been here: one that has stalled gives way to a new one
-after seconds, one that has sent nothing but its head at once, however many begin anew however often.
+within a second, one that has sent nothing but its head at once, however many begin anew however often.
 """
 
 import math
 from collections.abc import Iterable
 
-PACE_S = 2.0
+PACE_S = 1.0
 """Seconds over which a pace is taken: what came before them counts for about a third, and so on."""
 FRESH_BYTES_PER_S = 16_000.0
 """The pace that a request begins with, and that of PCM16 at 8 kHz in real time; what comes faster gives way to nobody
 new."""
 TOP_BYTES_PER_S = 2 * FRESH_BYTES_PER_S
-"""What counts of a pace, so that what came fast and then stalled gives way after 1.4 s."""
+"""What counts of a pace, so that what came fast and then stalled gives way after 0.7 s."""
 
 
 class Arrival:
