@@ -182,7 +182,9 @@ LARGE = 3 * 1024 * 1024
 """Beyond what is handled on the event loop."""
 
 
-@pytest.mark.parametrize("kind", ["form", "json", "raw", "a prompt of a form"])
+@pytest.mark.parametrize(
+    "kind", ["form", "json", "json with another data", "json with a data URL", "raw", "a prompt of a form"]
+)
 def test_what_is_large_is_read_as_what_is_small(service: Service, kind):
     samples, rate = soundfile.read(CLIPS / CLIP, dtype="int16")
     wav = io.BytesIO()
@@ -191,6 +193,13 @@ def test_what_is_large_is_read_as_what_is_small(service: Service, kind):
     answer = {
         "form": lambda: service.upload(wav.getvalue(), language="null"),
         "json": lambda: service.http.post(ROUTE, json={"input_audio": {"data": encoded}, "prompt": "x" * LARGE}),
+        "json with another data": lambda: service.http.post(
+            ROUTE,
+            json={"metadata": {"data": "x"}, "input_audio": {"format": "wav", "data": encoded.replace("\n", " ")}},
+        ),
+        "json with a data URL": lambda: service.http.post(
+            ROUTE, json={"input_audio": {"data": f"data:audio/wav;base64,{encoded}"}, "language": None}
+        ),
         "raw": lambda: service.post(wav.getvalue(), "audio/wav", language="eng"),
         "a prompt of a form": lambda: service.upload(flac(), prompt="bicycle, " * (LARGE // 9), unheard_of="x" * LARGE),
     }[kind]()
@@ -207,7 +216,7 @@ def test_a_field_that_is_longer_than_any_that_is_meant_is_named(service: Service
 
 @pytest.mark.parametrize("text", ["\\n", "é"])
 def test_json_that_is_all_text_is_refused(service: Service, text):
-    body = f'{{"input_audio": {{"data": "{text * 5_000_000}"}}}}'
+    body = f'{{"input_audio": {{"data": "QUJD"}}, "text": "{text * 5_000_000}"}}'
     answer = service.http.post(ROUTE, content=body.encode(), headers={"content-type": "application/json"})
     assert (answer.status_code, error(answer)["code"]) == (400, "invalid_value")
 

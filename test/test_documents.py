@@ -2,11 +2,12 @@
 
 import base64
 import binascii
+import json
 
 import numpy as np
 import pytest
 
-from src.documents import PIECE, decode_base64, given
+from src.documents import PIECE, decode_base64, given, unescaped
 
 RAW = np.random.default_rng(0).bytes(3 * PIECE // 4 + 10_000)
 """More than one piece, and with every character of both alphabets."""
@@ -52,3 +53,10 @@ def test_base64_is_read_as_encoders_write_it(encode, length):
 def test_anything_else_is_no_base64(text):
     with pytest.raises((binascii.Error, UnicodeEncodeError)):
         decode_base64(text)
+
+
+@pytest.mark.parametrize("before", range(8))
+@pytest.mark.parametrize("escape", ["\\u0041", "\\/", "\\r\\n"])
+def test_an_escape_may_be_where_a_string_is_cut(before, escape):
+    encoded = "x" * (PIECE - before) + escape * 20 + "y" * PIECE + escape
+    assert unescaped(encoded.encode()).decode() == json.loads(f'"{encoded}"')

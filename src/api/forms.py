@@ -35,7 +35,9 @@ class Part:
     """Whether it has a file name, in any form; the name itself never matters."""
     content_type: bytes
     """As declared, with its parameters; empty where it is not."""
-    content: bytes
+    start: int
+    end: int
+    """Where in the body its content is."""
 
 
 def parse_form(body: bytes, boundary: bytes) -> list[Part]:
@@ -52,8 +54,8 @@ def parse_form(body: bytes, boundary: bytes) -> list[Part]:
         head_end = body.find(blank_line, before, min(span.end + len(span.line_end), before + left))
         if head_end >= 0:
             left -= head_end - before
-            content = body[head_end + len(blank_line) : span.end]
-            parts += [part] if (part := _part(body[span.start : head_end], content)) else []
+            start = min(head_end + len(blank_line), span.end)
+            parts += [part] if (part := _part(body[span.start : head_end], start, span.end)) else []
         elif span.end - before >= left:
             raise _unreadable("the headers of its parts are too long.")
         # Otherwise the body breaks off within the headers.
@@ -117,15 +119,15 @@ def _line_with(mark: bytes, body: bytes, start: int) -> int | None:
     return None
 
 
-def _part(head: bytes, content: bytes) -> Part | None:
-    """Return a part with these headers, or None where they give it no name."""
+def _part(head: bytes, start: int, end: int) -> Part | None:
+    """Return a part with these headers and its content from `start` to `end`, or None where they give it no name."""
     lines = (line.partition(b":") for line in FOLD.sub(b" ", head).splitlines())
     headers = {name.strip().lower(): value.strip() for name, _, value in lines}
     _, parameters = parse_parameters(headers.get(b"content-disposition", b""))
     if b"name" not in parameters:
         return None
     is_file = any(name.startswith(b"filename") for name in parameters)
-    return Part(parameters[b"name"], is_file, headers.get(b"content-type", b""), content)
+    return Part(parameters[b"name"], is_file, headers.get(b"content-type", b""), start, end)
 
 
 def _unreadable(why: str) -> InvalidRequest:

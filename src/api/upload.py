@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic_core import from_json
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from src.audio.container import is_container
 from src.audio.decode import SAMPLE_RATE, PcmFormat
 from src.audio.g711 import AU_ALAW, AU_MULAW, au_file
 from src.audio.stream import G711_RATE
-from src.documents import MOST_PARTS, decode_base64, has_too_many_escapes, has_too_many_parts
+from src.documents import MOST_PARTS, decode_base64, has_too_many_escapes, has_too_many_parts, unescaped
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
 from src.service import Upload
 
@@ -36,10 +37,11 @@ MAX_FIELD_BYTES = 1024 * 1024
 """Of a text part; what is behind is not even decoded, as no field that is asked for may be so long."""
 LARGE_BYTES = 1024 * 1024
 """A body of more is handled beside the event loop; one of less takes a few milliseconds at worst."""
+DATA_KEY = re.compile(rb'"data"\s*:\s*"')
+TAKEN = "*"
+"""What stands in JSON for base64 that has been taken out; it is none."""
 DATA_URL = 200
 """Characters in which the `base64,` of a data URL must come."""
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +89,21 @@ async def read_body(request: Request, pieces: AsyncGenerator[bytes, None]) -> Bo
     content_type = ContentType.parse(request.headers.get("content-type", "").encode("latin-1"))
     query = Fields(request.query_params.multi_items())
     collected = [piece async for piece in pieces]
-    size = sum(map(len, collected))
-    body = await _beside_if(size > LARGE_BYTES, lambda: b"".join(collected))
-    collected.clear()
-    # Fewer bytes than these can be a great many values, if they are JSON.
-    is_slow = size > LARGE_BYTES or content_type.name == "application/json"
-    return await _beside_if(is_slow, lambda: _parsed(body, content_type, query))
+    # Few bytes can be a great many values, if they are JSON.
+    if content_type.name == "application/json" or sum(map(len, collected)) > LARGE_BYTES:
+        return await asyncio.to_thread(_parsed, collected, content_type, query)
+    return _parsed(collected, content_type, query)
 
 
-async def _beside_if(is_slow: bool, call: Callable[[], _Result]) -> _Result:
-    """Call what may hold up others beside the event loop."""
-    return await asyncio.to_thread(call) if is_slow else call()
-
-
-def _parsed(body: bytes, content_type: ContentType, query: Fields) -> Body:
+def _parsed(pieces: list[bytes], content_type: ContentType, query: Fields) -> Body:
+    """Do what `read_body` does. No step of it keeps other threads from running for long."""
+    body = b"".join(pieces)
     if content_type.name.startswith("multipart/"):
         file, fields = _parse_multipart(body, content_type)
-        return Body(_upload(file.content, ContentType.parse(file.content_type), query | fields), query | fields)
+        del body  # there is a second copy already
+        audio = _cut(pieces, file.start, file.end)
+        return Body(_upload(audio, ContentType.parse(file.content_type), query | fields), query | fields)
+    pieces.clear()
     if content_type.name == "application/json":
         audio, fields = _parse_json(body)
         return Body(_upload(audio, content_type, fields), query | fields)
@@ -128,6 +128,15 @@ def _upload(audio: bytes, declared: ContentType, fields: Fields, *, is_untyped: 
     return Upload(au_file(audio, AU_CODES[declared.name], format.rate, format.channels))
 
 
+def _cut(pieces: list[bytes], start: int, end: int) -> bytes:
+    """Return a part of the joined pieces, which a slice would be too; but other threads run while pieces are joined."""
+    taken, at = [], 0
+    for piece in pieces:
+        taken.append(piece[max(0, start - at) : max(0, end - at)])
+        at += len(piece)
+    return b"".join(taken)
+
+
 def _parse_multipart(body: bytes, content_type: ContentType) -> tuple[Part, Fields]:
     """Return the file of a multipart body and the text fields."""
     charset = content_type.parameters.get("charset", "utf-8").lower().replace("_", "-")
@@ -143,7 +152,8 @@ def _parse_multipart(body: bytes, content_type: ContentType) -> tuple[Part, Fiel
     parts = parse_form(body, boundary.encode("latin-1")) if body else []
     files = [part for part in parts if part.is_file or _is_typed_file(part)]
     texts = [part for part in parts if not (part.is_file or _is_typed_file(part))]
-    named = ((_text(part.name, charset), _text(part.content[:MAX_FIELD_BYTES], charset)) for part in texts)
+    contents = (body[part.start : min(part.end, part.start + MAX_FIELD_BYTES)] for part in texts)
+    named = ((_text(part.name, charset), _text(text, charset)) for part, text in zip(texts, contents, strict=True))
     return _file_of(files, texts), Fields(named)
 
 
@@ -165,7 +175,7 @@ def _text(encoded: bytes, charset: str) -> str:
 def _file_of(files: list[Part], texts: list[Part]) -> Part:
     """Return the first file in `file` that is not empty, which those are that a browser's user left out."""
     if candidates := list(filter(_is_called_file, files)):
-        return next((part for part in candidates if part.content), candidates[0])
+        return next((part for part in candidates if part.end > part.start), candidates[0])
     if any(map(_is_called_file, texts)):
         raise MissingFile(
             "`file` came as a text field. Send it as a file part (with a file name; curl: -F file=@clip.wav).",
@@ -193,6 +203,38 @@ def parse_object(body: bytes) -> Any:
 
 def _parse_json(body: bytes) -> tuple[bytes, Fields]:
     """Return the audio of a JSON body, `{"input_audio": {"data": BASE64}}`, and its other fields."""
+    start, end = _large_data(body)
+    if start < end:
+        data, fields = _data_and_fields(body[:start] + TAKEN.encode() + body[end:])
+        if data == TAKEN:
+            return _audio(lambda: unescaped(body[start:end])), fields
+    data, fields = _data_and_fields(body)
+    return _audio(data.encode), fields
+
+
+def _audio(encoded: Callable[[], bytes]) -> bytes:
+    """Decode base64, or a data URL."""
+    try:
+        data = encoded()
+        head, found, _ = data[:DATA_URL].partition(b"base64,")
+        return decode_base64(data[len(head) + len(found) :] if found else data)
+    except ValueError:
+        raise InvalidRequest("`input_audio.data` is not base64.", param="input_audio") from None
+
+
+def _large_data(body: bytes) -> tuple[int, int]:
+    """Return where in large JSON what is probably the audio's base64 begins and ends, (0, 0) where that is not clear.
+
+    To parse it with the rest would hold up other threads for a tenth of a second.
+    """
+    key = body.find(b'"data"', 0, LARGE_BYTES) if len(body) > LARGE_BYTES else -1
+    quote = DATA_KEY.match(body, key) if key >= 0 else None
+    end = body.find(b'"', quote.end()) if quote else -1
+    is_large = quote is not None and end - quote.end() > LARGE_BYTES and body[end - 1 : end] != b"\\"
+    return (quote.end(), end) if quote and is_large else (0, 0)
+
+
+def _data_and_fields(body: bytes) -> tuple[str, Fields]:
     parsed = parse_object(body)
     if not isinstance(parsed, dict) or "input_audio" not in parsed:
         raise _missing_file()
@@ -200,11 +242,7 @@ def _parse_json(body: bytes) -> tuple[bytes, Fields]:
     data = audio.get("data") if isinstance(audio, dict) else None
     if not isinstance(data, str):
         raise InvalidRequest('`input_audio` must be {"data": BASE64, "format": "wav"}.', param="input_audio")
-    _, found, behind = data[:DATA_URL].partition("base64,")
-    try:
-        return decode_base64(behind + data[DATA_URL:] if found else data), Fields.from_json(parsed)
-    except ValueError:
-        raise InvalidRequest("`input_audio.data` is not base64.", param="input_audio") from None
+    return data, Fields.from_json(parsed)
 
 
 def _missing_file() -> MissingFile:
