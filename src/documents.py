@@ -54,19 +54,19 @@ def has_too_many_escapes(document: bytes) -> bool:
     return sum(odd) > MOST_ESCAPES
 
 
-def unescaped(encoded: bytes) -> bytes:
-    """Return what a JSON string holds, which `encoded` is without its quotes, as UTF-8.
+def string_within(document: bytes, start: int, end: int) -> bytes:
+    """Return, as UTF-8, the JSON string whose quotes are before `start` and at `end`.
 
     Raises:
         ValueError: it is no JSON.
     """
-    read, at = [], 0
-    while at < len(encoded):
-        end = at + PIECE
-        escape = encoded.rfind(b"\\", end - LONGEST_ESCAPE, end) if end < len(encoded) else -1
-        end = escape if escape > at else end
-        read.append(from_json(b'"' + encoded[at:end] + b'"').encode())
-        at = end
+    read = []
+    while start < end:
+        stop = min(start + PIECE, end)
+        escape = document.rfind(b"\\", stop - LONGEST_ESCAPE, stop) if stop < end else -1
+        stop = escape if escape > start else stop
+        read.append(from_json(b'"' + document[start:stop] + b'"').encode())
+        start = stop
     return b"".join(read)
 
 
@@ -95,11 +95,11 @@ def _decoded(encoded: bytes) -> bytes:
 def _plain(encoded: bytes) -> bytes:
     """Return base64 in its first alphabet, without white space and with padding."""
     joined = b"".join([piece.translate(URL_ALPHABET, WHITE_SPACE) for piece in _steps(encoded)])
-    data = joined.rstrip(b"=")
-    missing = -len(data) % 4
-    if len(joined) - len(data) > missing:
+    padding = len(joined[-4:]) - len(joined[-4:].rstrip(b"="))
+    missing = (padding - len(joined)) % 4 - padding
+    if missing < 0:
         raise binascii.Error("wrong padding")
-    return data + b"=" * missing
+    return b"".join([joined, b"=" * missing])
 
 
 def _steps(document: _Text) -> Iterator[_Text]:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from src.documents import PIECE, decode_base64, given, unescaped
+from src.documents import PIECE, decode_base64, given, string_within
 
 RAW = np.random.default_rng(0).bytes(3 * PIECE // 4 + 10_000)
 """More than one piece, and with every character of both alphabets."""
@@ -59,4 +59,4 @@ def test_anything_else_is_no_base64(text):
 @pytest.mark.parametrize("escape", ["\\u0041", "\\/", "\\r\\n"])
 def test_an_escape_may_be_where_a_string_is_cut(before, escape):
     encoded = "x" * (PIECE - before) + escape * 20 + "y" * PIECE + escape
-    assert unescaped(encoded.encode()).decode() == json.loads(f'"{encoded}"')
+    assert string_within(f'x"{encoded}" '.encode(), 2, len(encoded) + 2).decode() == json.loads(f'"{encoded}"')

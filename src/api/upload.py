@@ -16,7 +16,7 @@ from src.audio.container import is_container
 from src.audio.decode import SAMPLE_RATE, PcmFormat
 from src.audio.g711 import AU_ALAW, AU_MULAW, au_file
 from src.audio.stream import G711_RATE
-from src.documents import MOST_PARTS, decode_base64, has_too_many_escapes, has_too_many_parts, unescaped
+from src.documents import MOST_PARTS, decode_base64, has_too_many_escapes, has_too_many_parts, string_within
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
 from src.service import Upload
 
@@ -207,7 +207,7 @@ def _parse_json(body: bytes) -> tuple[bytes, Fields]:
     if start < end:
         data, fields = _data_and_fields(body[:start] + TAKEN.encode() + body[end:])
         if data == TAKEN:
-            return _audio(lambda: unescaped(body[start:end])), fields
+            return _audio(lambda: string_within(body, start, end)), fields
     data, fields = _data_and_fields(body)
     return _audio(data.encode), fields
 

@@ -32,7 +32,8 @@ def decode_alaw(data: bytes) -> NDArray[np.float32]:
 
 def au_file(data: bytes, code: int, rate: int, channels: int) -> bytes:
     """Return a file that any decoder reads of headerless bytes in a `code`, `rate` samples a second in each channel."""
-    return AU_HEADER.pack(b".snd", AU_HEADER.size, min(len(data), 0xFFFFFFFE), code, rate, channels) + data
+    header = AU_HEADER.pack(b".snd", AU_HEADER.size, min(len(data), 0xFFFFFFFE), code, rate, channels)
+    return b"".join([header, data])
 
 
 @cache
