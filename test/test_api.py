@@ -423,7 +423,6 @@ def test_a_client_that_leaves_during_its_upload_frees_its_place(held):
     with socket.create_connection(("127.0.0.1", service.port)) as leaving:
         leaving.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nxx".encode())
         until(lambda: service.scheduler.on_their_way == 1)
-        assert send_clip(service, 1).status_code == 429
     until(lambda: service.scheduler.on_their_way == 0)
     assert send_clip(service, 2).json()["text"] == "2"
 
