@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import CLIPS, until
-from media import clip, encode
+from media import clip, encode, mp4_promising
 from processes import decode_parents, decode_workers, kill
 
 from src.audio.decode import BLOCK_SAMPLES, decode
@@ -234,19 +234,10 @@ def test_no_more_workers_are_there_at_a_time_than_there_is_capacity_for(room, mo
     small.close()
 
 
-def bomb(entries):
-    """An MP4 of some hundred bytes with an index of so many samples of a byte each."""
-    mp4 = bytearray(encode(clip("fsdd-theo-2")[:1600], "mp4", "aac", movflags="faststart"))
-    for box, numbers in {"stts": (1, entries, 1024), "stsc": (1, 1, entries, 1), "stsz": (1, entries)}.items():
-        at = mp4.index(box.encode()) + 8
-        mp4[at : at + 4 * len(numbers)] = b"".join(number.to_bytes(4) for number in numbers)
-    return bytes(mp4).replace(b"edts", b"free")  # an edit list would cut the index
-
-
 def test_files_whose_index_promises_too_much_are_refused_and_others_are_served():
     sandbox = made_sandbox(memory_mb=64, total_mb=400)
     with ThreadPoolExecutor(12) as threads:
-        bombs = [threads.submit(blocks, sandbox, bomb(20_000_000)) for _ in range(8)]
+        bombs = [threads.submit(blocks, sandbox, mp4_promising(20_000_000)) for _ in range(8)]
         others = [threads.submit(blocks, sandbox, SHORT) for _ in range(4)]
         assert {each.exception().status for each in bombs} == {400}
         assert {sum(map(len, each.result())) for each in others} == {len(decode(SHORT))}

@@ -1,0 +1,152 @@
+"""Whether files that promise too much take the service down: MP4s of 1 kB whose index would fill the memory.
+
+python3 test/chaos/index_bench.py [--memory-mb N] [--at-once N] [--samples N] [--seconds N] [--model MODEL]
+
+One service, in a process of its own and, as root, in a control group of so much memory (`--memory-mb 0`: in none). For
+some seconds it is sent such files, many at a time, and beside them the bundled clips of speech, two at a time. The
+table goes to `test/results/index_bench.txt` too. The exit code is 1 if the service was killed, if a file got anything
+but 400, 429 or 503, if speech got anything but its text, 429 or 503, or if it never got a text.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # what the programs in test/ share
+
+import client
+import httpx
+from media import mp4_promising
+from own_service import Server, resident_mb, serving
+from processes import decode_workers
+from serve_bench import spoken_clips
+
+GROUPS = {  # folders in which root makes control groups: files of their limit and of the most that was in memory
+    Path("/sys/fs/cgroup/memory"): ("memory.limit_in_bytes", "memory.max_usage_in_bytes"),
+    Path("/sys/fs/cgroup"): ("memory.max", "memory.peak"),
+}
+IN_GROUP = """
+import os, sys
+with open({procs!r}, "w") as procs:
+    procs.write(str(os.getpid()))
+os.execv(sys.executable, [sys.executable, "-m", "src"])
+"""
+REFUSED = {400, 429, 503}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
+    options = arguments(argv)
+    with control_group(options.memory_mb) as group:
+        program = ("-c", IN_GROUP.format(procs=str(group / "cgroup.procs"))) if group else ("-m", "src")
+        with serving(options.model, program) as server:
+            alive, bombs, speech, most = asyncio.run(attacked(server, options))
+        lines = [
+            f"files with an index of {options.samples:,} samples, {options.at_once} at a time: {told(bombs)}",
+            f"speech beside them: {told(speech)}",
+            f"memory: at most {most['service']:.0f} MB the service, {most['workers']:.0f} MB {most['count']} workers",
+            f"the service {'lives' if alive else 'was killed'}; its memory was {limit_of(group, options.memory_mb)}",
+        ]
+    print("\n".join(lines))
+    client.RESULTS.mkdir(exist_ok=True)
+    (client.RESULTS / "index_bench.txt").write_text("\n".join(lines) + "\n")
+    return 0 if alive and set(bombs) <= REFUSED and set(speech) <= {200, 429, 503} and speech[200] else 1
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory-mb", type=int, default=3072)
+    parser.add_argument("--at-once", type=int, default=32)
+    parser.add_argument("--samples", type=int, default=20_000_000)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--model", default="tiny")
+    return parser.parse_args(argv)
+
+
+@contextmanager
+def control_group(memory_mb: int) -> Iterator[Path | None]:
+    """Make a control group of so much memory until the block ends; none where that cannot be."""
+    made = None
+    for parent, (limit, _) in GROUPS.items() if memory_mb else ():
+        group = parent / f"index-bench-{os.getpid()}"
+        with suppress(OSError):
+            group.mkdir()
+            made = group
+            (group / limit).write_text(str(memory_mb * 2**20))
+            break
+    try:
+        yield made
+    finally:
+        while made and made.exists():  # workers end a moment later than the service
+            with suppress(OSError):
+                made.rmdir()
+            time.sleep(0.1)
+
+
+def limit_of(group: Path | None, memory_mb: int) -> str:
+    """Say what the memory was, and how much of it was used."""
+    if not group:
+        return "not bounded (no control group)"
+    used = next((group / peak for _, peak in GROUPS.values() if (group / peak).exists()), None)
+    return f"{memory_mb} MiB, of which {int(used.read_text()) / 2**20:.0f} were used at most" if used else "bounded"
+
+
+async def attacked(server: Server, options: argparse.Namespace) -> tuple[bool, Counter[int], Counter[int], dict]:
+    """Send files and speech at once; return whether the service lives, their statuses, and the most memory in MB."""
+    until = time.monotonic() + options.seconds
+    bombs, speech = Counter[int](), Counter[int]()
+    bomb = mp4_promising(options.samples)
+    clips = [path.read_bytes() for path in spoken_clips()]
+    most = {"service": 0.0, "workers": 0.0, "count": 0}
+    async with httpx.AsyncClient(base_url=server.url, timeout=120, limits=httpx.Limits(max_connections=None)) as http:
+
+        async def sent(files: Callable[[], bytes], statuses: Counter[int]) -> None:
+            while time.monotonic() < until:
+                try:
+                    answer = await http.post("/v1/audio/transcriptions", files={"file": ("file", files())})
+                    statuses[answer.status_code] += 1
+                except httpx.HTTPError:
+                    statuses[0] += 1
+                    await asyncio.sleep(0.1)
+
+        async def watched() -> None:
+            while time.monotonic() < until:
+                await asyncio.to_thread(measure, server.pid, most)
+                await asyncio.sleep(0.1)
+
+        turn = iter(range(10**9))
+        await asyncio.gather(
+            watched(),
+            *(sent(lambda: bomb, bombs) for _ in range(options.at_once)),
+            *(sent(lambda: clips[next(turn) % len(clips)], speech) for _ in range(2)),
+        )
+        try:
+            alive = (await http.get("/readyz")).is_success
+        except httpx.HTTPError:
+            alive = False
+    return alive, bombs, speech, most
+
+
+def measure(pid: int, most: dict) -> None:
+    """Note what the service and its workers hold, where it is more than before."""
+    with suppress(OSError, StopIteration):
+        most["service"] = max(most["service"], resident_mb(pid))
+        workers = decode_workers(pid)
+        most["count"] = max(most["count"], len(workers))
+        most["workers"] = max(most["workers"], sum(map(resident_mb, workers)))
+
+
+def told(statuses: Counter[int]) -> str:
+    """Say how many answers there were of each status; 0 is none at all."""
+    return ", ".join(f"{count} got {status}" for status, count in sorted(statuses.items())) or "none"
+
+
+if __name__ == "__main__":
+    sys.exit(client.run(main))
