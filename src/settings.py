@@ -111,9 +111,9 @@ class Settings(BaseSettings):
     """Seconds that a request body may take, and longest pause in it. The first of it add a second for each 500 bytes,
     later ones less and less: 64 MiB may take half an hour."""
     decode_timeout_s: float = Field(10, gt=0)
-    """Seconds until a media file must give its first audio, and one more for each 20 seconds of audio."""
+    """Seconds of CPU time until a media file must give its first audio, and one more for each 20 seconds of audio."""
     decode_memory_mb: float = Field(512, gt=0)
-    """Memory that the decoding of one media file may take, in MiB."""
+    """Memory that the decoding of one media file may take, in MiB, and less on a small machine."""
     watchdog_s: float = Field(300, gt=0)
     """Seconds that the model may take for one batch; a service whose model hangs for longer ends with exit code 70."""
 

@@ -156,6 +156,17 @@ def test_a_short_idle_bench_sends_the_same_requests_without_and_with_a_crowd(tmp
 
 
 @pytest.mark.timeout(120)
+def test_a_short_index_bench_counts_every_answer_and_the_service_lives(tmp_path):
+    command = [sys.executable, str(HERE / "chaos" / "index_bench.py"), "--memory-mb", "0", "--at-once", "8"]
+    ran = subprocess.run(
+        [*command, "--seconds", "3", "--results", str(tmp_path)], capture_output=True, text=True, timeout=100
+    )
+    assert "the service lives" in ran.stdout, ran.stderr
+    assert " got 400" in ran.stdout
+    assert ran.stdout == (tmp_path / "index_bench.txt").read_text()
+
+
+@pytest.mark.timeout(120)
 def test_a_short_loop_bench_sends_what_is_asked_for_and_tells_the_longest_probe_beside_it(tmp_path):
     command = [sys.executable, str(HERE / "chaos" / "loop_bench.py"), "--seconds", "3", "--rounds", "1"]
     ran = subprocess.run(

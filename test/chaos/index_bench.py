@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # what the programs in test/ share
 
 import client
+import client_report
 import httpx
 from media import mp4_promising
 from own_service import Server, resident_mb, serving
@@ -54,8 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"the service {'lives' if alive else 'was killed'}; its memory was {limit_of(group, options.memory_mb)}",
         ]
     print("\n".join(lines))
-    client.RESULTS.mkdir(exist_ok=True)
-    (client.RESULTS / "index_bench.txt").write_text("\n".join(lines) + "\n")
+    client_report.save(options.results / "index_bench.txt", "\n".join(lines) + "\n")
     return 0 if alive and set(bombs) <= REFUSED and set(speech) <= {200, 429, 503} and speech[200] else 1
 
 
@@ -67,6 +67,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=20_000_000)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     return parser.parse_args(argv)
 
 
