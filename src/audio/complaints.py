@@ -38,3 +38,12 @@ class Complaint(Enum):
         error: UnusableAudio = kind(sentence.format(number), param="file")
         error.complaint = self.name, number
         return error
+
+
+def complaint_of(rate: int, channels: int) -> UnusableAudio | None:
+    """Return what is wrong with audio of so many samples a second and so many channels, if it cannot be read."""
+    if rate not in RATES:
+        return Complaint.RATE.error(rate)
+    if channels not in CHANNELS:
+        return Complaint.CHANNELS.error(channels)
+    return None

@@ -1,0 +1,216 @@
+"""Times count from the file's start, as a player shows them: where a file has no sound, there is silence."""
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from media import SAMPLE_RATE, clip, encode, resampled
+from numpy.typing import NDArray
+
+from src.audio.decode import decode, decode_blocks
+from src.audio.timeline import MIN_GAP_S, Timeline
+from src.errors import AudioTooLong
+
+SPEECH = clip("piper-joe-1")
+LENGTH_S = len(SPEECH) / SAMPLE_RATE
+RATE = 48_000
+Pieces = Sequence[tuple[float, NDArray[np.float32]]]
+"""When each begins, and its samples at 16 kHz."""
+AUDIO = {
+    "matroska": "flac",
+    "webm": "libopus",
+    "mp4": "aac",
+    "mov": "pcm_s16le",
+    "3gp": "aac",
+    "mpegts": "aac",
+    "mpeg": "mp2",
+    "flv": "aac",
+    "asf": "wmav2",
+}
+VIDEO = {"webm": "libvpx", "mpegts": "mpeg2video", "mpeg": "mpeg1video", "flv": "flv"}
+each_container = pytest.mark.parametrize("container", AUDIO)
+
+
+def film(pieces: Pieces, container: str, path: Path, *, pictures_s: float = 9.0, from_s: float = 0.0) -> bytes:
+    """Return a film whose pictures begin at `from_s`, none where they last 0 s, and whose sound is in pieces."""
+    with av.open(path / "film", "w", format=container) as output:
+        packets = []
+        sound = output.add_stream(AUDIO[container], rate=44_100 if container == "flv" else RATE, layout="mono")
+        sound.bit_rate = 96_000
+        if pictures_s:
+            picture = output.add_stream(VIDEO.get(container, "mpeg4"), rate=25)
+            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+            for index in range(round(pictures_s * 25)):
+                frame = av.VideoFrame(64, 48, "yuv420p")
+                frame.pts, frame.time_base = round(from_s * 25) + index, Fraction(1, 25)
+                packets += picture.encode(frame)
+            packets += picture.encode()
+        for start_s, samples in pieces:
+            at = resampled(samples, sound.rate)
+            for start in range(0, len(at) - 4608, 4608):
+                frame = av.AudioFrame.from_ndarray(at[None, start : start + 4608], format="flt", layout="mono")
+                frame.sample_rate, frame.time_base = sound.rate, Fraction(1, sound.rate)
+                frame.pts = round(start_s * sound.rate) + start
+                packets += sound.encode(frame)
+        packets += sound.encode()
+        packets.sort(key=lambda packet: packet.dts * packet.time_base)
+        for packet in packets:
+            output.mux(packet)
+    return (path / "film").read_bytes()
+
+
+def begins_s(got: NDArray[np.float32], wanted: NDArray[np.float32] = SPEECH) -> float:
+    """Return where speech begins in a recording."""
+    size = 1 << (len(got) + len(wanted)).bit_length()
+    products = np.fft.irfft(np.fft.rfft(got, size) * np.fft.rfft(wanted, size).conj(), size)
+    return float(products[: len(got)].argmax()) / SAMPLE_RATE
+
+
+@each_container
+def test_sound_that_begins_after_the_pictures_is_late(container, tmp_path):
+    got = decode(film([(4, SPEECH)], container, tmp_path))
+    assert abs(begins_s(got) - 4) < 0.1
+    assert not got[: 3 * SAMPLE_RATE].any()
+
+
+@each_container
+@pytest.mark.parametrize("pictures_s", [0, 20])
+def test_a_hole_of_ten_seconds_is_silence(container, pictures_s, tmp_path):
+    if container == "mov":
+        pytest.skip("uncompressed sound has no times in it")
+    got = decode(film([(0, SPEECH), (LENGTH_S + 10, SPEECH)], container, tmp_path, pictures_s=pictures_s))
+    middle = len(got) // 2
+    assert begins_s(got[:middle]) < 0.1
+    assert abs(begins_s(got[middle:]) + middle / SAMPLE_RATE - (LENGTH_S + 10)) < 0.15
+
+
+@pytest.mark.parametrize("container", ["webm", "matroska", "mpegts", "flv"])
+def test_a_recording_whose_only_track_begins_late_in_a_broadcast_begins_at_once(container, tmp_path):
+    got = decode(film([(5000, SPEECH)], container, tmp_path, pictures_s=0))
+    assert begins_s(got) < 0.1
+    assert len(got) < len(SPEECH) + SAMPLE_RATE / 10
+
+
+def test_a_film_cut_from_a_broadcast_counts_from_its_pictures(tmp_path):
+    got = decode(film([(504, SPEECH)], "mpegts", tmp_path, from_s=500))
+    assert abs(begins_s(got) - 4) < 0.1
+
+
+def test_an_empty_edit_before_the_only_track_is_silence(tmp_path):
+    got = decode(film([(4, SPEECH)], "mp4", tmp_path, pictures_s=0))
+    assert abs(begins_s(got) - 4) < 0.1
+
+
+def test_a_fragment_of_a_live_recording_begins_at_once(tmp_path):
+    path = tmp_path / "live.mp4"
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "use_editlist": "0"}
+    with av.open(path, "w", format="mp4", options=options) as output:
+        sound = output.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(SPEECH[None], format="flt", layout="mono")
+        frame.sample_rate, frame.time_base, frame.pts = SAMPLE_RATE, Fraction(1, SAMPLE_RATE), 900 * SAMPLE_RATE
+        output.mux([*sound.encode(frame), *sound.encode()])
+    assert begins_s(decode(path.read_bytes())) < 0.1
+
+
+def test_many_short_holes_add_up_to_no_drift(tmp_path):
+    speech = clip("long-30s")
+    pieces = [(start / SAMPLE_RATE, speech[start : start + 6000]) for start in range(0, len(speech) - 9000, 7000)]
+    got = decode(film(pieces, "webm", tmp_path, pictures_s=0))
+    last_s, last = pieces[-1]
+    assert abs(len(got) / SAMPLE_RATE - (last_s + 0.3)) < 0.2
+    tail = got[round((last_s - 0.3) * SAMPLE_RATE) :]
+    assert abs(begins_s(tail, last[:4000]) - 0.3) < 0.11
+
+
+@pytest.mark.parametrize("container", ["mpegts", "webm", "ogg", "flv", "mp4", "mp3", "adts"])
+def test_an_ordinary_file_has_no_silence_of_ours(container):
+    codec = {"ogg": "libopus", "mp3": "libmp3lame", "adts": "aac"} | AUDIO
+    rate = 44_100 if container == "flv" else RATE
+    data = encode(resampled(clip("long-30s"), rate), container, codec[container], rate)
+    with av.open(io.BytesIO(data)) as file:
+        samples = sum(frame.samples for frame in file.decode(audio=0))
+    assert len(decode(data)) == -(-samples * SAMPLE_RATE // rate)
+
+
+def test_joined_broadcasts_whose_times_begin_anew_have_no_silence(tmp_path):
+    one = film([(0, SPEECH)], "mpegts", tmp_path, pictures_s=3)
+    for start_s in (0, 700, 40_000):
+        other = film([(start_s, SPEECH)], "mpegts", tmp_path, pictures_s=3, from_s=start_s)
+        assert abs(len(decode(one + other)) / SAMPLE_RATE - 2 * LENGTH_S) < 0.6
+
+
+def test_a_long_hole_in_a_broadcast_whose_pictures_go_on_is_silence(tmp_path):
+    got = decode(film([(0, SPEECH), (150, SPEECH)], "mpegts", tmp_path, pictures_s=160))
+    middle = len(got) // 2
+    assert abs(begins_s(got[middle:]) + middle / SAMPLE_RATE - 150) < 0.15
+
+
+def test_a_hole_of_hours_is_too_long_without_being_made(tmp_path):
+    data = film([(0, SPEECH), (30 * 3600, SPEECH)], "matroska", tmp_path, pictures_s=0)
+    given: list[int] = []
+    with pytest.raises(AudioTooLong):
+        given.extend(map(len, decode_blocks(data, max_seconds=60)))
+    assert max(given) < 10 * SAMPLE_RATE
+    assert sum(given) <= 60 * SAMPLE_RATE
+
+
+def test_a_time_that_cannot_be_right_changes_nothing(tmp_path):
+    """One cluster's time is damaged: it claims to be hours later, or some seconds, and the next one goes back."""
+    speech = clip("long-30s")
+    data = film([(0, speech)], "matroska", tmp_path, pictures_s=0)
+    usual = decode(data)
+    cluster = data.index(b"\x1f\x43\xb6\x75", data.index(b"\x1f\x43\xb6\x75") + 4)
+    time = data.index(b"\xe7\x82", cluster) + 2
+    assert time < cluster + 30
+    for wrong in (b"\xff\xff", b"\x40\x00"):
+        got = decode(data[:time] + wrong + data[time + 2 :])
+        assert abs(len(got) - len(usual)) < SAMPLE_RATE / 5
+
+
+# The decision itself
+
+
+def silence_s(timeline: Timeline, frames: Sequence[tuple[float | None, float]]) -> list[float]:
+    """Return what silence comes before each frame, by its time and duration."""
+    gaps = []
+    for time_s, seconds in frames:
+        gap_s = 0.0 if time_s is None else timeline.gap_s(time_s)
+        timeline.silent(gap_s)
+        timeline.heard(time_s, seconds)
+        gaps.append(round(gap_s, 3))
+    return gaps
+
+
+@pytest.mark.parametrize(
+    ("frames", "gaps"),
+    [
+        ([(1.4, 1), (2.4, 1), (3.4, 1)], [0, 0, 0]),
+        ([(5.4, 1), (6.4, 1)], [4, 0]),
+        ([(1.4, 1), (7.4, 1), (8.4, 1)], [0, 5, 0]),
+        ([(1.4, 1), (None, 1), (7.4, 1)], [0, 0, 4]),
+        ([(1.4, 1), (2.44, 1), (3.48, 1), (4.52, 1)], [0, 0, 0, 0.12]),
+        ([(1.4, 1), (2.2, 1), (3.2, 1), (4.4, 1)], [0, 0, 0, 0]),
+        ([(1.4, 0.5), (1.4, 0.5), (6.4, 1)], [0, 0, 4]),
+        ([(9000, 1), (9001, 1)], [0, 0]),
+        ([(1.4, 1), (9000, 1), (9001, 1), (9007, 1)], [0, 0, 0, 5]),
+        ([(-70, 1), (-69, 1)], [0, 0]),
+    ],
+)
+def test_silence_is_where_no_frame_is(frames, gaps):
+    assert silence_s(Timeline(1.4, None, may_restart=True), frames) == gaps
+
+
+@pytest.mark.parametrize(
+    ("end_s", "later_s", "gap_s"), [(None, 3000, 2999), (None, 4000, 0), (9000, 8000, 7999), (9000, 9001, 0)]
+)
+def test_how_long_a_gap_may_be_depends_on_what_the_file_says(end_s, later_s, gap_s):
+    timeline = Timeline(0, end_s, may_restart=False)
+    assert silence_s(timeline, [(0, 1), (later_s, 1), (later_s + 1, 1)]) == [0, gap_s, 0]
+
+
+def test_without_a_beginning_the_first_frame_is_it():
+    assert silence_s(Timeline(None, None, may_restart=False), [(300, 1), (301 + 2 * MIN_GAP_S, 1)]) == [0, 0.2]
