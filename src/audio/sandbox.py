@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.capacity import Capacity, Place
+from src.audio.channels import LOUDEST
 from src.audio.complaints import Complaint
-from src.audio.decode import BLOCK_SAMPLES, LOUDEST
+from src.audio.decode import BLOCK_SAMPLES
 from src.audio.resample import SAMPLE_RATE
 from src.audio.worker import (
     ANSWER,
