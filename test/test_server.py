@@ -514,3 +514,11 @@ def test_a_connection_in_any_state_has_an_end(service, sent):
         answered(connection)
         until(lambda: not service.server.server_state.connections)
     assert is_served(service)
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
+def test_who_still_sends_a_refused_body_reads_its_answer_although_the_connection_is_closed(service, version):
+    head = b"POST /no/such/route " + version + b"\r\nHost: x\r\nConnection: close\r\nContent-Length: 20000000\r\n\r\n"
+    with opened(service) as connection:
+        connection.sendall(head + bytes(20_000_000))
+        assert error_in(answered(connection)) == (404, "not_found")
