@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from conftest import CLIPS, Service, serving, until
 from fakes import HeldModel
@@ -136,7 +137,7 @@ def check_stream(events: list[dict[str, Any]], text: str = TEXT) -> None:
 
 
 class FullService:
-    """A service with one place, taken by a client that has not sent its audio yet, until `release`."""
+    """A service with one place, taken by a client that is sending its audio, until `release`."""
 
     def __init__(self, running: Service, client: socket.socket) -> None:
         self.port = running.port
@@ -158,6 +159,7 @@ def full_service(log_dir: Path) -> Iterator[FullService]:
         model_id="tiny", log_dir=log_dir, queue_max_factor=1, microbatch_max_batch=1, max_queue_wait_s=1
     )
     with (
+        patch("src.scheduling.scheduler.gives_way", return_value=None),  # its client counts as one that gets on
         serving(settings, lambda _: HeldModel(held=False)) as running,
         socket.create_connection(("127.0.0.1", running.port)) as client,
     ):
