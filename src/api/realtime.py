@@ -49,6 +49,9 @@ ROUTE = "/v1/realtime"
 
 HEAR_S = 0.1
 """Appended audio is decoded when so much of it has come together: each time costs the same, little or much."""
+LONG_TEXT = 1000
+"""Tokens from which a live text is put together beside the event loop, as a final one always is: with times and log
+probabilities, hours of it take seconds."""
 LONG_MESSAGE = 1 << 16
 """Characters from which a message is parsed beside the event loop."""
 FINISH_S = 30.0
@@ -233,7 +236,7 @@ class _Connection:
     async def run(self) -> None:
         """Serve the session to its end."""
         started = time.monotonic()
-        self._give_out(self._session.open())
+        self._give_out(self._told(self._session.open))
         parts = (self._read(), self._write(), self._work(), self._end_when_asked())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
@@ -309,24 +312,32 @@ class _Connection:
                 event = await self._beside_the_loop(events.parse, message)
         except events.InvalidEvent as error:
             async with self._using:
-                self._give_out(self._session.refuse(error))
+                self._give_out(self._told(self._session.refuse, error))
             return
         async with self._using:
             if isinstance(event, events.Append):
-                self._give_out(self._session.receive(event))
+                self._give_out(self._told(self._session.receive, event))
                 if self._session.waiting_s < HEAR_S:
                     return
-                outputs = await self._beside_the_loop(self._session.hear)
+                told = await self._beside_the_loop(self._told, self._session.hear)
             else:
-                outputs = await self._beside_the_loop(self._session.receive, event)
-            self._give_out(outputs)
+                told = await self._beside_the_loop(self._told, self._session.receive, event)
+            self._give_out(told)
 
     async def _beside_the_loop(self, call: Callable[..., _Result], *given: Any) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._shared.workers, call, *given)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _give_out(self, outputs: Iterable[Output]) -> None:
+    def _told(self, call: Callable[..., list[Output]], *given: Any) -> list[str | ItemCommitted | ItemEnded]:
+        """Call the session and return what it tells, events as their JSON, for `_give_out`."""
+        return [self._numbered(each) if isinstance(each, events.ServerEvent) else each for each in call(*given)]
+
+    def _numbered(self, event: events.ServerEvent) -> str:
+        self._sent += 1
+        return event.encoded(f"event_{self._sent:06d}_{self._opening.session_id[5:15]}")
+
+    def _give_out(self, told: Iterable[str | ItemCommitted | ItemEnded]) -> None:
         """Put events into the outbox, and take note of the rest.
 
         Raises:
@@ -334,24 +345,26 @@ class _Connection:
         """
         if self._unread > MOST_UNREAD:
             raise SlowReader
-        for output in outputs:
-            match output:
+        for each in told:
+            match each:
                 case ItemCommitted(item_id, audio_s):
                     self._items[item_id] = (Trace(item_id), audio_s)
                 case ItemEnded(item_id, error):
                     status, code = (200, None) if error is None else (error.status, error.code)
                     self._record(item_id, status, code)
-                case _:
-                    self._sent += 1
-                    text = output.encoded(f"event_{self._sent:06d}_{self._opening.session_id[5:15]}")
-                    self._outbox.append(text)
-                    self._unread += len(text)
+                case str():
+                    self._outbox.append(each)
+                    self._unread += len(each)
+        self._cancel_unwanted()
+        for waiting in (self._something_to_write, self._work_may_have_come, self._progress):
+            waiting.set()
+
+    def _cancel_unwanted(self) -> None:
+        """Take back a step under way that nobody waits for any more."""
         if self._step:
             work, task = self._step
             if not self._session.wants(work):
                 task.cancel()
-        for waiting in (self._something_to_write, self._work_may_have_come, self._progress):
-            waiting.set()
 
     async def _write(self) -> Close:
         while True:
@@ -363,6 +376,7 @@ class _Connection:
                     raise ClientGone from None
                 self._outbox.popleft()
                 self._unread -= len(text)
+                await asyncio.sleep(0)  # a client that reads is written to without waiting; there may be thousands
             self._progress.set()
             self._something_to_write.clear()
             await self._something_to_write.wait()
@@ -395,8 +409,9 @@ class _Connection:
             log.exception("%s: work failed", self._opening.session_id)
             internal = ServiceError("The server met an unexpected error. Other items are not affected.")
             back = partial(self._session.failed, work, internal)
+        is_long = isinstance(work, Final) or work.live.token_count > LONG_TEXT
         async with self._using:
-            self._give_out(back())
+            self._give_out(await self._beside_the_loop(self._told, back) if is_long else self._told(back))
 
     async def _transcribe(self, work: Final) -> Transcript:
         shared, item = self._shared, work.item

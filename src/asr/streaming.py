@@ -133,6 +133,11 @@ class LiveTranscript:
         self._text = ""
 
     @property
+    def token_count(self) -> int:
+        """How many tokens have been heard so far."""
+        return len(self._tokens)
+
+    @property
     def tokens(self) -> tuple[Token, ...]:
         """What has been heard so far, with times from the start of the utterance."""
         return tuple(self._tokens)
