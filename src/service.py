@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from src.asr.decoder import FRAME_SECONDS
 from src.asr.merge import Merger, Piece, whole
-from src.asr.rescue import doubtful, louder_than, retries, speech_in
+from src.asr.rescue import amended, doubtful, has_gaps, louder_than, retries, spoken, uneven, unheard
 from src.asr.transcript import Transcript
 from src.audio.container import plain_wav
 from src.audio.decode import BLOCK_SAMPLES, SAMPLE_RATE, PcmFormat, decode_blocks, needs_library
@@ -38,6 +38,9 @@ READ_AHEAD_S = 600.0
 LEAST_BYTES_PER_S = 1_000
 """Of a media file; codecs take less for a second only where they are made for the narrowest lines."""
 LEAST_EXPECTED_S = 10.0
+
+STRETCHES = 4
+"""Of a clip, so many stretches of speech without words are tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,19 +303,26 @@ class TranscriptionService:
         if not _can_hold_speech(samples):
             return Transcript("")
         transcript = await self._ask(work, samples)
-        if not doubtful(transcript, samples):
+        if not doubtful(transcript, samples) and not has_gaps(transcript, samples):
             return transcript
-        speech = await asyncio.get_running_loop().run_in_executor(self._workers, self._speech_in, samples)
-        if speech is None:
-            return Transcript("")
-        for retry in retries(samples, speech):
-            if transcript.text:
-                break
-            transcript = retry.restored(await self._ask(work, retry.samples))
+        spans = await asyncio.get_running_loop().run_in_executor(self._workers, self._speech_in, transcript, samples)
+        if not spans:
+            return transcript if spans is None else Transcript("")
+        for stretch in islice(unheard(transcript, spans), STRETCHES):
+            for retry in retries(samples, stretch):
+                found = retry.restored(await self._ask(work, retry.samples))
+                amendable, transcript = transcript, amended(transcript, found, stretch, spans)
+                if amendable.text or transcript.text:
+                    break
         return transcript
 
-    def _speech_in(self, samples: NDArray[np.float32]) -> Span | None:
-        return speech_in(self._load_detector().spans(samples))
+    def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> tuple[Span, ...] | None:
+        """Return where somebody speaks in a clip; None where its transcript has no need to be compared with that."""
+        if doubtful(transcript, samples):
+            return spoken(self._load_detector().spans(samples))
+        if uneven(transcript, samples):
+            return spoken(self._load_detector().spans(samples)) or None
+        return None
 
     async def _ask(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:
         outcome = await self._scheduler.transcribe(

@@ -81,3 +81,31 @@ def test_long_silence_is_skipped_and_times_stay_right(patient: Service):
     answer = patient.upload(file, response_format="verbose_json").json()
     assert answer["text"] == "The black bicycle is under the tree. There are ninety six windows in the station."
     assert [segment["start"] for segment in answer["segments"]] == pytest.approx([200, 200 + 2.75 + 200], abs=0.6)
+
+
+@pytest.fixture(scope="module")
+def cutting(tiny, tmp_path_factory):
+    """A service that cuts audio of more than 20 s."""
+    settings = Settings(model_id="tiny", chunk_seconds=20, max_queue_wait_s=60, log_dir=tmp_path_factory.mktemp("logs"))
+    with serving(settings, lambda _: tiny) as running:
+        yield running
+
+
+def damaged(speech: np.ndarray) -> np.ndarray:
+    changed = speech.copy()
+    changed[16_000] = 1000
+    return changed
+
+
+def after_noise(speech: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 0.3, 8000)
+    return np.concatenate([noise, np.zeros(8000), speech]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("changed", "db"), [(damaged, 0), (damaged, -50), (after_noise, -50)])
+def test_something_loud_costs_a_long_recording_no_words(cutting: Service, changed, db):
+    speech, _ = joined(sentences()[:9], itertools.repeat(1.0))
+    speech *= np.float32(10 ** (db / 20))
+    whole = cutting.upload(wav(speech, subtype="FLOAT")).json()["text"]
+    assert len(whole.split()) > 50
+    assert likeness(whole, cutting.upload(wav(changed(speech), subtype="FLOAT")).json()["text"]) > 0.9

@@ -8,7 +8,19 @@ from long_audio import sentences
 from media import SAMPLE_RATE, clip
 
 from src.asr.model import NemoModel
-from src.asr.rescue import MARGINS_S, SCAN_SAMPLES, Retry, doubtful, louder_than, retries, speech_in
+from src.asr.rescue import (
+    MARGINS_S,
+    SCAN_SAMPLES,
+    Retry,
+    amended,
+    doubtful,
+    has_gaps,
+    louder_than,
+    retries,
+    speech_in,
+    uneven,
+    unheard,
+)
 from src.asr.transcript import Token, Transcript
 from src.audio.vad import Samples, Span, SpeechDetector
 
@@ -33,15 +45,18 @@ def transcript(text: str, logprob: float = -0.01) -> Transcript:
 def reconsidered(hear: Callable[[Samples], Transcript], detector: SpeechDetector, samples: Samples) -> Transcript:
     """What a clip's transcript is in the end."""
     found = hear(samples)
-    if not doubtful(found, samples):
+    is_doubtful = doubtful(found, samples)
+    if not is_doubtful and not (has_gaps(found, samples) and uneven(found, samples)):
         return found
-    speech = speech_in(detector.spans(samples))
-    if speech is None:
-        return Transcript("")
-    if found.text:
-        return found
-    again = ((retry, hear(retry.samples)) for retry in retries(samples, speech))
-    return next((retry.restored(heard) for retry, heard in again if heard.text), found)
+    spans = detector.spans(samples)
+    if speech_in(spans) is None:
+        return Transcript("") if is_doubtful else found
+    for stretch in list(unheard(found, spans)):
+        for retry in retries(samples, stretch):
+            was, found = found, amended(found, retry.restored(hear(retry.samples)), stretch, spans)
+            if was.text or found.text:
+                break
+    return found
 
 
 def silence(seconds: float) -> Samples:
@@ -94,6 +109,97 @@ def test_a_word_that_silence_before_it_hides_gets_the_text_that_it_has_alone(hea
     found = reconsidered(hear, detector, samples)
     assert found.text == hear(word).text != ""
     assert 2.9 < found.tokens[0].start_s < found.tokens[-1].end_s <= len(samples) / SAMPLE_RATE
+
+
+def attenuated(samples: Samples, db: float) -> Samples:
+    """Samples whose largest is so far below full scale."""
+    return (samples / np.abs(samples).max() * 10 ** (-db / 20)).astype(np.float32)
+
+
+def likeness(wanted: list[str], heard: list[str]) -> float:
+    """The share of words that were heard, whatever their case and marks."""
+    plain = [word.strip(".").lower() for word in heard]
+    return sum(word.strip(".").lower() in plain for word in wanted) / len(wanted)
+
+
+LOUD = {
+    "noise": RNG.normal(scale=0.3, size=8000).astype(np.float32),
+    "noise beyond all measure": RNG.normal(scale=9e5, size=8000).astype(np.float32),
+    "a clap": (0.9 * RNG.choice([-1, 1], 1600) * np.geomspace(1, 0.01, 1600)).astype(np.float32),
+    "a damaged sample": np.array([1000], np.float32),
+    "somebody loud": clip("flite-slt-1"),
+}
+
+
+@pytest.mark.parametrize("db", [40, 55])
+@pytest.mark.parametrize("loud", LOUD)
+def test_quiet_speech_beside_something_loud_keeps_its_words(hear, detector, loud, db):
+    for name in ("fsdd-theo-2", "piper-joe-1", "flite-rms-1"):
+        quiet = attenuated(clip(name), db)
+        words = hear(quiet).text.split()
+        for gap_s in (0.3, 1.0):
+            found = reconsidered(hear, detector, np.concatenate([LOUD[loud], silence(gap_s), quiet]))
+            assert likeness(words, found.text.split()) >= 0.6, (name, gap_s, found.text)
+            starts_s = [token.start_s for token in found.tokens]
+            assert starts_s == sorted(starts_s)
+            if loud == "somebody loud":
+                assert found.text.startswith(hear(LOUD[loud]).text.rstrip(".")), "these words stay"
+
+
+def test_noise_after_speech_has_no_more_words_than_the_model_makes_of_it(hear, detector):
+    speech = clip("piper-joe-1")
+    for db in (40, 55):
+        for name, noise in noises(3).items():
+            samples = np.concatenate([speech, silence(0.5), attenuated(noise, db)])
+            assert reconsidered(hear, detector, samples) == hear(samples), (name, db)
+
+
+def test_clear_speech_in_silence_or_in_a_room_is_not_uneven():
+    told = Transcript("", tuple(Token(0, "\u2581a", start / 10, start / 10 + 0.1, 0) for start in range(10, 30)))
+    time_s = np.arange(5 * SAMPLE_RATE) / SAMPLE_RATE
+    spoken = np.where((time_s > 1) & (time_s < 3), np.sin(1000 * time_s) * np.sin(20 * time_s), 0)
+    faint = np.where(time_s > 4, np.sin(1000 * time_s) * np.sin(20 * time_s), 0) * 0.003
+    room = RNG.normal(scale=0.001, size=len(time_s))
+    assert has_gaps(told, spoken.astype(np.float32))
+    assert not uneven(told, spoken.astype(np.float32))
+    assert not uneven(told, (spoken + room).astype(np.float32))
+    assert uneven(told, (spoken + faint).astype(np.float32))
+    assert not has_gaps(told, spoken[: 3 * SAMPLE_RATE].astype(np.float32))
+
+
+def said(*words: tuple[str, float]) -> Transcript:
+    """Words at their times, each of which takes 0.3 s."""
+    return Transcript(
+        " ".join(word for word, _ in words),
+        tuple(Token(0, f"\u2581{word}", start_s, start_s + 0.3, -0.01) for word, start_s in words),
+    )
+
+
+def test_speech_lacks_words_where_none_are_near_or_a_second_of_it_has_none():
+    told = said(("one", 0.2), ("two", 0.6))
+    assert list(unheard(told, [Span(0.1, 1.0)])) == []
+    assert list(unheard(told, [Span(0.1, 1.0), Span(2, 2.1)])) == []
+    assert list(unheard(told, [Span(0.1, 1.0), Span(2, 2.4), Span(3, 4), Span(6, 7)])) == [Span(2, 4), Span(6, 7)]
+    assert list(unheard(told, [Span(0.1, 2.5)])) == [Span(0.1, 2.5)]
+    assert list(unheard(Transcript(""), [Span(1, 2), Span(5, 6)])) == [Span(1, 6)]
+
+
+def test_what_is_found_takes_its_place_and_words_beside_all_speech_go():
+    speech = [Span(1, 2), Span(5, 7)]
+    before = said(("Loud.", 1.2), ("Oh.", 3.5), ("well", 5.1))
+    found = said(("quiet", 5.2), ("words", 6.0))
+    assert amended(before, found, Span(5, 7), speech) == said(("Loud.", 1.2), ("quiet", 5.2), ("words", 6.0))
+    assert amended(before, said(("once", 5.2)), Span(5, 7), speech) == before, "no more words than it had"
+    assert amended(Transcript(""), found, Span(5, 7), speech) == found
+
+
+def test_a_margin_has_nothing_much_louder_than_the_speech():
+    samples = np.full(4 * SAMPLE_RATE, 0.01, np.float32)
+    samples[SAMPLE_RATE] = samples[3 * SAMPLE_RATE] = 1
+    for retry in retries(samples, Span(1.2, 2.9)):
+        assert np.abs(retry.samples).max() < 0.02
+        assert np.count_nonzero(retry.samples) >= 1.7 * SAMPLE_RATE
+    assert samples[SAMPLE_RATE] == 1, "the clip itself stays as it is"
 
 
 @pytest.mark.parametrize(

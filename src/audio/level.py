@@ -81,7 +81,7 @@ class Level:
         """
         new = samples.reshape(-1, FRAME_SAMPLES)
         self._held = np.concatenate([self._held, new]) if len(self._held) else new
-        self._loudness = np.concatenate([self._loudness, _loudness(new)])
+        self._loudness = np.concatenate([self._loudness, loudness_of(new)])
         count = len(self._held) - (0 if last else self._ahead)
         if count <= 0:
             return Levelled(self._held[:0], np.zeros(0, np.bool_))
@@ -123,7 +123,7 @@ class Level:
         return expected_db
 
 
-def _loudness(frames: Samples) -> Loudness:
+def loudness_of(frames: Samples) -> Loudness:
     """Return the root mean square of each frame (frames, samples), whose loudest parts count as far as others do."""
     parts = frames.reshape(len(frames), FRAME_SAMPLES // PART_SAMPLES, PART_SAMPLES)
     energies = np.einsum("fps,fps->fp", parts, parts)
