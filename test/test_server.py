@@ -1,5 +1,6 @@
 """Clients that do not mean well: each is ended within its time and its memory, and others are served meanwhile."""
 
+import asyncio
 import json
 import re
 import select
@@ -7,14 +8,17 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import httpx
 import pytest
 from conftest import serving, until
 from fakes import HeldModel, clip
+from uvicorn.server import ServerState
 from websockets.sync.client import connect
 
 import src.connections
+from src.server import server_config
 from src.settings import Settings
 
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
@@ -409,7 +413,7 @@ def test_a_broken_handshake_is_answered_logged_and_closed(service, caplog, sent,
     caplog.set_level("INFO", "src.access")
     with opened(service, sent) as connection:
         assert error_in(answered(connection)) == (status, code)
-    until(lambda: not any(each.client == connection for each in service.server.server_state.connections))
+    until(lambda: not service.server.server_state.connections)
     assert any(str(status) in line for line in caplog.messages)
     assert is_served(service)
 
@@ -444,6 +448,24 @@ def test_a_handshake_waits_for_no_answer_to_a_request_before_it(service):
         assert answer(connection).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET " + HANDSHAKE + b"\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 101")
+
+
+async def test_a_handshake_that_the_application_does_not_answer_has_an_end():
+    async def silent(scope, receive, send):
+        await asyncio.Event().wait()
+
+    config = server_config(silent, port=0, head_s=HASTE_S, lifespan="off")
+    config.load()
+    state = ServerState()
+    make = partial(config.http_protocol_class, config=config, server_state=state, app_state={})
+    async with await asyncio.get_running_loop().create_server(make, "127.0.0.1") as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET " + HANDSHAKE + b"\r\n")
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+    for task in state.tasks:
+        task.cancel()
 
 
 def test_an_upgrade_to_one_of_several_protocols_is_one_to_the_known(service):
