@@ -109,6 +109,23 @@ def nested(_: float) -> Post:
     return filled(b"RIFF\xff\xff\xff\x7fWAVELIST\xff\xff\xff\x7f", 0)
 
 
+def multipart(pattern: bytes, _: float) -> Post:
+    """Return a form with one file, and no end, that is one pattern."""
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    return Post(head + pattern * (FILE_BYTES // len(pattern)), "multipart/form-data; boundary=b")
+
+
+def json_lines(seconds: float) -> Post:
+    """Return a JSON body with all the audio that is allowed, in lines as MIME has them, and escaped as PHP does."""
+    body = json.dumps({"input_audio": {"data": base64.encodebytes(speech(seconds)).decode()}}).replace("/", "\\/")
+    return Post(body.encode(), "application/json")
+
+
+def json_blank(_: float) -> Post:
+    """Return a JSON body that is white space."""
+    return Post(b" " * FILE_BYTES + b'{"input_audio": {"data": "QUJD"}}', "application/json")
+
+
 def json_values(_: float) -> Post:
     """Return a JSON body with a second of audio and as many values as it may have."""
     body = {"input_audio": {"data": base64.b64encode(speech(1.0)).decode()}, "keywords": ["a"] * (VALUES - 100)}
@@ -206,6 +223,16 @@ COSTLY = (
     ),
     Costly("50,000 values of JSON", json_values),
     Costly("hours as JSON", json_audio),
+    Costly("hours as JSON, in lines", json_lines),
+    Costly("JSON of white space", json_blank),
+    # Forms.
+    Costly(
+        "form of millions of parts", partial(multipart, b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n')
+    ),
+    Costly("form of near boundaries", partial(multipart, b"\r\n--a")),
+    Costly("form of false boundaries", partial(multipart, b"\r\n--b.")),
+    Costly("form of line ends", partial(multipart, b"\r\n")),
+    Costly("form of headers", partial(multipart, b"--b\r\n" + b"a: b\r\n" * 9_000)),
     # Files.
     Costly("WAV of empty chunks", empty_chunks),
     Costly("WAV in WAV in WAV", nested),
