@@ -403,3 +403,16 @@ def test_a_prompt_that_lists_too_much_is_a_hint_and_no_reason_to_refuse_an_updat
     config = updated(nested(**wanted))
     assert config.format.encoding is Encoding.MULAW
     assert config.hot_words == tuple(["Anna", *terms, "Bob"][:100] if len(terms) > 1 else ["Anna", "Bob"])
+
+
+@pytest.mark.parametrize(
+    ("model", "taken"), [("Systran/faster-whisper-large-v3", True), ("parakeet-tdt-0.6b-v3", True), ("gpt-4o", False)]
+)
+def test_names_of_speech_to_text_models_are_taken_in_sessions_as_in_requests(model, taken):
+    served = Served("nvidia/parakeet", "auto")
+    if taken:
+        config = OPENAI.updated(nested(transcription={"model": model}), served, ("en",))
+        assert config.transcription.model == model
+    else:
+        with pytest.raises(InvalidRequest, match="is not served here"):
+            OPENAI.updated(nested(transcription={"model": model}), served, ("en",))
