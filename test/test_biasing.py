@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from media import clip, resampled, wav
 
 from src.asr.biasing import NO_TREE, Biasing, Boosting, forms_of, joined
-from src.asr.boosting_tree import DEPTH_SCALING, tree_of
+from src.asr.boosting_tree import DEPTH_SCALING, MOST_BACKOFFS, tree_of
 from src.asr.decoder import Decoder
 from src.asr.model import NemoModel
 from src.settings import Settings
@@ -203,7 +203,7 @@ def nemos_table(vocabulary: int):
 def spelled(draw) -> tuple[list[list[int]], int]:
     """Draw phrases in tokens, and how many tokens there are: few, so that beginnings and ends of phrases are alike."""
     vocabulary = draw(st.integers(1, 5))
-    spelling = st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=12)
+    spelling = st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=MOST_BACKOFFS)
     return draw(st.lists(spelling, min_size=1, max_size=20)), vocabulary
 
 
@@ -258,6 +258,22 @@ def test_the_table_gives_every_token_in_every_state_the_score_that_nemo_gives(ti
         expected_scores, expected_nexts = theirs.advance(states)
         assert torch.equal(nexts, expected_nexts)
         torch.testing.assert_close(scores, expected_scores * 1.5)
+
+
+def test_no_phrase_makes_the_choice_of_a_token_long(tiny):
+    tree = tree_of([[7] * 100, *([7] * count + [count] for count in range(8, 100))], 256)
+    states, steps = tree.backoff_states, 1
+    while states.any():
+        states, steps = tree.backoff_states[states], steps + 1
+    assert steps <= MOST_BACKOFFS + 1
+    table = nemos_table(256)
+    numbers = Biasing(table, alpha=1.0).take(joined([tree]))
+    state, raised = torch.zeros(1, dtype=torch.int64), []
+    for _ in range(100):
+        scores, nexts = table.advance(state, numbers)
+        raised.append(scores[0, 7].item())
+        state = nexts[:, 7]
+    assert raised == pytest.approx([1.0, *(DEPTH_SCALING + np.log(np.arange(2, 101)))], rel=1e-5)
 
 
 def test_the_table_grows_for_a_batch_that_needs_it_and_those_are_told_who_read_it(tiny):
