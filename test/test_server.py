@@ -205,8 +205,8 @@ def test_a_client_that_takes_no_answer_is_cut(tmp_path):
         assert is_served(service)
 
 
-@pytest.mark.usefixtures("_hasty")
-def test_a_client_that_takes_a_large_answer_slowly_but_steadily_gets_it_whole(tmp_path):
+def test_a_client_that_takes_a_large_answer_slowly_but_steadily_gets_it_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(src.connections, "UNREAD_S", 1.0)
     with served(tmp_path, head_s=60) as service:
         whole = service.http.get("/openapi.json").content
         request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n"
@@ -215,7 +215,7 @@ def test_a_client_that_takes_a_large_answer_slowly_but_steadily_gets_it_whole(tm
             began, told = time.monotonic(), b""
             while piece := slow.recv(20_000):
                 told += piece
-                if time.monotonic() < began + 10 * HASTE_S:
+                if time.monotonic() < began + 3 * src.connections.UNREAD_S:
                     time.sleep(0.01)
         assert told.count(whole) == 41
 
