@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media import SAMPLE_RATE, clip, encode, resampled
+from media import SAMPLE_RATE, clip, encode, pcm16, resampled, wav
 from numpy.typing import NDArray
 
 from src.audio.decode import decode, decode_blocks
@@ -149,6 +149,13 @@ def test_a_long_hole_in_a_broadcast_whose_pictures_go_on_is_silence(tmp_path):
     assert abs(begins_s(got[middle:]) + middle / SAMPLE_RATE - 150) < 0.15
 
 
+def test_a_long_hole_in_a_live_recording_that_does_not_say_how_long_it_is_is_silence(tmp_path):
+    data = film([(0, SPEECH), (150, SPEECH)], "webm", tmp_path, pictures_s=0)
+    at = data.index(b"\x44\x89\x88")  # the duration in its header
+    got = decode(data[:at] + b"\xec\x89\x88" + data[at + 3 :].replace(b"\x44\x89\x88", b"\xec\x89\x88"))
+    assert abs(len(got) / SAMPLE_RATE - (150 + LENGTH_S)) < 0.2
+
+
 def test_a_hole_of_hours_is_too_long_without_being_made(tmp_path):
     data = film([(0, SPEECH), (30 * 3600, SPEECH)], "matroska", tmp_path, pictures_s=0)
     given: list[int] = []
@@ -214,3 +221,19 @@ def test_how_long_a_gap_may_be_depends_on_what_the_file_says(end_s, later_s, gap
 
 def test_without_a_beginning_the_first_frame_is_it():
     assert silence_s(Timeline(None, None, may_restart=False), [(300, 1), (301 + 2 * MIN_GAP_S, 1)]) == [0, 0.2]
+
+
+# What a user sees
+
+
+def test_subtitles_of_a_film_whose_sound_begins_late_are_late(service, tmp_path):
+    answer = service.upload(film([(4, SPEECH)], "matroska", tmp_path), response_format="srt")
+    assert answer.text.splitlines()[1].startswith("00:00:04,")
+
+
+def test_a_dictation_device_with_crossed_wires_is_heard(service):
+    speech = np.stack([SPEECH, -SPEECH], axis=1)
+    usual = service.upload(wav(SPEECH)).json()["text"]
+    assert usual
+    assert service.upload(wav(speech, container="FLAC")).json()["text"] == usual
+    assert service.post(pcm16(speech), "audio/pcm", rate=SAMPLE_RATE, channels=2).json()["text"] == usual
