@@ -174,6 +174,8 @@ def _append(audio: bytes) -> str:
 
 TIMED = {"transcription": {"model": "whisper-1", "timestamp_granularities": ["word", "segment"]}}
 
+LIVE = Costly("hours in one item, with words and logprobs", partial(talk, TIMED))
+
 COSTLY = (
     Costly("nothing to speak of", partial(short, list)),
     # Answers.
@@ -242,7 +244,7 @@ COSTLY = (
     Costly("ID3 tag of 256 MB", partial(filled, b"ID3\x04\0\0\x7f\x7f\x7f\x7f")),
     Costly("empty MP4 boxes", partial(filled, b"\0\0\0\x08free")),
     # Realtime.
-    Costly("hours in one item, with words and logprobs", partial(talk, TIMED)),
+    LIVE,
     Costly("prompt of 64 kB, 50 times", partial(updates, lambda: {"model": "whisper-1", "prompt": "ab " * 21_000}, 50)),
     Costly(
         "10,000 keywords, 20 times", partial(updates, lambda: {"model": "whisper-1", "keywords": ["a"] * ITEMS}, 20)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # what the prog
 import client
 import client_report
 from columns import columns
-from costly import COSTLY, Costly, Post, Talk
+from costly import COSTLY, LIVE, Costly, Post, Talk
 from own_service import Server, serving
 from websockets.sync.client import connect
 
@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "PARAKEET_HOST": "127.0.0.1",
     }
     with serving("tiny", [INSTANT, "--every", EVERY_S], **settings) as server, probing(server.url) as probe:
-        measure(COSTLY[0], options.seconds, server, probe)  # to warm up
+        for each in (COSTLY[0], LIVE):  # to warm up: on this model the first session imports torch
+            measure(each, 1.0, server, probe)
         figures = [
             least([measure(each, options.seconds, server, probe) for _ in range(options.rounds)]) for each in chosen
         ]
