@@ -250,6 +250,15 @@ def test_a_kernel_without_filters_is_told_once_and_files_are_decoded(tmp_path, m
     sandbox.close()
 
 
+def test_a_filter_that_does_not_fit_this_systems_libraries_is_left_away(tmp_path, monkeypatch, caplog):
+    unfit = "import os\nfrom src.audio import seccomp\nseccomp.install = lambda: os.kill(os.getpid(), 31)  # SIGSYS"
+    taken_over(tmp_path, monkeypatch.setenv, also=unfit)
+    sandbox = Sandbox(timeout_s=30, memory_mb=512, total_mb=8192, most_workers=8)
+    assert list(sandbox.decode(SPEECH.read_bytes(), max_seconds=600).blocks())
+    assert "decoding needs calls that it does not allow" in caplog.text
+    sandbox.close()
+
+
 def test_a_kernel_with_filters_has_no_such_line(sandbox, caplog):
     sandbox.start()
     assert caplog.messages == []

@@ -252,6 +252,14 @@ def test_the_parent_of_the_workers_is_replaced_when_it_was_killed(sandbox):
     assert decode_parents() != before
 
 
+def test_a_parent_that_is_killed_before_it_is_ready_is_started_once_more(sandbox):
+    with ThreadPoolExecutor(1) as threads:
+        decoded = threads.submit(blocks, sandbox, SHORT)
+        until(decode_parents)
+        kill(decode_parents())
+        assert np.array_equal(np.concatenate(decoded.result(60)), decode(SHORT))
+
+
 def test_many_threads_survive_the_death_of_the_parent_together(sandbox):
     blocks(sandbox, SHORT)
     kill(decode_parents())

@@ -130,7 +130,11 @@ class Sandbox:
         if self._closed:
             raise _unavailable()
         if self._parent is None:
-            self._parent = _Parent()
+            try:
+                self._parent = _Parent()
+            except OSError as error:  # it may have been killed before it was ready
+                log.warning("Once more: %s", error)
+                self._parent = _Parent()
         return self._parent
 
     def _drop(self, parent: "_Parent | None") -> None:

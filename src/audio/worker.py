@@ -127,7 +127,11 @@ def _refusal_of_filter() -> str:
     with open(reader, "rb") as told:
         refusal = told.read(MESSAGE_BYTES // 2).decode()
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return refusal or (f"decoding ends by signal {-ended} under it" if ended else "")
+    if ended == -signal.SIGSYS:
+        return "decoding needs calls that it does not allow"
+    if ended:  # by somebody: that says nothing of the filter, and nothing may be decoded without one for that
+        raise SystemExit("The trial of the filter of system calls was ended.")
+    return refusal
 
 
 def _run_and_exit(task: Task, connection: int, upload: int, shared: int, *, is_filtered: bool) -> NoReturn:
