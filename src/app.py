@@ -49,6 +49,7 @@ WORKERS_PER_CORE = 4
 MOST_WAITERS = 256
 """Threads that wait for workers, and for room for them: one for each request that the default settings let in."""
 AUDIO_FULL = "The audio of the uploads that are under way fills the server's memory."
+MESSAGES_FULL = "The messages of all sessions fill the server's memory, and this one was not read."
 SESSION_END_S = 2.0
 """How long, after the grace period, the last events of realtime sessions may take to be read."""
 
@@ -83,7 +84,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(_load(scheduler, lambda: load(settings), on_failure))
-        trimming = asyncio.create_task(keep_trimmed(scheduler))
+        trimming = asyncio.create_task(keep_trimmed(work_done))
         waiters.submit(_start, sandbox)
         log.info("Memory that may be taken: %s.", plan)
         try:
@@ -98,6 +99,9 @@ def create_app(
             await asyncio.to_thread(sandbox.close)
             metrics.close()
 
+    def work_done() -> int:
+        return scheduler.batches_run + sum(each.times_freed for each in (uploaded_audio, session_audio, messages))
+
     async def drain() -> None:
         await asyncio.gather(
             scheduler.stop(settings.shutdown_grace_s), sessions.drain(settings.shutdown_grace_s + SESSION_END_S)
@@ -107,7 +111,10 @@ def create_app(
     waiters = ThreadPoolExecutor(max(MOST_WAITERS, 2 * WORKERS_PER_CORE * cores), thread_name_prefix="wait")
     listeners = ThreadPoolExecutor(cores, thread_name_prefix="realtime")
     load_detector = functools.cache(SpeechDetector)
-    room = Room(Budget(plan.uploaded_audio), settings.max_queue_wait_s, AUDIO_FULL)
+    uploaded_audio = Budget(plan.uploaded_audio)
+    room = Room(uploaded_audio, settings.max_queue_wait_s, AUDIO_FULL)
+    session_audio = Budget(plan.session_audio, settings.max_sessions)
+    messages = Budget(plan.messages, settings.max_sessions)
     sessions = Sessions(settings.max_sessions)
     app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
@@ -120,8 +127,18 @@ def create_app(
     app.state.created = int(time.time())
     app.state.served = Served(settings.model_name, strict=settings.strict_model)
     app.state.drain = drain
+    app.state.messages = messages
     app.state.realtime = realtime.Realtime(
-        settings, scheduler, app.state.service, app.state.served, sessions, metrics, load_detector, listeners
+        settings,
+        scheduler,
+        app.state.service,
+        app.state.served,
+        sessions,
+        metrics,
+        load_detector,
+        session_audio,
+        Room(messages, settings.max_queue_wait_s, MESSAGES_FULL),
+        listeners,
     )
     # They are tried in this order, and a try costs time.
     app.include_router(transcriptions.router, responses=errors(401))

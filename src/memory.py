@@ -9,8 +9,7 @@ import ctypes
 import gc
 import logging
 import os
-
-from src.scheduling.scheduler import Scheduler
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +57,16 @@ def settle() -> None:
     gc.collect()  # Python collects in full when a quarter has been added to what the last time left over: now nothing
 
 
-async def keep_trimmed(scheduler: Scheduler) -> None:
-    """Watch the scheduler for ever, and trim the heap whenever there has been work since the last time."""
+async def keep_trimmed(work_done: Callable[[], int]) -> None:
+    """Trim the heap, for ever, whenever there has been work since the last time, as a growing number of it says.
+
+    Not only batches leave memory behind: so do sessions that end without one, and files that are refused.
+    """
     trimmed_after = 0
     while True:
         await asyncio.sleep(TRIM_PERIOD_S)
-        if scheduler.batches_run > trimmed_after:
-            trimmed_after = scheduler.batches_run
+        if work_done() > trimmed_after:
+            trimmed_after = work_done()
             try:
                 await asyncio.to_thread(trim)
             except Exception:

@@ -45,6 +45,7 @@ def server_config(
         timeout_graceful_shutdown=SLOW_READER_S,
         ws=make_websocket,  # type: ignore[arg-type] # the same
         ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # a frame of 20 kB may be a message of 22 MiB
         ws_ping_interval=PING_INTERVAL_S,
         ws_ping_timeout=PING_TIMEOUT_S,
         **options,

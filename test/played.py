@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from src.asr.streaming import SAMPLES_PER_FRAME, Heard, Windowing, frames_in
 from src.asr.transcript import WORD_START, Token, Transcript, text_of
 from src.audio.vad import FRAME_SAMPLES
+from src.budget import Budget
 from src.errors import ServiceError
 from src.realtime import events
 from src.realtime.opening import Limits, Opening
@@ -113,8 +115,10 @@ class Played:
         final: Callable[[Samples], Transcript] = transcript,
         strict: bool = False,
         watch: Callable[[list[Read]], None] = lambda read: None,
+        budget: Budget | None = None,
     ) -> None:
         self._numbers = itertools.count(1)
+        self._memory = ExitStack()
         self._final = final
         self._watch = watch
         self.session = Session(
@@ -124,6 +128,7 @@ class Played:
             ("en",),
             listen,
             lambda kind: f"{kind}_{next(self._numbers)}",
+            self._memory.enter_context((budget or Budget(1 << 40)).joined(sure=True)),
         )
         self.told: list[dict[str, Any]] = []
         self.notices: list[ItemCommitted | ItemEnded] = []

@@ -4,11 +4,14 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 
+import pytest
 from client import TOP
 from conftest import serving
 from fakes import HeldModel
 from own_service import resident_mb
+from websockets.sync.client import connect
 
 from src.memory import CACHE_VARIABLES, trim
 from src.settings import Settings
@@ -45,6 +48,22 @@ def test_freed_heap_goes_back_to_the_system():
     trim()
     assert resident_mb(os.getpid()) < full_mb - 50
     assert keep
+
+
+@pytest.mark.parametrize("how", ["session", "upload"])
+def test_free_memory_goes_back_also_where_no_batch_has_run(tmp_path, monkeypatch, how):
+    """A session that ends without a commit, a file that is refused."""
+    trims = threading.Semaphore(0)
+    monkeypatch.setattr("src.memory.TRIM_PERIOD_S", 0.01)
+    monkeypatch.setattr("src.memory.trim", trims.release)
+    with serving(Settings(model_id="tiny", log_dir=tmp_path), lambda _: HeldModel()) as service:
+        assert not trims.acquire(timeout=0.05), "there was no work yet"
+        if how == "session":
+            with connect(f"ws://127.0.0.1:{service.port}/v1/realtime") as client:
+                client.send(bytes(320_000))
+        else:
+            assert service.post(b"ID3" + bytes(500_000), "audio/mpeg").status_code == 400
+        assert trims.acquire(timeout=30)
 
 
 def test_what_is_there_once_the_model_is_loaded_is_not_searched_for_garbage(tmp_path):

@@ -28,8 +28,9 @@ from src.asr.streaming import Heard, Windowing
 from src.asr.transcript import Transcript
 from src.audio.stream import RATES
 from src.audio.vad import SpeechDetector
+from src.budget import Budget, Held, Room
 from src.documents import given
-from src.errors import ClientGone, InvalidRequest, ServiceError, error_body
+from src.errors import ClientGone, InvalidRequest, QueueFull, ServiceError, error_body
 from src.metrics import MetricsLog
 from src.realtime import events
 from src.realtime.opening import Limits, Opening
@@ -54,6 +55,8 @@ LONG_TEXT = 1000
 probabilities, hours of it take seconds."""
 LONG_MESSAGE = 1 << 16
 """Characters from which a message is parsed beside the event loop."""
+MESSAGE_COPIES = 5
+"""How often a message is in memory while it is read: itself, its audio as text, and that as it is decoded."""
 FINISH_S = 30.0
 """How long a session that has come to its limit may take to finish what it has committed."""
 MOST_UNREAD = 1 << 20
@@ -97,6 +100,10 @@ class Realtime:
     sessions: Sessions
     metrics: MetricsLog
     load_detector: Callable[[], SpeechDetector]
+    audio: Budget
+    """Memory for the audio of all sessions."""
+    messages: Room
+    """Memory for long messages while they are read."""
     workers: Executor
     """Threads in which audio is decoded; those of uploads may be busy for long."""
 
@@ -136,10 +143,10 @@ async def realtime(websocket: WebSocket) -> None:
         log.info("WS %s refused: %d %s", route, error.status, error.code)
         await websocket.send_denial_response(refusal(error))
         return
-    with shared.sessions.joined() as seat:
+    with shared.sessions.joined() as seat, shared.audio.joined(sure=True) as memory:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
         await websocket.accept(subprotocol, [(b"x-request-id", opening.session_id.encode())])
-        await _Connection(websocket, shared, served, opening, seat).run()
+        await _Connection(websocket, shared, served, opening, seat, memory).run()
 
 
 def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Opening:
@@ -208,7 +215,15 @@ class _Connection:
     Whichever ends first says how the connection is closed.
     """
 
-    def __init__(self, websocket: WebSocket, shared: Realtime, served: Served, opening: Opening, seat: Seat) -> None:
+    def __init__(
+        self,
+        websocket: WebSocket,
+        shared: Realtime,
+        served: Served,
+        opening: Opening,
+        seat: Seat,
+        memory: Held,
+    ) -> None:
         self._websocket = websocket
         self._route: str = websocket.scope["route"].path
         self._shared = shared
@@ -221,6 +236,7 @@ class _Connection:
             shared.scheduler.languages,
             lambda: shared.load_detector().stream(),
             lambda kind: f"{kind}_{uuid.uuid4().hex[:24]}",
+            memory,
         )
         self._using = asyncio.Lock()  # held while the session is at work, perhaps in a thread
         self._outbox: deque[str] = deque()
@@ -305,14 +321,28 @@ class _Connection:
         return text if text is not None else message["bytes"]
 
     async def _take(self, message: str | bytes) -> None:
+        """Take in a message: where it is long, beside the loop, and not before there is memory for that."""
+        if len(message) < LONG_MESSAGE:
+            await self._heed(message)
+            return
+        try:
+            async with self._shared.messages.taken(MESSAGE_COPIES * len(message)):
+                await self._heed(message)
+        except QueueFull as full:
+            await self._refuse(full)
+
+    async def _refuse(self, error: events.InvalidEvent | QueueFull) -> None:
+        async with self._using:
+            self._give_out(self._told(self._session.refuse, error))
+
+    async def _heed(self, message: str | bytes) -> None:
         try:
             if len(message) < LONG_MESSAGE:
                 event = events.parse(message)
             else:
                 event = await self._beside_the_loop(events.parse, message)
         except events.InvalidEvent as error:
-            async with self._using:
-                self._give_out(self._told(self._session.refuse, error))
+            await self._refuse(error)
             return
         async with self._using:
             if isinstance(event, events.Append):

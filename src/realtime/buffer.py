@@ -4,6 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_SAMPLES = 1 << 15  # 2 s, 128 kB: what a session with little audio costs
+GROWTH = 1.25
+"""How much larger an array is made than what it shall hold."""
+MOST_SLACK = 1.5
+"""How much larger it is left than what it holds."""
 
 
 class AudioBuffer:
@@ -40,7 +44,9 @@ class AudioBuffer:
         dropped = min(max(0, start - self.start), len(self))
         self._first += dropped
         self.start += dropped
-        if len(self._samples) > max(LEAST_SAMPLES, 8 * len(self)):  # what a long item took is not kept for the next
+        if len(self._samples) > max(
+            LEAST_SAMPLES, MOST_SLACK * len(self)
+        ):  # what a long item took is not kept for the next
             self._make_room(0)
 
     def take_until(self, end: int) -> NDArray[np.float32]:
@@ -51,8 +57,8 @@ class AudioBuffer:
         return taken
 
     def _make_room(self, samples: int) -> None:
-        """Move what is held to the front of an array that has room for so many more, and for as many again."""
+        """Move what is held to the front of an array that has room for so many more, and for some after them."""
         held = self._samples[self._first : self._first + len(self)]
-        room = np.empty(max(LEAST_SAMPLES, 2 * (len(held) + samples)), np.float32)
+        room = np.empty(max(LEAST_SAMPLES, round(GROWTH * (len(held) + samples))), np.float32)
         room[: len(held)] = held
         self._samples, self._first = room, 0

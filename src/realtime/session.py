@@ -23,7 +23,9 @@ from src.asr.words import Segment, Word, segments_of, words_of
 from src.audio.decode import SAMPLE_RATE
 from src.audio.stream import AudioFormat, Encoding, StreamDecoder
 from src.audio.vad import SpeechStream
-from src.errors import InvalidRequest, ServiceError
+from src.budget import Held
+from src.errors import InvalidRequest, QueueFull, ServiceError
+from src.plan import AUDIO_BYTES_PER_S
 from src.realtime import events, turns
 from src.realtime.config import SessionConfig, Transcription
 from src.realtime.intake import Intake
@@ -72,6 +74,7 @@ class Session:
         languages: the codes of the languages that it knows.
         listen: makes a new stream of the speech detector.
         new_id: makes an id of a kind: `item`, `resp`.
+        memory: for its audio, as `AUDIO_BYTES_PER_S` counts it.
     """
 
     def __init__(
@@ -82,12 +85,14 @@ class Session:
         languages: Sequence[str],
         listen: Callable[[], SpeechStream],
         new_id: Callable[[str], str],
+        memory: Held,
     ) -> None:
         self._opening = opening
         self._limits = limits
         self._served = served
         self._languages = languages
         self._new_id = new_id
+        self._memory = memory
         self._config = opening.config or SessionConfig(
             AudioFormat(Encoding.PCM16, opening.rate),
             opening.pcm16_rate,
@@ -134,13 +139,13 @@ class Session:
         """Take in an event of the client."""
         try:
             self._take(event)
-        except InvalidRequest as error:
+        except (InvalidRequest, QueueFull) as error:
             self._refuse(error, event.event_id)
         return self._outputs()
 
-    def refuse(self, error: events.InvalidEvent) -> list[Output]:
-        """Answer a message that is no event."""
-        self._refuse(error, error.event_id)
+    def refuse(self, error: events.InvalidEvent | QueueFull) -> list[Output]:
+        """Answer a message that is no event, or that there is no room to read."""
+        self._refuse(error, error.event_id if isinstance(error, events.InvalidEvent) else None)
         return self._outputs()
 
     def hear(self) -> list[Output]:
@@ -219,6 +224,7 @@ class Session:
     def _append(self, audio: bytes) -> None:
         if not self._intake.detects_turns:
             self._check_room(self._intake.held_s + self._intake.seconds(audio), "audio")
+        self._reserve(self._intake.seconds(audio), "audio")
         self._intake.append(audio)
 
     def _update(self, event: events.SessionUpdate) -> None:
@@ -239,6 +245,19 @@ class Session:
         if held_s > limit_s:
             message = f"The buffer holds at most {limit_s:g} s of audio; commit or clear it before you append more."
             raise BufferFull(message, param=param)
+
+    @property
+    def _audio_s(self) -> float:
+        """Seconds of audio that are here: in the buffer, and in items without a text."""
+        return self._intake.held_s + sum(item.audio_s for item in self._pending)
+
+    def _reserve(self, more_s: float, param: str) -> None:
+        if not self._memory.hold(round((self._audio_s + more_s) * AUDIO_BYTES_PER_S)):
+            message = (
+                "The audio of all sessions fills the server's memory, and this was not taken. Commit or clear what is "
+                "there, or try again later."
+            )
+            raise QueueFull(message, param=param)
 
     def _commit_by_hand(self) -> None:
         self._handle(self._intake.finish())
@@ -274,6 +293,7 @@ class Session:
             raise BufferTooShort(f"An item has at least {LEAST_COMMIT_MS}ms of audio.", param="item.content")
         if audio_s > self._limits.max_audio_s:
             raise BufferFull(f"An item has at most {self._limits.max_audio_s:g} s of audio.", param="item.content")
+        self._reserve(audio_s, "item.content")
         decoder = StreamDecoder(self._config.format)
         samples = np.concatenate([decoder.feed(audio), decoder.finish()])
         self._add(Item(new.id or self._new_id("item"), samples, self._config, announced=True))
@@ -446,6 +466,7 @@ class Session:
         self._told += told
 
     def _outputs(self) -> list[Output]:
+        self._memory.hold(round(self._audio_s * AUDIO_BYTES_PER_S))  # less than was reserved, or the same
         outputs, self._told = self._told, []
         return outputs
 
