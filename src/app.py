@@ -100,7 +100,7 @@ def create_app(
             metrics.close()
 
     def work_done() -> int:
-        return scheduler.batches_run + sum(each.times_freed for each in (uploaded_audio, session_audio, messages))
+        return scheduler.batches_run + sum(each.times_freed for each in (uploaded_audio, session_audio, reading))
 
     async def drain() -> None:
         await asyncio.gather(
@@ -114,7 +114,7 @@ def create_app(
     uploaded_audio = Budget(plan.uploaded_audio)
     room = Room(uploaded_audio, settings.max_queue_wait_s, AUDIO_FULL)
     session_audio = Budget(plan.session_audio, settings.max_sessions)
-    messages = Budget(plan.messages, settings.max_sessions)
+    messages, reading = Budget(plan.messages, settings.max_sessions), Budget(plan.reading)
     sessions = Sessions(settings.max_sessions)
     app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
@@ -137,7 +137,7 @@ def create_app(
         metrics,
         load_detector,
         session_audio,
-        Room(messages, settings.max_queue_wait_s, MESSAGES_FULL),
+        Room(reading, settings.max_queue_wait_s, MESSAGES_FULL),
         listeners,
     )
     # They are tried in this order, and a try costs time.

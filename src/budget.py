@@ -24,6 +24,7 @@ class Budget:
         self._free_bytes = most_bytes - shares * self._share_bytes  # for what anybody holds beyond a share
         self._lock = threading.Lock()
         self._holding: set[Held] = set()
+        self._overdrawn: Held | None = None
         self._times_freed = 0
 
     @property
@@ -37,9 +38,8 @@ class Budget:
         """How often somebody has come to hold less, since the start."""
         return self._times_freed
 
-    @contextmanager
-    def joined(self, *, sure: bool = False) -> Iterator["Held"]:
-        """Give the block what it may `hold` of the sum with, nothing at first; what it holds is given back at the end.
+    def join(self, *, sure: bool = False) -> "Held":
+        """Return what somebody may `hold` of the sum with, nothing at first, until it says `leave`.
 
         `sure` asks for a share, which it gets where one is left.
         """
@@ -47,18 +47,33 @@ class Budget:
             sure = sure and sum(held.share_bytes > 0 for held in self._holding) < self._shares
             held = Held(self, self._share_bytes if sure else 0)
             self._holding.add(held)
+            return held
+
+    @contextmanager
+    def joined(self, *, sure: bool = False) -> Iterator["Held"]:
+        """As `join`, for a block."""
+        held = self.join(sure=sure)
         try:
             yield held
         finally:
-            held.hold(0)
-            with self._lock:
-                self._holding.discard(held)
+            held.leave()
 
-    def resize(self, held: "Held", to_bytes: int) -> bool:
-        """Do what `Held.hold` says."""
+    def leave(self, held: "Held") -> None:
+        """Do what `Held.leave` says."""
+        self.resize(held, 0)
+        with self._lock:
+            self._holding.discard(held)
+
+    def resize(self, held: "Held", to_bytes: int, *, overdraw: bool = False) -> bool:
+        """Do what `Held.hold` and `Held.overdraw` say."""
         with self._lock:
             more = held.beyond_share(to_bytes) - held.beyond_share(held.bytes)
-            if more > max(0, self._free_bytes) and any(each.bytes for each in self._holding if each is not held):
+            if more <= max(0, self._free_bytes):
+                if self._overdrawn is held and to_bytes < held.bytes:
+                    self._overdrawn = None
+            elif overdraw and self._overdrawn in (None, held):
+                self._overdrawn = held
+            elif any(each.bytes for each in self._holding if each is not held):
                 return False
             self._free_bytes -= more
             self._times_freed += to_bytes < held.bytes
@@ -82,6 +97,17 @@ class Held:
     def hold(self, to_bytes: int) -> bool:
         """Hold so much in all from now on, and return whether there is room for it; for less there always is."""
         return self._budget.resize(self, to_bytes)
+
+    def overdraw(self, to_bytes: int) -> bool:
+        """Hold so much where there is no room, and return whether that may be: for one at a time, until it needs less.
+
+        So those who all have some of what they need, and wait for each other, come to an end one by one.
+        """
+        return self._budget.resize(self, to_bytes, overdraw=True)
+
+    def leave(self) -> None:
+        """Give everything back, and the share too."""
+        self._budget.leave(self)
 
 
 class Room:

@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import json
 import logging
+import math
 import struct
 import termios
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
+from src.budget import Budget, Held
 from src.errors import error_body
 
 log = logging.getLogger("src.access")
@@ -37,6 +39,12 @@ UNREAD_S = 60.0
 """How long a client may take none of an answer that waits for it."""
 LEAST_READ_BYTES_PER_S = 500.0
 """What it must take by the second after that."""
+MESSAGE_PATIENCE_S = 2.0
+"""How long a WebSocket message waits where there is no memory for it."""
+SLOW_MESSAGE_S = 5.0
+"""A message that has been coming for longer than this gives way then; where there is none, the one that waited does."""
+RETRY_S = 0.05
+CLOSED_ABNORMALLY = 1006
 MOST_PIPELINED = 16
 """Requests that may wait on one connection for the answers to those before; what comes after is not read before."""
 MOST_UNREAD_BYTES = 4 * 1024 * 1024
@@ -420,24 +428,31 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     A handshake is answered in time, whatever it is like. A connection that is closed has an end, also where the client
     does not read: the close is written behind what it has left unread. Fragments take one piece of memory for each
-    message.
+    message, and messages that have not come to their end, or that wait, are within a budget.
 
     Args:
         options: uvicorn's own.
         head_s: how long the answer to the handshake may take.
+        memory: for messages; where it is full, the one that has been coming for longest gives way.
     """
 
     transport: Transport  # type: ignore[assignment] # uvicorn's in all that it uses
     is_cut = False
     """Whether it has been closed to make room."""
 
-    def __init__(self, *options: Any, head_s: float, **named: Any) -> None:
+    def __init__(self, *options: Any, head_s: float, memory: Budget, **named: Any) -> None:
         super().__init__(*options, **named)
         self.conn = Handshake(
             extensions=self.conn.available_extensions, max_size=self.config.ws_max_size, logger=self.logger
         )
         self._head_s = head_s
         self._early = b""  # what came before the handshake was answered
+        self._memory = memory
+        self._held: Held | None = None
+        self._queued_bytes = 0
+        self._coming_since = self._stalled_since = math.inf
+        self._stalled = b""  # what came when there was no memory for it
+        self._is_deaf = False
         self.waiting_since = self.loop.time()
 
     @property
@@ -465,7 +480,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._early += data
             self._pause_reading()
             return
+        data, self._stalled = self._stalled + data, b""
+        if self._is_deaf or (self.handshake_complete and not self._has_room(data)):
+            return
         super().data_received(data)
+        self._note_what_is_coming()
         if self.conn.handshake_exc is not None and not self.close_sent:
             self._tell_what_is_broken(self.conn.handshake_exc)
 
@@ -497,6 +516,31 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if event.fin:
             self.send_receive_event_to_app()
 
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message over."""
+        if not self.close_sent:
+            self._queued_bytes += sum(map(len, self.frames))
+        super().send_receive_event_to_app()
+
+    async def receive(self) -> Any:
+        """Give the application its next message, whose memory is its own to count then."""
+        message = await super().receive()
+        if self.queue.empty():
+            self._queued_bytes = 0
+            self._note_what_is_coming()
+        return message
+
+    def handle_parser_exception(self) -> None:
+        """End a connection whose client has sent what cannot be, such as a message that is too large."""
+        sent = self.conn.close_sent
+        self._hang_up(sent.code if sent else CLOSED_ABNORMALLY, sent.reason if sent else "")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of a connection."""
+        if self._held:
+            self._held.leave()
+        super().connection_lost(exc)
+
     def handle_ping(self) -> None:
         """Answer a ping, but not for ever where the answers are not read."""
         super().handle_ping()
@@ -507,6 +551,82 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    @property
+    def _coming_bytes(self) -> int:
+        """What has come of a message that has not come to its end."""
+        return len(self.conn.reader.buffer) + sum(map(len, self.frames))
+
+    @property
+    def _unread_bytes(self) -> int:
+        return self._coming_bytes + self._queued_bytes
+
+    def _note_what_is_coming(self) -> None:
+        if self._held:
+            self._held.hold(self._unread_bytes)
+        if not self._coming_bytes:
+            self._coming_since = math.inf
+        elif self._coming_since == math.inf:
+            self._coming_since = self.loop.time()
+
+    def _has_room(self, data: bytes) -> bool:
+        """Count what has come; where there is no room for it, keep it and read no more until there is."""
+        if self._held is None:
+            self._held = self._memory.join(sure=True)
+        size_bytes = self._unread_bytes + len(data)
+        if self._held.hold(size_bytes) or self._held.overdraw(size_bytes):
+            self._stalled_since = math.inf
+            return True
+        now = self.loop.time()
+        self._stalled_since = min(self._stalled_since, now)
+        if now - self._stalled_since >= MESSAGE_PATIENCE_S:
+            slowest = self._slowest()
+            (slowest or self)._give_way()
+            if slowest is None or self._held.hold(size_bytes):
+                return slowest is not None
+        self._stalled = data
+        self._pause_reading()
+        self.loop.call_later(RETRY_S, self._try_again)
+        return False
+
+    def _try_again(self) -> None:
+        if not self._stalled or self.transport.is_closing():
+            return
+        self.data_received(b"")
+        if not self._stalled and self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def _slowest(self) -> "WebSocketProtocol | None":
+        """Return the other connection that has been at one message for longest, and for long."""
+        others = [each for each in self.connections if isinstance(each, WebSocketProtocol) and each is not self]
+        slow = [each for each in others if each._held and each._held.bytes > each._held.share_bytes]
+        slowest = min(slow, key=lambda each: each._coming_since, default=None)
+        return slowest if slowest and slowest._coming_since < self.loop.time() - SLOW_MESSAGE_S else None
+
+    def _give_way(self) -> None:
+        log.info("WS closed with 1013: messages fill the memory that there is for them")
+        self.conn.fail(1013, "Other messages fill the server's memory. Try again later.")
+        self._hang_up(1013, "")
+
+    def _hang_up(self, code: int, reason: str) -> None:
+        """Write the close, and take what still comes for a while: under a closed socket the client would not see why.
+
+        What has come of its message is forgotten at once.
+        """
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.close_sent = self._is_deaf = True
+        self.frames, self._stalled = [], b""
+        self.conn.reader.discard()
+        if self._held:
+            self._held.hold(0)
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def _tell_what_is_broken(self, broken: Exception) -> None:
         """Answer a head that is no handshake: for one that is too large websockets has an answer, else it has none."""

@@ -28,7 +28,9 @@ class MemoryPlan:
     session_audio: int
     """Audio of realtime sessions, decoded or not: a quarter."""
     messages: int
-    """WebSocket messages that are incomplete, wait, or are being read: a quarter."""
+    """WebSocket messages that are incomplete, or wait: an eighth."""
+    reading: int
+    """Messages while they are read: an eighth."""
     decoding: int
     """Workers that decode media files, with their files."""
     queued_audio_s: float
@@ -46,7 +48,7 @@ class MemoryPlan:
         queued_audio_s = settings.max_queued_audio_s or min(MOST_QUEUED_AUDIO_S, audio / AUDIO_BYTES_PER_S)
         decoding = round(DECODING_SHARE * memory_bytes)
         uploads = max(settings.max_upload_bytes, uploads)
-        return cls(uploads, audio // 2, audio // 4, audio // 4, decoding, queued_audio_s)
+        return cls(uploads, audio // 2, audio // 4, audio // 8, audio // 8, decoding, queued_audio_s)
 
     def __str__(self) -> str:
         """Say what it is in MiB, for the log."""
@@ -54,7 +56,7 @@ class MemoryPlan:
             "uploads": self.uploads,
             "their audio": self.uploaded_audio,
             "audio of sessions": self.session_audio,
-            "their messages": self.messages,
+            "their messages": self.messages + self.reading,
             "decode workers": self.decoding,
         }
         return ", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in sizes.items())

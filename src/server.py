@@ -36,7 +36,7 @@ def server_config(
 ) -> uvicorn.Config:
     """Return the configuration for `app`; `options` are uvicorn's own, such as host and port."""
     make_http = partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room()))
-    make_websocket = partial(WebSocketProtocol, head_s=head_s)
+    make_websocket = partial(WebSocketProtocol, head_s=head_s, memory=app.state.messages)
     return uvicorn.Config(
         app,
         http=make_http,  # type: ignore[arg-type] # declared as a class, and only ever called

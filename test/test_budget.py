@@ -48,6 +48,24 @@ def test_a_share_is_there_whatever_others_hold():
         assert sure[5].hold(1)
 
 
+def test_one_at_a_time_may_go_beyond_the_sum_until_it_holds_less():
+    budget = Budget(100)
+    with budget.joined() as one, budget.joined() as other, budget.joined() as third:
+        assert one.hold(60)
+        assert other.hold(40)
+        assert one.overdraw(80)
+        assert one.overdraw(90)
+        assert not other.overdraw(41)
+        assert third.hold(0)
+        assert not third.hold(1)
+        one.hold(0)
+        assert other.overdraw(90)
+        assert third.hold(10)
+        assert third.overdraw(20), "the other one is within the sum again"
+        other.leave()
+        assert third.hold(100)
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 50)), max_size=40), st.integers(0, 4))
 def test_whatever_they_ask_for_the_sum_holds_and_comes_back(wishes, shares):
     budget = Budget(100, shares)

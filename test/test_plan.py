@@ -20,7 +20,7 @@ def test_what_is_unset_is_a_share_of_the_machine():
     small, large = (MemoryPlan.of(Settings(), size * GIB) for size in (3, 512))
     assert (small.uploads, large.uploads) == (384 * MIB, 2048 * MIB)
     for plan, size in ((small, 3), (large, 512)):
-        assert plan.uploaded_audio + plan.session_audio + plan.messages == size * GIB // 4
+        assert plan.uploaded_audio + plan.session_audio + plan.messages + plan.reading == size * GIB // 4
     assert small.queued_audio_s == 768 * MIB / AUDIO_BYTES_PER_S
     assert large.queued_audio_s == 14_400
     assert MemoryPlan.of(Settings(), 64 * MIB).uploads == 64 * MIB, "one upload at least"
@@ -31,7 +31,7 @@ def test_what_is_set_stays_as_it_is():
     for size in (1, 64):
         plan = MemoryPlan.of(settings, size * GIB)
         assert (plan.uploads, plan.uploaded_audio, plan.queued_audio_s) == (5000 * MIB, 50 * MIB, 7)
-        assert plan.session_audio == plan.messages == 25 * MIB
+        assert plan.session_audio == plan.messages + plan.reading == 25 * MIB
 
 
 def tone(seconds: float) -> np.ndarray:
