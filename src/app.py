@@ -100,7 +100,8 @@ def create_app(
             metrics.close()
 
     def work_done() -> int:
-        return scheduler.batches_run + sum(each.times_freed for each in (uploaded_audio, session_audio, reading))
+        budgets = (uploaded_audio, session_audio, messages, reading)
+        return scheduler.batches_run + sum(each.times_freed for each in budgets)
 
     async def drain() -> None:
         await asyncio.gather(

@@ -68,14 +68,14 @@ class Budget:
         """Do what `Held.hold` and `Held.overdraw` say."""
         with self._lock:
             more = held.beyond_share(to_bytes) - held.beyond_share(held.bytes)
-            if more <= max(0, self._free_bytes):
-                if self._overdrawn is held and to_bytes < held.bytes:
-                    self._overdrawn = None
-            elif overdraw and self._overdrawn in (None, held):
+            fits = more <= max(0, self._free_bytes)
+            if not fits and overdraw and self._overdrawn in (None, held):
                 self._overdrawn = held
-            elif any(each.bytes for each in self._holding if each is not held):
+            elif not fits and any(each.bytes for each in self._holding if each is not held):
                 return False
             self._free_bytes -= more
+            if self._free_bytes >= 0:
+                self._overdrawn = None
             self._times_freed += to_bytes < held.bytes
             held.bytes = to_bytes
             return True
@@ -99,7 +99,7 @@ class Held:
         return self._budget.resize(self, to_bytes)
 
     def overdraw(self, to_bytes: int) -> bool:
-        """Hold so much where there is no room, and return whether that may be: for one at a time, until it needs less.
+        """Hold so much where there is no room, and return whether that may be: for one, until all is within the sum.
 
         So those who all have some of what they need, and wait for each other, come to an end one by one.
         """
@@ -153,7 +153,7 @@ class Room:
         return QueueFull(f"{self._full} Try again later.", retry_after_s=self._wait_s)
 
     async def _wait(self, held: Held, size_bytes: int) -> None:
-        if not self._turn.locked() and held.hold(size_bytes):
+        if not size_bytes or (not self._turn.locked() and held.hold(size_bytes)):
             return
         try:
             async with asyncio.timeout(self._wait_s), self._turn:

@@ -48,22 +48,20 @@ def test_a_share_is_there_whatever_others_hold():
         assert sure[5].hold(1)
 
 
-def test_one_at_a_time_may_go_beyond_the_sum_until_it_holds_less():
+def test_one_at_a_time_may_go_beyond_the_sum_until_all_is_within_it_again():
     budget = Budget(100)
     with budget.joined() as one, budget.joined() as other, budget.joined() as third:
         assert one.hold(60)
         assert other.hold(40)
         assert one.overdraw(80)
         assert one.overdraw(90)
+        assert one.hold(80)
         assert not other.overdraw(41)
-        assert third.hold(0)
+        assert other.hold(30)
         assert not third.hold(1)
-        one.hold(0)
-        assert other.overdraw(90)
-        assert third.hold(10)
-        assert third.overdraw(20), "the other one is within the sum again"
-        other.leave()
-        assert third.hold(100)
+        assert not third.overdraw(1)
+        assert one.hold(60)
+        assert third.overdraw(20)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 50)), max_size=40), st.integers(0, 4))
@@ -96,6 +94,8 @@ async def test_those_who_wait_are_served_in_their_order_as_room_comes():
             waiting.append(asyncio.create_task(use(name, size)))
             await asyncio.sleep(0)
         assert served == [], "who is small does not overtake"
+        async with room.taken(0):
+            assert served == [], "but nothing needs no room"
         room.shrink(held, 50)
         await asyncio.sleep(0)
         assert served == []
