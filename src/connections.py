@@ -626,7 +626,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.loop.call_later(LINGER_S, self.transport.close)
+        self.transport.close()
 
     def _tell_what_is_broken(self, broken: Exception) -> None:
         """Answer a head that is no handshake: for one that is too large websockets has an answer, else it has none."""
@@ -643,7 +643,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
 
     def _close(self, transport: asyncio.Transport) -> None:
-        """Close it, also where the client does not read what is left."""
+        """Close it, also where the client does not read what is left; after a hang-up, give it time to read why."""
+        if self._is_deaf:  # it ends with the client's end, or with that of the time
+            self.loop.call_later(LINGER_S, transport.abort)
+            return
         transport.close()
         self.loop.call_later(self.close_timeout, transport.abort)
 
