@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from uvicorn.server import ServerState
 from websockets.sync.client import connect
 
 import src.connections
+from src.budget import Budget
 from src.server import server_config
 from src.settings import Settings
 
@@ -454,6 +456,7 @@ async def test_a_handshake_that_the_application_does_not_answer_has_an_end():
     async def silent(scope, receive, send):
         await asyncio.Event().wait()
 
+    silent.state = SimpleNamespace(messages=Budget(1 << 20))
     config = server_config(silent, port=0, head_s=HASTE_S, lifespan="off")
     config.load()
     state = ServerState()
