@@ -64,9 +64,10 @@ class PhraseLists:
         return tree
 
     def _spellings(self, phrases: frozenset[str]) -> Iterator[list[int]]:
-        unknown = self._tokenizer.tokenizer.unk_id()
-        for form in {form for phrase in phrases for form in forms_of(phrase)}:
-            ids = self._tokenizer.text_to_ids(form) if _is_text(form) else []
+        spelling = self._tokenizer.tokenizer  # SentencePiece's own: all at once take a tenth of the interpreter's time
+        unknown = spelling.unk_id()
+        forms = {form for phrase in phrases for form in forms_of(phrase) if _is_text(form)}
+        for ids in spelling.encode(list(forms), num_threads=1):
             if ids and unknown not in ids:
                 yield ids
 
