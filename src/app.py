@@ -1,7 +1,6 @@
 """The application: its parts put together, their life, and the one place where errors become answers."""
 
 import asyncio
-import functools
 import logging
 import os
 import time
@@ -111,7 +110,7 @@ def create_app(
     workers = ThreadPoolExecutor(cores, thread_name_prefix="decode")
     waiters = ThreadPoolExecutor(max(MOST_WAITERS, 2 * WORKERS_PER_CORE * cores), thread_name_prefix="wait")
     listeners = ThreadPoolExecutor(cores, thread_name_prefix="realtime")
-    load_detector = functools.cache(SpeechDetector)
+    detector = SpeechDetector()
     uploaded_audio = Budget(plan.uploaded_audio)
     room = Room(uploaded_audio, settings.max_queue_wait_s, AUDIO_FULL)
     session_audio = Budget(plan.session_audio, settings.max_sessions)
@@ -120,7 +119,7 @@ def create_app(
     app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
     app.state.scheduler = scheduler
-    app.state.service = TranscriptionService(settings, scheduler, load_detector, sandbox, room, workers, waiters)
+    app.state.service = TranscriptionService(settings, scheduler, detector, sandbox, room, workers, waiters)
     app.state.bodies = Bodies(
         max_bytes=settings.max_upload_bytes, most_bytes=plan.uploads, timeout_s=settings.upload_timeout_s
     )
@@ -136,7 +135,7 @@ def create_app(
         app.state.served,
         sessions,
         metrics,
-        load_detector,
+        detector,
         session_audio,
         Room(reading, settings.max_queue_wait_s, MESSAGES_FULL),
         listeners,

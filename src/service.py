@@ -7,7 +7,7 @@ transcribed and merged a few at a time, so that hours of it take little memory a
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -155,7 +155,7 @@ class TranscriptionService:
     Args:
         settings: the limits.
         scheduler: where clips go.
-        load_detector: gives what tells speech from silence, the same one each time; called in the threads.
+        detector: tells speech from silence.
         sandbox: decodes media files in processes of their own.
         room: for the decoded audio of uploads.
         workers: threads for what is computed here; the libraries that do it release the interpreter.
@@ -166,7 +166,7 @@ class TranscriptionService:
         self,
         settings: Settings,
         scheduler: Scheduler,
-        load_detector: Callable[[], SpeechDetector],
+        detector: SpeechDetector,
         sandbox: Sandbox,
         room: Room,
         workers: Executor,
@@ -174,7 +174,7 @@ class TranscriptionService:
     ) -> None:
         self._settings = settings
         self._scheduler = scheduler
-        self._load_detector = load_detector
+        self._detector = detector
         self._sandbox = sandbox
         self._room = room
         self._workers = workers
@@ -280,7 +280,7 @@ class TranscriptionService:
     def _chunks(self, blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[Chunk]:
         """Decode and cut, as far as the caller has asked for chunks; runs in the threads."""
         counted = _measured(_read_ahead(blocks, READ_AHEAD_S), measured)
-        yield from split(counted, self._load_detector(), chunk_seconds=self._settings.chunk_seconds)
+        yield from split(counted, self._detector, chunk_seconds=self._settings.chunk_seconds)
 
     def _blocks(self, samples: NDArray[np.float32]) -> Iterable[NDArray[np.float32]]:
         """Return a recording as it comes from a file, so that where it is cut does not depend on how it came.
@@ -319,9 +319,9 @@ class TranscriptionService:
     def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> tuple[Span, ...] | None:
         """Return where somebody speaks in a clip; None where its transcript has no need to be compared with that."""
         if doubtful(transcript, samples):
-            return spoken(self._load_detector().spans(samples))
+            return spoken(self._detector.spans(samples))
         if uneven(transcript, samples):
-            return spoken(self._load_detector().spans(samples)) or None
+            return spoken(self._detector.spans(samples)) or None
         return None
 
     async def _ask(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:

@@ -113,22 +113,19 @@ def test_the_process_ends_with_70_for_a_supervisor_to_start_it_again(tmp_path, m
     program = f"from test_faults import *; from src.__main__ import run_and_exit; run_and_exit(lambda _: {model})"
     with service_of(program, tmp_path, PARAKEET_WATCHDOG_S=waits) as (process, port):
         with ThreadPoolExecutor(4) as threads:
-            answers = list(
-                threads.map(
-                    lambda _: (
-                        httpx.post(
-                            f"http://127.0.0.1:{port}/v1/audio/transcriptions",
-                            content=pcm(1),
-                            headers={"content-type": "audio/pcm"},
-                            timeout=60,
-                        ).status_code
-                    ),
-                    range(4),
-                )
-            )
-        assert set(answers) == {503}
+            answers = set(threads.map(lambda _: status_of_upload(port), range(4)))
+        assert {503} <= answers <= {503, None}
         assert process.wait(30) == 70
         assert "has failed for good" in process.stderr.read().decode()
+
+
+def status_of_upload(port: int) -> int | None:
+    """The status that a clip gets; None where it comes after the end of the process."""
+    url = f"http://127.0.0.1:{port}/v1/audio/transcriptions"
+    try:
+        return httpx.post(url, content=pcm(1), headers={"content-type": "audio/pcm"}, timeout=60).status_code
+    except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+        return None
 
 
 def test_a_batch_without_enough_memory_is_done_in_halves(tmp_path):
@@ -191,6 +188,7 @@ def test_a_log_on_a_full_disk_costs_no_request(tmp_path):
                 f"http://127.0.0.1:{port}/v1/audio/transcriptions",
                 content=pcm(number),
                 headers={"content-type": "audio/pcm"},
+                timeout=60,
             )
             assert answer.json()["text"] == str(number)
         process.send_signal(signal.SIGTERM)

@@ -115,7 +115,7 @@ def service_of(program, tmp_path, stderr=subprocess.PIPE, **settings):
 
 def _ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz").is_success
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).is_success
     except httpx.TransportError:
         return False
 
@@ -186,10 +186,10 @@ def test_a_service_that_is_open_to_everybody_says_so_once(tmp_path, settings, wa
 @pytest.mark.parametrize("host", ["::", "[::]"])
 def test_all_addresses_of_ipv6_are_those_of_ipv4_too_and_are_logged_in_brackets(tmp_path, host):
     with slow_service(tmp_path, PARAKEET_HOST=host) as (process, port):
-        assert all(httpx.get(f"http://{each}:{port}/healthz").is_success for each in ("127.0.0.1", "[::1]"))
+        assert all(httpx.get(f"http://{each}:{port}/healthz", timeout=60).is_success for each in ("127.0.0.1", "[::1]"))
         proxied = {"x-forwarded-proto": "https", "host": "stt.example.com"}
         for each in ("127.0.0.1", "[::1]"):  # both are this machine's own proxy
-            missed = httpx.get(f"http://{each}:{port}/realtime", headers=proxied)
+            missed = httpx.get(f"http://{each}:{port}/realtime", headers=proxied, timeout=60)
             assert "https://stt.example.com/v1." in missed.json()["error"]["message"]
         process.send_signal(signal.SIGTERM)
         told = process.stderr.read().decode()

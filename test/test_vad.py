@@ -2,18 +2,35 @@
 
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from media import clip
 
+from src.audio.silero import Silero
 from src.audio.vad import FRAME_S, Span, SpeechDetector, speech_spans
 
 
 @pytest.fixture(scope="module")
 def detector() -> SpeechDetector:
     return SpeechDetector()
+
+
+def test_the_network_is_read_once_however_many_threads_need_it_first(monkeypatch):
+    read = []
+
+    def counted() -> Silero:
+        read.append(Silero())
+        return read[-1]
+
+    monkeypatch.setattr("src.audio.vad.Silero", counted)
+    fresh = SpeechDetector()
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(fresh.probabilities, [np.zeros(16_000, np.float32)] * 8))
+    assert len(read) == 1
+    assert len({each.tobytes() for each in found}) == 1
 
 
 def silero(samples: np.ndarray) -> np.ndarray:

@@ -99,7 +99,7 @@ class Realtime:
     served: Served
     sessions: Sessions
     metrics: MetricsLog
-    load_detector: Callable[[], SpeechDetector]
+    detector: SpeechDetector
     audio: Budget
     """Memory for the audio of all sessions."""
     messages: Room
@@ -234,7 +234,7 @@ class _Connection:
             shared.limits,
             served,
             shared.scheduler.languages,
-            lambda: shared.load_detector().stream(),
+            shared.detector.stream,
             lambda kind: f"{kind}_{uuid.uuid4().hex[:24]}",
             memory,
         )

@@ -1,5 +1,6 @@
 """Where somebody speaks: the voice activity detector's probabilities, and spans of speech made of them."""
 
+import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -45,10 +46,11 @@ class ProbabilityStream(Protocol):
 
 
 class SpeechDetector:
-    """The network, read once; any number of threads may use it."""
+    """The network, read once, when it is first needed; any number of threads may use it."""
 
     def __init__(self) -> None:
-        self._network = Silero()
+        self._loading = threading.Lock()  # else each thread that needs it first would read one, while others overtake
+        self._network: Silero | None = None
 
     def probabilities(self, samples: Samples) -> NDArray[np.float32]:
         """Return how likely each 32 ms of 16 kHz samples (samples,) is speech: (frames,), 0 to 1.
@@ -67,13 +69,19 @@ class SpeechDetector:
 
     def stream(self) -> "SpeechStream":
         """Return what gives the probabilities of audio that comes in pieces."""
-        return SpeechStream(self._network)
+        return SpeechStream(self._loaded)
+
+    def _loaded(self) -> Silero:
+        with self._loading:
+            if self._network is None:
+                self._network = Silero()
+            return self._network
 
 
 class SpeechStream:
     """The detector's memory of one stream of audio. One thread at a time may use it."""
 
-    def __init__(self, network: Silero) -> None:
+    def __init__(self, network: Callable[[], Silero]) -> None:
         self._network = network
         self._state: State | None = None
         self._held = np.zeros(CONTEXT_SAMPLES, np.float32)
@@ -86,10 +94,11 @@ class SpeechStream:
         probabilities = np.empty(frames, np.float32)
         if not frames:
             return probabilities
+        network = self._network()
         windows = np.lib.stride_tricks.sliding_window_view(held, CONTEXT_SAMPLES + FRAME_SAMPLES)[::FRAME_SAMPLES]
         for start in range(0, frames, BLOCK_FRAMES):
             block = windows[start : min(start + BLOCK_FRAMES, frames)]
-            probabilities[start : start + len(block)], self._state = self._network.run(block, self._state)
+            probabilities[start : start + len(block)], self._state = network.run(block, self._state)
         return probabilities
 
     def finish(self) -> NDArray[np.float32]:
