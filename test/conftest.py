@@ -96,7 +96,7 @@ def serving(
     try:
         assert opened.wait(30)
         port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as client:  # a test has its own limit
             while wait and not client.get("/readyz").is_success:
                 assert thread.is_alive()
             yield Service(client, port, app.state.scheduler, app.state.realtime.sessions, settings.log_dir, server)

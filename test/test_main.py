@@ -146,6 +146,7 @@ def test_sigterm_under_load_answers_every_open_request_and_exits_with_0(tmp_path
     environment = {f"PARAKEET_{name}": value for name, value in settings.items()}
     with service_of(program, tmp_path, **environment) as (process, port):
         first, *rest = [send(port) for _ in range(64)]
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60).is_success  # and so all before it have a place
         assert status_of(first) == 200
         process.send_signal(signal.SIGTERM)
         answers = {status_of(connection) for connection in rest}
