@@ -185,7 +185,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn declares it so
         """Take a new connection."""
-        super().connection_made(Transport(transport, self._close))  # type: ignore[arg-type]
+        super().connection_made(Transport(transport, self._close))  # type: ignore[arg-type] # one in all that it uses
         self.flow = Flow(transport)
         self._unread = Unread(transport, self.loop)
         self._expect(self._head_s, self._refuse_slow_head)
@@ -316,7 +316,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unread.rest()
         self.connections.discard(self)
         asyncio_transport = self.transport._transport
-        make_websocket: Callable[..., WebSocketProtocol] = self.config.ws_protocol_class  # type: ignore[assignment]
+        make_websocket: Callable[..., WebSocketProtocol] = self.config.ws_protocol_class  # type: ignore[assignment] # ours
         protocol = make_websocket(config=self.config, server_state=self.server_state, app_state=self.app_state)
         asyncio_transport.set_protocol(protocol)
         protocol.connection_made(asyncio_transport)
@@ -469,7 +469,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as above
         """Take a connection over from HTTP."""
-        super().connection_made(Transport(transport, self._close))  # type: ignore[arg-type]
+        super().connection_made(Transport(transport, self._close))  # type: ignore[arg-type] # one in all that it uses
         self.loop.call_later(self._head_s, self._expire)
 
     def data_received(self, data: bytes) -> None:
