@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -31,7 +32,7 @@ from src.asr.model import Model, NemoModel
 from src.audio.sandbox import Sandbox
 from src.audio.vad import SpeechDetector
 from src.budget import Budget, Room
-from src.errors import DecoderUnavailable, ModelUnavailable, ServiceError, error_body
+from src.errors import DecoderUnavailable, ModelUnavailable, QueueFull, ServiceError, error_body
 from src.limits import memory_limit_bytes
 from src.memory import keep_trimmed, settle
 from src.metrics import MetricsLog
@@ -45,8 +46,6 @@ log = logging.getLogger(__name__)
 
 WORKERS_PER_CORE = 4
 """Media files that may be decoded at a time: more than cores, as some may be made to take long."""
-MOST_WAITERS = 256
-"""Threads that wait for workers, and for room for them: one for each request that the default settings let in."""
 AUDIO_FULL = "The audio of the uploads that are under way fills the server's memory."
 MESSAGES_FULL = "The messages of all sessions fill the server's memory, and this one was not read."
 SESSION_END_S = 2.0
@@ -108,11 +107,11 @@ def create_app(
         )
 
     workers = ThreadPoolExecutor(cores, thread_name_prefix="decode")
-    waiters = ThreadPoolExecutor(max(MOST_WAITERS, 2 * WORKERS_PER_CORE * cores), thread_name_prefix="wait")
+    waiters = ThreadPoolExecutor(WORKERS_PER_CORE * cores, thread_name_prefix="wait")
     listeners = ThreadPoolExecutor(cores, thread_name_prefix="realtime")
     detector = SpeechDetector()
     uploaded_audio = Budget(plan.uploaded_audio)
-    room = Room(uploaded_audio, settings.max_queue_wait_s, AUDIO_FULL)
+    room = Room(uploaded_audio, settings.max_queue_wait_s, partial(_full, AUDIO_FULL, settings))
     session_audio = Budget(plan.session_audio, settings.max_sessions)
     messages, reading = Budget(plan.messages, settings.max_sessions), Budget(plan.reading)
     sessions = Sessions(settings.max_sessions)
@@ -137,7 +136,7 @@ def create_app(
         metrics,
         detector,
         session_audio,
-        Room(reading, settings.max_queue_wait_s, MESSAGES_FULL),
+        Room(reading, settings.max_queue_wait_s, partial(_full, MESSAGES_FULL, settings)),
         listeners,
     )
     # They are tried in this order, and a try costs time.
@@ -159,6 +158,10 @@ def create_app(
         app.add_middleware(CrossOrigin, origins=settings.origins)
     app.add_middleware(Location, root_path=settings.root_path)
     return app
+
+
+def _full(reason: str, settings: Settings) -> QueueFull:
+    return QueueFull(f"{reason} Try again later.", retry_after_s=settings.max_queue_wait_s)
 
 
 def _start(sandbox: Sandbox) -> None:

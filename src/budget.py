@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from src.errors import QueueFull
+from src.errors import ServiceError
 
 
 class Budget:
@@ -118,13 +118,13 @@ class Room:
     Args:
         budget: the sum.
         wait_s: how long anybody waits.
-        full: says in a sentence why there is none, to those who have waited in vain.
+        full: makes the error of those who have waited in vain.
     """
 
-    def __init__(self, budget: Budget, wait_s: float, full: str) -> None:
+    def __init__(self, budget: Budget, wait_s: float, full: Callable[[], ServiceError]) -> None:
         self._budget = budget
         self._wait_s = wait_s
-        self._full = full
+        self.full = full
         self._turn = asyncio.Lock()  # held by the one who waits for room, behind whom the others queue
         self._freed = asyncio.Event()
 
@@ -133,7 +133,7 @@ class Room:
         """Wait until so much may be held, and hold it in the block.
 
         Raises:
-            QueueFull: there was no room within the time.
+            ServiceError: there was no room within the time.
         """
         try:
             with self._budget.joined() as held:
@@ -147,10 +147,6 @@ class Room:
         if to_bytes < held.bytes:
             held.hold(to_bytes)
             self._freed.set()
-
-    def full(self) -> QueueFull:
-        """Return the error of those for whom there is no room."""
-        return QueueFull(f"{self._full} Try again later.", retry_after_s=self._wait_s)
 
     async def _wait(self, held: Held, size_bytes: int) -> None:
         if not size_bytes or (not self._turn.locked() and held.hold(size_bytes)):

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -72,6 +72,10 @@ class Measurements:
     queue_wait_s: float | None = None
     lane: int | None = None
     batch_size: int | None = None
+
+    def add_preprocessing(self, seconds: float) -> None:
+        """Note that decoding and cutting took so long."""
+        self.duration_preprocess_s = (self.duration_preprocess_s or 0.0) + seconds
 
     def add(self, outcome: Outcome) -> None:
         """Note what a clip took: its inference is added to the others', the rest is the first clip's."""
@@ -140,13 +144,57 @@ def _bytes_of(audio_s: float) -> int:
     return round(audio_s * AUDIO_BYTES_PER_S)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tape:
-    """The chunks of a source as they are decoded, where that is done, and the worker that does it, if one does."""
+class _ChunkReader:
+    """The chunks of a source, decoded as they are asked for.
 
-    chunks: Iterator[Chunk]
-    threads: Executor
-    decoding: Decoding | None
+    Args:
+        chunks: decodes and cuts; runs in the threads.
+        threads: where that is done.
+        measured: gets the time that it takes.
+        decoding: what a decode worker does, if one is needed.
+        room: waits for room for that worker, and holds it.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterator[Chunk],
+        threads: Executor,
+        measured: Measurements,
+        decoding: Decoding | None = None,
+        room: AbstractAsyncContextManager[Held] | None = None,
+    ) -> None:
+        self._chunks = chunks
+        self._threads = threads
+        self._measured = measured
+        self._decoding = decoding
+        self._room = room
+        self._held = AsyncExitStack()
+
+    async def next(self, count: int) -> list[Chunk]:
+        """Return the next so many chunks, fewer at the end; one visit to a thread, which costs 0.1 ms by itself.
+
+        Raises:
+            DecoderUnavailable: there is no room for the worker in time.
+            Exception: as decoding does.
+        """
+        started = time.monotonic()
+        try:
+            if self._room is not None:
+                room, self._room = self._room, None
+                await self._held.enter_async_context(room)
+            loop = asyncio.get_running_loop()
+            chunks = await loop.run_in_executor(self._threads, list, islice(self._chunks, count))
+        finally:
+            self._measured.add_preprocessing(time.monotonic() - started)
+        if len(chunks) < count:
+            await self._held.aclose()
+        return chunks
+
+    async def aclose(self) -> None:
+        """End the worker, and give back its room."""
+        if self._decoding:
+            self._decoding.cancel()
+        await self._held.aclose()
 
 
 class TranscriptionService:
@@ -159,7 +207,7 @@ class TranscriptionService:
         sandbox: decodes media files in processes of their own.
         room: for the decoded audio of uploads.
         workers: threads for what is computed here; the libraries that do it release the interpreter.
-        waiters: threads that wait for the sandbox; many, as each may have to do so for long.
+        waiters: threads that wait for decode workers; as many as there may be of these.
     """
 
     def __init__(
@@ -207,7 +255,7 @@ class TranscriptionService:
 
         Raises:
             EmptyAudio, InvalidAudio, AudioTooLong: the audio cannot be used.
-            DecoderUnavailable: there is no process to decode it.
+            DecoderUnavailable: there is no process to decode it, or no room for one within the time limit.
             QueueFull: there is no memory for the decoded audio of an upload, nor was within the queue's time limit.
             QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
         """
@@ -238,44 +286,42 @@ class TranscriptionService:
 
     async def _pieces(self, work: _Work, source: Source, footprint: _Footprint) -> AsyncGenerator[Piece, None]:
         merger = Merger()
-        measured = work.measured
-        tape = self._tape(source, measured, footprint)
         pending: deque[tuple[Chunk, asyncio.Task[Transcript]]] = deque()
-        try:
-            coming = deque(await self._next(2, tape, measured))
-            footprint.give_back(0.0)
-            if len(coming) > 1 and work.kind is Kind.UPLOAD:
-                work.kind = Kind.CHUNK
-            while coming or pending:
-                if coming and len(pending) < CHUNKS_AHEAD:
-                    chunk = coming.popleft()
-                    pending.append((chunk, asyncio.create_task(self._hear(work, chunk.samples))))
-                    if coming:
-                        coming.extend(await self._next(1, tape, measured))
-                    continue
-                done, task = pending[0]
-                piece = merger.add(done, await task)
-                pending.popleft()
-                footprint.give_back(done.to_s)
-                yield piece
-            yield merger.finish()
-        finally:
-            if tape.decoding:
-                tape.decoding.cancel()
-            tasks = [task for _, task in pending]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        async with aclosing(self._reader(source, work.measured, footprint)) as reader:
+            try:
+                coming = deque(await reader.next(2))
+                footprint.give_back(0.0)
+                if len(coming) > 1 and work.kind is Kind.UPLOAD:
+                    work.kind = Kind.CHUNK
+                while coming or pending:
+                    if coming and len(pending) < CHUNKS_AHEAD:
+                        chunk = coming.popleft()
+                        pending.append((chunk, asyncio.create_task(self._hear(work, chunk.samples))))
+                        if coming:
+                            coming.extend(await reader.next(1))
+                        continue
+                    done, task = pending[0]
+                    piece = merger.add(done, await task)
+                    pending.popleft()
+                    footprint.give_back(done.to_s)
+                    yield piece
+                yield merger.finish()
+            finally:
+                tasks = [task for _, task in pending]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _tape(self, source: Source, measured: Measurements, footprint: _Footprint) -> _Tape:
+    def _reader(self, source: Source, measured: Measurements, footprint: _Footprint) -> _ChunkReader:
         if isinstance(source, Recording):
-            return _Tape(self._chunks(self._blocks(source.samples), measured), self._workers, None)
+            return _ChunkReader(self._chunks(self._blocks(source.samples), measured), self._workers, measured)
         limit_s = self._settings.max_audio_seconds
         if needs_library(source.data, source.pcm):
             decoding = self._sandbox.decode(source.data, max_seconds=limit_s)
-            return _Tape(self._chunks(footprint.counted(decoding.blocks()), measured), self._waiters, decoding)
+            chunks = self._chunks(footprint.counted(decoding.blocks()), measured)
+            return _ChunkReader(chunks, self._waiters, measured, decoding, self._sandbox.room(source.data))
         blocks = decode_blocks(source.data, max_seconds=limit_s, pcm=source.pcm)
-        return _Tape(self._chunks(footprint.counted(blocks), measured), self._workers, None)
+        return _ChunkReader(self._chunks(footprint.counted(blocks), measured), self._workers, measured)
 
     def _chunks(self, blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[Chunk]:
         """Decode and cut, as far as the caller has asked for chunks; runs in the threads."""
@@ -289,14 +335,6 @@ class TranscriptionService:
         """
         size = BLOCK_SAMPLES if len(samples) > self._settings.chunk_seconds * SAMPLE_RATE else max(1, len(samples))
         return (samples[at : at + size] for at in range(0, len(samples), size))
-
-    async def _next(self, count: int, tape: _Tape, measured: Measurements) -> list[Chunk]:
-        """Return the next so many chunks, fewer at the end; one visit to a thread, which costs 0.1 ms by itself."""
-        started = time.monotonic()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(tape.threads, list, islice(tape.chunks, count))
-        finally:
-            measured.duration_preprocess_s = (measured.duration_preprocess_s or 0.0) + time.monotonic() - started
 
     async def _hear(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:
         """Have a clip transcribed; where that is doubtful, let the detector judge, and try the speech alone."""

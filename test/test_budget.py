@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.budget import Budget, Room
-from src.errors import QueueFull
+from src.errors import DecoderUnavailable
+
+WAIT_S = 60
+
+
+def room_of(size: int, wait_s: float = WAIT_S) -> Room:
+    return Room(Budget(size), wait_s, lambda: DecoderUnavailable("Full.", retry_after_s=wait_s))
 
 
 def test_together_they_hold_no_more_than_the_sum():
@@ -81,7 +87,7 @@ def test_whatever_they_ask_for_the_sum_holds_and_comes_back(wishes, shares):
 
 
 async def test_those_who_wait_are_served_in_their_order_as_room_comes():
-    room = Room(Budget(100), 60, "Full.")
+    room = room_of(100)
     served = []
 
     async def use(name: str, size: int) -> None:
@@ -105,9 +111,9 @@ async def test_those_who_wait_are_served_in_their_order_as_room_comes():
 
 
 async def test_who_has_waited_in_vain_is_told_to_try_again_and_hinders_nobody():
-    room = Room(Budget(100), 0.01, "Full.")
+    room = room_of(100, 0.01)
     async with room.taken(90):
-        with pytest.raises(QueueFull, match="Full") as refused:
+        with pytest.raises(DecoderUnavailable, match="Full") as refused:
             async with room.taken(20):
                 pass
         assert refused.value.retry_after_s == 0.01
@@ -118,7 +124,7 @@ async def test_who_has_waited_in_vain_is_told_to_try_again_and_hinders_nobody():
 
 
 async def test_who_leaves_while_waiting_hinders_nobody():
-    room = Room(Budget(100), 60, "Full.")
+    room = room_of(100)
     async with room.taken(90):
         waiting = [asyncio.create_task(room.taken(20).__aenter__()) for _ in range(2)]
         await asyncio.sleep(0)

@@ -1,11 +1,13 @@
 """Decoding in processes of their own: the same audio, and whatever becomes of a process costs its file alone."""
 
+import asyncio
 import io
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
 
@@ -181,64 +183,59 @@ def crc32_mpeg(data):
 # Room
 
 
-def test_who_finds_no_capacity_waits_and_is_served_when_there_is(sandbox):
+async def test_who_finds_no_room_waits_and_is_served_when_there_is():
     small = made_sandbox(most_workers=1)
-    decoding, stream = started(small)
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(blocks, small, SHORT)
-        until(lambda: small._capacity._waiting)
-        decoding.cancel()
-        assert np.array_equal(np.concatenate(waiting.result(60)), decode(SHORT))
-    stream.close()
+    async with small.room(SHORT):
+        waiting = asyncio.create_task(decoded(small, SHORT))
+        await asyncio.sleep(0)
+        assert not decode_workers()
+    assert np.array_equal(await waiting, decode(SHORT))
     small.close()
 
 
-def test_who_finds_no_capacity_in_time_is_told_to_come_again():
-    small = made_sandbox(timeout_s=0.2)
-    assert small._capacity.place(small._capacity.size).taken(0)
-    with pytest.raises(DecoderUnavailable) as told:
-        blocks(small, SHORT)
+async def decoded(sandbox, data):
+    """What the service does with a media file."""
+    async with sandbox.room(data):
+        return np.concatenate(await asyncio.to_thread(blocks, sandbox, data))
+
+
+async def test_who_finds_no_room_in_time_is_told_to_come_again():
+    small = made_sandbox(timeout_s=0.01, most_workers=1)
+    async with small.room(SHORT):
+        with pytest.raises(DecoderUnavailable) as told:
+            await decoded(small, SHORT)
     assert (told.value.status, told.value.headers) == (503, {"Retry-After": "1"})
-    small.close()
 
 
-def test_a_wait_for_capacity_can_be_cancelled():
-    small = made_sandbox(most_workers=1)
-    _, stream = started(small)
-    decoding = small.decode(SHORT, max_seconds=600)
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(list, decoding.blocks())
-        until(lambda: small._capacity._waiting)
-        decoding.cancel()
-        assert waiting.result(60) == []
-    stream.close()
-    small.close()
-
-
-@pytest.mark.parametrize(("room", "most"), [({"most_workers": 3}, 3), ({"memory_mb": 30, "total_mb": 160}, 4)])
-def test_no_more_workers_are_there_at_a_time_than_there_is_capacity_for(room, most):
-    small = made_sandbox(**room)
-    decodings = [small.decode(LONGER_THAN_ONE_EXCHANGE, max_seconds=600) for _ in range(8)]
-    streams = [each.blocks() for each in decodings]
-    with ThreadPoolExecutor(8) as threads:
-        first = [threads.submit(next, stream, None) for stream in streams]
-        until(lambda: sum(each.done() for each in first) == most)
-        assert len(small._capacity._waiting) == 8 - most
-        assert len(decode_workers()) == most
-        for each in decodings:
+@pytest.mark.parametrize(("given", "most"), [({"most_workers": 3}, 3), ({"memory_mb": 30, "total_mb": 160}, 4)])
+async def test_no_more_have_room_at_a_time_than_there_is_memory_for(given, most):
+    small = made_sandbox(**given)
+    async with AsyncExitStack() as stack:
+        waiting = [asyncio.create_task(stack.enter_async_context(small.room(SHORT))) for _ in range(8)]
+        await asyncio.sleep(0)
+        assert sum(each.done() for each in waiting) == most
+        for each in waiting[most:]:
             each.cancel()
-    for stream in streams:
-        stream.close()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_file_larger_than_all_room_is_decoded_alone():
+    small = made_sandbox(total_mb=20)
+    async with small.room(bytes(100 * 2**20)):
+        waiting = asyncio.create_task(decoded(small, SHORT))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    assert np.array_equal(await waiting, decode(SHORT))
     small.close()
 
 
-def test_files_whose_index_promises_too_much_are_refused_and_others_are_served():
+async def test_files_whose_index_promises_too_much_are_refused_and_others_are_served():
     sandbox = made_sandbox(memory_mb=64, total_mb=400)
-    with ThreadPoolExecutor(12) as threads:
-        bombs = [threads.submit(blocks, sandbox, mp4_promising(20_000_000)) for _ in range(8)]
-        others = [threads.submit(blocks, sandbox, SHORT) for _ in range(4)]
-        assert {each.exception().status for each in bombs} == {400}
-        assert {sum(map(len, each.result())) for each in others} == {len(decode(SHORT))}
+    bombs = [decoded(sandbox, mp4_promising(20_000_000)) for _ in range(8)]
+    others = [decoded(sandbox, SHORT) for _ in range(4)]
+    answers = await asyncio.gather(*bombs, *others, return_exceptions=True)
+    assert {each.status for each in answers[:8]} == {400}
+    assert {len(each) for each in answers[8:]} == {len(decode(SHORT))}
     sandbox.close()
 
 

@@ -19,13 +19,12 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.capacity import Capacity, Place
 from src.audio.channels import LOUDEST
 from src.audio.complaints import Complaint
 from src.audio.decode import BLOCK_SAMPLES
@@ -41,6 +40,7 @@ from src.audio.worker import (
     Task,
     allowed_s,
 )
+from src.budget import Budget, Held, Room
 from src.errors import AudioTooLong, DecoderUnavailable
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ and what libraries are told of the machine. Others may hold secrets: keys, token
 
 
 class Sandbox:
-    """Decodes files in workers. Safe from any thread.
+    """Decodes files in workers. Safe from any thread, but for `room`, which belongs to one event loop.
 
     Args:
         timeout_s: CPU time that a file may take until its first audio; `allowed_s` says how much more after that.
@@ -82,8 +82,8 @@ class Sandbox:
     def __init__(self, *, timeout_s: float, memory_mb: float, total_mb: float, most_workers: int) -> None:
         self._timeout_s = timeout_s
         self._memory_bytes = int(min(memory_mb, total_mb / (LEAST_WORKERS + 1)) * 2**20)  # 1 for their files
-        self._capacity = Capacity(int(total_mb * 2**20))
-        self._least_bytes = self._capacity.size // most_workers  # of the room, for each: so no more fit
+        self._room = Room(Budget(int(total_mb * 2**20)), timeout_s, _unavailable)
+        self._least_bytes = int(total_mb * 2**20) // most_workers  # of the room, for each: so no more fit
         self._lock = threading.Lock()  # held while the parent is started, told something or replaced
         self._parent: _Parent | None = None
         self._closed = False
@@ -103,12 +103,18 @@ class Sandbox:
             self._closed = True
             self._drop(self._parent)
 
+    def room(self, data: bytes) -> AbstractAsyncContextManager[Held]:
+        """Wait for room for the worker of a file, and hold it in the block.
+
+        Raises:
+            DecoderUnavailable: there was none within the time that the worker may take.
+        """
+        # Beside what it may take, a worker has a copy of the file, and memory that it shares with the service.
+        return self._room.taken(max(self._memory_bytes + len(data) + SHARED_BYTES, self._least_bytes))
+
     def decode(self, data: bytes, *, max_seconds: float) -> "Decoding":
         """Return the decoding of a media file with at most `max_seconds` of audio; it begins when it is iterated."""
-        # Beside what it may take, a worker has a copy of the file, and memory that it shares with the service.
-        needed = max(self._memory_bytes + len(data) + SHARED_BYTES, self._least_bytes)
-        task = Task(max_seconds, self._timeout_s, self._memory_bytes)
-        return Decoding(self, self._capacity.place(needed), data, task)
+        return Decoding(self, data, Task(max_seconds, self._timeout_s, self._memory_bytes))
 
     def worker(self, task: Task, data: bytes) -> "Worker":
         """Return a new worker that has a file.
@@ -297,9 +303,8 @@ def _parsed(answer: bytes) -> tuple[Complaint | None, int]:
 class Decoding:
     """One file on its way through a worker. One thread iterates, any may cancel."""
 
-    def __init__(self, sandbox: Sandbox, place: Place, data: bytes, task: Task) -> None:
+    def __init__(self, sandbox: Sandbox, data: bytes, task: Task) -> None:
         self._sandbox = sandbox
-        self._place = place
         self._data = data
         self._task = task
         self._lock = threading.Lock()
@@ -312,25 +317,10 @@ class Decoding:
         Raises, while iterating:
             EmptyAudio, InvalidAudio, AudioTooLong: as `decode_blocks`. A worker that crashes, lies or takes too much
                 makes its file `InvalidAudio`.
-            DecoderUnavailable: there is no room for a worker in time, no worker, or too little of the machine for it.
+            DecoderUnavailable: there is no worker, or too little of the machine for it.
         """
-        try:
-            if self._place.taken(self._task.timeout_s):
-                yield from self._decoded()
-            elif not self._cancelled:
-                raise _unavailable()
-        finally:
-            self._place.leave()
-
-    def cancel(self) -> None:
-        """End the worker, and the wait for one. Blocks that have been given stay valid."""
-        with self._lock:
-            self._cancelled = True
-            if self._worker:
-                self._worker.end()
-        self._place.leave()
-
-    def _decoded(self) -> Iterator[NDArray[np.float32]]:
+        if self._cancelled:
+            return
         worker = self._sandbox.worker(self._task, self._data)
         try:
             with self._lock:
@@ -347,6 +337,13 @@ class Decoding:
                     return
         finally:
             worker.close()
+
+    def cancel(self) -> None:
+        """End the worker. Blocks that have been given stay valid."""
+        with self._lock:
+            self._cancelled = True
+            if self._worker:
+                self._worker.end()
 
     def _next(self, worker: Worker, given: int, waited_s: float) -> NDArray[np.float32]:
         """Return the next samples; what the worker may not be trusted with is held here, such as the longest audio."""
