@@ -66,7 +66,7 @@ class PhraseLists:
     def _spellings(self, phrases: frozenset[str]) -> Iterator[list[int]]:
         spelling = self._tokenizer.tokenizer  # SentencePiece's own: all at once take a tenth of the interpreter's time
         unknown = spelling.unk_id()
-        forms = {form for phrase in phrases for form in forms_of(phrase) if _is_text(form)}
+        forms = {form for phrase in phrases if _is_text(phrase) for form in forms_of(phrase)}
         for ids in spelling.encode(list(forms), num_threads=1):
             if ids and unknown not in ids:
                 yield ids
@@ -184,9 +184,9 @@ def forms_of(phrase: str) -> set[str]:
     plain = " ".join(words)
     if plain != plain.lower():
         return {plain}
-    return {plain, plain[:1].upper() + plain[1:], " ".join(word[:1].upper() + word[1:] for word in words)}
+    return {plain, plain.capitalize(), " ".join(map(str.capitalize, words))}
 
 
-def _is_text(form: str) -> bool:
+def _is_text(phrase: str) -> bool:
     """Whether there is UTF-8 for it; for half of a surrogate pair, which JSON may hold, there is none."""
-    return form.encode(errors="ignore").decode() == form
+    return phrase.isascii() or phrase.encode(errors="ignore").decode() == phrase

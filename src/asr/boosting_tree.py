@@ -10,6 +10,7 @@ tokens were raised by that it leaves behind; at the end of a phrase, nothing. Th
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,86 +60,109 @@ class BoostingTree:
         return len(self.tokens)
 
 
-def tree_of(spellings: Iterable[Sequence[int]], vocabulary: int) -> BoostingTree:
+def tree_of(spellings: Iterable[list[int]], vocabulary: int) -> BoostingTree:
     """Return the tree of phrases, one at least, that are spelled in tokens below `vocabulary`, one at least each.
 
     States are in the order of their depth, those of one depth in the order of their tokens.
     """
-    trie = _Trie(sorted(set(map(tuple, spellings))), vocabulary)
-    states = len(trie.parents)
-    weights = np.append(FIRST_WEIGHT, FIRST_WEIGHT * DEPTH_SCALING + np.log(np.arange(2, trie.depths[-1] + 2)))
+    trie = _Trie(sorted(spellings), vocabulary)
+    deeper = trie.offsets[2]
+    weights = np.append(FIRST_WEIGHT, FIRST_WEIGHT * DEPTH_SCALING + np.log(np.arange(2, len(trie.sizes))))
     sums = np.append(0.0, np.cumsum(weights))  # of the weights from the first state to each depth
+    raised = np.zeros(vocabulary)
+    raised[trie.tokens[1:deeper]] = FIRST_WEIGHT
     backoff_states = trie.backoffs()
-    backoff_weights = sums[trie.depths[backoff_states]] - sums[trie.depths]
+    elsewhere = np.flatnonzero(backoff_states)
+    backoff_weights = np.repeat(-sums, trie.sizes)
+    backoff_weights[elsewhere] += sums[trie.depths(backoff_states[elsewhere])]
     backoff_weights[trie.ends] = 0
-    firsts = trie.tokens[trie.depths == 1]
-    deeper = np.arange(1 + len(firsts), states)  # the states with an arc of their own beside the first state's
-    children = np.bincount(trie.parents[deeper], minlength=states)
-    first_arcs = np.zeros(states, np.int64)
-    first_arcs[trie.parents[deeper[::-1]]] = vocabulary + np.arange(len(deeper))[::-1]  # the first one is written last
-    first_arcs[0], children[0] = 0, vocabulary
-    starts, raised = np.zeros(vocabulary, np.int64), np.zeros(vocabulary)
-    starts[firsts], raised[firsts] = np.arange(1, 1 + len(firsts)), FIRST_WEIGHT
+    first_arcs = trie.first_children + np.int32(vocabulary - deeper)
+    first_arcs[trie.children == 0] = 0
+    end_arcs = first_arcs + trie.children
+    first_arcs[0], end_arcs[0] = 0, vocabulary
     return BoostingTree(
-        first_arcs.astype(np.int32),
-        (first_arcs + children).astype(np.int32),
-        backoff_states.astype(np.int32),
+        first_arcs,
+        end_arcs,
+        backoff_states,
         backoff_weights.astype(np.float32),
-        np.concatenate((starts, deeper)).astype(np.int32),
-        np.concatenate((np.arange(vocabulary), trie.tokens[deeper])).astype(np.int32),
-        np.concatenate((raised, weights[trie.depths[deeper] - 1])).astype(np.float32),
+        np.concatenate((trie.starts, np.arange(deeper, len(trie.tokens), dtype=np.int32))),
+        np.concatenate((np.arange(vocabulary, dtype=np.int32), trie.tokens[deeper:])),
+        np.concatenate((raised, np.repeat(weights[1:], trie.sizes[2:])), dtype=np.float32, casting="same_kind"),
     )
 
 
 class _Trie:
-    """The beginnings of spellings, which are sorted and differ, as numbered states."""
+    """The beginnings of spellings, which are sorted, as states numbered by depth.
+
+    The states of one depth are in the order of their parents, so the children of a state follow each other. What there
+    is for each state is int32: with int64 it all takes half as long again.
+    """
 
     def __init__(self, spellings: Sequence[Sequence[int]], vocabulary: int) -> None:
         self._vocabulary = vocabulary
-        lengths = np.array([len(spelling) for spelling in spellings])
+        count = len(spellings)
+        lengths = np.fromiter(map(len, spellings), np.int64, count)
         is_token = np.arange(lengths.max()) < lengths[:, np.newaxis]
-        rows = np.full(is_token.shape, -1)
-        rows[is_token] = np.concatenate(spellings)
-        is_shared = np.zeros_like(is_token)  # with the row before
-        is_shared[1:] = np.logical_and.accumulate(rows[1:] == rows[:-1], axis=1)
-        is_new = (is_token & ~is_shared).T  # (depths, spellings), so that numbers go by depth
-        numbers = np.zeros(is_new.shape, np.int64)
-        numbers[is_new] = np.arange(1, 1 + is_new.sum())
-        numbers = np.maximum.accumulate(numbers, axis=1)  # what is shared has the number of the row that had it first
-        depths, _ = np.nonzero(is_new)
-        above = np.vstack((np.zeros((1, len(spellings)), np.int64), numbers[:-1]))
-        self.parents: _Places = np.append(0, above[is_new])
-        self.tokens: _Places = np.append(-1, rows.T[is_new])
-        self.depths: _Places = np.append(0, depths + 1)
-        self.ends = np.zeros(len(self.parents), bool)
-        """Whether a state is a whole spelling."""
-        self.ends[numbers[lengths - 1, np.arange(len(spellings))]] = True
-        self._arcs = self.parents * vocabulary + self.tokens  # ascending, and the first state's below all others
+        table = np.full(is_token.shape[::-1], -1, np.int32)  # (depths, spellings), so that numbers go by depth
+        table.T[is_token] = np.fromiter(chain.from_iterable(spellings), np.int32, lengths.sum())
+        is_new = is_token.T.copy()
+        is_new[:, 1:] &= ~np.logical_and.accumulate(table[:, 1:] == table[:, :-1], axis=0)  # to the one before
+        # What is shared has the number of the spelling that had it first, as there is nothing new between the two.
+        numbers = np.cumsum(is_new, dtype=np.int32)
+        places = np.flatnonzero(is_new)
+        self.sizes: _Places = np.append(1, np.count_nonzero(is_new, axis=1))
+        """How many states there are of each depth."""
+        self.offsets: _Places = np.append(0, np.cumsum(self.sizes))
+        """How many states there are above each depth."""
+        self.tokens: _Ints = np.append(np.int32(-1), table.ravel()[places])
+        """The token that leads to each state."""
+        self.parents: _Ints = np.zeros_like(self.tokens)
+        self.parents[self.offsets[2] :] = numbers[places[self.sizes[1] :] - count]
+        self.children: _Ints = np.bincount(self.parents[1:], minlength=len(self.parents)).astype(np.int32)
+        """How many children each state has."""
+        self.first_children: _Ints = np.cumsum(self.children, dtype=np.int32) - self.children + np.int32(1)
+        self.starts: _Ints = np.zeros(vocabulary, np.int32)
+        """Where each token leads from the first state, 0 where to itself."""
+        self.starts[self.tokens[1 : self.offsets[2]]] = np.arange(1, self.offsets[2])
+        self.ends: _Ints = numbers[(lengths - 1) * count + np.arange(count)]
+        """The states that are whole spellings."""
 
-    def backoffs(self) -> _Places:
+    def depths(self, states: _Ints) -> _Places:
+        """Return the depth of each state."""
+        return np.searchsorted(self.offsets, states, side="right") - 1
+
+    def backoffs(self) -> _Ints:
         """Return for each state the longest other beginning of a spelling that its own end is, within `MOST_BACKOFFS`.
 
         The ends of one token are looked up first, then those of two, each from the one before in the state's parent; so
         it takes as many rounds as the longest has tokens, each with fewer states.
         """
-        longest = np.zeros(len(self.parents), np.int64)
-        found = np.zeros_like(longest)
-        states = np.flatnonzero(self.depths > 1)
+        longest = np.zeros_like(self.parents)
+        depth, ends = 1, self.starts[self.tokens]
+        states = np.flatnonzero(ends[self.offsets[2] :]) + self.offsets[2]
+        ends = ends[states]
         while len(states):
-            ends = self._after(found[self.parents[states]], self.tokens[states])
-            found = np.zeros_like(longest)
-            found[states] = ends
-            states, ends = states[ends > 0], ends[ends > 0]
             longest[states] = ends
-            states = np.flatnonzero(found[self.parents] > 0)
-        reached = longest
+            counts = self.children[states]
+            befores = np.cumsum(counts) - counts
+            states = np.repeat(self.first_children[states] - befores, counts) + np.arange(counts.sum())
+            ends = self._after(np.repeat(ends, counts), depth, self.tokens[states])
+            found, depth = np.flatnonzero(ends), depth + 1
+            states, ends = states[found], ends[found]
+        states = np.flatnonzero(longest)
+        reached = longest[states]
         for _ in range(MOST_BACKOFFS):
             reached = longest[reached]
-        longest[reached > 0] = 0
+        longest[states[reached > 0]] = 0
         return longest
 
-    def _after(self, states: _Places, tokens: _Places) -> _Places:
-        """Return where each token leads from each state; 0 where nowhere."""
-        wanted = states * self._vocabulary + tokens
-        places = np.minimum(np.searchsorted(self._arcs, wanted), len(self._arcs) - 1)
-        return np.where(self._arcs[places] == wanted, places, 0)
+    def _after(self, states: _Ints, depth: int, tokens: _Ints) -> _Ints:
+        """Return where each token leads from each state, which are all at `depth`; 0 where nowhere."""
+        begin, end = self.offsets[depth + 1 : depth + 3]
+        arcs = self._arcs(self.parents[begin:end], self.tokens[begin:end])  # ascending
+        wanted = self._arcs(states, tokens)
+        places = np.searchsorted(arcs, wanted)
+        return np.where(np.append(arcs, -1)[places] == wanted, begin + places, 0)
+
+    def _arcs(self, states: _Ints, tokens: _Ints) -> _Places:
+        return states.astype(np.int64) * self._vocabulary + tokens
