@@ -121,6 +121,33 @@ def test_close_writes_what_is_queued_and_what_comes_later_is_counted_as_lost(tmp
     assert log.failures == 1
 
 
+def test_records_are_written_soon_though_nobody_asks_for_it(log):
+    with ThreadPoolExecutor(1) as reader:
+        log.path.parent.mkdir()
+        os.mkfifo(log.path)
+        first = reader.submit(first_line_of, log.path)
+        log.write(a_record(request_id="alone"))
+        assert json.loads(first.result(timeout=30))["request_id"] == "alone"
+
+
+def first_line_of(path) -> str:
+    with path.open() as file:
+        return file.readline()
+
+
+def test_what_comes_together_is_written_at_once(tmp_path, monkeypatch):
+    written = []
+    write_to_disk = os.write
+    monkeypatch.setattr("src.metrics.log.os.write", lambda fd, data: written.append(data) or write_to_disk(fd, data))
+    monkeypatch.setattr("src.metrics.log.GATHER_S", 60)
+    log = MetricsLog(tmp_path)
+    for number in range(1000):
+        log.write(a_record(request_id=str(number)))
+    log.close()
+    assert ids_in(log.path) == [str(number) for number in range(1000)]
+    assert len(written) == 1
+
+
 def test_records_written_by_many_threads_and_two_logs_all_arrive_whole(tmp_path):
     logs = [MetricsLog(tmp_path), MetricsLog(tmp_path)]
     with ThreadPoolExecutor(8) as threads:
@@ -324,6 +351,22 @@ def test_a_stuck_disk_keeps_nobody_waiting_and_no_more_than_the_backlog_in_memor
         log.close()
     assert len(lines.result().splitlines()) == BACKLOG + 100 - lost
     assert log.failures == lost
+
+
+def test_what_a_stuck_disk_has_not_taken_when_the_log_is_closed_is_counted_as_lost(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("src.metrics.log.CLOSE_TIMEOUT_S", 0.01)
+    path = tmp_path / "metrics" / "metrics.log"
+    path.parent.mkdir()
+    os.mkfifo(path)
+    log = MetricsLog(tmp_path)
+    for number in range(100):
+        log.write(a_record(request_id=str(number)))
+    log.close()
+    assert log.failures == 100
+    assert complaints(caplog) == [
+        f"cannot write metrics to {path}: 100 lines were still waiting when the log was closed"
+    ]
+    path.read_text()  # so that the thread comes to its end
 
 
 @pytest.mark.parametrize("stuck_in", ["open", "write"])

@@ -1,6 +1,7 @@
 """The metrics log: JSON lines in `metrics/metrics.log`, a new file at each midnight UTC, seven old ones kept.
 
-`write` only puts the record on a bounded queue; one thread of its own turns it into a line and meets the disk. Whatever
+`write` only puts the record on a bounded queue; one thread of its own turns it into a line and meets the disk, with all
+that came in a fifth of a second at once, as to wake it for each line costs a busy service more than the lines. Whatever
 the disk does (full, read-only, stuck, its folder removed) costs lines, which are counted, and never a request. The
 ordinary log hears of it once when it begins and once when it is over.
 """
@@ -20,6 +21,8 @@ from src.metrics.record import Record
 
 BACKLOG = 10_000
 """Records that may wait for a slow disk: some megabytes, and minutes of a busy service."""
+GATHER_S = 0.2
+"""How long a record waits for others, at most; a process that is killed loses those of so long."""
 DAYS_KEPT = 7
 CLOSE_TIMEOUT_S = 5.0
 
@@ -40,6 +43,8 @@ class MetricsLog:
     def __init__(self, log_dir: Path) -> None:
         self.path = metrics_path(log_dir.absolute())
         self._queue: SimpleQueue[Record | threading.Event | None] = SimpleQueue()
+        self._lot: list[Record | threading.Event | None] = []  # what the thread has taken off the queue
+        self._asked = threading.Event()  # that it gathers no more
         self._closed = False
         self._lock = threading.Lock()  # guards the two below, which both sides of the queue change
         self._failures = 0
@@ -56,7 +61,7 @@ class MetricsLog:
         """Have `record` written soon. Never waits for the disk and never raises; safe from any thread."""
         if self._closed:
             self._lose(1, "the log is closed")
-        elif self._queue.qsize() >= BACKLOG:
+        elif self._queue.qsize() + len(self._lot) >= BACKLOG:
             self._lose(1, f"{BACKLOG} lines are waiting for the disk")
         else:
             self._queue.put(record)
@@ -66,6 +71,7 @@ class MetricsLog:
         if self._thread.is_alive():
             reached = threading.Event()
             self._queue.put(reached)
+            self._asked.set()
             reached.wait(CLOSE_TIMEOUT_S)
 
     def close(self) -> None:
@@ -74,27 +80,50 @@ class MetricsLog:
             return
         self._closed = True
         self._queue.put(None)
+        self._asked.set()
         self._thread.join(CLOSE_TIMEOUT_S)
-        if waiting := self._queue.qsize():
+        if self._thread.is_alive():
+            waiting = self._queue.qsize() + len(self._lot) - 1  # what ends the thread is no line
             self._lose(waiting, f"{waiting} lines were still waiting when the log was closed")
 
     def _run(self) -> None:
         file = _DailyFile(self.path)
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, Record):
-                self._append(item, file)
-            else:
-                item.set()
+        while None not in self._lot:
+            self._lot = []
+            self._gather()
+            self._append([item for item in self._lot if isinstance(item, Record)], file)
+            for item in self._lot:
+                if isinstance(item, threading.Event):
+                    item.set()
         file.abandon()
 
-    def _append(self, record: Record, file: "_DailyFile") -> None:
+    def _gather(self) -> None:
+        """Wait for a lot: what came until some time after its first record, or until somebody asked for it."""
+        self._lot.append(self._queue.get())
+        self._asked.wait(GATHER_S)
+        self._asked.clear()
+        while not self._queue.empty():
+            self._lot.append(self._queue.get())
+
+    def _append(self, records: list[Record], file: "_DailyFile") -> None:
+        lines = b"".join(map(self._line, records))
+        written = 0
         try:
-            file.emit(logging.makeLogRecord({"msg": record.to_line()}))
+            while written < len(lines):
+                written += file.append(lines[written:])
         except Exception as error:  # nothing that a line can do may end the thread that writes the others
             file.abandon()
-            self._lose(1, str(error))
+            self._lose(lines.count(b"\n", written), str(error))
         else:
-            self._note_success()
+            if lines:
+                self._note_success()
+
+    def _line(self, record: Record) -> bytes:
+        try:
+            return record.to_line().encode() + b"\n"
+        except Exception as error:
+            self._lose(1, str(error))
+            return b""
 
     def _lose(self, count: int, reason: str) -> None:
         with self._lock:
@@ -122,7 +151,7 @@ class _DailyFile(TimedRotatingFileHandler):
         super().__init__(path, when="midnight", utc=True, backupCount=DAYS_KEPT, encoding="utf-8", delay=True)
 
     def flush(self) -> None:
-        """Do nothing: each line is flushed by its end."""
+        """Do nothing: what is written is never kept back."""
 
     def close(self) -> None:
         """Do nothing: `abandon` closes."""
@@ -132,14 +161,18 @@ class _DailyFile(TimedRotatingFileHandler):
         with suppress(OSError):  # closing writes what is left, and on a full disk that fails once more
             super().close()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Append a line, to a new file where the day or the file at the path has changed."""
-        self._follow_path()
-        super().emit(record)
+    def append(self, lines: bytes) -> int:
+        """Append lines, to a new file where the day or the file at the path has changed; return how many bytes went.
 
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Let the error that `emit` caught go on to the caller, instead of printing it."""
-        raise
+        Raises:
+            OSError: none did.
+        """
+        self._follow_path()
+        if self.shouldRollover(logging.makeLogRecord({})):
+            self.doRollover()
+        if not self.stream:
+            self.stream = self._open()
+        return os.write(self.stream.fileno(), lines)
 
     def rotation_filename(self, default_name: str) -> str:
         """Return a name that is free: after a clock was set back, the standard library would overwrite a day."""
@@ -164,7 +197,7 @@ class _DailyFile(TimedRotatingFileHandler):
 
     def _open(self) -> TextIOWrapper:
         _end_torn_line(self.baseFilename)
-        return open(self.baseFilename, "a", buffering=1, encoding="utf-8")
+        return open(self.baseFilename, "a", encoding="utf-8")
 
 
 def _end_torn_line(path: str) -> None:
