@@ -108,6 +108,60 @@ async def test_the_wait_ends_with_the_window():
         assert (await ask(scheduler, clip(1))).batch_size == 1
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """The callers of a batch are waited for as long as the window is, however short the batch was."""
+    monkeypatch.setattr("src.scheduling.scheduler.PATIENCE", 1e9)
+
+
+async def asking_again(scheduler: Scheduler, *numbers: int) -> list[int]:
+    """Ask for one clip after the other, and return the sizes of their batches."""
+    return [(await ask(scheduler, clip(number))).batch_size for number in numbers]
+
+
+async def test_callers_who_ask_again_and_again_come_to_share_their_batches(patient):
+    model = HeldModel()
+    async with running(model, microbatch_window_ms=3_600_000) as scheduler:
+        first = asyncio.create_task(asking_again(scheduler, 1, 2, 3))
+        await started(model)
+        second = asyncio.create_task(asking_again(scheduler, 11, 12))
+        await settled()
+        model.release_all()
+        assert (await first, await second) == ([1, 2, 2], [2, 2])
+    assert sorted(map(sorted, model.batches)) == [["1"], ["11", "2"], ["12", "3"]]
+
+
+async def test_a_caller_who_does_not_come_again_is_waited_for_no_longer_than_the_window(patient):
+    model = HeldModel()
+    async with running(model, microbatch_window_ms=1) as scheduler:
+        first = asking(scheduler, clip(1))
+        await started(model)
+        second = asking(scheduler, clip(2))
+        await settled()
+        model.release_all()
+        await asyncio.gather(*first, *second)
+    assert model.batches == [["1"], ["2"]]
+
+
+async def test_a_caller_who_does_not_come_again_is_waited_for_no_longer_than_a_part_of_the_batch():
+    model = HeldModel()
+    async with running(model, microbatch_window_ms=3_600_000) as scheduler:
+        first = asking(scheduler, clip(1))
+        await started(model)
+        second = asking(scheduler, clip(2))
+        await settled()
+        model.release_all()
+        await asyncio.gather(*first, *second)
+    assert model.batches == [["1"], ["2"]]
+
+
+async def test_who_comes_after_a_batch_waits_for_none_of_it(patient):
+    model = HeldModel(held=False)
+    async with running(model, microbatch_window_ms=3_600_000) as scheduler:
+        await asyncio.gather(*asking(scheduler, clip(1), clip(2)))
+        assert (await ask(scheduler, clip(3))).batch_size == 1
+
+
 class Compiling(HeldModel):
     """A model that compiles hot words when the test says so."""
 
