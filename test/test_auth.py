@@ -157,7 +157,7 @@ def test_keys_can_come_from_a_file(tmp_path):
 
 def transcribe(service, key):
     headers = bearer(key) | {"content-type": "audio/pcm"}
-    with httpx.Client(base_url=service.http.base_url, timeout=60) as client:
+    with httpx.Client(base_url=service.http.base_url, timeout=300) as client:
         return client.post("/v1/audio/transcriptions", content=PCM, headers=headers)
 
 
@@ -216,7 +216,7 @@ def test_browsers_are_told_nothing_by_default(service):
 
 
 def test_a_body_is_not_waited_for_before_the_key_is_looked_at(service):
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=300) as connection:
         connection.sendall(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 401 ")
 
@@ -247,7 +247,7 @@ def test_an_address_has_only_so_many_requests_at_a_time_where_no_keys_are_set(tm
             pass
         assert no_session.value.response.status_code == 429
         elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
-        with httpx.Client(base_url=service.http.base_url, timeout=60, transport=elsewhere) as client:
+        with httpx.Client(base_url=service.http.base_url, timeout=300, transport=elsewhere) as client:
             pcm = {"content-type": "audio/pcm"}
             other = threads.submit(client.post, "/v1/audio/transcriptions", content=PCM, headers=pcm)
             until(lambda: service.scheduler.under_way == 3)

@@ -124,7 +124,7 @@ def test_a_server_that_ends_at_once_is_told_by_its_last_line():
 
 def test_a_short_run_against_the_service_tells_the_cost_of_each_form(tmp_path):
     command = [sys.executable, str(HERE / "overhead_bench.py"), "--n", "40", "--rounds", "1", "--concurrency", "2"]
-    ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr
     costs = json.loads((tmp_path / "overhead_bench.json").read_text())["costs"]
     assert [cost["form"] for cost in costs] == list(overhead_bench.FORMS)
@@ -132,10 +132,9 @@ def test_a_short_run_against_the_service_tells_the_cost_of_each_form(tmp_path):
     assert ran.stdout == (tmp_path / "overhead_bench.txt").read_text()
 
 
-@pytest.mark.timeout(300)
 def test_a_short_soak_test_makes_every_fault_and_accounts_for_every_answer(tmp_path):
     command = [sys.executable, str(HERE / "chaos" / "soak.py"), "--minutes", "0.1", "--clips", "4"]
-    ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=280)
+    ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     figures = json.loads((tmp_path / "soak.json").read_text())
     assert figures["findings"] == []
@@ -144,33 +143,30 @@ def test_a_short_soak_test_makes_every_fault_and_accounts_for_every_answer(tmp_p
     assert ran.stdout == (tmp_path / "soak.txt").read_text()
 
 
-@pytest.mark.timeout(300)
 def test_a_short_idle_bench_sends_the_same_requests_without_and_with_a_crowd(tmp_path):
     crowd = ["--idle", "20", "--half", "5", "--slow", "2"]
     command = [sys.executable, str(HERE / "chaos" / "idle_bench.py"), *crowd, "--n", "8", "--rounds", "1"]
-    ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=280)
+    ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=500)
     figures = json.loads((tmp_path / "idle_bench.json").read_text())
     assert [(each["requests"], each["without_text"]) for each in figures["figures"]] == [(8, 0), (8, 0)], ran.stderr
     assert figures["fewest_connections"] > 0
     assert ran.stdout == (tmp_path / "idle_bench.txt").read_text()
 
 
-@pytest.mark.timeout(120)
 def test_a_short_index_bench_counts_every_answer_and_the_service_lives(tmp_path):
     command = [sys.executable, str(HERE / "chaos" / "index_bench.py"), "--memory-mb", "0", "--at-once", "8"]
     ran = subprocess.run(
-        [*command, "--seconds", "3", "--results", str(tmp_path)], capture_output=True, text=True, timeout=100
+        [*command, "--seconds", "3", "--results", str(tmp_path)], capture_output=True, text=True, timeout=500
     )
     assert "the service lives" in ran.stdout, ran.stderr
     assert " got 400" in ran.stdout
     assert ran.stdout == (tmp_path / "index_bench.txt").read_text()
 
 
-@pytest.mark.timeout(120)
 def test_a_short_loop_bench_sends_what_is_asked_for_and_tells_the_longest_probe_beside_it(tmp_path):
     command = [sys.executable, str(HERE / "chaos" / "loop_bench.py"), "--seconds", "3", "--rounds", "1"]
     ran = subprocess.run(
-        [*command, "--only", "hours", "--results", str(tmp_path)], capture_output=True, text=True, timeout=100
+        [*command, "--only", "hours", "--results", str(tmp_path)], capture_output=True, text=True, timeout=500
     )
     figures = json.loads((tmp_path / "loop_bench.json").read_text())["figures"]
     expected = "200", "conversation.item.input_audio_transcription.completed"

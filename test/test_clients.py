@@ -307,7 +307,7 @@ def test_bench_keeps_exactly_as_many_requests_in_flight_as_it_was_told(tmp_path)
         with lock:
             in_flight += 1
             most = max(most, in_flight)
-        meet.wait(timeout=30)
+        meet.wait(timeout=300)
         with lock:
             in_flight -= 1
         return Reply()
@@ -424,7 +424,7 @@ def test_a_rate_is_sent_whether_or_not_answers_come(tmp_path):
     meet = threading.Barrier(20)
 
     def answer_when_all_are_here(_: Received) -> Reply:
-        meet.wait(timeout=30)
+        meet.wait(timeout=300)
         return Reply()
 
     with serving(answer_when_all_are_here) as server:
@@ -549,8 +549,8 @@ def test_ctrl_c_ends_a_run_without_a_traceback(tmp_path):
     with serving(hold) as server:
         command = [sys.executable, HERE / "tpm.py", "--file", CLIP, "--url", server.url, "--results", tmp_path]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-            assert arrived.wait(timeout=60)
+            assert arrived.wait(timeout=300)
             running.send_signal(signal.SIGINT)
-            _, error = running.communicate(timeout=60)
+            _, error = running.communicate(timeout=300)
         over.set()
     assert (running.returncode, error) == (130, "")

@@ -125,6 +125,6 @@ def test_all_origins_may_be_let_in(tmp_path):
             (APP, "null"), ({}, {"access-control-request-private-network": "true"})
         ):
             answer = httpx.options(
-                f"{running.http.base_url}/v1/models", headers={"origin": origin} | PREFLIGHT | private, timeout=60
+                f"{running.http.base_url}/v1/models", headers={"origin": origin} | PREFLIGHT | private, timeout=300
             )
             assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")

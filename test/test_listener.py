@@ -33,7 +33,7 @@ def listening(host: str):
 
 def reachable(host: str, port: int) -> bool:
     try:
-        socket.create_connection((host, port), timeout=10).close()
+        socket.create_connection((host, port), timeout=300).close()
     except OSError:
         return False
     return True
@@ -62,7 +62,7 @@ def test_a_client_by_ipv4_keeps_its_address():
     sockets = listen("::", port)
     try:
         ipv4 = next(each for each in sockets if each.family == socket.AF_INET)
-        with socket.create_connection(("127.0.0.1", port), timeout=10), closing(ipv4.accept()[0]) as accepted:
+        with socket.create_connection(("127.0.0.1", port), timeout=300), closing(ipv4.accept()[0]) as accepted:
             assert accepted.getpeername()[0] == "127.0.0.1"
     finally:
         for each in sockets:

@@ -39,7 +39,6 @@ def likeness(one: str, other: str) -> float:
     return SequenceMatcher(None, one.split(), other.split()).ratio()
 
 
-@pytest.mark.timeout(300)
 def test_half_an_hour_has_every_sentence_once_in_order_at_its_time(patient: Service, transcripts):
     file, placements = recording(HALF_HOUR_S)
     fields = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}

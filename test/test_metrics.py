@@ -33,7 +33,7 @@ def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -185,7 +185,7 @@ def test_follow_clears_the_screen_of_a_terminal(path):
         while b"no errors" not in seen:
             seen += screen.read(4096)
         child.send_signal(signal.SIGINT)
-        assert child.wait(30) == 0
+        assert child.wait(300) == 0
     assert seen.startswith(b"\x1b[H\x1b[2J")
     assert b"Traceback" not in seen
 
@@ -198,7 +198,7 @@ def test_a_reader_that_has_gone_is_no_error(path):
     os.close(reader)
     with os.fdopen(writer, "wb") as gone:
         done = subprocess.run(
-            [*COMMAND, "--file", path], cwd=PROJECT, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=60
+            [*COMMAND, "--file", path], cwd=PROJECT, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=300
         )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -206,7 +206,7 @@ def test_a_reader_that_has_gone_is_no_error(path):
 def test_a_full_disk_behind_the_output_is_one_sentence(path):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [*COMMAND, "--file", path], cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+            [*COMMAND, "--file", path], cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300
         )
     assert (done.returncode, done.stderr) == (1, "No space left on device: standard output\n")
 

@@ -316,7 +316,7 @@ def test_a_websockets_path_asked_for_by_http_tells_what_is_needed(service, path)
 @pytest.mark.parametrize("seen", ["", "/stt"], ids=["taken off", "left on"])
 def test_a_proxys_prefix_is_known_whether_it_takes_it_off_or_not(prefixed, seen):
     headers = {"authorization": f"Bearer {KEY}"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{prefixed.port}{seen}", headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{prefixed.port}{seen}", headers=headers, timeout=300) as client:
         answer = client.post("/v1/audio/transcriptions/", content=PCM, headers={"content-type": "audio/pcm"})
         assert answer.json()["text"] == "7"
         docs = client.get("/docs")

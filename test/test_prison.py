@@ -138,7 +138,7 @@ def test_no_key_token_or_proxy_is_in_the_environment_of_the_decoders(prison):
         assert int(Path(f"/proc/{worker}/oom_score_adj").read_text()) == 1000
         until(lambda: len(os.listdir(f"/proc/{worker}/fd")) == 1)  # to the service; it begins with its parent's
         os.kill(worker, 9)
-        assert held.result(60).status_code == 400
+        assert held.result(300).status_code == 400
 
 
 # What it answers to the service

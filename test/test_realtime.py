@@ -265,7 +265,7 @@ def test_an_item_that_meets_a_full_queue_fails_and_the_session_goes_on(held):
 
         uploads = [threading.Thread(target=upload, args=(number,)) for number in (1, 2)]
         uploads[0].start()
-        assert model.started.acquire(timeout=30)  # it is with the model, and its place free again
+        assert model.started.acquire(timeout=300)  # it is with the model, and its place free again
         uploads[1].start()
         until(lambda: service.scheduler.waiting == 1)
         client.append(pcm16(clip(3, 0.5)))
@@ -290,8 +290,8 @@ def test_pings_are_answered_while_the_model_works(held):
     with session(service) as client:
         client.append(pcm16(clip(1, 0.5)))
         client.commit()
-        assert model.started.acquire(timeout=30)
-        assert client.ws.ping().wait(30)
+        assert model.started.acquire(timeout=300)
+        assert client.ws.ping().wait(300)
         model.release_all()
         assert client.until(COMPLETED)[-1]["transcript"] == "1"
 
@@ -301,7 +301,7 @@ def test_a_client_that_vanishes_leaves_nothing_behind(held):
     with session(service) as client:
         client.append(pcm16(clip(1, 0.5)))
         client.commit()
-        assert model.started.acquire(timeout=30)
+        assert model.started.acquire(timeout=300)
         client.append(pcm16(clip(2, 0.5)))
         client.commit()
         client.until("input_audio_buffer.committed")
@@ -542,7 +542,7 @@ def test_a_stopping_server_finishes_items_and_closes_with_1001(held):
     with session(service) as client:
         client.append(pcm16(clip(7, 0.5)))
         client.commit()
-        assert model.started.acquire(timeout=30)
+        assert model.started.acquire(timeout=300)
         service.stop()
         until(lambda: not service.scheduler.ready)
         model.release_all()

@@ -69,7 +69,7 @@ class Secure:
         command = [NODE, PROGRAMS / "realtime.mjs", f"https://localhost:{self.port}/v1", client, model]
         environment = os.environ | {"NODE_EXTRA_CA_CERTS": str(self.authority)}
         done = subprocess.run(
-            command, input=json.dumps(steps), env=environment, capture_output=True, text=True, timeout=60
+            command, input=json.dumps(steps), env=environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

@@ -175,7 +175,7 @@ class Compiling(HeldModel):
 
     def compile(self, boosts: tuple[str, ...]) -> None:
         self.compiling.set()
-        assert self.may_go_on.wait(60)
+        assert self.may_go_on.wait(300)
         self.compiled.append(boosts)
 
 

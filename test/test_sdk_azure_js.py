@@ -40,7 +40,7 @@ def test_files_and_sessions_are_transcribed_with_a_key_and_with_a_token(tiny, se
         command = [NODE, PROGRAMS / "azure.mjs", f"https://localhost:{running.port}"]
         environment = os.environ | {"NODE_EXTRA_CA_CERTS": str(authority)}
         done = subprocess.run(
-            command, input=json.dumps(given), env=environment, capture_output=True, text=True, timeout=60
+            command, input=json.dumps(given), env=environment, capture_output=True, text=True, timeout=300
         )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])

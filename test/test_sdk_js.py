@@ -41,7 +41,7 @@ def run(program: str, port: int, *arguments: object) -> Any:
     """Return what a program prints, as parsed from JSON."""
     texts = [each if isinstance(each, str) else json.dumps(each) for each in arguments]
     command = [NODE, PROGRAMS / program, f"http://127.0.0.1:{port}/v1", *texts]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -169,7 +169,7 @@ def test_the_retry_of_the_sdk_succeeds_once_there_is_a_place(tmp_path):
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
             first = program.stdout.readline()
             full.release()
-            rest, _ = program.communicate("go on\n", timeout=60)
+            rest, _ = program.communicate("go on\n", timeout=300)
     second, answer = rest.splitlines()
     assert (first, second, json.loads(answer)["text"]) == ("429\n", "200", "2")
 

@@ -58,7 +58,7 @@ def opened(service, sent=b"", receive_bytes=None):
     connection = socket.socket()
     if receive_bytes:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    connection.settimeout(30)
+    connection.settimeout(300)
     connection.connect(("127.0.0.1", service.port))
     connection.sendall(sent)
     return connection
@@ -105,7 +105,7 @@ def send_until_cut(connection, sent):
 def is_served(service):
     """Whether a client that comes now gets its text."""
     url = f"http://127.0.0.1:{service.port}/v1/audio/transcriptions"
-    return httpx.post(url, content=PCM, headers={"content-type": "audio/pcm"}, timeout=60).json()["text"] == "7"
+    return httpx.post(url, content=PCM, headers={"content-type": "audio/pcm"}, timeout=300).json()["text"] == "7"
 
 
 def test_a_connection_on_which_nothing_comes_is_closed(service):

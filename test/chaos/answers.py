@@ -1,6 +1,7 @@
 """What may come back for bytes that nobody vouches for: a text, or 4xx in OpenAI's form."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,20 @@ from hostile import HostileFile
 ROUTE = "/v1/audio/transcriptions"
 GOOD_CLIP = Path(__file__).resolve().parent.parent / "clips" / "piper-joe-1.flac"
 GOOD_TEXT = "The black bicycle is under the tree."
+TRIES = 20
 
 
 def send(http: httpx.Client, file: HostileFile, *, raw: bool) -> httpx.Response:
-    """Send a file, as the body itself or in a form."""
+    """Send a file, as the body itself or in a form; again where a machine without time for it asks for that."""
+    for _ in range(TRIES):
+        answer = _sent(http, file, raw=raw)
+        if answer.status_code != 503 or "Retry-After" not in answer.headers:
+            break
+        time.sleep(float(answer.headers["Retry-After"]))
+    return answer
+
+
+def _sent(http: httpx.Client, file: HostileFile, *, raw: bool) -> httpx.Response:
     if raw:
         return http.post(ROUTE, content=file.data, headers={"content-type": file.said_type})
     return http.post(ROUTE, files={"file": (file.name, file.data, file.said_type)})
