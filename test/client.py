@@ -36,6 +36,7 @@ try:
     import aiohttp
     import client_ws
     import numpy as np
+    import soundfile
     from numpy.typing import NDArray
     from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
@@ -158,19 +159,34 @@ def prepare(path: Path, options: argparse.Namespace) -> Upload:
     Raises:
         Failure: the file cannot be read or decoded.
     """
-    try:
-        original = path.read_bytes()
-        samples = decode(original, max_seconds=ANY_LENGTH_S)
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from None
-    except ServiceError as error:
-        raise Failure(f"{path}: {error.message}") from None
+    original = _read(path)
+    samples = _decoded(path, original)
     audio_len_s = len(samples) / SAMPLE_RATE
     if options.ws:
         piece_s = client_ws.REALTIME_PIECE_S if options.realtime else client_ws.PIECE_S
         return Upload(str(path), audio_len_s, frames=client_ws.frames(_pcm16(samples), piece_s))
     body, content_type = _http_body(path, original, _pcm16(samples), options)
     return Upload(str(path), audio_len_s, body, content_type)
+
+
+def samples_of(path: Path) -> NDArray[np.float32]:
+    """Return the audio of a file as 16 kHz mono samples (samples,).
+
+    Raises:
+        Failure: the file cannot be read or decoded.
+    """
+    return _decoded(path, _read(path))
+
+
+def raw_pcm(name: str, samples: NDArray[np.float32]) -> Upload:
+    """Return 16 kHz mono samples as an upload whose body is headerless PCM16."""
+    return Upload(name, len(samples) / SAMPLE_RATE, _pcm16(samples), PCM_TYPE)
+
+
+def live_pcm(name: str, samples: NDArray[np.float32]) -> Upload:
+    """Return 16 kHz mono samples as an upload over a WebSocket in real time."""
+    pieces = client_ws.frames(_pcm16(samples), client_ws.REALTIME_PIECE_S)
+    return Upload(name, len(samples) / SAMPLE_RATE, frames=pieces)
 
 
 def mode_words(options: argparse.Namespace) -> str:
@@ -180,6 +196,25 @@ def mode_words(options: argparse.Namespace) -> str:
     if options.raw:
         return "raw body, PCM16" if options.pcm else "raw body, original file"
     return "multipart, PCM16 in WAV" if options.pcm else "multipart, original file"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from None
+
+
+def _decoded(path: Path, data: bytes) -> NDArray[np.float32]:
+    try:
+        return decode(data, max_seconds=ANY_LENGTH_S)
+    except ServiceError as error:
+        raise Failure(f"{path}: {error.message}") from None
+    except ModuleNotFoundError as missing:  # PyAV; libsndfile reads the clips of the project to the same samples
+        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+        if rate != SAMPLE_RATE or samples.ndim > 1:
+            raise Failure(f"{path}: without {missing.name} it must be 16 kHz mono") from None
+        return samples
 
 
 def _http_body(path: Path, original: bytes, pcm16: bytes, options: argparse.Namespace) -> tuple[bytes, str]:

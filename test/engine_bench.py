@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def checkpoint(options: argparse.Namespace) -> str:
 def made_clips(count: int, min_s: float, max_s: float) -> list[np.ndarray]:
     """Return clips of 16 kHz mono float32, of lengths by chance: speech of the project's clips joined and cut."""
     chance = random.Random(0)
-    spoken = [client.decode(path.read_bytes()) for path in client.short_clips() if is_speech(path)]
+    spoken = [client.samples_of(path) for path in client.short_clips() if is_speech(path)]
     clips = []
     for _ in range(count):
         wanted = round(chance.uniform(min_s, max_s) * client.SAMPLE_RATE)
@@ -178,10 +179,19 @@ class Bench:
         self.settings = settings
         self.clips = clips
         self.engine = NemoModel.load(settings)
-        self._full = plain_model(settings, self.engine)
-        self._local = plain_model(settings, self.engine)
-        LocalAttention(self._local, settings.local_attention_context)
         self._collator = ThreadPoolExecutor(1)
+
+    @cached_property
+    def full(self) -> Any:
+        """A plain NeMo model, with the checkpoint's full attention."""
+        return plain_model(self.settings, self.engine)
+
+    @cached_property
+    def local(self) -> Any:
+        """The same with local attention."""
+        network = plain_model(self.settings, self.engine)
+        LocalAttention(network, self.settings.local_attention_context)
+        return network
 
     @property
     def device(self) -> str:
@@ -199,9 +209,9 @@ class Bench:
         engine, ours = self.run_engine, engine_stages(self.engine)
         result = []
         for size, groups in sorted_groups.items():
-            full, local = self.running_nemo(self._full), self.running_nemo(self._local)
-            result.append(Way(f"transcribe() {size} sorted, full", groups, full, nemo_stages(self._full)))
-            result.append(Way(f"transcribe() {size} sorted, local", groups, local, nemo_stages(self._local)))
+            full, local = self.running_nemo(self.full), self.running_nemo(self.local)
+            result.append(Way(f"transcribe() {size} sorted, full", groups, full, nemo_stages(self.full)))
+            result.append(Way(f"transcribe() {size} sorted, local", groups, local, nemo_stages(self.local)))
             result.append(Way(f"engine {size} sorted", groups, engine, ours))
         result.append(Way("engine, scheduler's batches", scheduled(self.clips, self.settings), engine, ours))
         return result
@@ -239,13 +249,13 @@ class Bench:
 
     def compare(self, ways: Sequence[Way], rounds: int) -> list[Figures]:
         """Run all ways by turns, then each once more with a stopwatch on its stages."""
-        full, local = self.reference(self._full), self.reference(self._local)
+        full, local = self.reference(self.full), self.reference(self.local)
         best_s = [float("inf")] * len(ways)
         heard: list[list[str]] = [[] for _ in ways]
         peaks: list[float | None] = [None] * len(ways)
         for number in range(rounds):
             for at, way in enumerate(ways):
-                heard[at], wall_s, peaks[at] = self._timed(way)
+                heard[at], wall_s, peaks[at] = self.timed(way)
                 best_s[at] = min(best_s[at], wall_s)
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
         audio_s = sum(map(len, self.clips)) / client.SAMPLE_RATE
@@ -257,13 +267,13 @@ class Bench:
                 padding=padding(self.clips, way.groups),
                 other_than_full=others(way, heard[at], full),
                 other_than_local=others(way, heard[at], local),
-                stages_s=self._stages(way),
+                stages_s=self.stages(way),
                 gpu_peak_gb=peaks[at],
             )
             for at, way in enumerate(ways)
         ]
 
-    def _timed(self, way: Way) -> tuple[list[str], float, float | None]:
+    def timed(self, way: Way) -> tuple[list[str], float, float | None]:
         """Return the texts, the seconds and, on a GPU, the most memory in GB of one run."""
         import torch
 
@@ -277,10 +287,11 @@ class Bench:
         wall_s = time.perf_counter() - started_s
         return texts, wall_s, torch.cuda.max_memory_allocated() / 1e9 if on_gpu else None
 
-    def _stages(self, way: Way) -> dict[str, float]:
+    def stages(self, way: Way) -> dict[str, float]:
+        """Return the seconds of each of `STAGES` in one run."""
         watch = Stopwatch(self.wait)
         with watch.on(way.stages):
-            _, wall_s, _ = self._timed(way)
+            _, wall_s, _ = self.timed(way)
         spent_s = dict.fromkeys(STAGES, 0.0) | watch.spent_s
         # The text is made in a method that has others inside.
         spent_s["text"] -= sum(spent_s[stage] for stage in way.stages if stage in INSIDE_TEXT[way.stages["text"][1]])
@@ -299,7 +310,7 @@ class Bench:
         kept, self.clips = self.clips, made_clips(clips, LATENCY_CLIP_S, LATENCY_CLIP_S)
         try:
             group = [list(range(clips))]
-            return min(self._timed(Way("", group, run, {}))[1] for _ in range(LATENCY_RUNS))
+            return min(self.timed(Way("", group, run, {}))[1] for _ in range(LATENCY_RUNS))
         finally:
             self.clips = kept
 
@@ -416,7 +427,7 @@ def table(figures: Sequence[Figures]) -> str:
 
 def latency_table(bench: Bench) -> str:
     """Return how long one clip and eight at once take, in milliseconds."""
-    runs = {"transcribe(), full": bench.running_nemo(bench._full), "engine": bench.run_engine}
+    runs = {"transcribe(), full": bench.running_nemo(bench.full), "engine": bench.run_engine}
     lines = [[name, *(bench.latency_s(clips, run) * 1000 for clips in (1, 8))] for name, run in runs.items()]
     return columns([f"{LATENCY_CLIP_S:g} s clips, ms", "one", "eight at once"], lines)
 

@@ -88,7 +88,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def forms_of(wav: Path, seconds: float) -> dict[str, client.Upload]:
     """Write a clip of speech to `wav`, 16 kHz mono PCM16, and return it ready to be sent in each form."""
-    speech = client.decode((client.CLIPS / "long-30s.flac").read_bytes())
+    speech = client.samples_of(client.CLIPS / "long-30s.flac")
     soundfile.write(wav, np.resize(speech, round(seconds * client.SAMPLE_RATE)), client.SAMPLE_RATE, "PCM_16")
     return {form: client.prepare(wav, argparse.Namespace(ws=False, **how)) for form, how in FORMS.items()}
 

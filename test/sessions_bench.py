@@ -1,10 +1,11 @@
 """How many people can speak at once: realtime sessions against a service of its own, more and more of them.
 
-python3 test/sessions_bench.py [--sessions N ...] [--file FILE] [--model MODEL] [--vad]
+python3 test/sessions_bench.py [--sessions N ...] [--file FILE] [--seconds S] [--model MODEL] [--vad]
 
-Every session sends the file in real time and reads the live text. The lag of a word is how much later it came than to a
-session that was alone; sessions keep up where the lag of the second half of the audio is not above that of the first.
-CPU and memory are the service's own, by /proc. The table goes to `test/results/sessions_bench.txt` and `.json` too.
+Every session sends the file, or its first seconds, in real time and reads the live text. The lag of a word is how much
+later it came than to a session that was alone; sessions keep up where the lag of the second half of the audio is not
+above that of the first. CPU and memory are the service's own, by /proc. A client process has at most a hundred of the
+sessions. The table goes to `test/results/sessions_bench.txt` and `.json` too.
 """
 
 import argparse
@@ -13,18 +14,22 @@ import json
 import random
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import client
 import client_report
 import client_ws
-from columns import columns
+from client_processes import client_processes
+from columns import Cell, columns
 from own_service import Server, cpu_s, resident_mb, serving
 from websockets.asyncio.client import connect
 
 COMPLETED = "conversation.item.input_audio_transcription.completed"
+EACH = 100
+"""Sessions of one client process, at most: they send 1,000 messages in a second."""
 TURNS = {"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}}
 
 
@@ -59,9 +64,9 @@ class Level:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
     options = arguments(argv)
-    upload = client.prepare(options.file, argparse.Namespace(ws=True, realtime=True, raw=False, pcm=True))
-    with serving(options.model) as server:
-        levels = asyncio.run(climb(options, upload, server))
+    upload = live_upload(options.file, options.seconds)
+    with serving(options.model, PARAKEET_MAX_SESSIONS=str(places_for(options.sessions))) as server:
+        levels = asyncio.run(all_levels(options, upload, server))
     rows = [("file", f"{options.file.name}, {upload.audio_len_s:.0f} s in real time"), ("model", options.model)]
     rows += [("turns", "server_vad" if options.vad else "one commit at the end")]
     print(client_report.table(rows), end="")
@@ -78,38 +83,74 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure how many realtime sessions keep up.")
     parser.add_argument("--sessions", type=client.positive_int, nargs="+", default=[10, 25, 50], metavar="N")
     parser.add_argument("--file", type=Path, default=client.CLIPS / "long-60s.flac")
+    parser.add_argument("--seconds", type=client.positive, metavar="S", help="send only the first S seconds of it")
     parser.add_argument("--model", default="tiny", help="PARAKEET_MODEL_ID of the service (default: %(default)s)")
     parser.add_argument("--vad", action="store_true", help="let the service detect turns")
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     return parser.parse_args(argv)
 
 
-async def climb(options: argparse.Namespace, upload: client.Upload, server: Server) -> list[Level]:
-    """Run one session alone, then each number of them."""
-    [alone] = await together(upload, server.url, 1, options.vad)
-    idle_mb = resident_mb(server.pid)
+def live_upload(path: Path, seconds: float | None) -> client.Upload:
+    """Return the first `seconds` of a file, all of it if None, in messages for real time.
+
+    Raises:
+        client.Failure: the file cannot be read or decoded.
+    """
+    upload = client.prepare(path, argparse.Namespace(ws=True, realtime=True))
+    pieces = len(upload.frames) if seconds is None else round(seconds / client_ws.REALTIME_PIECE_S)
+    length_s = min(upload.audio_len_s, pieces * client_ws.REALTIME_PIECE_S)
+    return replace(upload, frames=upload.frames[:pieces], audio_len_s=length_s)
+
+
+def places_for(numbers: Sequence[int]) -> int:
+    """Return the `PARAKEET_MAX_SESSIONS` for these numbers of sessions: those before may still be closing."""
+    return 2 * max(numbers)
+
+
+async def all_levels(options: argparse.Namespace, upload: client.Upload, server: Server) -> list[Level]:
+    """Return what all numbers of sessions come to."""
     levels = []
-    for sessions in options.sessions:
-        before_s, started_s = cpu_s(server.pid), time.perf_counter()
-        running = asyncio.create_task(together(upload, server.url, sessions, options.vad))
-        await asyncio.sleep(upload.audio_len_s * 0.9)
-        rss_mb = resident_mb(server.pid)
-        listened = await running
-        cores = (cpu_s(server.pid) - before_s) / (time.perf_counter() - started_s)
-        levels.append(level_of(listened, alone, upload.audio_len_s, cores, rss_mb, rss_mb - idle_mb))
-        print(f"{sessions} sessions done", file=sys.stderr)
+    async for level in climb(options.sessions, upload, server, vad=options.vad):
+        levels.append(level)
+        print(f"{level.sessions} sessions done", file=sys.stderr)
     return levels
 
 
-async def together(upload: client.Upload, url: str, sessions: int, vad: bool) -> list[Listened]:
+async def climb(numbers: Sequence[int], upload: client.Upload, server: Server, *, vad: bool) -> AsyncIterator[Level]:
+    """Run one session alone, then each number of them, and yield what each comes to."""
+    with client_processes(-(-max(numbers) // EACH)) as clients:
+        [alone] = await together(clients, upload, server.url, 1, vad)
+        idle_mb = resident_mb(server.pid)
+        for sessions in numbers:
+            before_s, started_s = cpu_s(server.pid), time.perf_counter()
+            running = asyncio.create_task(together(clients, upload, server.url, sessions, vad))
+            await asyncio.sleep(upload.audio_len_s * 0.9)
+            rss_mb = resident_mb(server.pid)
+            listened = await running
+            cores = (cpu_s(server.pid) - before_s) / (time.perf_counter() - started_s)
+            yield level_of(listened, alone, upload.audio_len_s, cores, rss_mb, rss_mb - idle_mb)
+
+
+async def together(clients: Pool, upload: client.Upload, url: str, sessions: int, vad: bool) -> list[Listened]:
     """Run sessions side by side, begun at random moments of one second."""
     chance = random.Random(0)
+    waits_s = [chance.random() if sessions > 1 else 0.0 for _ in range(sessions)]
+    shares = [(upload, url, waits_s[start : start + EACH], vad) for start in range(0, sessions, EACH)]
+    listened = await asyncio.to_thread(clients.starmap, of_one_process, shares, 1)
+    return [each for share in listened for each in share]
 
-    async def one() -> Listened:
-        await asyncio.sleep(chance.random() if sessions > 1 else 0)
+
+def of_one_process(upload: client.Upload, url: str, waits_s: Sequence[float], vad: bool) -> list[Listened]:
+    """Run sessions side by side, begun after so many seconds each, and return what each has read."""
+
+    async def one(wait_s: float) -> Listened:
+        await asyncio.sleep(wait_s)
         return await listen(upload, url, vad)
 
-    return await asyncio.gather(*(one() for _ in range(sessions)))
+    async def all_of_them() -> list[Listened]:
+        return await asyncio.gather(*map(one, waits_s))
+
+    return asyncio.run(all_of_them())
 
 
 async def listen(upload: client.Upload, url: str, vad: bool) -> Listened:
@@ -186,25 +227,33 @@ def keeps_up(first: Sequence[float], second: Sequence[float]) -> bool:
     return sorted(second)[len(second) // 2] <= sorted(first)[len(first) // 2] + 0.5
 
 
+NAMES = {
+    "sessions": "sessions",
+    "kept_up": "kept up",
+    "first_delta_p50_s": "first p50",
+    "first_delta_p95_s": "p95",
+    "lag_first_half_p95_s": "lag p95 1st half",
+    "lag_second_half_p95_s": "2nd half",
+    "final_p50_s": "final p50",
+    "final_p95_s": "p95",
+    "same_text": "same text",
+    "cpu_cores": "cores",
+    "cpu_per_session": "per session",
+    "rss_mb": "RSS MB",
+    "rss_per_session_mb": "per session",
+}
+"""What the figures of a level are called in the table."""
+
+
 def table(levels: Sequence[Level]) -> str:
     """Return the figures as aligned columns, one line for each number of sessions."""
-    names = {
-        "sessions": "sessions",
-        "kept_up": "kept up",
-        "first_delta_p50_s": "first p50",
-        "first_delta_p95_s": "p95",
-        "lag_first_half_p95_s": "lag p95 1st half",
-        "lag_second_half_p95_s": "2nd half",
-        "final_p50_s": "final p50",
-        "final_p95_s": "p95",
-        "same_text": "same text",
-        "cpu_cores": "cores",
-        "cpu_per_session": "per session",
-        "rss_mb": "RSS MB",
-        "rss_per_session_mb": "per session",
-    }
-    lines = [[values[name] for name in names] for values in map(asdict, levels)]
-    return columns(list(names.values()), lines)
+    return columns(list(NAMES.values()), [cells(level) for level in levels])
+
+
+def cells(level: Level) -> list[Cell]:
+    """Return a line of the table."""
+    values = asdict(level)
+    return [values[name] for name in NAMES]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import overhead_bench
 import own_service
 import pytest
 import serve_bench
+import sessions_bench
 
 from src.settings import Settings
 
@@ -114,6 +115,14 @@ def test_lists_may_raise_the_median_of_others_by_a_third_and_no_request_may_fail
     assert not keywords_bench.passed([plain, beside], 1.35)
     failed = keywords_bench.figures_of(keywords_bench.LISTS, [answer("one", 0.25)], [answer("", 0.25, status=500)])
     assert not keywords_bench.passed([plain, failed], 1.25)
+
+
+def test_sessions_send_as_much_of_a_file_as_is_asked_for():
+    path = client.CLIPS / "long-30s.flac"
+    whole, first = (sessions_bench.live_upload(path, seconds) for seconds in (None, 2.5))
+    assert (len(first.frames), first.audio_len_s) == (25, 2.5)
+    assert first.frames == whole.frames[:25]
+    assert whole.audio_len_s == pytest.approx(28.1, abs=0.01)
 
 
 def test_a_server_that_ends_at_once_is_told_by_its_last_line():

@@ -554,3 +554,13 @@ def test_ctrl_c_ends_a_run_without_a_traceback(tmp_path):
             _, error = running.communicate(timeout=300)
         over.set()
     assert (running.returncode, error) == (130, "")
+
+
+def test_the_projects_clips_are_read_without_pyav_too(monkeypatch, tmp_path):
+    expected = client.samples_of(CLIP)
+    monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
+    assert np.array_equal(client.samples_of(CLIP), expected)
+    not_16_khz = tmp_path / "other.flac"
+    soundfile.write(not_16_khz, expected, 8000)
+    with pytest.raises(client.Failure, match="without av it must be 16 kHz mono"):
+        client.samples_of(not_16_khz)
