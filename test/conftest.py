@@ -147,5 +147,15 @@ def service(tiny, tmp_path_factory) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def transcripts() -> dict[str, str]:
     """The reference text of each bundled clip, by file name."""
+    return _column("text")
+
+
+@pytest.fixture(scope="session")
+def heard() -> dict[str, str]:
+    """What the bundled checkpoint hears in each bundled clip, by file name."""
+    return _column("heard")
+
+
+def _column(name: str) -> dict[str, str]:
     with (CLIPS / "transcripts.tsv").open() as file:
-        return {row["file"]: row["text"] for row in csv.DictReader(file, delimiter="\t")}
+        return {row["file"]: row[name] for row in csv.DictReader(file, delimiter="\t")}

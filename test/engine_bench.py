@@ -9,9 +9,10 @@ clips stand in the order of chance. Rounds go through all of them by turns; a fi
 The reference for texts is `transcribe()` on one clip at a time, with full attention and with local attention: the two
 may differ where clips are longer than the local context, and the engine must agree with the one that it is set to.
 
-`--model` is `tiny`, a path, a hub id, or `random-0.6b`: random weights of the published shape, made on first use in the
-folder of results; they tell of speed alone. The clips are joined from those of the project, at lengths of chance, and
-the same in each run. The table goes to `test/results/engine_bench.txt` and `.json` too.
+`--model` is `tiny`, a path, a hub id, or `wide-0.6b`: `tiny` widened to the published shape, made on first use in the
+folder of results. Its texts are those of local attention; full attention has others beyond 10 s (`wide_parakeet.py`).
+The clips are joined from those of the project, at lengths of chance, and the same in each run. The table goes to
+`test/results/engine_bench.txt` and `.json` too.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from typing import Any
 import client
 import client_report
 import numpy as np
-import random_parakeet
+from bench_model import add_model_argument, checkpoint
 from columns import columns
 
 from src.asr.attention import LocalAttention
@@ -40,7 +41,6 @@ from src.asr.model import Batch, NemoModel
 from src.scheduling.jobs import Clip, Job, JobQueue, Place
 from src.settings import Settings
 
-RANDOM = "random-0.6b"
 LATENCY_CLIP_S = 8.0
 LATENCY_RUNS = 5
 STAGES = ("features", "encoder", "decoder", "text", "rest")
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
     options = arguments(argv)
     clips = made_clips(options.clips, *options.seconds)
-    settings = Settings(model_id=checkpoint(options), device=options.device, dtype=options.dtype)
+    settings = Settings(model_id=checkpoint(options.model), device=options.device, dtype=options.dtype)
     bench = Bench(settings, clips)
     figures = bench.compare(bench.ways(options.batches), options.rounds)
     text = client_report.table(head_rows(options, clips, bench)) + "\n" + table(figures) + "\n" + latency_table(bench)
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description="Compare the engine with NeMo's transcribe() on the same clips.")
-    parser.add_argument("--model", default="tiny", help=f"tiny, a path, a hub id, or {RANDOM} (default: %(default)s)")
+    add_model_argument(parser)
     parser.add_argument("--clips", type=client.positive_int, default=128, metavar="N", help="(default: %(default)s)")
     parser.add_argument(
         "--seconds",
@@ -140,17 +140,6 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dtype", default="auto", help="PARAKEET_DTYPE, for both (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     return parser.parse_args(argv)
-
-
-def checkpoint(options: argparse.Namespace) -> str:
-    """Return what `PARAKEET_MODEL_ID` must be, making the random checkpoint if it is asked for and not there."""
-    if options.model != RANDOM:
-        return options.model
-    path = options.results / f"{RANDOM}.nemo"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        random_parakeet.write(path, random_parakeet.SHAPES["0.6b"], device=options.device.replace("auto", "cpu"))
-    return str(path)
 
 
 def made_clips(count: int, min_s: float, max_s: float) -> list[np.ndarray]:

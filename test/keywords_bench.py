@@ -23,6 +23,7 @@ from pathlib import Path
 
 import client
 import client_report
+from bench_model import add_model_argument
 from columns import columns
 from own_service import serving
 
@@ -70,7 +71,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=count, default=4, help="of each way (default: %(default)s)")
     parser.add_argument("--phrases", type=count, default=100, metavar="N", help="of a list (default: %(default)s)")
     parser.add_argument("--file", type=Path, default=client.CLIPS / "rhvoice-slt-1.flac")
-    parser.add_argument("--model", default="tiny", help="tiny, a path or a hub id (default: %(default)s)")
+    add_model_argument(parser)
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     return parser.parse_args(argv)
 

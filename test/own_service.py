@@ -12,9 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import client
+from bench_model import checkpoint
 from ports import reserved_port
 
-READY_S = 120.0
+READY_S = 300.0
+"""Parakeet's shape takes more than a minute where cores are few."""
 TICKS = os.sysconf("SC_CLK_TCK")
 OUR_SERVICE = ("-m", "src")
 EVENT_LOOP = "event loop"
@@ -34,13 +36,15 @@ class Server:
 def serving(model: str, program: Sequence[str] = OUR_SERVICE, **settings: str) -> Iterator[Server]:
     """Run `program`, arguments of this Python, until the block ends; it is the service itself if left out.
 
-    It reads PARAKEET_MODEL_ID, PARAKEET_PORT and PARAKEET_LOG_DIR from its environment, and `settings` too.
+    `model` is what a benchmark's `--model` names. The program reads PARAKEET_MODEL_ID, PARAKEET_PORT and
+    PARAKEET_LOG_DIR from its environment, and `settings` too.
 
     Raises:
-        client.Failure: it does not come up; the message has its last line.
+        client.Failure: it does not come up, or the model cannot be made; the message has its last line.
     """
+    model_id = checkpoint(model)
     with reserved_port() as port, TemporaryDirectory() as logs:
-        settings = {"PARAKEET_MODEL_ID": model, "PARAKEET_PORT": str(port), "PARAKEET_LOG_DIR": logs} | settings
+        settings = {"PARAKEET_MODEL_ID": model_id, "PARAKEET_PORT": str(port), "PARAKEET_LOG_DIR": logs} | settings
         told = Path(logs) / "server.log"
         with told.open("w") as log:
             command = [sys.executable, *program]

@@ -27,6 +27,7 @@ import bench
 import client
 import client_report
 import tpm
+from bench_model import add_model_argument
 from columns import columns
 from own_service import OUR_SERVICE, Server, cpu_s, serving
 
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description="Compare the service with a naive server and with itself unbatched.")
-    parser.add_argument("--model", default="tiny", help="tiny, a path or a hub id (default: %(default)s)")
+    add_model_argument(parser)
     parser.add_argument("--concurrency", type=client.positive_int, nargs="+", default=[1, 4, 16, 32], metavar="N")
     parser.add_argument("--n", type=client.positive_int, default=96, help="requests of a round (default: %(default)s)")
     parser.add_argument("--rounds", type=client.positive_int, default=3, help="(default: %(default)s)")

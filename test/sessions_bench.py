@@ -22,6 +22,7 @@ from pathlib import Path
 import client
 import client_report
 import client_ws
+from bench_model import add_model_argument
 from client_processes import client_processes
 from columns import Cell, columns
 from own_service import Server, cpu_s, resident_mb, serving
@@ -84,7 +85,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sessions", type=client.positive_int, nargs="+", default=[10, 25, 50], metavar="N")
     parser.add_argument("--file", type=Path, default=client.CLIPS / "long-60s.flac")
     parser.add_argument("--seconds", type=client.positive, metavar="S", help="send only the first S seconds of it")
-    parser.add_argument("--model", default="tiny", help="PARAKEET_MODEL_ID of the service (default: %(default)s)")
+    add_model_argument(parser)
     parser.add_argument("--vad", action="store_true", help="let the service detect turns")
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     return parser.parse_args(argv)

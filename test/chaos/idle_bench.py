@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # what the prog
 
 import client
 import client_report
+from bench_model import add_model_argument
 from columns import columns
 from crowd import Crowd
 from own_service import Server, serving
@@ -82,7 +83,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--n", type=count, default=200, help="requests of a round (default: %(default)s)")
     parser.add_argument("--rounds", type=count, default=4, help="of each way (default: %(default)s)")
     parser.add_argument("--concurrency", type=count, default=4, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--model", default="tiny", help="tiny, a path or a hub id (default: %(default)s)")
+    add_model_argument(parser)
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     options = parser.parse_args(argv)
     if options.half > options.idle:

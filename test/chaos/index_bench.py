@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # what the prog
 import client
 import client_report
 import httpx
+from bench_model import add_model_argument
 from media import mp4_promising
 from own_service import Server, resident_mb, serving
 from processes import decode_workers
@@ -66,7 +67,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--at-once", type=int, default=32)
     parser.add_argument("--samples", type=int, default=20_000_000)
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--model", default="tiny")
+    add_model_argument(parser)
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     return parser.parse_args(argv)
 

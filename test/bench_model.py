@@ -1,0 +1,42 @@
+"""The checkpoint that `--model` of a benchmark names."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import client
+
+WIDE = {"wide-0.6b": "0.6b", "wide-small": "small"}
+"""The sizes of `wide_parakeet.py`, by the names that benchmarks take."""
+WIDENING = Path(__file__).with_name("wide_parakeet.py")
+
+
+def add_model_argument(to: argparse.ArgumentParser) -> None:
+    """Add `--model`."""
+    to.add_argument(
+        "--model",
+        default="tiny",
+        help="tiny, a path, a hub id, or wide-0.6b: tiny in the published shape (default: %(default)s)",
+    )
+
+
+def checkpoint(model: str, folder: Path = client.RESULTS) -> str:
+    """Return the `PARAKEET_MODEL_ID` of what `--model` names; a wide checkpoint is made in `folder` on first use.
+
+    That happens in a process of its own, so that none of NeMo is left in the memory of a client that is to be fast.
+
+    Raises:
+        client.Failure: it could not be made; the message has the last line of the reason.
+    """
+    if model not in WIDE:
+        return model
+    path = folder / f"{model}.nemo"
+    if not path.exists():
+        print(f"making {path}", file=sys.stderr)
+        command = [sys.executable, str(WIDENING), "--size", WIDE[model], "--out", str(path)]
+        made = subprocess.run(command, capture_output=True, text=True)
+        if made.returncode:
+            reason = (made.stderr.splitlines() or ["it said nothing"])[-1]
+            raise client.Failure(f"{path} could not be made: {reason}")
+    return str(path)
