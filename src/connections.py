@@ -31,7 +31,8 @@ log = logging.getLogger("src.access")
 MAX_HEAD_BYTES = 32 * 1024
 """Largest request line and headers; one piece that is parsed may go beyond."""
 PIECE_BYTES = 4096
-"""What is parsed at a time. A piece may hold 200 requests, and no more of them are begun than may wait."""
+"""What is parsed at a time, unless it is all of one body. A piece may hold 200 requests, and no more of them are begun
+than may wait."""
 LINGER_S = 5.0
 """How long a client may go on sending what nobody wants: it would not see the answer of a connection that is closed
 under it, but one that never ends must not keep it."""
@@ -157,6 +158,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._most = most
         self._in_head = True
         self._head_bytes = 0
+        self._body_bytes = 0  # what is still to come of a body, where its length was declared
         self._unparsed = b""
         self._unanswered = 0  # requests whose head is here
         self._last_words: bytes | None = None  # the answer in place of the application's, after which nothing comes
@@ -223,7 +225,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._unanswered += 1
         self.waiting_since = self.loop.time()
         self._expect_nothing()
+        self._body_bytes = _declared_bytes(self.headers)
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._body_bytes -= len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note the end of a request; what comes now is the head of the next."""
@@ -281,8 +289,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _fed(self, data: memoryview) -> memoryview:
         """Parse the beginning of `data`, and return the rest."""
+        size_bytes = max(PIECE_BYTES, self._body_bytes)
         try:
-            self.parser.feed_data(data[:PIECE_BYTES])
+            self.parser.feed_data(data[:size_bytes])
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
             if self._is_handshake():
@@ -292,7 +301,7 @@ class HttpProtocol(HttpToolsProtocol):
             return rest
         except httptools.HttpParserError:
             self._refuse(HTTPStatus.BAD_REQUEST, "invalid_http", "Invalid HTTP request received.")
-        return data[PIECE_BYTES:]
+        return data[size_bytes:]
 
     def _is_handshake(self) -> bool:
         """Whether the head that has come is one of a WebSocket (RFC 6455, 4.1): a GET of HTTP/1.1 without a body."""
@@ -671,6 +680,11 @@ def make_room(connections: Iterable[Any], most: int, newest: HttpProtocol) -> No
     for place, (standing, _, each) in enumerate(waiting[: too_many + most // 10]):
         if place < too_many + most // 100 or standing != COMING:
             each.cut()
+
+
+def _declared_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return the length of a body as its request's headers, which have been parsed, say it; 0 where they do not."""
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 def _error(status: int, code: str, message: str) -> bytes:

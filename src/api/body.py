@@ -2,11 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from src.errors import ClientGone, QueueFull, UnsupportedEncoding, UploadTooLarge, UploadTooSlow
 from src.scheduling.arrival import Arrival, gives_way
@@ -43,15 +43,15 @@ class Bodies:
         """What all bodies take together."""
         return self._held_bytes
 
-    @contextmanager
-    def read(
+    @asynccontextmanager
+    async def read(
         self, request: Request, arrival: Arrival | None = None, max_bytes: int | None = None
-    ) -> Iterator[AsyncGenerator[bytes, None]]:
-        """Give the body of `request`, of at most `max_bytes` where that is less, in pieces, and note in `arrival` how.
+    ) -> AsyncIterator[list[bytes]]:
+        """Give the body of `request`, of at most `max_bytes` where that is less, as it came in pieces.
 
-        It counts as held until the end of the block.
+        How it comes is noted in `arrival`. It counts as held until the end of the block.
 
-        Raises, while iterating:
+        Raises:
             UnsupportedEncoding: it is compressed.
             UploadTooLarge: it is larger.
             UploadTooSlow: it takes too long, or comes slowly and another needs its memory.
@@ -59,36 +59,63 @@ class Bodies:
             ClientGone: the client left before its end.
         """
         now = asyncio.get_running_loop().time()
-        held = _Held(now, arrival or Arrival(now))
+        held = _Held(now, arrival or Arrival(now), min(max_bytes or self._max_bytes, self._max_bytes))
         self._coming[held.arrival] = held
         try:
-            yield self._pieces(request, held, min(max_bytes or self._max_bytes, self._max_bytes))
+            _check_encoding(request.headers.getlist("content-encoding"))
+            declared = request.headers.get("content-length", "")
+            if declared.isdecimal() and int(declared) > held.max_bytes:
+                raise _too_large(held.max_bytes)
+            await self._read(request, held)
+            yield held.pieces
         finally:
             self._release(held)
 
-    async def _pieces(self, request: Request, held: "_Held", max_bytes: int) -> AsyncGenerator[bytes, None]:
-        _check_encoding(request.headers.getlist("content-encoding"))
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > max_bytes:
-            raise _too_large(max_bytes)
-        stream = request.stream()
-        while (piece := await self._next(stream, held)) is not None:
-            if held.bytes + len(piece) > max_bytes:
-                raise _too_large(max_bytes)
-            self._make_room(held, len(piece))
-            held.bytes += len(piece)
-            self._held_bytes += len(piece)
-            held.arrival.add(len(piece), asyncio.get_running_loop().time())
-            yield piece
+    async def _read(self, request: Request, held: "_Held") -> None:
+        """Read to the end."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(self._deadline(held, held.began_at)) as held.limit:
+                while True:
+                    message = await request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    if held.is_ended:
+                        raise held.too_slow()
+                    now = loop.time()
+                    self._take(message.get("body", b""), held, now)
+                    if not message.get("more_body"):
+                        break
+                    held.limit.reschedule(self._deadline(held, now))
+        except TimeoutError:
+            if not (held.limit and held.limit.expired()):
+                raise
+            raise held.too_slow() from None
+        finally:
+            held.limit = None
         held.arrival.is_here = True
 
-    def _make_room(self, held: "_Held", size_bytes: int) -> None:
+    def _deadline(self, held: "_Held", now: float) -> float:
+        """Return until when the next piece must have come."""
+        return min(held.began_at + self._timeout_s + allowed_s(held.bytes), now + self._timeout_s)
+
+    def _take(self, piece: bytes, held: "_Held", now: float) -> None:
+        if not piece:
+            return
+        if held.bytes + len(piece) > held.max_bytes:
+            raise _too_large(held.max_bytes)
+        self._make_room(held, len(piece), now)
+        held.bytes += len(piece)
+        self._held_bytes += len(piece)
+        held.arrival.add(len(piece), now)
+        held.pieces.append(piece)
+
+    def _make_room(self, held: "_Held", size_bytes: int, now: float) -> None:
         """Have the slowest bodies give up their memory until there is room for so much more.
 
         Raises:
             QueueFull: none of the others is slow.
         """
-        now = asyncio.get_running_loop().time()
         while self._held_bytes + size_bytes > self._most_bytes:
             others = [arrival for arrival, each in self._coming.items() if each is not held and each.bytes]
             slowest = gives_way(others, now)
@@ -104,25 +131,6 @@ class Bodies:
         self._held_bytes -= held.bytes
         held.bytes = 0
 
-    async def _next(self, stream: AsyncGenerator[bytes, None], held: "_Held") -> bytes | None:
-        """Return the next piece, None at the end."""
-        if held.is_ended:
-            raise held.too_slow()
-        loop = asyncio.get_running_loop()
-        overdue = held.began_at + self._timeout_s + allowed_s(held.bytes)
-        try:
-            async with asyncio.timeout_at(min(overdue, loop.time() + self._timeout_s)) as limit:
-                held.limit = limit
-                return await anext(stream, None)
-        except ClientDisconnect:
-            raise ClientGone from None
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise held.too_slow() from None
-        finally:
-            held.limit = None
-
 
 @dataclass(eq=False, slots=True)
 class _Held:
@@ -130,10 +138,12 @@ class _Held:
 
     began_at: float
     arrival: Arrival
+    max_bytes: int
+    pieces: list[bytes] = field(default_factory=list)
     bytes: int = 0
     is_ended: bool = False
     limit: asyncio.Timeout | None = None
-    """That of the piece which is waited for."""
+    """That of the piece that is waited for."""
 
     def end(self, now: float) -> None:
         """Have its reader read no more."""

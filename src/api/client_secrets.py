@@ -118,8 +118,8 @@ async def create_transcription_session(request: Request) -> BetaSession:
 
 async def _object_of(request: Request) -> dict[str, Any]:
     """Return the JSON object in the body of `request`, an empty one where there is no body."""
-    with request.app.state.bodies.read(request, max_bytes=MAX_BODY_BYTES) as pieces:
-        body = b"".join([piece async for piece in pieces])
+    async with request.app.state.bodies.read(request, max_bytes=MAX_BODY_BYTES) as pieces:
+        body = b"".join(pieces)
     parsed = parse_object(body) if body.strip() else {}
     if not isinstance(parsed, dict):
         raise InvalidRequest("The body must be a JSON object.")

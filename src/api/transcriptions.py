@@ -14,7 +14,7 @@ from src.api.middleware import Trace
 from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST, errors
 from src.api.options import Options, parse_options
 from src.api.paths import is_azure
-from src.api.upload import read_body
+from src.api.upload import parse_body
 from src.errors import ClientGone, ServiceError
 from src.scheduling.scheduler import Admission
 from src.service import TranscriptionService, Upload
@@ -63,18 +63,20 @@ class _Exchange(Response):
     async def _answer(self, send: Send) -> Response | None:
         """Return the answer, or stream it and return None."""
         state = self._request.app.state
-        async with state.scheduler.admit(self._request.state.client) as admission:
-            with state.bodies.read(self._request, admission.arrival) as pieces:
-                body = await read_body(self._request, pieces)
-                served = state.served.by_any_name if is_azure(self._request.scope) else state.served
-                options = parse_options(body.fields, served, state.scheduler.languages)
-                async with _while_connected(self._request):
-                    if options.stream:
-                        await self._stream(admission, body.upload, options, send)
-                        return None
-                    transcript = await self._service.transcribe(
-                        admission, body.upload, self._trace.measured, priority=options.priority, boosts=options.keywords
-                    )
+        async with (
+            state.scheduler.admit(self._request.state.client) as admission,
+            state.bodies.read(self._request, admission.arrival) as pieces,
+        ):
+            body = await parse_body(self._request, pieces)
+            served = state.served.by_any_name if is_azure(self._request.scope) else state.served
+            options = parse_options(body.fields, served, state.scheduler.languages)
+            async with _while_connected(self._request):
+                if options.stream:
+                    await self._stream(admission, body.upload, options, send)
+                    return None
+                transcript = await self._service.transcribe(
+                    admission, body.upload, self._trace.measured, priority=options.priority, boosts=options.keywords
+                )
         if is_quick(options):
             return render(transcript, options, duration_s=self._duration_s)
         # Words and cues of hours of speech would hold up the event loop.

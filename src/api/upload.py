@@ -1,9 +1,9 @@
-"""Read the body of a transcription request: multipart, or the audio itself."""
+"""What is in the body of a transcription request: multipart, JSON, or the audio itself."""
 
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,8 +74,8 @@ class Body:
     fields: Fields
 
 
-async def read_body(request: Request, pieces: AsyncGenerator[bytes, None]) -> Body:
-    """Read and check the body of `request`, which comes in `pieces`.
+async def parse_body(request: Request, pieces: list[bytes]) -> Body:
+    """Check the body of `request`, which came in `pieces`, and take it apart; the list is empty then.
 
     A multipart body carries the audio in its part `file`, a JSON body as base64 in `input_audio.data`, as Open WebUI
     sends it; any other body is the audio, and its fields come from the query string. The name of a file never matters.
@@ -84,24 +84,23 @@ async def read_body(request: Request, pieces: AsyncGenerator[bytes, None]) -> Bo
 
     Raises:
         MissingFile, EmptyAudio, InvalidRequest: the body is not of this form; the message says how to mend it.
-        Exception: what the pieces raise.
     """
     content_type = ContentType.parse(request.headers.get("content-type", "").encode("latin-1"))
     query = Fields(request.query_params.multi_items())
-    collected = [piece async for piece in pieces]
     # Few bytes can be a great many values, if they are JSON.
-    if content_type.name == "application/json" or sum(map(len, collected)) > LARGE_BYTES:
-        return await asyncio.to_thread(_parsed, collected, content_type, query)
-    return _parsed(collected, content_type, query)
+    if content_type.name == "application/json" or sum(map(len, pieces)) > LARGE_BYTES:
+        return await asyncio.to_thread(_parsed, pieces, content_type, query)
+    return _parsed(pieces, content_type, query)
 
 
 def _parsed(pieces: list[bytes], content_type: ContentType, query: Fields) -> Body:
-    """Do what `read_body` does. No step of it keeps other threads from running for long."""
+    """Do what `parse_body` does. No step of it keeps other threads from running for long."""
     body = b"".join(pieces)
     if content_type.name.startswith("multipart/"):
         file, fields = _parse_multipart(body, content_type)
         del body  # there is a second copy already
         audio = _cut(pieces, file.start, file.end)
+        pieces.clear()
         return Body(_upload(audio, ContentType.parse(file.content_type), query | fields), query | fields)
     pieces.clear()
     if content_type.name == "application/json":
