@@ -21,7 +21,7 @@ from src.asr.merge import Merger, Piece, whole
 from src.asr.rescue import amended, doubtful, has_gaps, louder_than, retries, spoken, uneven, unheard
 from src.asr.transcript import Transcript
 from src.audio.container import plain_wav
-from src.audio.decode import BLOCK_SAMPLES, SAMPLE_RATE, PcmFormat, decode_blocks, needs_library
+from src.audio.decode import BLOCK_SAMPLES, SAMPLE_RATE, PcmFormat, decode_blocks, needs_library, quick_samples
 from src.audio.sandbox import Decoding, Sandbox
 from src.audio.split import Chunk, split
 from src.audio.vad import Span, SpeechDetector
@@ -39,6 +39,8 @@ LEAST_BYTES_PER_S = 1_000
 """Of a media file; codecs take less for a second only where they are made for the narrowest lines."""
 LEAST_EXPECTED_S = 10.0
 
+SHORT_S = 120.0
+"""Whether a clip of at most this is `uneven` is found out in the event loop, in a millisecond."""
 STRETCHES = 4
 """Of a clip, so many stretches of speech without words are tried again."""
 
@@ -148,8 +150,8 @@ class _ChunkReader:
     """The chunks of a source, decoded as they are asked for.
 
     Args:
-        chunks: decodes and cuts; runs in the threads.
-        threads: where that is done.
+        chunks: decodes and cuts.
+        threads: where that is done; None where it takes no longer than the way there, which is 0.1 ms.
         measured: gets the time that it takes.
         decoding: what a decode worker does, if one is needed.
         room: waits for room for that worker, and holds it.
@@ -158,7 +160,7 @@ class _ChunkReader:
     def __init__(
         self,
         chunks: Iterator[Chunk],
-        threads: Executor,
+        threads: Executor | None,
         measured: Measurements,
         decoding: Decoding | None = None,
         room: AbstractAsyncContextManager[Held] | None = None,
@@ -171,7 +173,7 @@ class _ChunkReader:
         self._held = AsyncExitStack()
 
     async def next(self, count: int) -> list[Chunk]:
-        """Return the next so many chunks, fewer at the end; one visit to a thread, which costs 0.1 ms by itself.
+        """Return the next so many chunks, fewer at the end.
 
         Raises:
             DecoderUnavailable: there is no room for the worker in time.
@@ -182,8 +184,11 @@ class _ChunkReader:
             if self._room is not None:
                 room, self._room = self._room, None
                 await self._held.enter_async_context(room)
-            loop = asyncio.get_running_loop()
-            chunks = await loop.run_in_executor(self._threads, list, islice(self._chunks, count))
+            coming = islice(self._chunks, count)
+            if self._threads is None:
+                chunks = list(coming)
+            else:
+                chunks = await asyncio.get_running_loop().run_in_executor(self._threads, list, coming)
         finally:
             self._measured.add_preprocessing(time.monotonic() - started)
         if len(chunks) < count:
@@ -313,9 +318,13 @@ class TranscriptionService:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     def _reader(self, source: Source, measured: Measurements, footprint: _Footprint) -> _ChunkReader:
+        chunk_s, limit_s = self._settings.chunk_seconds, self._settings.max_audio_seconds
         if isinstance(source, Recording):
-            return _ChunkReader(self._chunks(self._blocks(source.samples), measured), self._workers, measured)
-        limit_s = self._settings.max_audio_seconds
+            threads = None if len(source.samples) <= chunk_s * SAMPLE_RATE else self._workers
+            return _ChunkReader(self._chunks(self._blocks(source.samples), measured), threads, measured)
+        samples = quick_samples(source.data, source.pcm, min(chunk_s, limit_s))
+        if samples is not None:
+            return _ChunkReader(self._chunks(footprint.counted([samples]), measured), None, measured)
         if needs_library(source.data, source.pcm):
             decoding = self._sandbox.decode(source.data, max_seconds=limit_s)
             chunks = self._chunks(footprint.counted(decoding.blocks()), measured)
@@ -324,7 +333,7 @@ class TranscriptionService:
         return _ChunkReader(self._chunks(footprint.counted(blocks), measured), self._workers, measured)
 
     def _chunks(self, blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[Chunk]:
-        """Decode and cut, as far as the caller has asked for chunks; runs in the threads."""
+        """Decode and cut, as far as the caller has asked for chunks; what needs no cut meets no detector."""
         counted = _measured(_read_ahead(blocks, READ_AHEAD_S), measured)
         yield from split(counted, self._detector, chunk_seconds=self._settings.chunk_seconds)
 
@@ -341,7 +350,7 @@ class TranscriptionService:
         if not _can_hold_speech(samples):
             return Transcript("")
         transcript = await self._ask(work, samples)
-        if not doubtful(transcript, samples) and not has_gaps(transcript, samples):
+        if not doubtful(transcript, samples) and not _may_be_uneven(transcript, samples):
             return transcript
         spans = await asyncio.get_running_loop().run_in_executor(self._workers, self._speech_in, transcript, samples)
         if not spans:
@@ -391,6 +400,12 @@ def _read_ahead(blocks: Iterable[NDArray[np.float32]], seconds: float) -> Iterat
     while held:
         yield held.pop()
     yield from blocks
+
+
+def _may_be_uneven(transcript: Transcript, samples: NDArray[np.float32]) -> bool:
+    """Whether a clip is `uneven`; a long one may be where it has gaps, and a thread has to look."""
+    is_short = len(samples) <= SHORT_S * SAMPLE_RATE
+    return has_gaps(transcript, samples) and (not is_short or uneven(transcript, samples))
 
 
 def _can_hold_speech(samples: NDArray[np.float32]) -> bool:
