@@ -23,7 +23,7 @@ from media import CLIPS, SAMPLE_RATE, clip, encode, likeness, pcm16, resampled, 
 from numpy.typing import NDArray
 
 from src.audio.container import is_container, plain_wav
-from src.audio.decode import PcmFormat, decode, decode_blocks, needs_library
+from src.audio.decode import QUICK_S, PcmFormat, decode, decode_blocks, needs_library, quick_samples
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest, ServiceError
 
 SPEECH = clip("flite-slt-1")
@@ -218,6 +218,32 @@ def test_absurdly_large_floats_are_cut_where_arithmetic_stays_finite(container):
 
 def test_silence_stays_silence():
     np.testing.assert_array_equal(audio(wav(np.zeros(1600))), np.zeros(1600))
+
+
+@pytest.mark.parametrize("seconds", [1 / SAMPLE_RATE, 1, 30])
+def test_short_mono_at_16_khz_is_decoded_at_once_as_in_blocks(seconds):
+    samples = np.resize(SPEECH, round(seconds * SAMPLE_RATE))
+    pcm = pcm16(samples)
+    for data, form in ((pcm, PcmFormat()), (pcm + b"a", PcmFormat()), (wav(samples), None)):
+        quick = quick_samples(data, form, most_s=30)
+        assert quick.dtype == np.float32
+        np.testing.assert_array_equal(quick, audio(data, form))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "form", "most_s"),
+    [
+        (0, PcmFormat(), 30),
+        (1.001, PcmFormat(), 1),
+        (QUICK_S + 0.001, PcmFormat(), 120),
+        (0.1, PcmFormat(8000), 30),
+        (0.1, PcmFormat(channels=2), 30),
+    ],
+)
+def test_what_takes_longer_is_not_decoded_at_once(seconds, form, most_s):
+    samples = np.zeros((round(seconds * form.rate), form.channels), np.float32)
+    assert quick_samples(pcm16(samples), form, most_s) is None
+    assert quick_samples(wav(samples, form.rate, form.channels), None, most_s) is None
 
 
 @pytest.mark.parametrize("torn", [1, 2, 3])

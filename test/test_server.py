@@ -12,6 +12,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import httpx
+import numpy as np
 import pytest
 from conftest import serving, until
 from fakes import HeldModel, clip
@@ -229,6 +230,25 @@ def test_each_of_the_requests_that_come_in_a_row_is_answered_once_and_in_order(s
     with opened(service, row) as connection:
         told = answered(connection)
     assert statuses_in(told) == [200, 404] * (count // 2 - 1) + [200, 200]
+
+
+@pytest.mark.parametrize("framing", ["declared", "chunked"])
+@pytest.mark.parametrize("seconds", [0.1, 30])
+def test_requests_behind_a_body_are_answered_after_it_and_the_body_is_whole(service, framing, seconds):
+    body = np.resize(np.frombuffer(PCM, "<i2"), round(seconds * 16_000))
+    body[-1] = np.frombuffer(PCM, "<i2")[-1]  # by which the model says what it heard
+    sent = body.tobytes()
+    if framing == "declared":
+        request = POST + b"Content-Length: %d\r\n\r\n" % len(sent) + sent
+    else:
+        chunks = (sent[at : at + 5000] for at in range(0, len(sent), 5000))
+        request = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+        request += b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with opened(service, request * 3 + last) as connection:
+        told = answered(connection)
+    assert statuses_in(told) == [200] * 4
+    assert re.findall(rb'"text":"(\w+)".*?"seconds":(\d+)', told) == [(b"7", b"%d" % max(1, seconds))] * 3
 
 
 @pytest.mark.usefixtures("_hasty")
