@@ -11,7 +11,7 @@ from typing import NoReturn
 from src.app import create_app
 from src.asr.model import Model, NemoModel
 from src.listener import ListenError, authority, listen
-from src.memory import bound_arenas, bound_caches
+from src.memory import bound_arenas, bound_caches, keep_freed_blocks
 from src.server import Server, raise_descriptor_limit, server_config
 from src.settings import Settings, SettingsError
 
@@ -45,6 +45,7 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
 
     bound_caches()
     bound_arenas()
+    keep_freed_blocks()
     raise_descriptor_limit()
     app = create_app(
         settings, load=load, on_failure=partial(end_with, 1), on_breakdown=partial(end_with, EXIT_MODEL_FAILED)

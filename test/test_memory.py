@@ -38,6 +38,24 @@ with torch.inference_mode():
 """
 """Prints what 400 more shapes of input have taken for good."""
 
+REUSED = """
+import resource, sys
+import numpy as np
+from src.memory import bound_arenas, keep_freed_blocks
+bound_arenas()
+keep_freed_blocks()
+
+def faults():
+    for size in sizes:
+        np.ones(size, np.float32)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+sizes = [seconds * 16000 for seconds in (10, 25, 3, 16)] * 50
+faults()
+print(-faults() + faults())
+"""
+"""Prints how many pages have been paged in for the audio of 200 clips."""
+
 
 def test_freed_heap_goes_back_to_the_system():
     # Small blocks come from the heap; one that stays on top keeps the allocator from shrinking it by itself.
@@ -48,6 +66,11 @@ def test_freed_heap_goes_back_to_the_system():
     trim()
     assert resident_mb(os.getpid()) < full_mb - 50
     assert keep
+
+
+def test_memory_for_audio_is_that_of_audio_before():
+    run = subprocess.run([sys.executable, "-c", REUSED], cwd=TOP, capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 1000, "of 42,000 pages"
 
 
 @pytest.mark.parametrize("how", ["session", "upload"])
