@@ -321,7 +321,7 @@ class NemosTable:
     """A table in which NeMo has put trees that it has made itself."""
 
     def __init__(self, decoder: Decoder, boosts: list[tuple[str, ...]]) -> None:
-        table = decoder._boosting.biasing_multi_model
+        table = decoder._boosting.table
         self._numbers = [
             table.add_model(
                 nemos_tree(decoder._phrase_lists._spellings(frozenset(phrases)), table.vocab_size),

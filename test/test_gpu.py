@@ -4,6 +4,7 @@ Skipped where there is none.
 """
 
 import csv
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -15,6 +16,8 @@ from test_main import service_of
 
 from src.asr.faults import MemoryExhausted
 from src.asr.model import NemoModel
+from src.asr.streaming import Step
+from src.asr.transcript import text_of
 from src.audio.decode import decode
 from src.settings import Settings
 
@@ -109,3 +112,58 @@ def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(t
             pass
         assert answer.json()["error"]["code"] == "model_failed"
         assert process.wait(30) == 70
+
+
+@pytest.mark.parametrize("count", [1, MOST])
+@pytest.mark.parametrize("boosts", [(), ("bicycle", "Denver")])
+def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, count, boosts):
+    model = load()
+    clips, lists = speech[:count], [boosts] * count
+    steps = [Step(samples[:32_000], 0, 12, 0, None, boosts) for samples in clips]
+    expected = texts(model, clips, lists)
+    heard = advanced(model, steps)
+    later = [replace(step, start_frame=12, memory=each.memory) for step, each in zip(steps, heard, strict=True)]
+    expected_steps = [each.tokens for each in advanced(model, later)]
+    batch, windows = model.collate(clips, lists), model.collate_steps(later)
+    encoded, encoded_windows = model.encode(batch), model.encode(windows.windows)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")  # whatever waits raises, but for the wait for an event
+    try:
+        tokens = model._decoder.decode(*encoded, batch.boosting, [len(samples) / 16_000 for samples in clips])
+        heard = model._decoder.advance(*encoded_windows, windows.windows.boosting, later)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert [text_of(each) for each in tokens] == expected
+    assert [each.tokens for each in heard] == expected_steps
+
+
+def advanced(model, steps):
+    """What the model hears in steps."""
+    return model.advance(model.collate_steps(steps))
+
+
+def test_one_clip_does_not_pay_for_the_rows_of_a_large_batch(speech):
+    model = load()
+    computers = model._decoder._plain
+    few, many = computers.suiting(1), computers.suiting(MOST)
+    assert few.state.batch_size < many.state.batch_size == MOST
+    graphs = [few.full_graph, many.full_graph]
+    for count in (1, few.state.batch_size, MOST, 1):
+        assert texts(model, speech[:count]) == [texts(model, [each])[0] for each in speech[:count]]
+    assert [few.full_graph, many.full_graph] == graphs, "neither was captured anew"
+
+
+def test_a_stream_goes_on_in_batches_of_any_size(speech):
+    model = load()
+    samples = speech[0][:96_000]
+    windows = [Step(samples[start * 1280 : start * 1280 + 25_600], 0, 10, start) for start in (0, 10, 20, 30)]
+
+    def heard(sizes):
+        memory, tokens = None, []
+        for size, step in zip(sizes, windows, strict=True):
+            first, *_ = advanced(model, [replace(step, memory=memory)] * size)
+            memory = first.memory
+            tokens += first.tokens
+        return text_of(tokens)
+
+    assert heard([1, MOST, 1, MOST]) == heard([MOST, 1, 3, 5]) == heard([1] * 4) != ""

@@ -103,7 +103,7 @@ def test_no_token_ends_after_a_clip_that_is_cut_off(tiny, clips):
 def test_times_and_probabilities_are_those_of_nemos_decoder(tiny, clips):
     # NeMo is made to keep the logits of every step, which is too dear for service but independent of ours.
     network = tiny._network
-    steps = type(tiny._decoder._plain)(
+    steps = type(tiny._decoder._plain.any_number)(
         network.decoder, network.joint, 256, network.cfg.decoding.durations, 10, preserve_alignments=True,
         include_duration=True,
     )  # fmt: skip

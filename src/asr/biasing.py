@@ -83,19 +83,19 @@ class Boosting:
     """Of all trees together."""
     arcs: int
     packed: "torch.Tensor"
-    """int32: where the states of each tree begin and where its arcs do, then the arrays of `BoostingTree`, those of all
-    trees one after the other; the bits of floats."""
+    """int32: the numbers, where the states of each tree begin and where its arcs do, then the arrays of `BoostingTree`,
+    those of all trees one after the other; the bits of floats."""
 
     def unpacked(self, device: "torch.device") -> list["torch.Tensor"]:
         """Return the parts of `packed` on a device, floats as such."""
         import torch
 
-        counts = [self.trees] * 2 + [self.states] * 4 + [self.arcs] * 3
-        starts_of_states, starts_of_arcs, first, end, back, lost, after, tokens, raised = torch.split(
+        counts = [len(self.numbers)] + [self.trees] * 2 + [self.states] * 4 + [self.arcs] * 3
+        numbers, starts_of_states, starts_of_arcs, first, end, back, lost, after, tokens, raised = torch.split(
             self.packed.to(device, non_blocking=True), counts
         )
         lost, raised = lost.view(torch.float32), raised.view(torch.float32)
-        return [starts_of_states, starts_of_arcs, first, end, back, lost, after, tokens, raised]
+        return [numbers, starts_of_states, starts_of_arcs, first, end, back, lost, after, tokens, raised]
 
 
 def joined(trees: Sequence[BoostingTree | None], *, pinned: bool = False) -> Boosting | None:
@@ -110,12 +110,12 @@ def joined(trees: Sequence[BoostingTree | None], *, pinned: bool = False) -> Boo
         return None
     several = list(numbers)
     states, arcs = ([tree.states for tree in several], [tree.arcs for tree in several])
-    parts = [_starts(states), _starts(arcs)]
+    chosen = tuple(NO_TREE if tree is None else numbers[tree] for tree in trees)
+    parts = [np.array(chosen, np.int32), _starts(states), _starts(arcs)]
     for name in ("first_arcs", "end_arcs", "backoff_states", "backoff_weights", "next_states", "tokens", "weights"):
         parts += [getattr(tree, name).view(np.int32) for tree in several]
     packed = torch.empty(sum(map(len, parts)), dtype=torch.int32, pin_memory=pinned)
     np.concatenate(parts, out=packed.numpy())
-    chosen = tuple(NO_TREE if tree is None else numbers[tree] for tree in trees)
     return Boosting(chosen, len(several), sum(states), sum(arcs), packed)
 
 
@@ -158,9 +158,10 @@ class Biasing:
                 table.all_ilabels,
                 table.all_arcs_weights,
             ]
-            for target, part in zip(targets, boosting.unpacked(device), strict=True):
+            numbers, *parts = boosting.unpacked(device)
+            for target, part in zip(targets, parts, strict=True):
                 target[: len(part)].copy_(part)
-            return torch.tensor(boosting.numbers, device=device)
+            return numbers.long()
 
     def _make_room(self, boosting: Boosting) -> None:
         table = self._table

@@ -1,8 +1,9 @@
 """The decoder: from the encoder's frames to tokens with their times and probabilities, hot words included.
 
 It drives NeMo's label-looping computer itself rather than `rnnt_decoder_predictions_tensor`, which splits results and
-decoder states into tensors for each clip; so a batch comes back in one piece. Hot words have a computer of their own
-beside the checkpoint's, so that a batch in which nobody boosts does not pay for those who might.
+decoder states into tensors for each clip; so a batch comes back in one piece, and with CUDA graphs the host waits for
+the device once for each batch, then. Hot words have computers of their own, so that a batch in which nobody boosts does
+not pay for those who might.
 
 Probabilities and durations are computed after decoding, for all tokens of a batch at once. NeMo's confidence is that of
 the token which would have won without hot words, scaled, and in bfloat16 too coarse for its logarithm near 1. The
@@ -19,14 +20,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from src.asr.biasing import CAPACITY, Biasing, Boosting, PhraseLists, joined
-from src.asr.graphs import Mode, set_up_graphs
+from src.asr.computers import Computers, most_tokens, outputs_of
+from src.asr.graphs import Mode
 from src.asr.streaming import SAMPLES_PER_FRAME, Heard, Step
 from src.asr.transcript import Token
+from src.asr.transfers import brought, sent
 from src.audio.decode import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import torch
+
+FEW = 4
+"""Clips that a computer of their own decodes on a GPU, where a batch has no more."""
 
 FRAME_SECONDS = SAMPLES_PER_FRAME / SAMPLE_RATE
 """One encoder frame of Parakeet: features of 10 ms, subsampled 8 times."""
@@ -51,30 +60,47 @@ class Decoder:
         boost_alpha: how much hot words are raised; 0 turns them off.
         graphs: how CUDA graphs are used.
         phrase_lists: how many lists of hot words stay compiled.
+        few: clips that a computer of their own decodes; None means `FEW` where there are CUDA graphs and 0 elsewhere.
     """
 
-    def __init__(self, network: Any, boost_alpha: float, graphs: Mode = "full", phrase_lists: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        network: Any,
+        boost_alpha: float,
+        graphs: Mode = "full",
+        phrase_lists: int = CAPACITY,
+        few: int | None = None,
+    ) -> None:
+        import torch
+
         self._device: torch.device = next(network.decoder.parameters()).device
+        if few is None:
+            few = FEW if self._device.type == "cuda" and graphs != "off" else 0
+        self._few = few
         self._predictor, self._joint = network.decoder, network.joint
-        self._boosting = _computer(network, graphs, enable_per_stream_biasing=True)
-        self._plain = _computer(network, graphs, enable_per_stream_biasing=False)  # last: the network keeps that
-        table = self._boosting.biasing_multi_model.to(self._device)
+        self._boosting = Computers(network, graphs, few=few, enable_per_stream_biasing=True)
+        self._plain = Computers(network, graphs, few=few, enable_per_stream_biasing=False)  # which the network keeps
+        table = self._boosting.table.to(self._device)
         self._biasing = Biasing(table, boost_alpha)
         self._boosts = boost_alpha > 0
         self._phrase_lists = PhraseLists(network.tokenizer, table.vocab_size, phrase_lists)
-        self._durations: list[int] = list(network.decoding.durations or ())
+        self._durations = torch.tensor(list(network.decoding.durations or ()), device=self._device, dtype=torch.int64)
         self._pieces: list[str] = network.tokenizer.ids_to_tokens(list(range(network.tokenizer.vocab_size)))
 
     @property
     def graphs(self) -> str:
         """How CUDA graphs are used, in NeMo's words, or `off`."""
-        mode = self._plain.cuda_graphs_mode
+        mode = self._plain.any_number.cuda_graphs_mode
         return "off" if mode is None else str(mode.value)
 
     def disable_graphs(self) -> bool:
         """Do without CUDA graphs from now on; return whether they were in use."""
-        were_used = [computer.disable_cuda_graphs() for computer in (self._plain, self._boosting)]
+        were_used = [computers.disable_graphs() for computers in (self._plain, self._boosting)]
         return any(were_used)
+
+    def sizes(self, clips: int) -> Sequence[int]:
+        """Return the batches, in clips, to warm up with so that all computers are ready for up to so many clips."""
+        return (clips, self._few) if 0 < self._few < clips else (clips,)
 
     def has_compiled(self, phrases: tuple[str, ...]) -> bool:
         """Whether hot words cost nothing more to begin with."""
@@ -125,7 +151,8 @@ class Decoder:
             frames, counts = _chunks(encoded.transpose(1, 2), lengths, steps)
             emitted, state = self._search(frames, counts, boosting, [step.memory for step in steps])
             # With CUDA graphs there may be the rows of an earlier, larger batch.
-            memories = [_own(item) for item in self._plain.split_batched_state(state)[: len(steps)]]
+            items = self._plain.any_number.split_batched_state(state)[: len(steps)]
+            memories = [_own(item) for item in items]
         return [
             Heard(self._tokens(each, step.start_frame, step.end_s), memory)
             for each, step, memory in zip(emitted, steps, memories, strict=True)
@@ -144,55 +171,66 @@ class Decoder:
         """
         import torch
 
-        computer = self._boosting if boosting else self._plain
+        clips = len(memories)
+        computer = (self._boosting if boosting else self._plain).suiting(clips)
         trees = self._biasing.take(boosting) if boosting else None
         with torch.inference_mode():
             before = _merged(computer, memories)
             # `found` has the number of tokens (clips,), their ids and their frames (clips, tokens).
             found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=trees)
-            clips = len(memories)  # with CUDA graphs `found` may have the rows of an earlier, larger batch
-            counts = found.current_lengths[:clips].tolist()
-            longest = max(1, *counts)
-            ids, starts = found.transcript[:clips, :longest], found.timestamps[:clips, :longest]
-            if before is not None:
-                starts = starts - before.decoded_lengths.unsqueeze(1)
-            durations, logprobs = self._judge(frames, ids, starts, before)
-            rows = torch.stack((ids, starts, starts + durations), dim=1).tolist()
-            scores = logprobs.tolist()
-        emitted = [
-            _Emitted(ids[:count], starts[:count], ends[:count], logprobs[:count])
-            for (ids, starts, ends), logprobs, count in zip(rows, scores, counts, strict=True)
-        ]
-        return emitted, after
+            said = outputs_of(computer, clips, most_tokens(frames.shape[1]))
+            if said is None:
+                said = self._said(found, clips, max(1, int(found.current_lengths[:clips].max())), before)
+            rows = brought(self._packed(frames, found, said, before))
+            if (longest := int(rows[:, 0].max())) > said.shape[1]:
+                rows = brought(self._packed(frames, found, self._said(found, clips, longest, before), before))
+        return list(map(_emitted, rows)), after
+
+    def _packed(self, frames: "torch.Tensor", found: Any, said: "torch.Tensor", before: Any) -> "torch.Tensor":
+        """Return all that is to know of a batch's tokens in one piece, which `_emitted` reads.
+
+        It is (clips, 1 + 4 tokens), int32: for each clip the number of its tokens, then their ids, first frames, the
+        frames after their ends and the bits of their log-probabilities, float32. For `said` see `_judge`; `before` is
+        NeMo's state before the first tokens, None where they begin their clips.
+        """
+        import torch
+
+        clips, tokens = said.shape[:2]
+        ids, starts = found.transcript[:clips, :tokens], found.timestamps[:clips, :tokens]
+        if before is not None:
+            starts = starts - before.decoded_lengths.unsqueeze(1)
+        durations, logprobs = self._judge(frames, ids, starts, said)
+        counts = found.current_lengths[:clips].unsqueeze(1)
+        numbers = torch.cat((counts, ids, starts, starts + durations), dim=1)
+        return torch.cat((numbers.int(), logprobs.view(torch.int32)), dim=1)
 
     def _judge(
-        self, frames: "torch.Tensor", ids: "torch.Tensor", starts: "torch.Tensor", before: Any
+        self, frames: "torch.Tensor", ids: "torch.Tensor", starts: "torch.Tensor", said: "torch.Tensor"
     ) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Return the durations in frames, int64, and the log-probabilities without hot words, float32, of tokens.
 
-        All are (clips, tokens); what lies behind a clip's last token is any number. `before` is NeMo's state before the
-        first tokens, None where they begin their clips.
+        All are (clips, tokens); what lies behind a clip's last token is any number. `said` is what the prediction
+        network said, projected, (clips, tokens, width), when each token was chosen.
         """
         import torch
 
         starts = starts.clamp(0, frames.shape[1] - 1)  # behind the last token they may lie outside
         heard = frames.gather(1, starts.unsqueeze(2).expand(-1, -1, frames.shape[2]))
         pairs = self._joint.joint_after_projection(
-            self._joint.project_encoder(heard).flatten(0, 1).unsqueeze(1),
-            self._said(ids, before).flatten(0, 1).unsqueeze(1),
+            self._joint.project_encoder(heard).flatten(0, 1).unsqueeze(1), said.flatten(0, 1).unsqueeze(1)
         )
         scores = pairs.view(*ids.shape, -1)
         of_tokens = scores[..., : scores.shape[2] - len(self._durations)].float()
         logprobs = of_tokens.gather(2, ids.unsqueeze(2)).squeeze(2) - of_tokens.logsumexp(2)
-        if not self._durations:  # an RNN-T goes on frame by frame
+        if not len(self._durations):  # an RNN-T goes on frame by frame
             return torch.ones_like(ids), logprobs.clamp(max=0)
-        choices = torch.tensor(self._durations, device=ids.device)
-        return choices[scores[..., -len(self._durations) :].argmax(2)], logprobs.clamp(max=0)
+        return self._durations[scores[..., -len(self._durations) :].argmax(2)], logprobs.clamp(max=0)
 
-    def _said(self, ids: "torch.Tensor", before: Any) -> "torch.Tensor":
-        """Return the prediction network's output, projected, (clips, tokens, width), when each token was chosen."""
+    def _said(self, found: Any, clips: int, tokens: int, before: Any) -> "torch.Tensor":
+        """Compute what the prediction network said, projected, (clips, tokens, width), when each token was chosen."""
         import torch
 
+        ids = found.transcript[:clips, :tokens]
         if before is None:
             outputs, _ = self._predictor.predict(ids[:, :-1], None, add_sos=True)
             said: torch.Tensor = self._joint.project_prednet(outputs)
@@ -217,14 +255,19 @@ class Decoder:
         )
 
 
+def _emitted(row: NDArray[np.int32]) -> _Emitted:
+    """Return the tokens of one clip from its row of what `Decoder._packed` returns."""
+    ids, starts, ends, logprobs = row[1:].reshape(4, -1)[:, : row[0]]
+    return _Emitted(ids.tolist(), starts.tolist(), ends.tolist(), logprobs.view(np.float32).tolist())
+
+
 def _chunks(
     frames: "torch.Tensor", lengths: "torch.Tensor", steps: Sequence[Step]
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
     """Return the frames of each window's chunk, (steps, frames, width), and how many those are, (steps,)."""
     import torch
 
-    skipped = torch.tensor([step.skip_frames for step in steps], device=frames.device)
-    wanted = torch.tensor([step.take_frames for step in steps], device=frames.device)
+    skipped, wanted = sent([[step.skip_frames for step in steps], [step.take_frames for step in steps]], frames.device)
     longest = min(max(step.take_frames for step in steps), frames.shape[1])
     places = skipped.unsqueeze(1) + torch.arange(longest, device=frames.device)
     places = places.clamp(max=frames.shape[1] - 1).unsqueeze(2).expand(-1, -1, frames.shape[2])
@@ -255,17 +298,3 @@ def _own(item: Any) -> Any:
         return None if value is None else [copied(each) for each in value]
 
     return type(item)(**{name: copied(value) for name, value in vars(item).items()})
-
-
-def _computer(network: Any, graphs: Mode, *, enable_per_stream_biasing: bool) -> Any:
-    """Return a new label-looping computer of the checkpoint's settings, with or without room for hot words."""
-    from omegaconf import open_dict
-
-    cfg = network.cfg.decoding.copy()
-    with open_dict(cfg):
-        cfg.strategy = "greedy_batch"
-        cfg.greedy.enable_per_stream_biasing = enable_per_stream_biasing
-    network.change_decoding_strategy(cfg, verbose=False)
-    computer = network.decoding.decoding.decoding_computer
-    set_up_graphs(computer, graphs)
-    return computer

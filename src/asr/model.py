@@ -305,7 +305,8 @@ class NemoModel:
         """
         second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
         if self._device.type == "cuda":
-            self._run_largest(np.resize(second, round(longest_s * SAMPLE_RATE)), max_batch)
+            for clips in self._decoder.sizes(max_batch):
+                self._run_largest(np.resize(second, round(longest_s * SAMPLE_RATE)), clips)
         for hot_word in ((), ("a",)):
             self.transcribe(self.collate([second] * max_batch, [hot_word] * max_batch))
             memory = None

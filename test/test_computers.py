@@ -1,0 +1,211 @@
+"""The decoder as it works with CUDA graphs: a computer for few clips beside the other, and one wait for each batch.
+
+NeMo's code for CUDA graphs runs on the CPU here, without the graphs: the same work on the same memory, done step by
+step (its `no_graphs`). What only a GPU can tell is in test_gpu.py.
+"""
+
+import numpy as np
+import pytest
+import torch
+from media import clip
+
+from src.asr import transfers
+from src.asr.decoder import Decoder
+from src.asr.streaming import LiveTranscript, Windowing
+from src.settings import Settings
+
+FEW = 2
+NAMES = ["rhvoice-bdl-4", "piper-joe-1", "flite-slt-1", "noise-hum-2s", "fsdd-theo-2"]
+BOOSTS = [("fifteen", "twenty five"), (), ("station", "Saturday"), ("Anna",), ("seven",)]
+WINDOWING = Windowing(1.6, 0.32, 0.8)
+
+
+@pytest.fixture
+def decoder(tiny, monkeypatch) -> Decoder:
+    """The decoder of the bundled checkpoint, with two computers, on a CPU that plays CUDA graphs."""
+    from nemo.collections.asr.parts.submodules.transducer_decoding import label_looping_base
+
+    def call(computer, x, out_len, prev_batched_state=None, multi_biasing_ids=None):
+        is_played = computer.cuda_graphs_mode is computer.CudaGraphsMode.NO_GRAPHS
+        implementation = computer.cuda_graphs_impl if is_played else computer.torch_impl
+        return implementation(x, out_len, prev_batched_state, multi_biasing_ids)
+
+    monkeypatch.setattr(label_looping_base.GreedyBatchedLabelLoopingComputerBase, "__call__", call)
+    monkeypatch.setattr(
+        "src.asr.computers.set_up_graphs", lambda computer, _: computer.force_cuda_graphs_mode("no_graphs")
+    )
+    return Decoder(tiny._network, Settings().boost_alpha, few=FEW)
+
+
+@pytest.fixture
+def waits(monkeypatch) -> list[tuple[int, ...]]:
+    """The shapes of what was brought from the device, in order."""
+    shapes = []
+
+    def brought(data):
+        shapes.append(tuple(data.shape))
+        return transfers.brought(data)
+
+    monkeypatch.setattr("src.asr.decoder.brought", brought)
+    return shapes
+
+
+def decoded(model, decoder, names, boosts=None):
+    """What a decoder makes of clips that `model` has encoded."""
+    clips = [clip(name) for name in names]
+    encoded, lengths = model.encode(model.collate(clips))
+    boosting = decoder.boosting_of(boosts) if boosts else None
+    return decoder.decode(encoded, lengths, boosting, [len(samples) / 16_000 for samples in clips])
+
+
+def assert_alike(found, expected):
+    """They are the same tokens, with the same times and, but for rounding, the same probabilities."""
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [(each.id, each.start_s, each.end_s) for each in ours] == [
+            (each.id, each.start_s, each.end_s) for each in theirs
+        ]
+        assert [each.logprob for each in ours] == pytest.approx([each.logprob for each in theirs], abs=1e-4)
+
+
+@pytest.mark.parametrize("boosts", [None, BOOSTS])
+def test_tokens_times_and_probabilities_are_those_without_graphs_in_batches_of_any_size(tiny, decoder, waits, boosts):
+    counts = [2, 5, 1, 4, 3]  # so that some batches have fewer clips than their computer's graph
+    for count in counts:
+        boosted = boosts and boosts[:count]
+        found = decoded(tiny, decoder, NAMES[:count], boosted)
+        assert sum(map(len, found)) > 5
+        assert_alike(found, decoded(tiny, tiny._decoder, NAMES[:count], boosted))
+    assert len(waits) == 2 * len(counts), "each batch is brought in one piece"
+
+
+def test_clips_with_more_tokens_than_are_kept_lose_none(tiny, decoder, waits, monkeypatch):
+    monkeypatch.setattr("src.asr.computers.FRAMES_OF_TOKEN", 1000)
+    assert_alike(decoded(tiny, decoder, NAMES[:1]), decoded(tiny, tiny._decoder, NAMES[:1]))
+    few, all_of_them, _ = waits
+    assert few < all_of_them
+
+
+def test_a_batch_of_few_clips_does_not_pay_for_the_rows_of_a_large_one(tiny, decoder):
+    decoded(tiny, decoder, NAMES)
+    decoded(tiny, decoder, NAMES[:1])
+    decoded(tiny, decoder, NAMES[:FEW])
+    few, many = decoder._plain.suiting(FEW), decoder._plain.suiting(FEW + 1)
+    assert (few.state.batch_size, many.state.batch_size) == (FEW, len(NAMES))
+
+
+def test_to_be_warm_each_computer_has_had_its_largest_batch(tiny, decoder):
+    assert sorted(decoder.sizes(8)) == [FEW, 8]
+    assert decoder.sizes(FEW) == (FEW,)
+    assert tiny._decoder.sizes(8) == (8,), "on a CPU one is enough"
+
+
+def streams():
+    """Utterances on their way, with the samples of each; only one has no hot words."""
+    return [(LiveTranscript(WINDOWING, boosts), clip(name)) for name, boosts in zip(NAMES, BOOSTS, strict=True)]
+
+
+def stepped(model, decoder, lives, rounds):
+    """Tell what is heard in each stream where each round has a step of these streams, as far as they go on."""
+    for numbers in rounds:
+        under_way = []
+        for live, samples in (lives[number] for number in numbers):
+            if window := live.next_step(len(samples), ended=True):
+                under_way.append((live, live.step(window, samples[window.start : window.stop])))
+        steps = [step for _, step in under_way]
+        encoded, lengths = model.encode(model.collate([step.samples for step in steps]))
+        heard = decoder.advance(encoded, lengths, decoder.boosting_of([step.boosts for step in steps]), steps)
+        for (live, _), each in zip(under_way, heard, strict=True):
+            live.add(each)
+    return [live.tokens for live, _ in lives]
+
+
+def test_a_stream_goes_from_one_computer_to_the_other_and_back_between_its_steps(tiny, decoder, waits):
+    everybody = range(len(NAMES))
+    rounds = [[1], everybody, [1, 2], [1], [0, 2, 3], everybody, [0], everybody]
+    found = stepped(tiny, decoder, streams(), rounds)
+    assert len(waits) == len(rounds)
+    assert sum(map(len, found)) > 20
+    assert all(decoder._boosting.suiting(clips).state for clips in (FEW, FEW + 1)), "both have worked"
+    assert_alike(found, stepped(tiny, tiny._decoder, streams(), rounds))
+
+
+def test_both_computers_make_their_graphs_anew_where_the_trees_have_moved(tiny, decoder):
+    for names in (NAMES[:1], NAMES):
+        decoded(tiny, decoder, names, BOOSTS[: len(names)])
+    computers = [decoder._boosting.suiting(clips) for clips in (FEW, FEW + 1)]
+    assert all(computer.state for computer in computers)
+    more = decoder._boosting.table.num_models_reserved + 1
+    decoder._biasing.take(decoder.boosting_of([(f"list {'a' * number}",) for number in range(more)]))
+    assert [computer.state for computer in computers] == [None, None]
+    expected = decoded(tiny, tiny._decoder, NAMES[:1], BOOSTS[:1])
+    assert_alike(decoded(tiny, decoder, NAMES[:1], BOOSTS[:1]), expected)
+
+
+def test_without_graphs_it_goes_on(tiny, decoder):
+    assert decoder.disable_graphs()
+    assert decoder.graphs == "off"
+    for names in (NAMES[:1], NAMES):
+        assert_alike(decoded(tiny, decoder, names), decoded(tiny, tiny._decoder, names))
+    assert not decoder.disable_graphs()
+
+
+# What is brought from a GPU, and sent to it.
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says it is on a GPU."""
+
+    device = torch.device("cuda")
+
+
+class Host(torch.Tensor):
+    """Pinned memory, to which copies are on their way until somebody waits for them."""
+
+    def copy_(self, data, non_blocking=False):
+        assert non_blocking
+        ON_THEIR_WAY.append(lambda: torch.Tensor.copy_(self, data.as_subclass(torch.Tensor)))
+        return self
+
+
+class Event:
+    """A mark in the GPU's work."""
+
+    def record(self):
+        self.before = list(ON_THEIR_WAY)
+
+    def synchronize(self):
+        for copy in self.before:
+            copy()
+
+
+ON_THEIR_WAY = []
+
+
+def test_what_a_gpu_has_made_is_read_when_it_has_arrived(monkeypatch):
+    empty = torch.empty
+
+    def pinned(shape, *, dtype, pin_memory):
+        assert pin_memory
+        return empty(shape, dtype=dtype).fill_(-1).as_subclass(Host)
+
+    monkeypatch.setattr(torch, "empty", pinned)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    made = torch.arange(6, dtype=torch.int32).view(2, 3).as_subclass(OnGpu)
+    np.testing.assert_array_equal(transfers.brought(made), [[0, 1, 2], [3, 4, 5]])
+
+
+def test_numbers_go_to_a_gpu_from_pinned_memory_and_nobody_waits(monkeypatch):
+    asked = []
+
+    class Numbers:
+        def to(self, device, non_blocking):
+            asked.append((device.type, non_blocking))
+            return self
+
+    def tensor(values, *, dtype, pin_memory):
+        asked.append((values, pin_memory))
+        return Numbers()
+
+    monkeypatch.setattr(torch, "tensor", tensor)
+    transfers.sent([[1, 2], [3, 4]], torch.device("cuda"))
+    assert asked == [([[1, 2], [3, 4]], True), ("cuda", True)]
