@@ -3,22 +3,25 @@
 Skipped where there is none.
 """
 
-import csv
+import asyncio
+import gc
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import cycle, islice
 
+import client
 import httpx
 import numpy as np
 import pytest
 import torch
-from conftest import CLIPS
 from fakes import clip
 from test_main import service_of
 
 from src.asr.faults import MemoryExhausted
 from src.asr.model import NemoModel
-from src.asr.streaming import Step
+from src.asr.streaming import LiveTranscript, Step, Windowing
 from src.asr.transcript import text_of
-from src.audio.decode import decode
+from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 
 # What it asserts cannot be had from a CPU.
@@ -49,58 +52,151 @@ run_and_exit(load)
 
 
 def load(dtype="bfloat16", **settings):
-    return NemoModel.load(Settings(model_id="tiny", device="cuda", dtype=dtype, microbatch_max_batch=MOST, **settings))
+    wanted = {"microbatch_max_batch": MOST} | settings
+    return NemoModel.load(Settings(model_id="tiny", device="cuda", dtype=dtype, **wanted))
+
+
+@pytest.fixture(autouse=True)
+def memory_given_back():
+    """A model that a test has loaded takes no memory from the next one's."""
+    yield
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 @pytest.fixture(scope="module")
 def speech():
     """Samples of the bundled clips, but for the long ones."""
-    with (CLIPS / "transcripts.tsv").open() as file:
-        names = [row["file"] for row in csv.DictReader(file, delimiter="\t") if not row["file"].startswith("long-")]
-    return [decode((CLIPS / name).read_bytes()) for name in names]
+    return [client.samples_of(path) for path in client.short_clips()]
+
+
+@pytest.fixture(scope="module")
+def on_cpu():
+    return NemoModel.load(Settings(model_id="tiny", device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def expected(on_cpu, speech):
+    """Their texts on the CPU, each alone."""
+    return [texts(on_cpu, [each])[0] for each in speech]
 
 
 def texts(model, clips, boosts=None):
     return [transcript.text for transcript in model.transcribe(model.collate(clips, boosts))]
 
 
+def live_text(model, samples):
+    """The text of samples that are decoded step by step."""
+    live = LiveTranscript(Windowing(left_s=4.8, chunk_s=0.96, right_s=0.96))
+    while window := live.next_step(len(samples), ended=True):
+        step = live.step(window, samples[window.start : window.stop])
+        live.add(model.advance(model.collate_steps([step]))[0])
+    live.finish()
+    return live.text
+
+
+def in_batches(size, count):
+    """Numbers of clips below `count` in batches of `size`, each clip in at least one."""
+    numbers = list(islice(cycle(range(count)), -(-max(size, count) // size) * size))
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+
+
 @pytest.mark.parametrize("graphs", ["full", "partial", "off"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_the_texts_are_those_of_the_cpu(tiny, speech, dtype, graphs):
+def test_the_texts_are_those_of_the_cpu(on_cpu, speech, expected, dtype, graphs):
     model = load(dtype, cuda_graphs=graphs)
-    expected = [texts(tiny, [each])[0] for each in speech]
+    assert [texts(model, [each])[0] for each in speech] == expected
+    for size in (3, 8, 64):
+        for batch in in_batches(size, len(speech)):
+            assert texts(model, [speech[at] for at in batch]) == [expected[at] for at in batch]
+    boosts = [("bicycle", "Denver")] * len(speech)
+    assert texts(model, speech, boosts) == texts(on_cpu, speech, boosts)
+    assert live_text(model, speech[0]) == live_text(on_cpu, speech[0])
+
+
+def test_nemos_own_encoder_has_the_same_texts(speech, expected):
+    model = load(encoder="nemo")
     assert [texts(model, [each])[0] for each in speech] == expected
     assert texts(model, speech) == expected
-    assert texts(model, speech, [("bicycle", "Denver")] * len(speech)) == texts(
-        tiny, speech, [("bicycle", "Denver")] * len(speech)
-    )
 
 
-def test_graphs_write_to_no_memory_but_their_own(speech):
+def test_graphs_write_to_no_memory_but_their_own(speech, expected):
     model = load()
-    expected = texts(model, speech[:1])
     texts(model, speech[:1] * 2 * MOST)  # larger than any before, so there is a new graph
     torch.cuda.empty_cache()
     neighbours = [torch.full((size,), 7, dtype=torch.int32, device="cuda") for size in [1 << 19] * 96 + [5 << 20] * 48]
-    assert texts(model, speech[:1]) == expected
-    assert texts(model, speech[:1] * MOST) == expected * MOST
+    for clips in (1, 3, MOST):
+        assert texts(model, speech[:clips]) == expected[:clips]
     assert all(bool((each == 7).all()) for each in neighbours)
 
 
 @pytest.mark.parametrize("left_mb", [150, 60, 20])
-def test_a_batch_that_finds_no_memory_leaves_the_model_whole(speech, left_mb):
-    model = load()
-    expected = texts(model, speech[:1])
-    minutes = [np.resize(speech[0], 60 * 16_000)] * MOST
+def test_a_batch_that_finds_no_memory_leaves_the_model_whole(speech, expected, left_mb):
+    model = load(chunk_seconds=30)
+    minutes = [np.resize(speech[0], 60 * 16_000)] * MOST  # for which there are no graphs
+    with only_left(left_mb), pytest.raises(MemoryExhausted):
+        texts(model, minutes)
+    assert texts(model, speech[:1]) == expected[:1]
+    assert len(texts(model, minutes)) == MOST
+
+
+def test_a_batch_that_finds_no_memory_is_done_in_halves(speech, caplog):
+    model = load(chunk_seconds=30)
+    minutes = [np.resize(speech[number], 60 * 16_000) for number in range(MOST)]
+    alone = [texts(model, [each])[0] for each in minutes]
+    left_mb = 4096
+    while fits(model, minutes, left_mb):
+        left_mb = left_mb * 3 // 4  # so that half of the batch does fit into what is found in the end
+    with only_left(left_mb):
+        assert asyncio.run(served_at_once(model, minutes)) == alone
+    assert "A batch of 8 failed" in caplog.text
+
+
+def fits(model, clips, left_mb):
+    with only_left(left_mb):
+        try:
+            texts(model, clips)
+        except MemoryExhausted:
+            return False
+    return True
+
+
+@contextmanager
+def only_left(left_mb):
+    """Leave so much of the GPU's memory."""
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     filler = torch.empty(free - left_mb * 2**20, dtype=torch.uint8, device="cuda")
-    with pytest.raises(MemoryExhausted):
-        texts(model, minutes)
-    del filler
-    torch.cuda.empty_cache()
-    assert texts(model, speech[:1]) == expected
-    assert len(texts(model, minutes)) == MOST
+    try:
+        yield
+    finally:
+        del filler
+        torch.cuda.empty_cache()
+
+
+async def served_at_once(model, clips):
+    """Return the texts of clips that come to the scheduler in one moment."""
+    scheduler = Scheduler(Settings(microbatch_max_batch=len(clips), microbatch_window_ms=1000, max_queue_wait_s=60))
+
+    async def ask(samples):
+        async with scheduler.admit() as admission:
+            return (await scheduler.transcribe(admission, samples)).transcript.text
+
+    await scheduler.start(lambda: model)
+    try:
+        return await asyncio.gather(*map(ask, clips))
+    finally:
+        await scheduler.stop(0)
+
+
+def test_where_nothing_can_be_captured_the_texts_are_the_same(speech, expected, monkeypatch, caplog):
+    def broken(*_, **__):
+        raise RuntimeError("no capture today")
+
+    monkeypatch.setattr(torch.cuda, "graph", broken)
+    model = load()
+    assert "no capture today" in caplog.text
+    assert texts(model, speech) == expected
 
 
 def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(tmp_path):

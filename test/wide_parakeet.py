@@ -103,7 +103,7 @@ def check(path: Path) -> int:
     wide = NemoModel.load(Settings(model_id=str(path)))
     different = 0
     for file in files:
-        clip = client.decode(file.read_bytes())
+        clip = client.samples_of(file)
         expected, heard = (engine.transcribe(engine.collate([clip]))[0].text for engine in (narrow, wide))
         different += heard != expected
         print(f"{file.name}: {heard}" + (f"\n  tiny: {expected}" if heard != expected else ""))

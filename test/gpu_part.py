@@ -1,0 +1,89 @@
+"""What the parts of `gpu_check.py` have in common: their arguments, how they tell what they find, and how they end."""
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import client
+from columns import Cell, shown
+
+if TYPE_CHECKING:
+    import torch
+
+FIGURES = "\x1e"
+"""Begins a line of stdout that is JSON for the report (as in RFC 7464); other lines are for people."""
+DIFFERENT, NO_GPU = 10, 11
+"""How a part ends whose texts differ, and where there is no GPU; 1 is what Python ends with after an error."""
+WARM_UPS, REPEATS = 3, 9
+
+
+def arguments(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line of a part."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="(default: %(default)s)")
+    parser.add_argument(
+        "--model", default="wide-0.6b", help="wide-0.6b, tiny, a path or a hub id (default: %(default)s)"
+    )
+    parser.add_argument("--quick", action="store_true", help="little of everything, as a rehearsal")
+    parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
+    return parser.parse_args(argv)
+
+
+def say(text: str) -> None:
+    """Show lines to people."""
+    print(text.rstrip("\n"), flush=True)
+
+
+def put(**figures: Any) -> None:
+    """Tell the report figures under their names; they must fit into JSON."""
+    print(FIGURES + json.dumps(figures), flush=True)
+
+
+class Rows:
+    """A table whose rows are shown as they come; the first column is text, flush left."""
+
+    def __init__(self, first: str, names: Sequence[str], first_width: int = 12) -> None:
+        self._widths = [max(len(name), 7) for name in names]
+        self._first_width = first_width
+        self.add(first, names)
+
+    def add(self, first: str, cells: Sequence[Cell]) -> None:
+        """Show a row."""
+        aligned = [shown(cell).rjust(width) for cell, width in zip(cells, self._widths, strict=True)]
+        say("  ".join([first.ljust(self._first_width), *aligned]))
+
+
+def say_what_is_logged() -> None:
+    """Show what the service's code logs, such as which encoder runs and why no better one."""
+
+    class Shown(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            warned = f"{record.levelname}: " if record.levelno > logging.INFO else ""
+            say(f"  {warned}{record.getMessage()}")
+
+    logger = logging.getLogger("src")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(Shown())
+
+
+def median_s(work: Callable[[], object], device: "torch.device") -> float:
+    """Return the median seconds of `work`, from its call until the device has done it."""
+    import torch
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    spent_s = []
+    for _ in range(WARM_UPS + REPEATS):
+        wait()
+        started_s = time.perf_counter()
+        work()
+        wait()
+        spent_s.append(time.perf_counter() - started_s)
+    return sorted(spent_s[WARM_UPS:])[REPEATS // 2]
