@@ -159,7 +159,9 @@ def full_service(log_dir: Path) -> Iterator[FullService]:
         model_id="tiny", log_dir=log_dir, queue_max_factor=1, microbatch_max_batch=1, max_queue_wait_s=1
     )
     with (
-        patch("src.scheduling.scheduler.gives_way", return_value=None),  # its client counts as one that gets on
+        patch(
+            "src.scheduling.scheduler.Arrivals.gives_way", return_value=None
+        ),  # its client counts as one that gets on
         serving(settings, lambda _: HeldModel(held=False)) as running,
         socket.create_connection(("127.0.0.1", running.port)) as client,
     ):

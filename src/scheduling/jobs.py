@@ -9,10 +9,11 @@ those that come within the difference of two head starts after it, so nothing st
 so for half a batch at a time. The rest is normal: else high meant nothing once one client asks for nothing else.
 """
 
-import bisect
 import math
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
 from enum import Enum
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from src.asr.streaming import Step
 from src.audio.decode import SAMPLE_RATE
 from src.errors import QueueFull
+from src.scheduling.lengths import ByLength
+from src.scheduling.order import Entry, Ordered
 
 
 class Kind(Enum):
@@ -80,9 +83,14 @@ class Job:
         return self.enqueued_at - self.kind.value - self.priority.value
 
     @property
+    def length(self) -> int:
+        """Length of its audio in samples, context included."""
+        return len(self.work.samples)
+
+    @property
     def audio_s(self) -> float:
-        """Length of its audio in seconds, context included."""
-        return len(self.work.samples) / SAMPLE_RATE
+        """The same in seconds."""
+        return self.length / SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +101,75 @@ class Popped:
     expired: list[Job]
 
 
+@dataclass(slots=True)
+class _Forming:
+    """The next batch: the first jobs in order that go together, all of one type.
+
+    Args:
+        max_clips: jobs that it may have.
+        max_samples: its padded size at most, longest times number; a longer job goes alone.
+    """
+
+    max_clips: int
+    max_samples: float
+    entries: dict[Job, Entry[Job]] = field(default_factory=dict)
+    shortest: int = 0
+    longest: int = 0
+    outgrown_by: Job | None = None
+    """The first one that is alike, and would make it larger than it may be."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no job that comes after all others can make it larger, but for very short ones."""
+        return self.outgrown_by is not None or len(self.entries) == self.max_clips
+
+    @property
+    def last(self) -> Entry[Job]:
+        """The last of its jobs."""
+        return next(reversed(self.entries.values()))
+
+    @property
+    def like(self) -> tuple[float, float]:
+        """The shortest and the longest of jobs that are alike to all of its own, in samples."""
+        if not self.entries:
+            return 0, math.inf
+        short = SHORT_S * SAMPLE_RATE
+        return (
+            self.longest / LIKE_LENGTH if self.longest > LIKE_LENGTH * short else 0,
+            LIKE_LENGTH * max(self.shortest, short),
+        )
+
+    @property
+    def room(self) -> float:
+        """The longest job that its padded size leaves room for, in samples; negative where there is none for any."""
+        if not self.entries:
+            return math.inf
+        longest = self.max_samples / (len(self.entries) + 1)
+        return longest if longest >= self.longest else -1
+
+    def add(self, entry: Entry[Job]) -> None:
+        """Take in a job."""
+        length = entry[2].length
+        self.shortest = min(self.shortest, length) if self.entries else length
+        self.longest = max(self.longest, length)
+        self.entries[entry[2]] = entry
+
+    def takes(self, job: Job) -> bool:
+        """Say whether a job fits that comes after all others; note it where it is only too much."""
+        shortest, longest = self.like
+        if len(self.entries) == self.max_clips or not shortest <= job.length <= longest:
+            return False
+        if job.length > self.room:
+            self.outgrown_by = self.outgrown_by or job
+            return False
+        return True
+
+
 class JobQueue:
     """Jobs in the order of their rank, behind a fixed number of places.
+
+    What an operation costs does not grow with the number of jobs: those of the next batch are kept together, and the
+    rest are sorted by length.
 
     Args:
         places: requests that may wait at once.
@@ -106,16 +181,24 @@ class JobQueue:
     def __init__(self, *, places: int, max_batch: int, max_batch_audio_s: float, max_audio_s: float) -> None:
         self._places = places
         self._max_batch = max_batch
-        self._max_batch_audio_s = max_batch_audio_s
+        self._max_batch_samples = max_batch_audio_s * SAMPLE_RATE
         self._max_audio_s = max_audio_s
         self._max_high = max(1, max_batch // 2)
-        self._jobs: list[Job] = []
+        self._numbers = count()
+        self._entries: OrderedDict[Job, Entry[Job]] = OrderedDict()
+        """All jobs in the order in which they came. (A plain dict is slow to find its first after many have left.)"""
+        self._forming = self._new_batch()
+        self._others: dict[type[Clip | Step], ByLength[Job]] = {Clip: ByLength(), Step: ByLength()}
+        """All jobs that are not in the next batch, as far as that has been put together."""
+        self._by_deadline: Ordered[Job] = Ordered()
+        self._high: Counter[str | None] = Counter()
+        """What waits of each client with high priority."""
         self._held = 0
         self._on_their_way = 0
-        self._audio_s = 0.0
+        self._samples = 0
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._entries)
 
     @property
     def held(self) -> int:
@@ -130,17 +213,24 @@ class JobQueue:
     @property
     def audio_s(self) -> float:
         """Seconds of decoded audio in the queue."""
-        return self._audio_s
+        return self._samples / SAMPLE_RATE
 
     @property
     def oldest_at(self) -> float:
         """When the job that waits longest was enqueued; infinity where none waits."""
-        return min((job.enqueued_at for job in self._jobs), default=math.inf)
+        return next(iter(self._entries)).enqueued_at if self._entries else math.inf
+
+    @property
+    def next_deadline(self) -> float:
+        """When the first of the jobs gives up; infinity where none does."""
+        first = self._by_deadline.first
+        return first[0] if first else math.inf
 
     @property
     def has_full_batch(self) -> bool:
         """Whether the next batch cannot grow any more by waiting."""
-        return self._choose()[1]
+        self._form()
+        return self._forming.is_full
 
     def reserve(self, client: str | None = None) -> Place:
         """Take a place for a request of `client` that has just arrived.
@@ -162,7 +252,7 @@ class JobQueue:
 
     def has_room(self, samples: int) -> bool:
         """Return whether a clip of so many samples may wait; where no other waits, any may."""
-        return not self._jobs or self._audio_s + samples / SAMPLE_RATE <= self._max_audio_s
+        return not self._entries or (self._samples + samples) / SAMPLE_RATE <= self._max_audio_s
 
     def push(self, job: Job) -> None:
         """Enqueue a job under the place its request holds; a further job of the same request needs no place.
@@ -170,69 +260,102 @@ class JobQueue:
         Raises:
             QueueFull: too much decoded audio is waiting; the place stays with the caller.
         """
-        if not self.has_room(len(job.work.samples)):
+        if not self.has_room(job.length):
             raise QueueFull(f"More than {self._max_audio_s:g} s of audio is waiting already. Try again later.")
         if job.place.held and not job.place.queued:
             job.place.queued = True
             self._on_their_way -= 1
-        if job.priority is Priority.HIGH and self._high_of(job.place.client) >= self._max_high:
-            job.priority = Priority.NORMAL
-        bisect.insort(self._jobs, job, key=_rank)
-        self._audio_s += job.audio_s
-
-    def _high_of(self, client: str | None) -> int:
-        """Count what of a client waits with high priority."""
-        if client is None:
-            return 0
-        return sum(job.priority is Priority.HIGH and job.place.client == client for job in self._jobs)
+        client = job.place.client
+        if job.priority is Priority.HIGH and client is not None:
+            if self._high[client] >= self._max_high:
+                job.priority = Priority.NORMAL
+            else:
+                self._high[client] += 1
+        self._samples += job.length
+        number = next(self._numbers)
+        if job.deadline < math.inf:
+            self._by_deadline.add((job.deadline, number, job))
+        self._entries[job] = entry = (job.rank, number, job)
+        self._sort_in(entry)
 
     def drop(self, job: Job) -> bool:
         """Take a job out of the queue, and say whether it was still there."""
-        if job not in self._jobs:
+        if job not in self._entries:
             return False
         self._remove(job)
         return True
 
+    def pop_expired(self, now: float) -> list[Job]:
+        """Take out the jobs whose deadline has passed."""
+        expired = []
+        while (first := self._by_deadline.first) and first[0] <= now:
+            expired.append(first[2])
+            self._remove(first[2])
+        return expired
+
     def pop_batch(self, now: float) -> Popped:
         """Take out the jobs whose deadline has passed, then the next batch: the first in order and those like it."""
-        expired = [job for job in self._jobs if job.deadline <= now]
-        for job in expired:
-            self._remove(job)
-        batch, _ = self._choose()
+        expired = self.pop_expired(now)
+        self._form()
+        batch, self._forming = list(self._forming.entries), self._new_batch()
         for job in batch:
-            self._remove(job)
+            self._forget(job)
         return Popped(batch, expired)
 
-    def _choose(self) -> tuple[list[Job], bool]:
-        """Return the next batch, and whether it is full: at the most clips, or at the padded size that is allowed."""
-        batch: list[Job] = []
-        shortest_s, longest_s = math.inf, 0.0
-        outgrown = False
-        for job in self._jobs:
-            if len(batch) == self._max_batch:
+    def _new_batch(self) -> _Forming:
+        return _Forming(self._max_batch, self._max_batch_samples)
+
+    def _form(self) -> None:
+        """Put the next batch together, unless that is done."""
+        if self._forming.entries or not self._entries:
+            return
+        forming = self._forming
+        others = min(self._others.values(), key=lambda each: each.first() or (math.inf,))
+        while len(forming.entries) < self._max_batch:
+            shortest, longest = forming.like
+            entry = others.first(shortest, min(longest, forming.room) if forming.outgrown_by else longest)
+            if entry is None:
                 break
-            if batch and type(job.work) is not type(batch[0].work):
-                continue
-            shorter_s, longer_s = min(shortest_s, job.audio_s), max(longest_s, job.audio_s)
-            if batch and longer_s > LIKE_LENGTH * max(shorter_s, SHORT_S):
-                continue
-            if batch and longer_s * (len(batch) + 1) > self._max_batch_audio_s:
-                outgrown = True
-                continue
-            batch.append(job)
-            shortest_s, longest_s = shorter_s, longer_s
-        return batch, outgrown or len(batch) == self._max_batch
+            if forming.takes(entry[2]):
+                others.remove(entry)
+                forming.add(entry)
+
+    def _sort_in(self, entry: Entry[Job]) -> None:
+        """Put a new job into the next batch, where that stands and the job belongs to it, or else with the others."""
+        forming, job = self._forming, entry[2]
+        if forming.entries and entry < forming.last:
+            self._unform()
+        elif forming.entries and type(job.work) is type(forming.last[2].work) and forming.takes(job):
+            forming.add(entry)
+            return
+        self._others[type(job.work)].add(entry)
+
+    def _unform(self) -> None:
+        """Put the jobs of the next batch back, as it may be another one now."""
+        undone, self._forming = self._forming, self._new_batch()
+        for job, entry in undone.entries.items():
+            self._others[type(job.work)].add(entry)
 
     def _remove(self, job: Job) -> None:
-        self._jobs.remove(job)
-        self._audio_s = self._audio_s - job.audio_s if self._jobs else 0.0
+        if job in self._forming.entries or job is self._forming.outgrown_by:
+            self._unform()
+        self._others[type(job.work)].remove(self._entries[job])
+        self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        """Give back what a job held that is neither in the next batch nor with the others any more."""
+        _, number, _ = self._entries.pop(job)
+        if job.deadline < math.inf:
+            self._by_deadline.remove((job.deadline, number, job))
+        client = job.place.client
+        if job.priority is Priority.HIGH and client is not None:
+            self._high[client] -= 1
+            if not self._high[client]:
+                del self._high[client]
+        self._samples -= job.length
         if job.place.held:
             self._free(job.place)
 
     def _free(self, place: Place) -> None:
         place.held = place.queued = False
         self._held -= 1
-
-
-def _rank(job: Job) -> float:
-    return job.rank

@@ -11,7 +11,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from src.errors import (
     TranscriptionFailed,
     UploadTooSlow,
 )
-from src.scheduling.arrival import Arrival, gives_way
+from src.scheduling.arrival import Arrival, Arrivals
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Place, Priority
 from src.settings import Settings
 
@@ -97,15 +97,6 @@ class _Done:
     batch_size: int
 
 
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    """A job and the future that its caller awaits."""
-
-    job: Job
-    ending: asyncio.Future[_Done]
-    expiry: asyncio.TimerHandle | None = field(default=None)
-
-
 @dataclass(frozen=True, slots=True)
 class _Return:
     """What a lane waits for after a batch, as its callers may come again: so many jobs in all, or a time."""
@@ -138,8 +129,10 @@ class Scheduler:
         self._window_s = settings.microbatch_window_ms / 1000
         self._model: Model | None = None
         self._lanes: list[asyncio.Task[None]] = []
-        self._waiting: dict[Job, _Waiting] = {}
-        self._admitted: set[Admission] = set()
+        self._waiting: dict[Job, asyncio.Future[_Done]] = {}  # what the callers of jobs await
+        self._expiry: asyncio.TimerHandle | None = None  # of the job that waits longest of those that give up
+        self._admitted: dict[Arrival, Admission] = {}
+        self._arrivals = Arrivals()
         self._stopping = False
         self._batches = 0  # taken out of the queue and not finished
         self._batches_run = 0
@@ -147,6 +140,7 @@ class Scheduler:
         self._return = _Return()
         self._changed = asyncio.Event()  # something that a lane waits for may have come true
         self._turn = asyncio.Lock()  # held by the one lane that chooses its batch
+        self._room = asyncio.Lock()  # held by the one request that waits for room for a further clip
         self._model_free = asyncio.Lock()
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._collators = ThreadPoolExecutor(settings.lanes, thread_name_prefix="collate")
@@ -252,7 +246,8 @@ class Scheduler:
         place = self._place(client)
         scope = asyncio.timeout(None)
         admission = Admission(place, scope, Arrival(asyncio.get_running_loop().time()))
-        self._admitted.add(admission)
+        self._admitted[admission.arrival] = admission
+        self._arrivals.add(admission.arrival)
         try:
             async with scope:
                 yield admission
@@ -261,7 +256,8 @@ class Scheduler:
                 raise
             raise admission.ended_with from None
         finally:
-            self._admitted.discard(admission)
+            del self._admitted[admission.arrival]
+            self._arrivals.discard(admission.arrival)
             self._queue.release(place)
             self._changed.set()
 
@@ -271,19 +267,19 @@ class Scheduler:
             return self._queue.reserve(client)
         except QueueFull as full:
             now = asyncio.get_running_loop().time()
-            coming = {each.arrival: each for each in self._admitted if not each.ended_with}
-            slowest = gives_way(coming, now)
+            slowest = self._arrivals.gives_way(now)
             if slowest is None:
                 raise self._told_when(full) from None
+        self._arrivals.discard(slowest)
         message = "The upload was too slow, and others needed its place. Try again later."
-        coming[slowest].end(UploadTooSlow(message, retry_after_s=READY_RETRY_S), now)
-        self._queue.release(coming[slowest].place)
+        self._admitted[slowest].end(UploadTooSlow(message, retry_after_s=READY_RETRY_S), now)
+        self._queue.release(self._admitted[slowest].place)
         return self._queue.reserve(client)
 
     def _end_all(self, error: ServiceError) -> None:
         """End every request that is under way."""
         now = asyncio.get_running_loop().time()
-        for admission in self._admitted:
+        for admission in self._admitted.values():
             admission.end(error, now)
 
     def _break_down(self, reason: str) -> None:
@@ -334,7 +330,8 @@ class Scheduler:
         admission.arrival.is_here = True
         await self._compile(work.boosts)
         if not is_first:
-            await self._until(lambda: self._queue.has_room(len(work.samples)))
+            async with self._room:
+                await self._until(lambda: self._queue.has_room(len(work.samples)))
         now = loop.time()
         # An upload can be sent again, what was spoken cannot; and a step that gave up would only queue up anew.
         is_patient = not is_first or kind is Kind.REALTIME
@@ -345,16 +342,15 @@ class Scheduler:
         except QueueFull as full:
             raise self._told_when(full) from None
         self._joined += 1
-        waiting = _Waiting(job, loop.create_future())
-        if deadline < math.inf:
-            waiting.expiry = loop.call_at(deadline, self._expire, job)
-        self._waiting[job] = waiting
+        ending: asyncio.Future[_Done] = loop.create_future()
+        self._waiting[job] = ending
+        self._await_expiry()
         self._changed.set()
         try:
-            return await waiting.ending
+            return await ending
         finally:
             self._queue.drop(job)
-            self._forget(job)
+            self._waiting.pop(job, None)
             self._changed.set()
 
     async def _compile(self, boosts: tuple[str, ...]) -> None:
@@ -363,9 +359,16 @@ class Scheduler:
         if boosts and model and not model.has_compiled(boosts):
             await asyncio.get_running_loop().run_in_executor(self._compiler, model.compile, boosts)
 
-    def _expire(self, job: Job) -> None:
-        if self._queue.drop(job):
+    def _await_expiry(self) -> None:
+        """Have jobs ended whose deadline passes; one timer is enough, as all have the same patience."""
+        if self._expiry is None and self._queue.next_deadline < math.inf:
+            self._expiry = asyncio.get_running_loop().call_at(self._queue.next_deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        for job in self._queue.pop_expired(asyncio.get_running_loop().time()):
             self._end_expired(job)
+        self._await_expiry()
 
     def _end_expired(self, job: Job) -> None:
         limit_s = self._settings.max_queue_wait_s
@@ -409,8 +412,6 @@ class Scheduler:
             popped = self._queue.pop_batch(loop.time())
             for job in popped.expired:
                 self._end_expired(job)
-            for job in popped.batch:
-                self._stop_expiry(job)
             if popped.batch:
                 return popped.batch
 
@@ -489,23 +490,14 @@ class Scheduler:
         return await asyncio.get_running_loop().run_in_executor(self._collators, _collate, model, jobs)
 
     def _end(self, job: Job, done: _Done) -> None:
-        waiting = self._forget(job)
-        if waiting and not waiting.ending.done():
-            waiting.ending.set_result(done)
+        ending = self._waiting.pop(job, None)
+        if ending and not ending.done():
+            ending.set_result(done)
 
     def _fail(self, job: Job, error: ServiceError) -> None:
-        waiting = self._forget(job)
-        if waiting and not waiting.ending.done():
-            waiting.ending.set_exception(error)
-
-    def _forget(self, job: Job) -> _Waiting | None:
-        self._stop_expiry(job)
-        return self._waiting.pop(job, None)
-
-    def _stop_expiry(self, job: Job) -> None:
-        waiting = self._waiting.get(job)
-        if waiting and waiting.expiry:
-            waiting.expiry.cancel()
+        ending = self._waiting.pop(job, None)
+        if ending and not ending.done():
+            ending.set_exception(error)
 
     def _told_when(self, full: QueueFull) -> QueueFull:
         return QueueFull(full.message, retry_after_s=self._settings.max_queue_wait_s)

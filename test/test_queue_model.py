@@ -1,0 +1,206 @@
+"""The queue against one that is a plain list, operation by operation; and its cost, which does not grow with it."""
+
+import math
+import sys
+from collections import deque
+from itertools import count
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from src.asr.streaming import Step
+from src.scheduling.arrival import FRESH_BYTES_PER_S, Arrival, Arrivals, gives_way
+from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority
+
+SILENCE = np.zeros(40 * 16_000, np.float32)
+MAX_BATCH, MAX_BATCH_AUDIO_S = 4, 45.0
+
+
+class PlainList:
+    """What the queue is to do, by a look at every job."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def push(self, job: Job) -> None:
+        """Put a job in its place, in what priority the queue has given it."""
+        at = next((at for at, other in enumerate(self.jobs) if other.rank > job.rank), len(self.jobs))
+        self.jobs.insert(at, job)
+
+    def next_batch(self) -> tuple[list[Job], bool]:
+        """Return the next batch, and whether it is full."""
+        batch: list[Job] = []
+        outgrown = False
+        for job in self.jobs:
+            if len(batch) == MAX_BATCH:
+                break
+            lengths = [each.audio_s for each in [*batch, job]]
+            if batch and type(job.work) is not type(batch[0].work):
+                continue
+            if batch and max(lengths) > LIKE_LENGTH * max(min(lengths), SHORT_S):
+                continue
+            if batch and max(lengths) * len(lengths) > MAX_BATCH_AUDIO_S:
+                outgrown = True
+                continue
+            batch.append(job)
+        return batch, outgrown or len(batch) == MAX_BATCH
+
+
+LENGTHS_S = st.one_of(st.sampled_from([0.5, 1.0, 2.0, 4.0, 5.0, 10.0, 11.25, 15.0, 20.0, 22.5]), st.floats(0.1, 40))
+
+
+class LikeAPlainList(RuleBasedStateMachine):
+    """The queue does what a plain list does."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+        self.queue = JobQueue(
+            places=1000, max_batch=MAX_BATCH, max_batch_audio_s=MAX_BATCH_AUDIO_S, max_audio_s=math.inf
+        )
+        self.plain = PlainList()
+
+    @rule(
+        seconds=st.lists(LENGTHS_S, min_size=1, max_size=6),
+        kind=st.sampled_from(Kind),
+        priority=st.sampled_from(Priority),
+        client=st.sampled_from([None, "a", "b"]),
+        patience_s=st.sampled_from([0.5, 2.0, math.inf]),
+        is_step=st.booleans(),
+        later_s=st.sampled_from([0.0, 0.0, 0.3]),
+    )
+    def push(self, seconds, kind, priority, client, patience_s, is_step, later_s):
+        for each_s in seconds:
+            self.now += later_s
+            samples = SILENCE[: round(each_s * 16_000)]
+            work = Step(samples, 0, 1, 0) if is_step else Clip(samples)
+            high = [job for job in self.plain.jobs if job.priority is Priority.HIGH and job.place.client == client]
+            job = Job(work, self.queue.reserve(client), self.now, self.now + patience_s, kind, priority)
+            self.queue.push(job)
+            is_beyond = client is not None and len(high) >= MAX_BATCH // 2
+            assert job.priority is (Priority.NORMAL if priority is Priority.HIGH and is_beyond else priority)
+            self.plain.push(job)
+
+    @rule(which=st.integers(0, 1000))
+    def drop(self, which):
+        if self.plain.jobs:
+            job = self.plain.jobs.pop(which % len(self.plain.jobs))
+            assert self.queue.drop(job)
+            assert not self.queue.drop(job)
+
+    @rule(later_s=st.sampled_from([0.0, 0.1, 1.0]))
+    def pop(self, later_s):
+        self.now += later_s
+        popped = self.queue.pop_batch(self.now)
+        expired = [job for job in self.plain.jobs if job.deadline <= self.now]
+        assert sorted(popped.expired, key=id) == sorted(expired, key=id)
+        self.plain.jobs = [job for job in self.plain.jobs if job not in expired]
+        batch, _ = self.plain.next_batch()
+        assert popped.batch == batch
+        self.plain.jobs = [job for job in self.plain.jobs if job not in batch]
+
+    @rule()
+    def look(self):
+        """Have the next batch put together, so that what follows finds it so."""
+        assert self.queue.has_full_batch == self.plain.next_batch()[1]
+
+    @invariant()
+    def knows_what_a_plain_list_knows(self):
+        jobs = self.plain.jobs
+        assert len(self.queue) == self.queue.held == len(jobs)
+        assert self.queue.oldest_at == min((job.enqueued_at for job in jobs), default=math.inf)
+        assert self.queue.next_deadline == min((job.deadline for job in jobs), default=math.inf)
+        assert self.queue.audio_s == pytest.approx(sum(job.audio_s for job in jobs))
+
+
+TestLikeAPlainList = LikeAPlainList.TestCase
+TestLikeAPlainList.settings = budget(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_slowest_of_many_bodies_is_that_of_a_look_at_all(seed):
+    choice = Random(seed)
+    arrivals, known = Arrivals(), []
+    for now in np.cumsum([choice.choice([0.0, 0.01, 0.2]) for _ in range(600)]).tolist():
+        if len(known) < 5 or choice.random() < 0.3:
+            known.append(Arrival(now))
+            arrivals.add(known[-1])
+        moved = choice.choice(known)
+        if choice.random() < 0.1:
+            moved.is_here = True
+        elif choice.random() < 0.1:
+            known.remove(moved)
+            arrivals.discard(moved)
+        else:
+            moved.add(choice.choice([0, 100, 5_000, 50_000]), now)
+        slowest, expected = arrivals.gives_way(now), gives_way(known, now)
+        assert (slowest is None) == (expected is None)
+        if slowest and expected:
+            assert slowest.pace(now) == pytest.approx(expected.pace(now))
+            assert slowest.pace(now) <= FRESH_BYTES_PER_S
+
+
+def calls_of(run) -> int:
+    """Return how many calls a run makes, of functions in Python and in C."""
+    calls = 0
+
+    def counted(_, event: str, __) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(counted)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+LOADS = {
+    "alike": lambda choice, number: (10.0, Kind.UPLOAD, False),
+    "of any length": lambda choice, number: (choice.uniform(0.5, 30.0), Kind.UPLOAD, False),
+    "of any kind": lambda choice, number: (10.0, choice.choice(list(Kind)), choice.random() < 0.5),
+    "one that is like no other": lambda choice, number: (1.0 if number % 8 == 0 else 25.0, Kind.UPLOAD, False),
+    "twice as long and more": lambda choice, number: (20.5 if number % 8 else 10.0, Kind.UPLOAD, False),
+}
+
+
+def use(load: str, waiting: int, requests: int) -> int:
+    """Return the calls that requests cost beside which so many wait: to join, to leave early, to leave in batches."""
+    choice, numbers = Random(0), count()
+    queue = JobQueue(places=2 * waiting + 99, max_batch=8, max_batch_audio_s=1200, max_audio_s=math.inf)
+    leaving: deque[Job] = deque()
+
+    def push() -> Job:
+        now = next(numbers)
+        seconds, kind, is_step = LOADS[load](choice, now)
+        samples = SILENCE[: round(seconds * 16_000)]
+        work = Step(samples, 0, 1, 0) if is_step else Clip(samples)
+        job = Job(work, queue.reserve("key"), now / 1000, now / 1000 + 60, kind, choice.choice(list(Priority)))
+        queue.push(job)
+        return job
+
+    def turn() -> None:
+        for number in range(requests):
+            leaving.append(push())
+            assert queue.oldest_at < math.inf
+            assert isinstance(queue.has_full_batch, bool)
+            if number % 4 == 0:
+                queue.drop(leaving.popleft())
+            while len(queue) > waiting:
+                queue.pop_batch(0.0)
+
+    for _ in range(waiting):
+        leaving.append(push())
+    turn()
+    return calls_of(turn)
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_what_a_request_costs_does_not_grow_with_the_queue(load):
+    few, many = (use(load, waiting, 400) for waiting in (10, 2000))
+    assert many <= 1.2 * few
