@@ -33,6 +33,7 @@ from src.asr.model import StepBatch
 from src.asr.streaming import Heard, Step
 from src.audio.decode import SAMPLE_RATE
 from src.errors import QueueFull
+from src.memory import settle
 from src.scheduling.jobs import Kind, Priority
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
@@ -188,9 +189,11 @@ class Callers:
                 await self._request(ask, key)
                 continue
             self._leaving.append(asyncio.create_task(self._request(ask, key)))
-            if len(self._leaving) > self._most_leaving:  # so each has waited for a while
-                self._leaving.popleft().cancel()
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)  # it joins the queue
+            if len(self._leaving) > self._most_leaving:  # so that each has waited for a while
+                leaving = self._leaving.popleft()
+                leaving.cancel()
+                await asyncio.wait([leaving])
 
     async def _request(self, ask: Ask, key: str) -> None:
         samples = SILENCE[: round(ask.seconds * SAMPLE_RATE)]
@@ -246,4 +249,5 @@ def table(costs: Sequence[Cost], options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
+    settle()  # as the service does once its model is loaded
     sys.exit(main())

@@ -15,6 +15,7 @@ import numpy as np
 import overhead_bench
 import own_service
 import pytest
+import queue_bench
 import serve_bench
 import sessions_bench
 
@@ -32,7 +33,7 @@ def test_columns_are_as_wide_as_their_widest_cell_and_figures_stand_right():
     assert text == "who          req/s  p50\nthe service  40.12    -\nme            1234    3\n"
 
 
-@pytest.mark.parametrize("program", [engine_bench, serve_bench, overhead_bench, keywords_bench])
+@pytest.mark.parametrize("program", [engine_bench, serve_bench, overhead_bench, keywords_bench, queue_bench])
 @pytest.mark.parametrize("wrong", [["--rounds", "0"], ["--no-such-option"]])
 def test_a_wrong_argument_ends_a_benchmark_before_it_starts_anything(program, wrong, capsys):
     with pytest.raises(SystemExit):
