@@ -41,14 +41,14 @@ from gpu_report import Report
 
 HERE = Path(__file__).parent
 LIMIT_S = 480.0
-"""What the check may take on an H100; the limits of the parts are together as much."""
+"""What the check may take on an H100: the limits of its parts together. What one leaves, the next ones may take."""
 READ_S = 5.0
 """What is left of a part's lines is read for so long once it has ended."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A program beside this one, and the seconds that it may take."""
+    """A program beside this one, and the seconds that it may take, and more where the parts before have left some."""
 
     name: str
     program: str
@@ -56,11 +56,11 @@ class Part:
 
 
 PARTS = (
-    Part("machine", "gpu_machine.py", 30.0),
-    Part("tests", "gpu_tests.py", 90.0),
-    Part("texts", "gpu_texts.py", 100.0),
-    Part("engine", "gpu_engine.py", 130.0),
-    Part("service", "gpu_service.py", 130.0),
+    Part("machine", "gpu_machine.py", 25.0),
+    Part("tests", "gpu_tests.py", 105.0),
+    Part("texts", "gpu_texts.py", 115.0),
+    Part("engine", "gpu_engine.py", 115.0),
+    Part("service", "gpu_service.py", 120.0),
 )
 
 
@@ -122,7 +122,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=client.positive,
         default=LIMIT_S,
         metavar="S",
-        help="seconds for all parts together, of which each has its share (default: %(default)g)",
+        help="seconds for all parts together, of which each has a share (default: %(default)g)",
     )
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     return parser.parse_args(argv)
@@ -131,11 +131,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def run(parts: Sequence[Part], options: argparse.Namespace, report: Report) -> list[Outcome]:
     """Run parts one after the other, unless there is no GPU, and return how each ended."""
     outcomes: list[Outcome] = []
+    left_s = 0.0
     for part in parts:
-        limit_s = part.limit_s * options.limit / LIMIT_S
+        limit_s = left_s + part.limit_s * options.limit / LIMIT_S
         report.say(f"\n== {part.name}, at most {limit_s:.0f} s")
         outcome = run_part(part.name, command(part, options), limit_s, report)
         outcomes.append(outcome)
+        left_s = max(0.0, limit_s - outcome.wall_s)
         report.say(f"{part.name}: {outcome.words}, {outcome.wall_s:.1f} s\n{outcome.complaint}".rstrip())
         report.keep(part.name, outcome=outcome.words, wall_s=outcome.wall_s)
         if outcome.code == NO_GPU:

@@ -1,4 +1,4 @@
-"""The part of `gpu_check.py` that measures the engine: batches of one clip to many, each way that there is to run them.
+"""The part of `gpu_check.py` for the engine: batches of one clip to many, each way that there is to run them.
 
 A figure is the median of some runs, from samples in memory to texts. Stages are of one more run, in which each waits
 for the GPU, so that their sum may be more than the whole; features within a graph count as encoder. The share is that
@@ -40,7 +40,6 @@ SETUPS = (
     Setup("engine"),
     Setup("no graphs", {"cuda_graphs": "off"}),
     Setup("NeMo's encoder", {"encoder": "nemo"}),
-    Setup("float16", {"dtype": "float16"}),
 )
 """The first is what a user gets."""
 

@@ -1,4 +1,4 @@
-"""The first part of `gpu_check.py`: what the machine has, and how fast it multiplies matrices and copies memory."""
+"""The part of `gpu_check.py` for the machine: what is there, and how fast it multiplies matrices and copies memory."""
 
 import importlib.metadata
 import os
@@ -22,7 +22,7 @@ PACKAGES = ("torch", "triton", "nemo_toolkit", "numpy", "fastapi", "uvicorn", "a
 COMPILERS = ("gcc", "clang")
 """What Triton looks for where CC is not set (triton 3.6, runtime/build.py)."""
 GPU_MATRIX, CPU_MATRIX = 8192, 1024
-GPU_COPY_BYTES, CPU_COPY_BYTES = 4 << 30, 64 << 20
+GPU_COPY_BYTES, CPU_COPY_BYTES = 1 << 30, 64 << 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:

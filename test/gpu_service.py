@@ -1,4 +1,4 @@
-"""The last part of `gpu_check.py`: the service in a process of its own, first many requests at a time, then sessions.
+"""The part of `gpu_check.py` for the service: in a process of its own, first requests, many at a time, then sessions.
 
 Requests are raw PCM of 10 s each, over connections that are kept, from several client processes; each is sent again as
 soon as it is answered. Every text is compared with that of the same clip sent alone. Sessions are those of

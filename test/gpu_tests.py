@@ -1,4 +1,4 @@
-"""The second part of `gpu_check.py`: `test_gpu.py`, each test told as it ends."""
+"""The part of `gpu_check.py` for tests: those of `test_gpu.py`, each told as it ends."""
 
 import os
 import sys

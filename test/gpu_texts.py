@@ -1,8 +1,10 @@
-"""The third part of `gpu_check.py`: whether half precision, through graphs and in any company, says what float32 says.
+"""The part of `gpu_check.py` for texts: whether half precision, in graphs and in any company, says what float32 says.
 
 Every bundled clip is transcribed alone and in mixed batches, and each text compared with the stored one: what the
 bundled checkpoint, and with it each that is widened from it, says of the clip in float32 on a CPU. Of other checkpoints
 nothing is stored: what they say of each clip alone in float32, with NeMo's encoder and without graphs, stands for it.
+
+Each number format is also timed on one large batch, as the two need not be equally fast.
 """
 
 import argparse
@@ -20,7 +22,8 @@ from itertools import chain
 import client
 import numpy as np
 from bench_model import WIDE, checkpoint
-from gpu_part import DIFFERENT, arguments, put, say, say_what_is_logged
+from engine_bench import made_clips
+from gpu_part import DIFFERENT, arguments, median_s, put, say, say_what_is_logged
 
 from src.asr.model import NemoModel
 from src.settings import Settings
@@ -104,9 +107,18 @@ def compare(
             **{f"{dtype}_{how}": {"texts": len(texts), "other": other, "differences": [asdict(each) for each in found]}}
         )
         differences += found
+    ms = large_batch_ms(engine, quick=options.quick)
+    say(f"  {'4 x 2' if options.quick else '128 x 15'} s in {ms:.1f} ms")
+    put(**{f"{dtype}_large_batch_ms": ms})
     del engine
     gc.collect()  # the next one needs its memory
     return differences
+
+
+def large_batch_ms(engine: NemoModel, *, quick: bool) -> float:
+    """Return how long an engine takes for many equal clips, in milliseconds."""
+    clips = made_clips(4, 2.0, 2.0) if quick else made_clips(128, 15.0, 15.0)
+    return median_s(lambda: texts_of(engine, clips), engine._device) * 1000
 
 
 def mixed(names: Sequence[str], size: int, rounds: int) -> list[list[str]]:

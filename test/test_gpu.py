@@ -7,7 +7,8 @@ import asyncio
 import gc
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import cycle, islice
+from functools import cache
+from itertools import cycle, islice, product
 
 import client
 import httpx
@@ -51,15 +52,27 @@ run_and_exit(load)
 """
 
 
-def load(dtype="bfloat16", **settings):
-    wanted = {"microbatch_max_batch": MOST} | settings
-    return NemoModel.load(Settings(model_id="tiny", device="cuda", dtype=dtype, **wanted))
+USUAL = ("bfloat16", "full")
 
 
-@pytest.fixture(autouse=True)
+def load(dtype="bfloat16", graphs="full", **settings):
+    wanted = Settings(
+        model_id="tiny", device="cuda", dtype=dtype, cuda_graphs=graphs, microbatch_max_batch=MOST, **settings
+    )
+    return NemoModel.load(wanted)
+
+
+@cache
+def loaded(dtype, graphs, chunk_seconds=120):
+    """A model that tests share, as loading takes most of their time."""
+    return load(dtype, graphs, chunk_seconds=chunk_seconds)
+
+
+@pytest.fixture(scope="module", autouse=True)
 def memory_given_back():
-    """A model that a test has loaded takes no memory from the next one's."""
+    """What these tests have loaded takes no memory from others."""
     yield
+    loaded.cache_clear()
     gc.collect()
     torch.cuda.empty_cache()
 
@@ -101,10 +114,12 @@ def in_batches(size, count):
     return [numbers[start : start + size] for start in range(0, len(numbers), size)]
 
 
-@pytest.mark.parametrize("graphs", ["full", "partial", "off"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("dtype", "graphs"),
+    [*product(["float32", "bfloat16", "float16"], ["full", "off"]), ("bfloat16", "partial")],
+)
 def test_the_texts_are_those_of_the_cpu(on_cpu, speech, expected, dtype, graphs):
-    model = load(dtype, cuda_graphs=graphs)
+    model = loaded(dtype, graphs)
     assert [texts(model, [each])[0] for each in speech] == expected
     for size in (3, 8, 64):
         for batch in in_batches(size, len(speech)):
@@ -132,7 +147,7 @@ def test_graphs_write_to_no_memory_but_their_own(speech, expected):
 
 @pytest.mark.parametrize("left_mb", [150, 60, 20])
 def test_a_batch_that_finds_no_memory_leaves_the_model_whole(speech, expected, left_mb):
-    model = load(chunk_seconds=30)
+    model = loaded(*USUAL, 30)
     minutes = [np.resize(speech[0], 60 * 16_000)] * MOST  # for which there are no graphs
     with only_left(left_mb), pytest.raises(MemoryExhausted):
         texts(model, minutes)
@@ -141,7 +156,7 @@ def test_a_batch_that_finds_no_memory_leaves_the_model_whole(speech, expected, l
 
 
 def test_a_batch_that_finds_no_memory_is_done_in_halves(speech, caplog):
-    model = load(chunk_seconds=30)
+    model = loaded(*USUAL, 30)
     minutes = [np.resize(speech[number], 60 * 16_000) for number in range(MOST)]
     alone = [texts(model, [each])[0] for each in minutes]
     left_mb = 4096
@@ -213,7 +228,7 @@ def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(t
 @pytest.mark.parametrize("count", [1, MOST])
 @pytest.mark.parametrize("boosts", [(), ("bicycle", "Denver")])
 def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, count, boosts):
-    model = load()
+    model = loaded(*USUAL)
     clips, lists = speech[:count], [boosts] * count
     steps = [Step(samples[:32_000], 0, 12, 0, None, boosts) for samples in clips]
     expected = texts(model, clips, lists)
@@ -250,7 +265,7 @@ def test_one_clip_does_not_pay_for_the_rows_of_a_large_batch(speech):
 
 
 def test_a_stream_goes_on_in_batches_of_any_size(speech):
-    model = load()
+    model = loaded(*USUAL)
     samples = speech[0][:96_000]
     windows = [Step(samples[start * 1280 : start * 1280 + 25_600], 0, 10, start) for start in (0, 10, 20, 30)]
 

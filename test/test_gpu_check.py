@@ -84,6 +84,13 @@ def test_a_part_that_hangs_is_ended_with_all_that_it_has_started(tmp_path):
         time.sleep(0.01)
 
 
+def test_what_a_part_leaves_of_its_time_the_next_one_may_take(tmp_path):
+    _, _, text = checked(tmp_path, {"fine": 100.0, "more": 20.0}, fine=FINE, more=FINE)
+    limits_s = [int(line.split()[-2]) for line in text.splitlines() if line.startswith("==")]
+    assert limits_s[0] == 100
+    assert 100 < limits_s[1] <= 120
+
+
 def test_without_a_gpu_no_further_part_is_run(tmp_path):
     outcomes, figures, _ = checked(tmp_path, machine=WITHOUT_GPU, fine=FINE)
     assert gpu_check.exit_code(outcomes) == 2
