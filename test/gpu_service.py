@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.pool import Pool
+from pathlib import Path
 
 import bench
 import client
@@ -38,6 +39,8 @@ EACH = 32
 """Requests at a time of one client process, at most."""
 SESSIONS = (100, 300, 1000)
 QUICK_AT_ONCE, QUICK_LEVEL_S, QUICK_SESSIONS = (1, 4), 1.0, (2,)
+SHOWN = 10
+"""So many warnings of the service are shown; the figures have all."""
 LEAD_S = 0.3
 """Between the decision that client processes begin and their beginning."""
 
@@ -77,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         made = clips(4 if options.quick else CLIPS)
         as_one = requests(options, made, server)
         as_one &= asyncio.run(sessions(options, made[0], server))
+        say_warnings(server.log)
     return 0 if as_one else DIFFERENT
 
 
@@ -94,6 +98,14 @@ def requests(options: argparse.Namespace, made: Sequence[np.ndarray], server: Se
             put(**{f"requests_{at_once}": asdict(load)})
             all_well &= not load.without_text and not load.other_texts
     return all_well
+
+
+def say_warnings(log: Path) -> None:
+    """Show what the service warned of, and the errors that it met."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if " WARNING " in line or " ERROR " in line]
+    put(warnings=lines)
+    for line in lines[:SHOWN]:
+        say(line)
 
 
 def clips(count: int) -> list[np.ndarray]:

@@ -25,11 +25,12 @@ EVENT_LOOP = "event loop"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its address, its process, and where the service writes its metrics."""
+    """A running server: its address, its process, where the service writes its metrics, and what it says."""
 
     url: str
     pid: int
     metrics: Path
+    log: Path
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def serving(model: str, program: Sequence[str] = OUR_SERVICE, **settings: str) -
     """Run `program`, arguments of this Python, until the block ends; it is the service itself if left out.
 
     `model` is what a benchmark's `--model` names. The program reads PARAKEET_MODEL_ID, PARAKEET_PORT and
-    PARAKEET_LOG_DIR from its environment, and `settings` too.
+    PARAKEET_LOG_DIR from its environment, and `settings` too. A `.env` of the project is out of its reach.
 
     Raises:
         client.Failure: it does not come up, or the model cannot be made; the message has its last line.
@@ -45,13 +46,14 @@ def serving(model: str, program: Sequence[str] = OUR_SERVICE, **settings: str) -
     model_id = checkpoint(model)
     with reserved_port() as port, TemporaryDirectory() as logs:
         settings = {"PARAKEET_MODEL_ID": model_id, "PARAKEET_PORT": str(port), "PARAKEET_LOG_DIR": logs} | settings
+        paths = os.pathsep.join(filter(None, [str(client.TOP), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | {"PYTHONPATH": paths} | settings
         told = Path(logs) / "server.log"
         with told.open("w") as log:
-            command = [sys.executable, *program]
-            process = subprocess.Popen(command, cwd=client.TOP, env=os.environ | settings, stdout=log, stderr=log)
+            process = subprocess.Popen([sys.executable, *program], cwd=logs, env=environment, stdout=log, stderr=log)
         try:
             _wait_until_ready(process, port, told)
-            yield Server(f"http://127.0.0.1:{port}", process.pid, Path(logs) / "metrics" / "metrics.log")
+            yield Server(f"http://127.0.0.1:{port}", process.pid, Path(logs) / "metrics" / "metrics.log", told)
         finally:
             process.terminate()
             process.wait()

@@ -126,6 +126,14 @@ def test_sessions_send_as_much_of_a_file_as_is_asked_for():
     assert whole.audio_len_s == pytest.approx(28.1, abs=0.01)
 
 
+def test_a_server_is_out_of_reach_of_a_dotenv_file(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("PARAKEET_PORT=1\n")
+    monkeypatch.setattr(client, "TOP", tmp_path)
+    program = ("-c", "import os, sys; sys.exit(f'there is {os.listdir()}')")
+    with pytest.raises(client.Failure, match=r"there is \['server.log'\]"), own_service.serving("tiny", program):
+        pass
+
+
 def test_a_server_that_ends_at_once_is_told_by_its_last_line():
     program = ("-c", "import sys; sys.exit('out of luck')")
     with pytest.raises(client.Failure, match="out of luck"), own_service.serving("tiny", program):
