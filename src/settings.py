@@ -85,7 +85,8 @@ class Settings(BaseSettings):
     max_queue_wait_s: float = Field(2, gt=0)
     """Seconds a request may wait in the queue before it gets 503; also the `Retry-After` of 429."""
     microbatch_window_ms: float = Field(10, ge=0)
-    """Milliseconds an idle model waits for requests that are on their way to join a batch."""
+    """Milliseconds an idle model waits for requests that are on their way to join a batch, and the most that it waits
+    for those who were in the batch before and may ask again."""
     microbatch_max_batch: int = Field(8, ge=1)
     """Clips in one batch."""
     microbatch_max_audio_s: float = Field(1200, gt=0)
