@@ -18,6 +18,7 @@ import torch
 from fakes import clip
 from test_main import service_of
 
+from src.asr import transfers
 from src.asr.faults import MemoryExhausted
 from src.asr.model import NemoModel
 from src.asr.streaming import LiveTranscript, Step, Windowing
@@ -227,25 +228,39 @@ def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(t
 
 @pytest.mark.parametrize("count", [1, MOST])
 @pytest.mark.parametrize("boosts", [(), ("bicycle", "Denver")])
-def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, count, boosts):
+def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, count, boosts):
     model = loaded(*USUAL)
-    clips, lists = speech[:count], [boosts] * count
-    steps = [Step(samples[:32_000], 0, 12, 0, None, boosts) for samples in clips]
-    expected = texts(model, clips, lists)
-    heard = advanced(model, steps)
-    later = [replace(step, start_frame=12, memory=each.memory) for step, each in zip(steps, heard, strict=True)]
-    expected_steps = [each.tokens for each in advanced(model, later)]
-    batch, windows = model.collate(clips, lists), model.collate_steps(later)
-    encoded, encoded_windows = model.encode(batch), model.encode(windows.windows)
+    waits = []
+    monkeypatch.setattr("src.asr.decoder.brought", lambda data: waits.append(data.shape) or transfers.brought(data))
+    clips = speech[:count]
+    batch = model.collate(clips, [boosts] * count)
+    expected = [transcript.tokens for transcript in model.transcribe(batch)]
+    encoded, lengths = model.encode(batch)
+    with nothing_may_wait():
+        found = model._decoder.decode(encoded, lengths, batch.boosting, [len(samples) / 16_000 for samples in clips])
+    assert found == expected
+
+    first = [Step(samples[:32_000], 0, 12, 0, None, boosts) for samples in clips]
+    heard = advanced(model, first)
+    steps = [replace(step, start_frame=12, memory=each.memory) for step, each in zip(first, heard, strict=True)]
+    expected = [each.tokens for each in advanced(model, steps)]
+    batch = model.collate_steps(steps)
+    encoded, lengths = model.encode(batch.windows)
+    with nothing_may_wait():
+        heard = model._decoder.advance(encoded, lengths, batch.windows.boosting, steps)
+    assert [each.tokens for each in heard] == expected
+    assert len(waits) == 5
+
+
+@contextmanager
+def nothing_may_wait():
+    """Have torch raise where the block waits for the GPU, but for an event."""
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")  # whatever waits raises, but for the wait for an event
+    torch.cuda.set_sync_debug_mode("error")
     try:
-        tokens = model._decoder.decode(*encoded, batch.boosting, [len(samples) / 16_000 for samples in clips])
-        heard = model._decoder.advance(*encoded_windows, windows.windows.boosting, later)
+        yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert [text_of(each) for each in tokens] == expected
-    assert [each.tokens for each in heard] == expected_steps
 
 
 def advanced(model, steps):
