@@ -81,16 +81,17 @@ class Settings(BaseSettings):
     OpenAI's, `0` all."""
 
     queue_max_factor: int = Field(32, ge=1)
-    """This times `microbatch_max_batch` requests may be in the service at once; more get 429."""
+    """This times the clips of one batch, requests may be in the service at once; more get 429."""
     max_queue_wait_s: float = Field(2, gt=0)
     """Seconds a request may wait in the queue before it gets 503; also the `Retry-After` of 429."""
     microbatch_window_ms: float = Field(10, ge=0)
     """Milliseconds an idle model waits for requests that are on their way to join a batch, and the most that it waits
     for those who were in the batch before and may ask again."""
-    microbatch_max_batch: int = Field(8, ge=1)
-    """Clips in one batch."""
-    microbatch_max_audio_s: float = Field(1200, gt=0)
-    """Padded size of one batch, its longest clip times its clips, in seconds; a longer clip runs alone."""
+    microbatch_max_batch: int | None = Field(None, ge=1)
+    """Clips in one batch. Unset: 8 on a CPU; on a GPU 64, 32 if it has less than 40 GB, 16 if less than 16 GB."""
+    microbatch_max_audio_s: float | None = Field(None, gt=0)
+    """Padded size of one batch, its longest clip times its clips, in seconds; a longer clip runs alone. Unset: 1200 on
+    a CPU, 30 for each of the clips on a GPU."""
     lanes: int = Field(2, ge=1)
     """Workers that take batches: while one runs on the model, the next is put together."""
     max_queued_audio_s: float | None = Field(None, gt=0)
@@ -149,7 +150,10 @@ class Settings(BaseSettings):
         path = Path(self.model_id)
         return path.stem if path.suffix == ".nemo" else self.model_id
 
-    @field_validator("max_queued_audio_s", "max_audio_mb", "max_uploads_mb", mode="before")
+    @field_validator(
+        *("microbatch_max_batch", "microbatch_max_audio_s", "max_queued_audio_s", "max_audio_mb", "max_uploads_mb"),
+        mode="before",
+    )
     @classmethod
     def _unset(cls, value: object) -> object:
         return None if value == "" else value

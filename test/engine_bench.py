@@ -35,6 +35,7 @@ from bench_model import add_model_argument, checkpoint
 from columns import columns
 
 from src.asr.attention import LocalAttention
+from src.asr.batching import BatchLimits
 from src.asr.checkpoint import find_checkpoint
 from src.asr.graphs import set_up_graphs
 from src.asr.model import Batch, NemoModel
@@ -202,7 +203,7 @@ class Bench:
             result.append(Way(f"transcribe() {size} sorted, full", groups, full, nemo_stages(self.full)))
             result.append(Way(f"transcribe() {size} sorted, local", groups, local, nemo_stages(self.local)))
             result.append(Way(f"engine {size} sorted", groups, engine, ours))
-        result.append(Way("engine, scheduler's batches", scheduled(self.clips, self.settings), engine, ours))
+        result.append(Way("engine, scheduler's batches", scheduled(self.clips, self.engine.limits), engine, ours))
         return result
 
     def run_engine(self, groups: list[list[int]]) -> list[str]:
@@ -356,13 +357,14 @@ def by_length(clips: Sequence[np.ndarray], size: int) -> list[list[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def scheduled(clips: Sequence[np.ndarray], settings: Settings) -> list[list[int]]:
+def scheduled(clips: Sequence[np.ndarray], limits: BatchLimits) -> list[list[int]]:
     """Return the batches that the scheduler makes of clips which all wait, as the numbers of the clips."""
     queue = JobQueue(
         places=len(clips),
-        max_batch=settings.microbatch_max_batch,
-        max_batch_audio_s=settings.microbatch_max_audio_s,
+        max_batch=limits.clips,
+        max_batch_audio_s=limits.audio_s,
         max_audio_s=float("inf"),
+        whole_batches=limits.whole,
     )
     jobs = [Job(Clip(clip), Place(), enqueued_at=number / 1000) for number, clip in enumerate(clips)]
     numbers = {job: number for number, job in enumerate(jobs)}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from src.asr.batching import BatchLimits
 from src.asr.model import StepBatch
 from src.asr.streaming import Heard, Step
 from src.asr.transcript import WORD_START, Token, Transcript
@@ -32,6 +33,7 @@ class HeldModel:
             self._free.set()
 
     languages = ("en",)
+    limits = BatchLimits()
 
     def has_compiled(self, boosts: tuple[str, ...]) -> bool:
         return True

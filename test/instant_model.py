@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from src.__main__ import main, run_and_exit
+from src.asr.batching import BatchLimits
 from src.asr.model import Model
 from src.asr.transcript import WORD_START, Token, Transcript, text_of
 from src.audio.decode import SAMPLE_RATE
@@ -36,6 +37,7 @@ class InstantModel:
     """Hears words at an even pace: fourteen in every clip, or one in each `every_s` seconds of it."""
 
     languages = ("en",)
+    limits = BatchLimits()
 
     def __init__(self, _: Settings, every_s: float | None = None) -> None:
         # NeMo brings it. Loaded later, its objects would be looked through whenever memory is trimmed: 75 ms each 5 s.

@@ -13,10 +13,14 @@ from src.errors import QueueFull
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Place, Priority
 
 
-def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9) -> JobQueue:
+def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, whole_batches=()) -> JobQueue:
     return JobQueue(
-        places=places, max_batch=max_batch, max_batch_audio_s=max_batch_audio_s, max_audio_s=max_audio_s
-    )  # fmt: skip
+        places=places,
+        max_batch=max_batch,
+        max_batch_audio_s=max_batch_audio_s,
+        max_audio_s=max_audio_s,
+        whole_batches=whole_batches,
+    )
 
 
 def job(place: Place, at=0.0, seconds=1.0, is_step=False, **how) -> Job:
@@ -92,6 +96,18 @@ def test_the_padded_size_of_a_batch_has_a_cap_but_a_clip_beyond_it_runs_alone():
     assert waiting.has_full_batch, "a third clip would pad the batch to 36 s"
     assert waiting.pop_batch(9).batch == jobs[1:3]
     assert waiting.pop_batch(9).batch == jobs[3:]
+
+
+def test_where_more_wait_than_the_model_takes_without_padding_a_whole_batch_goes():
+    waiting = queue(places=99, max_batch=32, whole_batches=(8, 16, 32))
+    for at in range(32 + 16 + 8 + 1):
+        pushed(waiting, at=at)
+    assert [len(waiting.pop_batch(99).batch) for _ in range(4)] == [32, 16, 8, 1]
+    again = [pushed(waiting, at=at) for at in range(12)]
+    assert waiting.pop_batch(99).batch == again[:8], "in their order"
+    late = pushed(waiting, at=20)
+    assert waiting.pop_batch(99).batch == [*again[8:], late]
+    assert waiting.held == 0
 
 
 def test_steps_and_clips_are_never_in_one_batch_and_the_first_in_order_says_which_it_is():

@@ -11,6 +11,7 @@ import soundfile
 import torch
 from conftest import CLIPS
 
+from src.asr.batching import BatchLimits
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS
 from src.asr.model import CPU_PART_S, NemoModel, parts_within, threads_for
@@ -267,6 +268,9 @@ class Graphs:
             raise RuntimeError("CUDA failure! 35")
         return [()]
 
+    def make_ready(self, clips: int, frames: int) -> None:
+        self.ready_for = clips, frames
+
     def disable_graphs(self) -> bool:
         used, self.used = self.used, False
         return used
@@ -276,7 +280,7 @@ class OnGpu(NemoModel):
     """A model on a GPU that nobody has: it decodes and does nothing else."""
 
     def __init__(self, decoder: Graphs) -> None:
-        super().__init__(None, torch.device("cuda"), torch.float32, None, decoder)
+        super().__init__(None, torch.device("cuda"), torch.float32, None, decoder, BatchLimits())
 
     def collate(self, clips, boosts=None) -> None:
         pass
@@ -292,6 +296,7 @@ def test_where_cuda_graphs_fail_the_decoder_goes_on_without_them_and_says_so(cap
     decoder = Graphs()
     OnGpu(decoder).make_ready(8, 120)
     assert not decoder.used
+    assert decoder.ready_for == (8, 1504), "the most clips and the longest ones, for which no batch is captured anew"
     assert "without" in caplog.text
     assert "CUDA failure! 35" in caplog.text
 
@@ -299,6 +304,12 @@ def test_where_cuda_graphs_fail_the_decoder_goes_on_without_them_and_says_so(cap
 def test_a_model_that_does_not_run_without_cuda_graphs_either_is_not_ready():
     with pytest.raises(RuntimeError, match="CUDA failure"):
         OnGpu(Graphs(fails_without=True)).make_ready(8, 120)
+
+
+def test_the_decoder_is_made_ready_without_hearing_anything(tiny, clips):
+    before = tiny.transcribe(tiny.collate([clips["piper-joe-1.flac"]]))
+    tiny._decoder.make_ready(3, 40)
+    assert tiny.transcribe(tiny.collate([clips["piper-joe-1.flac"]])) == before
 
 
 def test_torch_leaves_a_core_to_the_rest_of_the_service_and_takes_no_more_than_it_may():

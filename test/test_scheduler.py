@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from fakes import HeldModel, clip, step
 
+from src.asr.batching import BatchLimits
 from src.errors import ModelNotReady, QueueFull, QueueTimeout, ShuttingDown, TranscriptionFailed
 from src.scheduling.jobs import Kind
 from src.scheduling.scheduler import Scheduler
@@ -73,6 +74,23 @@ async def test_batches_fill_to_the_maximum_while_the_model_is_busy():
         model.release_all()
         await asyncio.gather(*first, *rest)
     assert [len(batch) for batch in model.batches] == [1, 8, 8, 3]
+
+
+async def test_the_limits_are_those_of_the_models_device_where_none_are_set(caplog):
+    caplog.set_level("INFO")
+    for settings, sizes in (({}, [1, 32, 8, 1]), ({"microbatch_max_batch": 20}, [1, 16, 16, 8, 1])):
+        model = HeldModel()
+        model.limits = BatchLimits.of(Settings(), gpu_bytes=80_000_000_000)
+        async with running(model, lanes=1, **settings) as scheduler:
+            first = asking(scheduler, clip(0))
+            await started(model)
+            rest = asking(scheduler, *(clip(number) for number in range(1, 42)))
+            await settled()
+            model.release_all()
+            await asyncio.gather(*first, *rest)
+        assert [len(batch) for batch in model.batches] == sizes
+    assert "Batches: at most 64 clips and 1920 s of audio; 2048 requests at a time." in caplog.text
+    assert "Batches: at most 20 clips and 1920 s of audio; 640 requests at a time." in caplog.text
 
 
 async def test_a_lone_request_starts_at_once_however_long_the_window():

@@ -98,9 +98,18 @@ class Decoder:
         were_used = [computers.disable_graphs() for computers in (self._plain, self._boosting)]
         return any(were_used)
 
-    def sizes(self, clips: int) -> Sequence[int]:
-        """Return the batches, in clips, to warm up with so that all computers are ready for up to so many clips."""
-        return (clips, self._few) if 0 < self._few < clips else (clips,)
+    def make_ready(self, clips: int, frames: int) -> None:
+        """Decode nothing of so many clips and frames, with and without hot words.
+
+        With CUDA graphs a computer is captured for a number of clips and one of frames, and anew where a batch has more
+        of either: a batch of many clips and one of long ones, by turns, would have it captured each time.
+        """
+        weight = self._joint.enc.weight
+        for count in {clips, min(self._few or clips, clips)}:
+            encoded = weight.new_zeros(count, weight.shape[1], frames)
+            lengths = weight.new_full((count,), frames).long()
+            for boosting in (None, self.boosting_of([("a",)] * count)):
+                self.decode(encoded, lengths, boosting, [frames * FRAME_SECONDS] * count)
 
     def has_compiled(self, phrases: tuple[str, ...]) -> bool:
         """Whether hot words cost nothing more to begin with."""

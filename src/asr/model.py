@@ -6,6 +6,7 @@ called from others. What leaves it is plain Python.
 """
 
 import logging
+import math
 import os
 import time
 import warnings
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.asr.attention import LocalAttention
+from src.asr.batching import BatchLimits
 from src.asr.biasing import CAPACITY, Boosting
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS, Decoder
@@ -95,6 +97,10 @@ class Model(Protocol):
     def languages(self) -> Sequence[str]:
         """ISO 639-1 codes of the languages that it knows, the usual one first."""
 
+    @property
+    def limits(self) -> BatchLimits:
+        """How large its batches should be."""
+
     def has_compiled(self, boosts: tuple[str, ...]) -> bool:
         """Whether `compile` has nothing to do for these hot words."""
 
@@ -130,12 +136,15 @@ class NemoModel:
         dtype: "torch.dtype",
         local_attention: LocalAttention | None,
         decoder: Decoder,
+        limits: BatchLimits,
     ) -> None:
         self._network = network
         self._device = device
         self._dtype = dtype
         self._local_attention = local_attention
         self._decoder = decoder
+        self.limits = limits
+        """How large its batches should be."""
 
     @classmethod
     def load(cls, settings: Settings) -> "NemoModel":
@@ -156,6 +165,7 @@ class NemoModel:
         if device.type == "cuda":
             torch.cuda.set_device(device)  # this thread's: some of NeMo knows no other than the current one
         dtype = _dtype(settings.dtype, device)
+        limits = BatchLimits.of(settings, _memory_bytes(device))
         with _quiet():
             network = _restore(ASRModel, path, settings.model_id)
             network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
@@ -166,9 +176,9 @@ class NemoModel:
             )
         loaded = time.monotonic()
 
-        model = cls(network, device, dtype, local_attention, decoder)
+        model = cls(network, device, dtype, local_attention, decoder, limits)
         try:
-            model.make_ready(settings.microbatch_max_batch, _longest_clip_s(settings))
+            model.make_ready(limits.clips, min(settings.chunk_seconds, settings.max_audio_seconds))
         except Exception as error:
             raise ModelUnavailable(
                 f"{settings.model_id} loads but does not run on {device} in {settings.dtype}: {one_line(error)}."
@@ -283,7 +293,7 @@ class NemoModel:
         return self._local_attention.suiting(longest) if self._local_attention else nullcontext()
 
     def make_ready(self, max_batch: int, longest_s: float) -> None:
-        """Warm up for batches of `max_batch` clips of up to `longest_s` seconds; where CUDA graphs fail, without them.
+        """Warm up for `max_batch` clips at a time, and clips of up to `longest_s` seconds; without graphs if they fail.
 
         Raises:
             Exception: whatever torch or NeMo raise where the model does not run at all.
@@ -305,8 +315,9 @@ class NemoModel:
         """
         second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
         if self._device.type == "cuda":
-            for clips in self._decoder.sizes(max_batch):
-                self._run_largest(np.resize(second, round(longest_s * SAMPLE_RATE)), clips)
+            self._decoder.make_ready(max_batch, _frames_of(longest_s))
+            clip_s = min(longest_s, self.limits.audio_s / max_batch)
+            self._run_largest(np.resize(second, round(clip_s * SAMPLE_RATE)), max_batch)
         for hot_word in ((), ("a",)):
             self.transcribe(self.collate([second] * max_batch, [hot_word] * max_batch))
             memory = None
@@ -316,7 +327,7 @@ class NemoModel:
         self.transcribe(self.collate([np.tile(second, 15)]))  # long enough for local attention
 
     def _run_largest(self, clip: Samples, clips: int) -> None:
-        """Run the largest batch that fits: CUDA graphs are captured for it once, and not again for each larger one."""
+        """Run the largest batch that fits, so that what it needs for that is there."""
         while clips:
             try:
                 for hot_word in ((), ("a",)):
@@ -366,15 +377,6 @@ def _local_attention(network: Any, settings: Settings) -> LocalAttention | None:
     return LocalAttention(network, settings.local_attention_context)
 
 
-def _longest_clip_s(settings: Settings) -> float:
-    """Return the length of the clips in the largest batch that the scheduler makes."""
-    return min(
-        settings.chunk_seconds,
-        settings.max_audio_seconds,
-        settings.microbatch_max_audio_s / settings.microbatch_max_batch,
-    )
-
-
 def _describe_attention(settings: Settings) -> str:
     chunking = f"subsampling chunking factor {settings.subsampling_chunking_factor}"
     if not settings.use_local_attention:
@@ -408,6 +410,18 @@ def _device(name: str) -> "torch.device":
             "PARAKEET_DEVICE=auto."
         )
     return torch.device("cuda", device.index or 0)
+
+
+def _frames_of(seconds: float) -> int:
+    """Return how many frames a clip of so many seconds may have, a multiple of 8 as those of padded clips are."""
+    return 8 * math.ceil((seconds / FRAME_SECONDS + 1) / 8)
+
+
+def _memory_bytes(device: "torch.device") -> int | None:
+    """Return the memory of a GPU, None for a CPU."""
+    import torch
+
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
 
 
 def _dtype(name: str, device: "torch.device") -> "torch.dtype":

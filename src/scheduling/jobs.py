@@ -11,6 +11,7 @@ so for half a batch at a time. The rest is normal: else high meant nothing once 
 
 import math
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
@@ -18,6 +19,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from src.asr.batching import whole_batch
 from src.asr.streaming import Step
 from src.audio.decode import SAMPLE_RATE
 from src.errors import QueueFull
@@ -176,10 +178,21 @@ class JobQueue:
         max_batch: clips in one batch.
         max_batch_audio_s: padded size of a batch, longest clip times clips, in seconds; a longer clip goes alone.
         max_audio_s: decoded audio that may wait in memory, in seconds; one clip may always wait.
+        whole_batches: where more wait than the least of these numbers, so many as one of them says go at once.
     """
 
-    def __init__(self, *, places: int, max_batch: int, max_batch_audio_s: float, max_audio_s: float) -> None:
-        self._places = places
+    def __init__(
+        self,
+        *,
+        places: int,
+        max_batch: int,
+        max_batch_audio_s: float,
+        max_audio_s: float,
+        whole_batches: Sequence[int] = (),
+    ) -> None:
+        self.places = places
+        """Requests that may wait at once."""
+        self._whole_batches = whole_batches
         self._max_batch = max_batch
         self._max_batch_samples = max_batch_audio_s * SAMPLE_RATE
         self._max_audio_s = max_audio_s
@@ -238,8 +251,8 @@ class JobQueue:
         Raises:
             QueueFull: all places are taken.
         """
-        if self._held >= self._places:
-            raise QueueFull(f"All {self._places} places of the queue are taken. Try again later.")
+        if self._held >= self.places:
+            raise QueueFull(f"All {self.places} places of the queue are taken. Try again later.")
         self._held += 1
         self._on_their_way += 1
         return Place(client)
@@ -297,7 +310,12 @@ class JobQueue:
         """Take out the jobs whose deadline has passed, then the next batch: the first in order and those like it."""
         expired = self.pop_expired(now)
         self._form()
-        batch, self._forming = list(self._forming.entries), self._new_batch()
+        forming, self._forming = self._forming, self._new_batch()
+        entries = list(forming.entries.values())
+        whole = whole_batch(len(entries), self._whole_batches)
+        for entry in entries[whole:]:
+            self._sort_in(entry)
+        batch = [job for _, _, job in entries[:whole]]
         for job in batch:
             self._forget(job)
         return Popped(batch, expired)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src.asr.batching import BatchLimits
 from src.asr.faults import MemoryExhausted
 from src.asr.model import Batch, Model, StepBatch
 from src.asr.streaming import Heard, Step
@@ -120,12 +121,7 @@ class Scheduler:
         self._settings = settings
         self._on_breakdown = on_breakdown
         self._broken: ModelFailed | None = None
-        self._queue = JobQueue(
-            places=settings.queue_max_factor * settings.microbatch_max_batch,
-            max_batch=settings.microbatch_max_batch,
-            max_batch_audio_s=settings.microbatch_max_audio_s,
-            max_audio_s=settings.max_queued_audio_s or math.inf,
-        )
+        self._queue = self._queue_for(BatchLimits.of(settings))  # nobody is admitted to it; the model's device matters
         self._window_s = settings.microbatch_window_ms / 1000
         self._model: Model | None = None
         self._lanes: list[asyncio.Task[None]] = []
@@ -208,11 +204,23 @@ class Scheduler:
             ModelUnavailable: what `load` raises.
         """
         self._model = await asyncio.get_running_loop().run_in_executor(self._model_thread, load)
+        limits = self._model.limits.under(self._settings)
+        self._queue = self._queue_for(limits)
+        log.info("Batches: %s; %d requests at a time.", limits, self._queue.places)
         if not self._stopping:
             self._lanes = [
                 asyncio.create_task(self._work(self._model, lane), name=f"lane-{lane}")
                 for lane in range(self._settings.lanes)
             ]
+
+    def _queue_for(self, limits: BatchLimits) -> JobQueue:
+        return JobQueue(
+            places=self._settings.queue_max_factor * limits.clips,
+            max_batch=limits.clips,
+            max_batch_audio_s=limits.audio_s,
+            max_audio_s=self._settings.max_queued_audio_s or math.inf,
+            whole_batches=limits.whole,
+        )
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests, let those admitted finish for `grace_s` seconds, end the rest with `ShuttingDown`."""
