@@ -29,8 +29,9 @@ WITH_QUICK_MODEL = WITH_HELD_MODEL.replace("HeldModel()", "HeldModel(held=False)
 
 def environment(tmp_path, **settings) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PARAKEET_")}
-    paths = f"{ROOT}{os.pathsep}{ROOT / 'test'}"
-    return clean | {"PYTHONPATH": paths, "PARAKEET_LOG_DIR": str(tmp_path / "logs")} | settings
+    paths = [str(ROOT), str(ROOT / "test"), os.environ.get("PYTHONPATH")]  # where the packages are on some machines
+    ours = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PARAKEET_LOG_DIR": str(tmp_path / "logs")}
+    return clean | ours | settings
 
 
 def run(tmp_path, **settings) -> subprocess.CompletedProcess:
