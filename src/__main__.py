@@ -28,6 +28,7 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     good, so that a new process may help. `load` makes the model.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line says them
     try:
         settings = Settings(_env_file=".env")
         listeners = listen(settings.host, settings.port)

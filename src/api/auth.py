@@ -6,8 +6,7 @@ WebSockets") or in the query, as Azure's SDKs do: `api-key`, or `Authorization` 
 "Realtime API via WebSockets").
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
@@ -50,36 +49,18 @@ class Authentication:
             return
         try:
             credential = self._credential(scope)
-            with self._counted(scope, credential) as client:
-                scope.setdefault("state", {}).update(credential=credential, client=client)
-                await self._app(scope, receive, send)
-        except _Refused as refused:
-            await _refuse(scope, receive, send, refused.error)
+            client = self._clients.admitted(scope, credential)
+        except ServiceError as error:
+            await _refuse(scope, receive, send, error)
+            return
+        with self._clients.counted(scope, client):
+            scope.setdefault("state", {}).update(credential=credential, client=client)
+            await self._app(scope, receive, send)
 
     def _credential(self, scope: Scope) -> Credential:
         key = _shown_key(scope)
-        try:
-            temporary = self._secrets.credential(key) if scope["type"] == "websocket" else None
-            return temporary or self._keys.credential(key)
-        except ServiceError as error:
-            raise _Refused(error) from None
-
-    @contextmanager
-    def _counted(self, scope: Scope, credential: Credential) -> Iterator[str]:
-        with ExitStack() as stack:
-            try:
-                client = stack.enter_context(self._clients.counted(scope, credential))
-            except ServiceError as error:
-                raise _Refused(error) from None
-            yield client
-
-
-class _Refused(Exception):
-    """A refusal on its way out, apart from the errors of the application."""
-
-    def __init__(self, error: ServiceError) -> None:
-        super().__init__(error.message)
-        self.error = error
+        temporary = self._secrets.credential(key) if scope["type"] == "websocket" else None
+        return temporary or self._keys.credential(key)
 
 
 def credential_of(request: Request) -> Credential:

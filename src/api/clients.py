@@ -30,22 +30,26 @@ class Clients:
         self._most_per_address = most_per_address
         self._under_way: Counter[str] = Counter()
 
-    @contextmanager
-    def counted(self, scope: Scope, credential: Credential) -> Iterator[str]:
-        """Count the block for its client, if it is work: a POST, or a session; give the client's name.
+    def admitted(self, scope: Scope, credential: Credential) -> str:
+        """Return the name of a client that may have one more under way, if it is work that it asks for.
 
         Raises:
-            TooManyForKey, TooManyForClient: it has as much under way as it may have.
+            TooManyForKey, TooManyForClient: it has as much as it may have.
         """
         client = name_of(scope, credential)
-        is_work = scope["type"] == "websocket" or scope["method"] == "POST"
-        if not is_work:
-            yield client
+        if _is_work(scope):
+            self._check(client, credential)
+        return client
+
+    @contextmanager
+    def counted(self, scope: Scope, client: str) -> Iterator[None]:
+        """Count the block for a client that has just been admitted, if it is work."""
+        if not _is_work(scope):
+            yield
             return
-        self._check(client, credential)
         self._under_way[client] += 1
         try:
-            yield client
+            yield
         finally:
             self._under_way[client] -= 1
             if not self._under_way[client]:
@@ -60,6 +64,11 @@ class Clients:
         elif under_way >= self._most_per_address > 0:
             message = f"This address has {under_way} requests and sessions under way, the most it may have."
             raise TooManyForClient(message, retry_after_s=RETRY_S)
+
+
+def _is_work(scope: Scope) -> bool:
+    """Whether it is a POST or a session."""
+    return scope["type"] == "websocket" or bool(scope["method"] == "POST")
 
 
 def name_of(scope: Scope, credential: Credential) -> str:

@@ -1,9 +1,9 @@
 """What every request gets, whatever becomes of it: an id, its headers, a line in each log, and never a traceback."""
 
 import logging
+import os
 import re
 import time
-import uuid
 from dataclasses import dataclass, field, fields
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -123,7 +123,7 @@ class RequestTrace:
 
 
 def _request_id(given: str | None) -> str:
-    return given if given and _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+    return given if given and _SANE_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
 
 
 async def _internal_error(scope: Scope, receive: Receive, send: Send) -> None:
