@@ -1,7 +1,7 @@
 """The FastConformer encoder of the Parakeet family, for inference: NeMo's arithmetic in fewer passes over memory.
 
-It is built from the weights of NeMo's `ConformerEncoder` in float32, before they are cast: batch normalisation goes into
-the convolution before it, the scale of the input into the projection before it, queries, keys and values are one
+It is built from the weights of NeMo's `ConformerEncoder` in float32, before they are cast: batch normalisation goes
+into the convolution before it, the scale of the input into the projection before it, queries, keys and values are one
 product, positions are projected when it is loaded (`positions.py`) and shifted by a view, masks are made once for a
 batch, and residuals are added by the products themselves. Frames are rows, (clips * frames, width), channels last.
 
@@ -24,8 +24,8 @@ Tensor = torch.Tensor
 SUBSAMPLING = 8
 """Frames of features that make one of the encoder's."""
 MAX_TABLE_FRAMES = 1504
-"""Distances that are projected when an encoder is loaded, at most: those of 120 s. With full attention and the published
-shape they take 148 MB in bfloat16."""
+"""Distances that are projected when an encoder is loaded, at most: those of 120 s. With full attention and the
+published shape they take 148 MB in bfloat16."""
 MAX_CONVOLVED = 2**31 - 1
 """Numbers that a convolution's output may have: PyTorch's counted in 32 bits (pytorch/pytorch#80020)."""
 
@@ -174,7 +174,7 @@ class Encoder:
         return rows.view(clips, frames, width), counts
 
     def _subsample(self, x: Tensor, counts: Tensor) -> Tensor:
-        """Return (clips, ceil(frames / 8), width) of (clips, frames, mels), taken in pieces where that is called for."""
+        """Return (clips, ceil(frames / 8), width) of (clips, frames, mels), taken in pieces where need be."""
         size = self._piece_frames(x)
         if size >= x.shape[1]:
             return self._convolved(x, counts)

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 Tensor = torch.Tensor
 
 LOW = -30_000.0
-"""The score of a key that is not to be seen. It is finite, so that a padded query without any key makes no NaN, and fits
-float16, whose range ends at 65,504."""
+"""The score of a key that is not to be seen. It is finite, so that a padded query without any key makes no NaN, and
+fits float16, whose range ends at 65,504."""
 QUERY_BLOCK = 256
 """Frames whose local attention plain PyTorch computes at a time: with the usual context of 128 they see 512."""
 
@@ -169,8 +169,8 @@ class PlainOperations:
 def _shifted(by_distance: Tensor, block: Block, layout: Layout) -> Tensor:
     """Return the scores of positions of a block, (clips, heads, queries, keys), as a view.
 
-    `by_distance` is (heads, clips * frames, 2 * reach). A row's step to the next goes one column less far, which is what
-    shifts it. Where query and key are out of reach of each other, the view shows the number of another pair of its clip.
+    `by_distance` is (heads, clips * frames, 2 * reach). The step from a row to the next goes one column less far, which
+    is what shifts it. Where query and key are out of each other's reach, the view shows some other pair of its clip.
     """
     heads, _, wide = by_distance.shape
     queries, keys = block.queries, block.keys
