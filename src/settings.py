@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """Number format of the weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
     cuda_graphs: Literal["full", "partial", "off"] = "full"
     """How CUDA graphs drive the decoder: `full`, as one graph, `partial`, a graph for each of its steps, or `off`."""
+    encoder: Literal["auto", "nemo"] = "auto"
+    """`auto` is the service's own encoder where it knows the checkpoint's kind, and NeMo's otherwise; or `nemo`."""
     use_local_attention: bool = True
     """Attend to a window around each frame instead of the whole clip: memory grows linearly with length."""
     local_attention_context: int = Field(128, ge=1)

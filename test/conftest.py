@@ -137,6 +137,12 @@ def tiny() -> NemoModel:
 
 
 @pytest.fixture(scope="session")
+def nemos() -> NemoModel:
+    """The same as `tiny` on NeMo's own encoder, with the whole of NeMo's network."""
+    return NemoModel.load(Settings(model_id="tiny", encoder="nemo"))
+
+
+@pytest.fixture(scope="session")
 def service(tiny, tmp_path_factory) -> Iterator[Service]:
     """The service on the bundled checkpoint, shared by all tests that do not need one of their own."""
     settings = Settings(model_id="tiny", log_dir=tmp_path_factory.mktemp("logs"), max_queue_wait_s=60)

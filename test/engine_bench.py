@@ -39,6 +39,7 @@ from src.asr.batching import BatchLimits
 from src.asr.checkpoint import find_checkpoint
 from src.asr.graphs import set_up_graphs
 from src.asr.model import Batch, NemoModel
+from src.asr.nemo_encoder import NemoEncoder
 from src.scheduling.jobs import Clip, Job, JobQueue, Place
 from src.settings import Settings
 
@@ -56,15 +57,17 @@ class Stopwatch:
 
     @contextmanager
     def on(self, methods: dict[str, tuple[Any, str]]) -> Iterator[None]:
-        """Time the given methods, (owner, name) under a name for each, while the block runs."""
-        originals = {stage: getattr(owner, name) for stage, (owner, name) in methods.items()}
+        """Time the given methods or attributes, (owner, name) under a name for each, while the block runs."""
+        own = {stage: vars(owner).get(name) for stage, (owner, name) in methods.items()}
         for stage, (owner, name) in methods.items():
-            setattr(owner, name, self._timed(stage, originals[stage]))
+            setattr(owner, name, self._timed(stage, getattr(owner, name)))
         try:
             yield
         finally:
-            for owner, name in methods.values():
-                delattr(owner, name)  # the class's own is there again
+            for stage, (owner, name) in methods.items():
+                delattr(owner, name)  # where it is the class's, that is there again
+                if own[stage] is not None:
+                    setattr(owner, name, own[stage])
 
     def _timed(self, stage: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -314,13 +317,12 @@ INSIDE_TEXT = {
 
 def engine_stages(engine: NemoModel) -> dict[str, tuple[Any, str]]:
     """Return the methods of the engine's stages."""
-    network, decoder = engine._network, engine._decoder
-    return {
-        "features": (network.preprocessor, "forward"),
-        "encoder": (network.encoder, "forward"),
-        "decoder": (decoder, "_search"),
-        "text": (engine, "transcribe"),
-    }
+    encoder = engine._encoder._run
+    if isinstance(encoder, NemoEncoder):
+        parts = {"features": (encoder._preprocessor, "forward"), "encoder": (encoder._encoder, "forward")}
+    else:
+        parts = {"features": (encoder, "features"), "encoder": (encoder, "encoder")}
+    return parts | {"decoder": (engine._decoder, "_search"), "text": (engine, "transcribe")}
 
 
 def nemo_stages(network: Any) -> dict[str, tuple[Any, str]]:
@@ -340,7 +342,7 @@ def plain_model(settings: Settings, engine: NemoModel) -> Any:
     path = find_checkpoint(settings.model_id)
     network = ASRModel.restore_from(str(path), map_location=engine._device)
     network.eval()
-    network.to(engine._dtype)  # as the leaderboard does
+    network.to(next(engine._network.joint.parameters()).dtype)  # as the leaderboard does
     set_up_graphs(network.decoding.decoding.decoding_computer, "full")  # or our captures would take its memory away
     return network
 
@@ -389,7 +391,7 @@ def head_rows(options: argparse.Namespace, clips: Sequence[np.ndarray], bench: B
     return [
         ("model", options.model),
         ("device", bench.device),
-        ("dtype", str(bench.engine._dtype).removeprefix("torch.")),
+        ("dtype", str(next(bench.engine._network.joint.parameters()).dtype).removeprefix("torch.")),
         ("clips", f"{len(clips)} of {low:g} to {high:g} s, {audio_s:.0f} s of audio"),
         ("rounds", f"{options.rounds}, the fastest of each counts"),
     ]

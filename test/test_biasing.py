@@ -33,7 +33,7 @@ def phoned():
 def weighing(model: NemoModel, alpha: float, decoder: Decoder | None = None) -> NemoModel:
     """The same network with another `PARAKEET_BOOST_ALPHA`, or another decoder."""
     decoder = decoder or Decoder(model._network, alpha)
-    return NemoModel(model._network, model._device, model._dtype, model._local_attention, decoder)
+    return NemoModel(model._network, model._device, model._encoder, decoder, model.limits)
 
 
 def keeping(model: NemoModel, lists: int) -> NemoModel:

@@ -249,7 +249,7 @@ def test_the_real_model_says_when_there_is_too_little_memory(tiny, monkeypatch):
     batch = tiny.collate([second])
     before = tiny.transcribe(batch)
     with monkeypatch.context() as patched:
-        patched.setattr(tiny, "_encode", exhausted)
+        patched.setattr(tiny, "encode", exhausted)
         with pytest.raises(MemoryExhausted):
             tiny.transcribe(batch)
     assert tiny.transcribe(batch) == before

@@ -38,14 +38,14 @@ from src.asr.model import NemoModel
 
 def load(settings):
     model = NemoModel.load(settings)
-    encode, batches = model._encode, iter(range(3))
+    encode, batches = model.encode, iter(range(3))
 
-    def breaking(*batch):
+    def breaking(batch):
         if next(batches, None) is None:  # an index out of range: the device asserts, and answers no more
             torch.zeros(10, device="cuda")[torch.tensor([99999], device="cuda")]
-        return encode(*batch)
+        return encode(batch)
 
-    model._encode = breaking
+    model.encode = breaking
     return model
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from conftest import CLIPS
 from src.asr.batching import BatchLimits
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS
-from src.asr.model import CPU_PART_S, NemoModel, parts_within, threads_for
+from src.asr.model import NemoModel, threads_for
+from src.asr.padded_encoder import CPU_PART_S, parts_within
 from src.asr.streaming import Heard
 from src.asr.transcript import Token, text_of
 from src.errors import ModelUnavailable
@@ -29,9 +31,9 @@ def full() -> NemoModel:
     return NemoModel.load(Settings(model_id="tiny", use_local_attention=False))
 
 
-@pytest.fixture(params=["full", "local"])
-def model(request, full, tiny) -> NemoModel:
-    return {"full": full, "local": tiny}[request.param]
+@pytest.fixture(scope="module")
+def nemos_full() -> NemoModel:
+    return NemoModel.load(Settings(model_id="tiny", encoder="nemo", use_local_attention=False))
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +53,35 @@ def nemos_texts(model: NemoModel, clips) -> list[str]:
     return [hypothesis.text for hypothesis in hypotheses]
 
 
-def test_the_text_of_every_clip_is_that_of_nemos_transcribe_alone_and_in_mixed_batches(model, full, clips):
+@dataclass(frozen=True)
+class Engines:
+    """The engine with its own encoder and with NeMo's, by the same attention."""
+
+    own: NemoModel
+    nemo: NemoModel
+    expected: dict[str, str]
+    """What NeMo's `transcribe()` makes of each clip alone, by file name in an order that mixes short and long ones."""
+
+
+@pytest.fixture(scope="module", params=["full", "local"])
+def engines(request, full, tiny, nemos_full, nemos, clips) -> Engines:
     order = list(clips)
-    random.Random(0).shuffle(order)  # so that every batch mixes short and long
-    if model is full:
+    random.Random(0).shuffle(order)
+    if request.param == "full":
         order.sort(key=lambda name: name == "long-120s.flac")  # alone: eight of its length take half a minute
-    expected = nemos_texts(model, (clips[name] for name in order))
-    assert [texts(model, [clips[name]])[0] for name in order] == expected
+    own, nemo = (full, nemos_full) if request.param == "full" else (tiny, nemos)
+    return Engines(own, nemo, dict(zip(order, nemos_texts(nemo, (clips[name] for name in order)), strict=True)))
+
+
+def test_the_text_of_every_clip_alone_is_that_of_nemos_transcribe(engines, clips):
+    assert {name: texts(engines.own, [clips[name]])[0] for name in engines.expected} == engines.expected
+
+
+@pytest.mark.parametrize("encoder", ["own", "nemo"])
+def test_the_text_of_every_clip_in_mixed_batches_is_that_of_nemos_transcribe(engines, encoder, clips):
+    order, model = list(engines.expected), getattr(engines, encoder)
     batches = (texts(model, [clips[name] for name in order[at : at + 8]]) for at in range(0, len(order), 8))
-    assert list(itertools.chain(*batches)) == expected
+    assert dict(zip(order, itertools.chain(*batches), strict=True)) == engines.expected
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +145,7 @@ def test_times_and_probabilities_are_those_of_nemos_decoder(tiny, clips):
         assert [token.start_s for token in transcript.tokens] == pytest.approx((starts * FRAME_SECONDS).tolist())
         ends_s = (starts + found.token_durations[row, emitted]) * FRAME_SECONDS
         assert [token.end_s for token in transcript.tokens] == pytest.approx(
-            ends_s.clamp(max=float(batch.lengths[row]) / 16_000).tolist()
+            ends_s.clamp(max=batch.clips_s[row]).tolist()
         )
 
 
@@ -185,22 +207,27 @@ def test_two_loads_with_local_attention_give_the_same_encoder_output(tiny, clips
         assert torch.equal(first, second)
 
 
-def test_the_local_layers_themselves_are_undamaged(tiny, full, clips):
+def test_nemos_local_layers_themselves_are_undamaged(nemos, nemos_full, clips):
     # They serve longer clips only; on one within their reach they may differ from full attention by rounding, while the
     # random biases that NeMo adds would move the output by tenths.
-    batch = tiny.collate([clips["rhvoice-slt-1.flac"]])
-    features, lengths = tiny._network.preprocessor(input_signal=batch.samples, length=batch.lengths)
-    local_output, _ = tiny._network.encoder(audio_signal=features, length=lengths)
-    assert tiny._network.encoder.self_attention_model == "rel_pos_local_attn"
-    assert torch.allclose(local_output, full.encode(batch)[0], atol=1e-4)
+    batch = nemos.collate([clips["rhvoice-slt-1.flac"]])
+    network = nemos._network
+    features, lengths = network.preprocessor(input_signal=batch.audio.samples, length=batch.audio.lengths)
+    local_output, _ = network.encoder(audio_signal=features, length=lengths)
+    assert network.encoder.self_attention_model == "rel_pos_local_attn"
+    assert torch.allclose(local_output, nemos_full.encode(batch)[0], atol=1e-4)
 
 
-def test_local_attention_is_full_attention_bit_for_bit_where_it_reaches_everything(tiny, full, clips):
+def test_local_attention_is_full_attention_bit_for_bit_where_it_reaches_everything(
+    tiny, full, nemos, nemos_full, clips
+):
     seconds = LOCAL_REACH_FRAMES * 0.08 - 0.04
-    batch = tiny.collate([clips["long-30s.flac"][: int(seconds * 16_000)], clips["piper-joe-1.flac"]])
-    (local_output, lengths), (full_output, _) = tiny.encode(batch), full.encode(batch)
-    assert lengths.tolist()[0] == LOCAL_REACH_FRAMES
-    assert torch.equal(local_output, full_output)
+    reached = [clips["long-30s.flac"][: int(seconds * 16_000)], clips["piper-joe-1.flac"]]
+    for local, whole in ((tiny, full), (nemos, nemos_full)):
+        batch = local.collate(reached)
+        (local_output, lengths), (full_output, _) = local.encode(batch), whole.encode(batch)
+        assert lengths.tolist()[0] == LOCAL_REACH_FRAMES
+        assert torch.equal(local_output, full_output)
 
 
 def test_beyond_its_reach_local_attention_differs(tiny, full, clips):
@@ -280,7 +307,7 @@ class OnGpu(NemoModel):
     """A model on a GPU that nobody has: it decodes and does nothing else."""
 
     def __init__(self, decoder: Graphs) -> None:
-        super().__init__(None, torch.device("cuda"), torch.float32, None, decoder, BatchLimits())
+        super().__init__(None, torch.device("cuda"), None, decoder, BatchLimits())
 
     def collate(self, clips, boosts=None) -> None:
         pass

@@ -148,7 +148,7 @@ def test_a_shape_that_is_too_small_is_refused_with_what_is_wrong(tiny, wrong, sa
 
 @pytest.mark.parametrize("shape", wide_parakeet.SHAPES.values(), ids=list(wide_parakeet.SHAPES))
 def test_the_shapes_hold_tiny(tiny, shape):
-    wide_parakeet.require_room(shape, tiny._network)
+    wide_parakeet.require_room(shape, nemos._network)
 
 
 def test_every_size_has_a_name_that_benchmarks_take():

@@ -327,8 +327,9 @@ def _unsupported_layers(encoder: Any) -> str | None:
             return "its convolutions do not see as far ahead as back"
         if layer.is_adapter_available():
             return "it has adapters"
-        if not isinstance(layer.feed_forward1.activation, torch.nn.SiLU):
-            return f"its activation is {type(layer.feed_forward1.activation).__name__}"
+        for module in (layer.feed_forward1, layer.feed_forward2, layer.conv):
+            if not isinstance(module.activation, torch.nn.SiLU):
+                return f"its activation is {type(module.activation).__name__}"
     return None
 
 

@@ -1,8 +1,8 @@
-"""The engine: a NeMo transducer that turns batches of clips into transcripts. The only file that knows NeMo.
+"""The engine: a NeMo transducer that turns batches of clips into transcripts.
 
 It does not call NeMo's `transcribe()`, which flips shared state and builds a data loader at each call, but runs the
-three parts itself: features, encoder, decoder. One thread owns a `NemoModel`; only what puts batches together may be
-called from others. What leaves it is plain Python.
+three parts itself: features and encoder, its own or NeMo's (`encoders.py`), and the decoder. One thread owns a
+`NemoModel`; only what puts batches together may be called from others. What leaves it is plain Python.
 """
 
 import logging
@@ -11,7 +11,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from src.asr.attention import LocalAttention
 from src.asr.batching import BatchLimits
 from src.asr.biasing import CAPACITY, Boosting
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS, Decoder
 from src.asr.faults import MemoryExhausted, faults_told, one_line
+from src.asr.padded_encoder import PaddedEncoder
 from src.asr.streaming import Heard, Step
 from src.asr.transcript import Transcript, text_of
 from src.audio.decode import SAMPLE_RATE
@@ -43,10 +43,10 @@ Samples = NDArray[np.float32]
 class Batch:
     """Clips joined for one forward pass."""
 
-    samples: "torch.Tensor"
-    """(clips, longest) float32, padded with zeros."""
-    lengths: "torch.Tensor"
-    """(clips,) int64, in samples."""
+    audio: Any
+    """The samples as the encoder takes them."""
+    clips_s: tuple[float, ...]
+    """The lengths of the clips."""
     boosting: Boosting | None
     """The hot words of the clips, compiled; None where no clip has any."""
 
@@ -61,12 +61,6 @@ class StepBatch:
     """What the decoder goes by."""
 
 
-CPU_PART_S = 36.0
-"""Padded seconds of audio that the encoder gets at a time on a CPU: more at once does not fit the caches. 32 clips of 2
-to 30 s in one batch took 5.2 s as a whole and 2.0 s in parts of 24 or 48 s, eight of 60 s 2.5 s and 1.8 s (two cores,
-the bundled model)."""
-
-
 def threads_for(cores: int, wished: int) -> int:
     """Return how many threads torch shall use for one operation, given how many it would (`OMP_NUM_THREADS`).
 
@@ -75,19 +69,6 @@ def threads_for(cores: int, wished: int) -> int:
     35 ms with one, and with 16 requests at a time 44 and 54 were done in a second (bundled model).
     """
     return max(1, min(wished, cores - 1))
-
-
-def parts_within(lengths: Sequence[int], most: int) -> list[list[int]]:
-    """Return the numbers of clips of these lengths, put together by length.
-
-    A part's longest clip times its clips is at most `most`; a longer clip is alone.
-    """
-    parts: list[list[int]] = [[]]
-    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if parts[-1] and lengths[number] * (len(parts[-1]) + 1) > most:
-            parts.append([])
-        parts[-1].append(number)
-    return parts
 
 
 class Model(Protocol):
@@ -126,22 +107,25 @@ class Model(Protocol):
         """Return what is heard in the chunk of each step, in order; errors and thread are those of `transcribe`."""
 
 
+class BatchEncoder(Protocol):
+    """What the model asks of features and encoder."""
+
+    def stage(self, clips: Sequence[Samples]) -> Any:
+        """Make clips ready for `encode`; any thread may do so while the model runs a batch."""
+
+    def encode(self, staged: Any) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Return what is encoded, (clips, frames, width), and each clip's number of frames of 80 ms, (clips,) int64."""
+
+
 class NemoModel:
     """A loaded checkpoint on its device. Make one with `load`."""
 
     def __init__(
-        self,
-        network: Any,
-        device: "torch.device",
-        dtype: "torch.dtype",
-        local_attention: LocalAttention | None,
-        decoder: Decoder,
-        limits: BatchLimits,
+        self, network: Any, device: "torch.device", encoder: BatchEncoder, decoder: Decoder, limits: BatchLimits
     ) -> None:
         self._network = network
         self._device = device
-        self._dtype = dtype
-        self._local_attention = local_attention
+        self._encoder = encoder
         self._decoder = decoder
         self.limits = limits
         """How large its batches should be."""
@@ -158,6 +142,8 @@ class NemoModel:
         with _quiet():
             import torch
             from nemo.collections.asr.models import ASRModel
+
+            from src.asr.encoders import OwnEncoder, checked
         imported = time.monotonic()
 
         torch.set_num_threads(threads_for(len(os.sched_getaffinity(0)), torch.get_num_threads()))
@@ -169,23 +155,27 @@ class NemoModel:
         with _quiet():
             network = _restore(ASRModel, path, settings.model_id)
             network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
-            _freeze(network, device, dtype)
-            local_attention = _local_attention(network, settings)
+            _freeze(network)
+            millions = sum(weight.numel() for weight in network.parameters()) / 1e6
+            ours = OwnEncoder.of(network, device, dtype, settings)
+            _place(network, device, dtype)
             decoder = Decoder(
                 network, settings.boost_alpha, settings.cuda_graphs, phrase_lists=settings.max_sessions + CAPACITY
             )
         loaded = time.monotonic()
 
-        model = cls(network, device, dtype, local_attention, decoder, limits)
         try:
+            with _quiet():
+                encoder = checked(ours, network, settings)
+            model = cls(network, device, PaddedEncoder(encoder, device), decoder, limits)
             model.make_ready(limits.clips, min(settings.chunk_seconds, settings.max_audio_seconds))
         except Exception as error:
             raise ModelUnavailable(
                 f"{settings.model_id} loads but does not run on {device} in {settings.dtype}: {one_line(error)}."
             ) from error
-        millions = sum(weight.numel() for weight in network.parameters()) / 1e6
         log.info("Model: %s (%s, %.1f million parameters)", settings.model_id, type(network).__name__, millions)
         log.info("Device: %s, %s", _describe(device), str(dtype).removeprefix("torch."))
+        log.info("Encoder: %s", encoder.name)
         log.info("Attention: %s", _describe_attention(settings))
         log.info("Decoder: %s", model.decoder)
         log.info(
@@ -221,24 +211,16 @@ class NemoModel:
 
         `boosts` has the hot words of each clip, in the clips' order; None means none for any.
         """
-        import torch
-
-        with faults_told(self._device):  # memory for a GPU's own reading is the GPU's to give
-            samples = torch.zeros(
-                (len(clips), max(map(len, clips))), dtype=torch.float32, pin_memory=self._device.type == "cuda"
-            )
+        audio = self._encoder.stage(clips)
+        with faults_told(self._device):  # hot words take memory for a GPU's own reading, too
             boosting = self._decoder.boosting_of(boosts) if boosts else None
-        for row, clip in zip(samples, clips, strict=True):
-            row[: len(clip)] = torch.from_numpy(clip)
-        lengths = torch.tensor([len(clip) for clip in clips])
-        return Batch(samples, lengths, boosting)
+        return Batch(audio, tuple(len(clip) / SAMPLE_RATE for clip in clips), boosting)
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         """Run the network over a batch and return one transcript for each of its clips."""
         with faults_told(self._device):
             encoded, lengths = self.encode(batch)
-            clips_s = [samples / SAMPLE_RATE for samples in batch.lengths.tolist()]
-            tokens = self._decoder.decode(encoded, lengths, batch.boosting, clips_s)
+            tokens = self._decoder.decode(encoded, lengths, batch.boosting, batch.clips_s)
         return [Transcript(text_of(each), each) for each in tokens]
 
     def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
@@ -254,43 +236,8 @@ class NemoModel:
 
     def encode(self, batch: Batch) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Return the encoder's output, (clips, width, frames), and its length for each clip in frames of 80 ms."""
-        import torch
-
-        with torch.inference_mode():
-            parts = self._parts(batch)
-            if len(parts) == 1:
-                return self._encode(batch.samples, batch.lengths)
-            encoded = [
-                self._encode(batch.samples[part, : batch.lengths[part].max()], batch.lengths[part]) for part in parts
-            ]
-            frames = max(outputs.shape[2] for outputs, _ in encoded)
-            joined = encoded[0][0].new_zeros(len(batch.lengths), encoded[0][0].shape[1], frames)
-            lengths = batch.lengths.new_empty(len(batch.lengths))
-            for part, (outputs, counts) in zip(parts, encoded, strict=True):
-                joined[part, :, : outputs.shape[2]] = outputs
-                lengths[part] = counts
-        return joined, lengths
-
-    def _parts(self, batch: Batch) -> list[list[int]]:
-        """Return the clips of a batch, by number, in the parts that the encoder takes at a time."""
-        if self._device.type != "cpu":
-            return [list(range(len(batch.lengths)))]
-        return parts_within(batch.lengths.tolist(), round(CPU_PART_S * SAMPLE_RATE))
-
-    def _encode(self, samples: "torch.Tensor", lengths: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
-        # Features are computed in float32 whatever the weights are: bfloat16 audio costs accuracy (NeMo,
-        # modules/audio_preprocessing.py).
-        features, counts = self._network.preprocessor(
-            input_signal=samples.to(self._device, non_blocking=True),
-            length=lengths.to(self._device, non_blocking=True),
-        )
-        with self._attention_for(samples.shape[1]):
-            encoded: torch.Tensor
-            encoded, counts = self._network.encoder(audio_signal=features.to(self._dtype), length=counts)
-        return encoded, counts
-
-    def _attention_for(self, longest: int) -> AbstractContextManager[None]:
-        return self._local_attention.suiting(longest) if self._local_attention else nullcontext()
+        encoded, lengths = self._encoder.encode(batch.audio)
+        return encoded.transpose(1, 2), lengths
 
     def make_ready(self, max_batch: int, longest_s: float) -> None:
         """Warm up for `max_batch` clips at a time, and clips of up to `longest_s` seconds; without graphs if they fail.
@@ -371,10 +318,6 @@ def _restore(kind: Any, path: Path, model_id: str) -> Any:
     return network
 
 
-def _local_attention(network: Any, settings: Settings) -> LocalAttention | None:
-    if not settings.use_local_attention:
-        return None
-    return LocalAttention(network, settings.local_attention_context)
 
 
 def _describe_attention(settings: Settings) -> str:
@@ -385,15 +328,19 @@ def _describe_attention(settings: Settings) -> str:
     return f"local, {context} frames ({context * FRAME_SECONDS:.1f} s) to each side, {chunking}"
 
 
-def _freeze(network: Any, device: "torch.device", dtype: "torch.dtype") -> None:
-    """Make the network a pure function of its input, on its device."""
+def _freeze(network: Any) -> None:
+    """Make the network a pure function of its input."""
     network.eval()
     network.requires_grad_(False)
     network.preprocessor.featurizer.dither = 0.0
     network.preprocessor.featurizer.pad_to = 0
-    network.to(device)
+
+
+def _place(network: Any, device: "torch.device", dtype: "torch.dtype") -> None:
+    """Bring the network to its device, the weights in their dtype; features stay float32."""
     for part in (network.encoder, network.decoder, network.joint):
-        part.to(dtype)
+        part.to(device, dtype)
+    network.to(device)
 
 
 def _device(name: str) -> "torch.device":

@@ -1,0 +1,104 @@
+"""Which encoder serves a checkpoint: the one of `encoder.py` where it knows the kind and gives what NeMo's gives.
+
+This file loads torch; it is imported when a model is loaded.
+"""
+
+import logging
+import math
+from typing import Any
+
+import torch
+
+from src.asr import encoder as own
+from src.asr import features, selfcheck
+from src.asr.faults import faults_told, one_line
+from src.asr.nemo_encoder import NemoEncoder
+from src.asr.padded_encoder import Pass
+from src.asr.streaming import SAMPLES_PER_FRAME
+from src.audio.decode import SAMPLE_RATE
+from src.errors import DeviceLost
+from src.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Tensor = torch.Tensor
+
+
+class OwnEncoder:
+    """Features and encoder of this project's own, on the device."""
+
+    name = "own"
+
+    def __init__(self, features: features.Features, encoder: own.Encoder) -> None:
+        self.features = features
+        self.encoder = encoder
+
+    def __call__(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Do what `Pass` says."""
+        return self.encoder(*self.features(samples, lengths))
+
+    @classmethod
+    def of(cls, network: Any, device: torch.device, dtype: torch.dtype, settings: Settings) -> "OwnEncoder | None":
+        """Build one from a NeMo network in float32; None where the settings or the network's kind are against it."""
+        if settings.encoder == "nemo":
+            return None
+        featurizer = network.preprocessor.featurizer
+        reason = features.unsupported(featurizer) or own.unsupported(network.encoder)
+        if reason:
+            log.info("This checkpoint's encoder stays NeMo's, which is slower: %s.", reason)
+            return None
+        encoder = own.Encoder(
+            network.encoder,
+            device,
+            dtype,
+            context=context_of(network, settings),
+            longest=_longest_frames(settings),
+            alignment=1 if device.type == "cpu" else 8,
+            pieces=settings.subsampling_chunking_factor,
+        )
+        return cls(features.Features(featurizer, device), encoder)
+
+
+def context_of(network: Any, settings: Settings) -> int | None:
+    """Return how many frames attention sees to each side, None for all."""
+    if settings.use_local_attention:
+        return settings.local_attention_context
+    return own.context_of(network.encoder)
+
+
+def checked(ours: OwnEncoder | None, network: Any, settings: Settings) -> OwnEncoder | NemoEncoder:
+    """Return the encoder that is to serve: ours if it gives what that of `network` gives, which then lets its own go.
+
+    `network` is on its device and of its dtype.
+
+    Raises:
+        DeviceLost: the device answers to nothing any more.
+    """
+    nemos = NemoEncoder(network, settings.local_attention_context if settings.use_local_attention else None)
+    if ours is None or not _is_right(ours, nemos):
+        return nemos
+    network.encoder = None  # as many weights as ours
+    del nemos
+    if ours.encoder.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return ours
+
+
+def _is_right(ours: OwnEncoder, nemos: Pass) -> bool:
+    encoder = ours.encoder
+    try:
+        with faults_told(encoder.device):
+            error = selfcheck.compare(ours, nemos, encoder.device, encoder.dtype, encoder.context)
+    except DeviceLost:
+        raise
+    except Exception as problem:  # whatever it is, NeMo's may do
+        log.warning("The encoder is NeMo's, which is slower, as our own fails its check: %s", one_line(problem))
+        return False
+    log.debug("Our own encoder is %.1e of the norm from NeMo's.", error)
+    return True
+
+
+def _longest_frames(settings: Settings) -> int:
+    """Return the frames of the longest clip that the settings allow."""
+    longest_s = min(settings.chunk_seconds, settings.max_audio_seconds)
+    return math.ceil(longest_s * SAMPLE_RATE / SAMPLES_PER_FRAME) + 1

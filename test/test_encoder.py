@@ -1,0 +1,217 @@
+"""The encoder gives what NeMo's gives: any size of the family, full and local attention, any lengths and padding."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media import clip
+from nemo_parts import conformer, featurizer
+
+from src.asr.encoder import SUBSAMPLING, Encoder, unsupported
+from src.asr.features import Features
+from src.asr.operations import QUERY_BLOCK
+
+CPU = torch.device("cpu")
+MAX_ERROR = 1e-4
+"""Of the norm, in float32."""
+
+sizes = st.fixed_dictionaries(
+    {
+        "feat_in": st.sampled_from([80, 128]),
+        "n_layers": st.integers(1, 2),
+        "n_heads": st.sampled_from([1, 2, 4]),
+        "d_model": st.sampled_from([16, 32, 64]),
+        "subsampling_conv_channels": st.sampled_from([4, 8, 16]),
+        "ff_expansion_factor": st.sampled_from([2, 4]),
+        "conv_kernel_size": st.sampled_from([5, 9, 31]),
+        "use_bias": st.booleans(),
+        "xscaling": st.booleans(),
+        "untie_biases": st.booleans(),
+    }
+)
+contexts = st.sampled_from([None, None, 2, 5, 16, 128])
+frames = st.one_of(st.sampled_from([1, 2, 8, 128, 129, 130]), st.integers(1, 150))
+"""Of the encoder; 129 is what the default local context reaches."""
+
+
+def with_attention(context: int | None) -> dict:
+    """What makes NeMo's encoder attend to so many frames to each side."""
+    if context is None:
+        return {}
+    return {"self_attention_model": "rel_pos_local_attn", "att_context_size": [context, context]}
+
+
+def mels(counts: list[int], bands: int, longest: int | None = None) -> torch.Tensor:
+    """Noise for features (clips, bands, frames), 0 behind each clip's count."""
+    longest = longest or max(counts)
+    chance = torch.Generator().manual_seed(sum(counts))
+    noise = torch.randn(len(counts), bands, longest, generator=chance)
+    return noise * (torch.arange(longest) < torch.tensor(counts)[:, None])[:, None]
+
+
+def error(found: torch.Tensor, expected: torch.Tensor, counts: list[int]) -> float:
+    """The largest difference of a clip from what is expected, (clips, width, frames), relative to its norm."""
+    errors = []
+    for row, count in enumerate(counts):
+        ours, theirs = found[row, :count], expected[row, :, :count].T
+        errors.append(float((ours - theirs).norm() / theirs.norm()) if count else 0.0)
+    return max(errors)
+
+
+def assert_equal(nemos, own, counts: list[int], bands: int) -> None:
+    """See that an encoder gives what NeMo's gives for noise of so many frames of features."""
+    features, lengths = mels(counts, bands), torch.tensor(counts)
+    with torch.inference_mode():
+        expected, expected_counts = nemos(audio_signal=features, length=lengths)
+        found, found_counts = own(features, lengths)
+    assert found_counts.tolist() == expected_counts.tolist()
+    assert found.isfinite().all()
+    assert error(found, expected, found_counts.tolist()) < MAX_ERROR
+
+
+@settings(max_examples=20)
+@given(sizes, contexts, st.lists(frames, min_size=1, max_size=3), st.integers(0, 7), st.sampled_from([1, 8]))
+def test_any_size_of_the_family_gives_what_nemos_gives(size, context, encoder_frames, fewer, alignment):
+    nemos = conformer(**size | with_attention(context))
+    assert unsupported(nemos) is None
+    own = Encoder(nemos, CPU, torch.float32, context=context, longest=160, alignment=alignment)
+    counts = [max(1, count * SUBSAMPLING - fewer) for count in encoder_frames]
+    assert_equal(nemos, own, counts, size["feat_in"])
+
+
+@pytest.mark.parametrize("context", [None, 16, 128])
+@pytest.mark.parametrize("size", [QUERY_BLOCK + 1, 2 * QUERY_BLOCK + 256, 1504])
+def test_long_clips_beside_short_ones_give_what_nemos_gives(context, size):
+    nemos = conformer(**with_attention(context))
+    own = Encoder(nemos, CPU, torch.float32, context=context)
+    assert_equal(nemos, own, [size * SUBSAMPLING, 77, size * SUBSAMPLING // 2], 128)
+
+
+@pytest.mark.parametrize("context", [None, 40])
+def test_a_clip_longer_than_expected_gives_what_nemos_gives(context):
+    nemos = conformer(**with_attention(context))
+    own = Encoder(nemos, CPU, torch.float32, context=context, longest=30)
+    assert_equal(nemos, own, [500 * SUBSAMPLING, 30 * SUBSAMPLING], 128)
+
+
+def test_a_checkpoint_with_a_context_of_its_own_keeps_it():
+    nemos = conformer(att_context_size=[12, 12])
+    assert unsupported(nemos) is None
+    own = Encoder(nemos, CPU, torch.float32, context=12)
+    assert_equal(nemos, own, [800, 333], 128)
+
+
+@pytest.mark.parametrize("pieces", [-1, 2, 8])
+@pytest.mark.parametrize("counts", [[1, 1600], [803, 407, 801], [7]])
+def test_the_convolutions_give_the_same_in_pieces(pieces, counts):
+    nemos = conformer()
+    own = Encoder(nemos, CPU, torch.float32, pieces=pieces)
+    assert_equal(nemos, own, counts, 128)
+
+
+def test_a_batch_too_large_for_one_convolution_is_taken_in_pieces(monkeypatch):
+    monkeypatch.setattr("src.asr.encoder.MAX_CONVOLVED", 200_000)
+    nemos = conformer()
+    assert_equal(nemos, Encoder(nemos, CPU, torch.float32), [1600, 900], 128)
+
+
+@settings(max_examples=10)
+@given(contexts, st.integers(0, 70), st.integers(0, 3))
+def test_padding_changes_no_real_frame(context, more_frames, more_clips):
+    """As where a batch is padded to a bucket: more frames than the longest clip has, and rows without a clip."""
+    counts = [555, 1, 160]
+    own = Encoder(conformer(), CPU, torch.float32, context=context)
+    features = mels(counts, 128)
+    padded = torch.nn.functional.pad(features, (0, more_frames * SUBSAMPLING, 0, 0, 0, more_clips))
+    with torch.inference_mode():
+        alone, real = own(features, torch.tensor(counts))
+        found, padded_counts = own(padded, torch.tensor(counts + [0] * more_clips))
+    assert padded_counts.tolist() == real.tolist() + [0] * more_clips
+    assert found.isfinite().all()
+    assert error(found, alone.transpose(1, 2), real.tolist()) < 1e-5
+
+
+@pytest.mark.parametrize("context", [None, 16])
+def test_clips_too_short_for_a_frame_are_finite_and_counted_as_nemo_does(context):
+    nemos, theirs = conformer(**with_attention(context)), featurizer()
+    own, features = Encoder(nemos, CPU, torch.float32, context=context), Features(theirs, CPU)
+    for lengths in ([0, 1, 159, 16_000, 160], [0], [159, 1]):
+        samples, counts = torch.randn(len(lengths), max(160, *lengths)), torch.tensor(lengths)
+        with torch.inference_mode():
+            found, found_counts = own(*features(samples, counts))
+            mels, mel_counts = theirs(samples, counts)
+            _, expected = nemos(audio_signal=mels, length=mel_counts)
+        assert found.isfinite().all()
+        assert found_counts.tolist() == expected.tolist()
+
+
+@pytest.fixture(scope="module")
+def spoken(nemos) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of bundled clips, of 1.4 to 10 s, and their lengths."""
+    names = ["fsdd-theo-2", "piper-joe-1", "rhvoice-slt-1", "flite-slt-1"]
+    clips = [torch.from_numpy(clip(name)) for name in names]
+    lengths = torch.tensor([len(each) for each in clips])
+    samples = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
+    return Features(nemos._network.preprocessor.featurizer, CPU)(samples, lengths)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_half_precision_it_is_closer_to_float32_than_nemos(nemos, spoken, dtype):
+    features, lengths = spoken
+    whole = nemos._network.encoder
+    half = copy.deepcopy(whole).to(dtype)
+    with torch.inference_mode():
+        expected, counts = whole(audio_signal=features, length=lengths)
+        theirs, _ = half(audio_signal=features.to(dtype), length=lengths)
+        ours, _ = Encoder(whole, CPU, dtype)(features, lengths)
+    assert ours.dtype == dtype
+    of_theirs = error(theirs.float().mT, expected, counts.tolist())
+    assert 1e-6 < error(ours.float(), expected, counts.tolist()) < of_theirs
+
+
+PUBLISHED = {
+    "0.6b-v2 and v3": {"feat_in": 128},
+    "1.1b": {"feat_in": 80, "use_bias": True, "xscaling": True, "conv_kernel_size": 5},
+}
+"""One layer of the width of each; they have 24 and 42, and v3 differs from v2 in its vocabulary."""
+
+
+@pytest.mark.parametrize("published", PUBLISHED)
+def test_a_layer_of_the_published_shapes_gives_what_nemos_gives(published):
+    shape = {"d_model": 1024, "n_heads": 8, "n_layers": 1, "subsampling_conv_channels": 256} | PUBLISHED[published]
+    nemos = conformer(**shape)
+    assert unsupported(nemos) is None
+    assert_equal(nemos, Encoder(nemos, CPU, torch.float32), [200, 130], shape["feat_in"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"subsampling": "striding"}, "subsampling is striding by 8"),
+        ({"subsampling_factor": 4}, "subsampling is dw_striding by 4"),
+        ({"causal_downsampling": True}, "subsampling is causal dw_striding by 8"),
+        ({"subsampling": "stacking"}, "subsampling is StackingSubsampling by 8"),
+        ({"self_attention_model": "abs_pos"}, "attention is abs_pos"),
+        ({"att_context_size": [70, 13], "att_context_style": "chunked_limited"}, "chunked_limited"),
+        ({"att_context_size": [10, 5]}, "context is regular, [10, 5]"),
+        (with_attention(8) | {"global_tokens": 1}, "1 global tokens"),
+        ({"reduction": "pooling", "reduction_position": 1, "reduction_factor": 2}, "reduces its frames"),
+        ({"feat_out": 24}, "projects its output"),
+        ({"conv_norm_type": "layer_norm"}, "convolutions have layer_norm"),
+        ({"conv_context_size": "causal"}, "do not see as far ahead as back"),
+    ],
+    ids=str,
+)
+def test_any_other_encoder_is_left_to_nemo_and_named(changed, says):
+    reason = unsupported(conformer(**changed))
+    assert reason is not None
+    assert says in reason
+
+
+def test_a_layer_that_does_something_else_is_left_to_nemo():
+    encoder = conformer()
+    encoder.layers[1].feed_forward2.activation = torch.nn.ReLU()
+    assert unsupported(encoder) == "its activation is ReLU"
+    assert unsupported(torch.nn.Linear(1, 1)) == "it is a Linear"

@@ -1,0 +1,119 @@
+"""Which encoder serves: the service's own where it is right, NeMo's otherwise, as the log says; live text too."""
+
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from media import clip
+from nemo_parts import conformer, featurizer
+from test_live import default, streamed
+
+from src.asr import selfcheck
+from src.asr.encoder import Encoder
+from src.asr.encoders import OwnEncoder
+from src.asr.features import Features
+from src.asr.model import NemoModel
+from src.asr.selfcheck import EncodersDiffer
+from src.settings import Settings
+
+CPU = torch.device("cpu")
+NAMES = ["piper-joe-1", "rhvoice-slt-1", "fsdd-theo-2", "long-30s"]
+
+
+def texts(model: NemoModel, names=NAMES) -> list[str]:
+    return [each.text for each in model.transcribe(model.collate([clip(name) for name in names]))]
+
+
+def network(**changed) -> SimpleNamespace:
+    """As much of a NeMo network as an encoder is built from."""
+    return SimpleNamespace(preprocessor=SimpleNamespace(featurizer=featurizer()), encoder=conformer(**changed))
+
+
+def test_the_bundled_checkpoint_is_served_by_the_services_own_encoder_and_nemos_weights_are_let_go(tiny):
+    assert isinstance(tiny._encoder._run, OwnEncoder)
+    assert tiny._network.encoder is None
+
+
+def test_an_encoder_of_another_kind_stays_nemos_and_the_log_says_why(caplog):
+    caplog.set_level(logging.INFO)
+    assert OwnEncoder.of(network(conv_norm_type="layer_norm"), CPU, torch.float32, Settings()) is None
+    [line] = caplog.messages
+    assert "stays NeMo's" in line
+    assert "layer_norm" in line
+
+
+def test_the_setting_leaves_everything_to_nemo_without_a_word(caplog):
+    assert OwnEncoder.of(network(), CPU, torch.float32, Settings(encoder="nemo")) is None
+    assert not caplog.messages
+
+
+def test_an_encoder_that_fails_its_check_gives_way_to_nemos_with_one_warning(nemos, monkeypatch, caplog):
+    """As a device might compute it wrong: sines where cosines belong."""
+    sinusoids = "src.asr.positions.sinusoids"
+    monkeypatch.setattr(sinusoids, lambda reach, width, device: torch.ones(2 * reach, width, device=device))
+    caplog.set_level(logging.INFO)
+    model = NemoModel.load(Settings(model_id="tiny"))
+    [warning] = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "fails its check" in warning
+    assert "of the norm" in warning
+    assert "Encoder: NeMo's" in caplog.messages
+    assert texts(model) == texts(nemos)
+
+
+def test_an_encoder_that_raises_in_its_check_gives_way_to_nemos(nemos, monkeypatch, caplog):
+    def broken(*_) -> None:
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(Encoder, "__call__", broken)
+    model = NemoModel.load(Settings(model_id="tiny"))
+    [warning] = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "no kernel image is available" in warning
+    assert texts(model) == texts(nemos)
+
+
+def own(encoder, dtype=torch.float32, context=None) -> OwnEncoder:
+    return OwnEncoder(Features(featurizer(), CPU), Encoder(encoder, CPU, dtype, context=context))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_check_lets_rounding_pass(dtype):
+    encoder = conformer()
+    assert selfcheck.compare(own(encoder, dtype), own(encoder), CPU, dtype, context=16) < selfcheck.MAX_ERRORS[dtype]
+
+
+def test_the_check_finds_a_wrong_band_that_only_long_clips_show():
+    encoder = conformer()
+    whole, banded = own(encoder), own(encoder, context=100)
+    assert selfcheck.compare(banded, whole, CPU, torch.bfloat16, context=None) == 0
+    with pytest.raises(EncodersDiffer, match="of the norm"):
+        selfcheck.compare(banded, own(encoder, context=128), CPU, torch.float32, context=128)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (lambda encoded, counts: (encoded, counts + 1), "counts"),
+        (lambda encoded, counts: (encoded.masked_fill(encoded > 3, float("nan")), counts), "differs by nan"),
+        (lambda encoded, counts: (encoded.roll(1, dims=1), counts), "differs by"),
+    ],
+)
+def test_the_check_finds(changed, says):
+    right = own(conformer())
+    with pytest.raises(EncodersDiffer, match=says):
+        selfcheck.compare(lambda *clips: changed(*right(*clips)), right, CPU, torch.bfloat16, context=None)
+
+
+def test_a_clip_longer_than_the_settings_foresee_is_heard_as_nemo_hears_it():
+    settings = Settings(model_id="tiny", use_local_attention=False, chunk_seconds=10)
+    expected = NemoModel.load(settings.model_copy(update={"encoder": "nemo"}))
+    assert texts(NemoModel.load(settings), ["long-60s"]) == texts(expected, ["long-60s"])
+
+
+def test_live_text_is_that_of_nemos_encoder(tiny, nemos):
+    clips = [clip(name) for name in NAMES]
+    ours, theirs = (streamed(model, clips, default()) for model in (tiny, nemos))
+    assert [live.text for live in ours] == [live.text for live in theirs]
+    times = [[token.start_s for live in lives for token in live.tokens] for lives in (ours, theirs)]
+    np.testing.assert_array_equal(*times)
