@@ -12,6 +12,7 @@ import torch
 import wide_parakeet
 from conftest import CLIPS
 
+from src.asr import selfcheck
 from src.asr.model import NemoModel
 from src.asr.transcript import Token, Transcript
 from src.audio.decode import decode
@@ -32,6 +33,12 @@ def path(tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def wide(path) -> NemoModel:
     return NemoModel.load(Settings(model_id=str(path)))
+
+
+@pytest.fixture(scope="module")
+def nemos_wide(path) -> NemoModel:
+    """The same on NeMo's own encoder, with the whole of NeMo's network."""
+    return NemoModel.load(Settings(model_id=str(path), encoder="nemo"))
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +78,19 @@ def test_tokens_times_and_probabilities_are_those_of_tiny(tiny, wide, clips):
         assert [token.logprob for token in got.tokens] == pytest.approx(logprobs, abs=0.03)  # weights are in float16
 
 
+def test_the_services_own_encoder_gives_what_nemos_gives(wide, nemos_wide):
+    ours, theirs = wide._encoder._run, nemos_wide._encoder._run
+    assert selfcheck.compare(ours, theirs, torch.device("cpu"), torch.float32, context=128) < 1e-4
+
+
 def test_with_full_attention_a_long_clip_has_the_text_of_tiny_too(path, clips):
     """The small shape has the positions of `tiny` at any distance."""
     full, tiny = (NemoModel.load(Settings(model_id=each, use_local_attention=False)) for each in (str(path), "tiny"))
     assert texts(full, [clips["long-30s.flac"]]) == texts(tiny, [clips["long-30s.flac"]])
 
 
-def test_the_shape_is_the_one_that_is_asked_for(wide):
-    network = wide._network
+def test_the_shape_is_the_one_that_is_asked_for(nemos_wide):
+    network = nemos_wide._network
     first = network.encoder.layers[0]
     assert (network.encoder.d_model, len(network.encoder.layers), first.self_attn.h) == (288, 12, 8)
     assert first.feed_forward1.linear1.weight.shape == (4 * 288, 288)
@@ -88,9 +100,9 @@ def test_the_shape_is_the_one_that_is_asked_for(wide):
     assert network.joint.joint_net[-1].out_features == 1024 + 1 + 5
 
 
-def test_no_part_of_the_network_is_empty(wide):
+def test_no_part_of_the_network_is_empty(nemos_wide):
     """A GPU that multiplies by zeros runs cooler and faster."""
-    for layer in wide._network.encoder.layers:
+    for layer in nemos_wide._network.encoder.layers:
         for name, weight in layer.named_parameters():
             if name.endswith("weight") and weight.ndim > 1:
                 assert (weight == 0).float().mean() < 0.5, name
@@ -141,13 +153,13 @@ def test_positions_are_those_of_tiny_within_the_reach_of_local_attention(tiny, w
         ({"vocabulary": 200}, "vocabulary at least 256"),
     ],
 )
-def test_a_shape_that_is_too_small_is_refused_with_what_is_wrong(tiny, wrong, says):
+def test_a_shape_that_is_too_small_is_refused_with_what_is_wrong(nemos, wrong, says):
     with pytest.raises(ValueError, match=says):
-        wide_parakeet.require_room(replace(SMALL, **wrong), tiny._network)
+        wide_parakeet.require_room(replace(SMALL, **wrong), nemos._network)
 
 
 @pytest.mark.parametrize("shape", wide_parakeet.SHAPES.values(), ids=list(wide_parakeet.SHAPES))
-def test_the_shapes_hold_tiny(tiny, shape):
+def test_the_shapes_hold_tiny(nemos, shape):
     wide_parakeet.require_room(shape, nemos._network)
 
 
