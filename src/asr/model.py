@@ -318,8 +318,6 @@ def _restore(kind: Any, path: Path, model_id: str) -> Any:
     return network
 
 
-
-
 def _describe_attention(settings: Settings) -> str:
     chunking = f"subsampling chunking factor {settings.subsampling_chunking_factor}"
     if not settings.use_local_attention:
