@@ -129,48 +129,44 @@ async def test_the_wait_ends_with_the_window():
 @pytest.fixture
 def patient(monkeypatch):
     """The callers of a batch are waited for as long as the window is, however short the batch was."""
-    monkeypatch.setattr("src.scheduling.scheduler.PATIENCE", 1e9)
+    monkeypatch.setattr("src.scheduling.returns.PATIENCE", 1e9)
 
 
-async def asking_again(scheduler: Scheduler, *numbers: int) -> list[int]:
-    """Ask for one clip after the other, and return the sizes of their batches."""
-    return [(await ask(scheduler, clip(number))).batch_size for number in numbers]
-
-
-async def test_callers_who_ask_again_and_again_come_to_share_their_batches(patient):
+@asynccontextmanager
+async def two_who_take_turns(**settings):
+    """A second caller has just been answered, whose clip ran while a first one asked again: that waits, alone."""
     model = HeldModel()
-    async with running(model, microbatch_window_ms=3_600_000) as scheduler:
-        first = asyncio.create_task(asking_again(scheduler, 1, 2, 3))
+    async with running(model, **settings) as scheduler:
+        [first] = asking(scheduler, clip(1))
         await started(model)
-        second = asyncio.create_task(asking_again(scheduler, 11, 12))
+        [second] = asking(scheduler, clip(11))
+        await settled()
+        model.release()
+        await first
+        await started(model)
+        [again] = asking(scheduler, clip(2))
+        await settled()
+        model.release()
+        await second
         await settled()
         model.release_all()
-        assert (await first, await second) == ([1, 2, 2], [2, 2])
-    assert sorted(map(sorted, model.batches)) == [["1"], ["11", "2"], ["12", "3"]]
+        yield scheduler, again
+    assert model.batches[:2] == [["1"], ["11"]]
 
 
-async def test_a_caller_who_does_not_come_again_is_waited_for_no_longer_than_the_window(patient):
-    model = HeldModel()
-    async with running(model, microbatch_window_ms=1) as scheduler:
-        first = asking(scheduler, clip(1))
-        await started(model)
-        second = asking(scheduler, clip(2))
-        await settled()
-        model.release_all()
-        await asyncio.gather(*first, *second)
-    assert model.batches == [["1"], ["2"]]
+async def test_callers_who_take_turns_come_to_share_their_batches(patient):
+    async with two_who_take_turns(microbatch_window_ms=3_600_000) as (scheduler, again):
+        assert (await ask(scheduler, clip(12))).batch_size == (await again).batch_size == 2
 
 
-async def test_a_caller_who_does_not_come_again_is_waited_for_no_longer_than_a_part_of_the_batch():
-    model = HeldModel()
-    async with running(model, microbatch_window_ms=3_600_000) as scheduler:
-        first = asking(scheduler, clip(1))
-        await started(model)
-        second = asking(scheduler, clip(2))
-        await settled()
-        model.release_all()
-        await asyncio.gather(*first, *second)
-    assert model.batches == [["1"], ["2"]]
+async def test_who_does_not_come_again_is_waited_for_no_longer_than_the_window(patient):
+    async with two_who_take_turns(microbatch_window_ms=1) as (_, again):
+        assert (await again).batch_size == 1
+
+
+async def test_who_does_not_come_again_is_waited_for_no_longer_than_a_part_of_the_batch():
+    async with two_who_take_turns(microbatch_window_ms=3_600_000) as (_, again):
+        assert (await again).batch_size == 1
 
 
 async def test_who_comes_after_a_batch_waits_for_none_of_it(patient):

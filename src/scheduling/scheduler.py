@@ -36,6 +36,7 @@ from src.errors import (
 )
 from src.scheduling.arrival import Arrival, Arrivals
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Place, Priority
+from src.scheduling.returns import Returns
 from src.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,14 +58,6 @@ class Outcome:
     lane: int
     batch_size: int
 
-
-PATIENCE = 0.05
-"""How long the callers of a batch that has ended are waited for, as a share of the time that it took.
-
-They often ask again at once, and find that those who waited have just gone. Two such groups, each in batches of its
-own, then take turns for ever: with four callers in each, a batch took 98 ms and so a request 196 ms, where one of eight
-takes 148 ms (the bundled model, two cores). The wait is never longer than the window, and nobody waits alone for it.
-"""
 
 MOST_LANE_FAILURES = 5
 """Failures of one lane, with no batch between them, after which the service gives up."""
@@ -98,14 +91,6 @@ class _Done:
     batch_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Return:
-    """What a lane waits for after a batch, as its callers may come again: so many jobs in all, or a time."""
-
-    joined: int = 0
-    until: float = 0.0
-
-
 class Scheduler:
     """Admits requests, queues their clips and runs them in batches.
 
@@ -132,8 +117,8 @@ class Scheduler:
         self._stopping = False
         self._batches = 0  # taken out of the queue and not finished
         self._batches_run = 0
-        self._joined = 0  # jobs, so far
-        self._return = _Return()
+        self._returns = Returns()
+        self._patient_until = 0.0  # how long the next batch waits for the callers of that before
         self._changed = asyncio.Event()  # something that a lane waits for may have come true
         self._turn = asyncio.Lock()  # held by the one lane that chooses its batch
         self._room = asyncio.Lock()  # held by the one request that waits for room for a further clip
@@ -349,7 +334,7 @@ class Scheduler:
             self._queue.push(job)
         except QueueFull as full:
             raise self._told_when(full) from None
-        self._joined += 1
+        self._returns.join(now)
         ending: asyncio.Future[_Done] = loop.create_future()
         self._waiting[job] = ending
         self._await_expiry()
@@ -405,7 +390,7 @@ class Scheduler:
                 if jobs:
                     self._batches -= 1
                     self._batches_run += 1
-                    self._return = self._return_of(len(jobs), loop.time() - started)
+                    self._note_end(len(jobs), started, loop.time())
                 self._changed.set()
         self._break_down(f"lane {lane} has failed {failures} times in a row")
 
@@ -415,7 +400,7 @@ class Scheduler:
         while True:
             await self._until(lambda: len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch))
             # What can make an idle model's batch larger: those who were in the one before, and those on their way.
-            await self._full_or(self._return.until, lambda: self._joined >= self._return.joined)
+            await self._full_or(self._patient_until, lambda: self._returns.are_here)
             await self._full_or(self._queue.oldest_at + self._window_s, lambda: self._queue.on_their_way == 0)
             popped = self._queue.pop_batch(loop.time())
             for job in popped.expired:
@@ -423,12 +408,11 @@ class Scheduler:
             if popped.batch:
                 return popped.batch
 
-    def _return_of(self, jobs: int, took_s: float) -> _Return:
-        """Return what to wait for after a batch of so many jobs: nothing where no other job waits."""
-        if not len(self._queue):
-            return _Return()
-        patience_s = min(PATIENCE * took_s, self._window_s)
-        return _Return(self._joined + jobs, asyncio.get_running_loop().time() + patience_s)
+    def _note_end(self, jobs: int, started: float, now: float) -> None:
+        """Note that a batch has ended. Its callers are waited for where others wait: nobody waits alone for them."""
+        self._returns.end(jobs, now)
+        patience_s = self._returns.patience_s(now - started) if len(self._queue) else 0.0
+        self._patient_until = now + min(patience_s, self._window_s)
 
     async def _full_or(self, deadline: float, condition: Callable[[], bool]) -> None:
         """Wait until the next batch is full, or for a condition, or a time of the event loop."""

@@ -1,0 +1,52 @@
+"""Whether a batch waits for the callers of the batch before."""
+
+import pytest
+
+from src.scheduling.returns import PATIENCE, REMEMBERED, Returns
+
+SOON_S, LATE_S = PATIENCE / 2, PATIENCE * 2  # for batches of a second
+
+
+def ended(returns: Returns, jobs: int, back_after_s: float | None, now: float = 0.0) -> None:
+    """Play a batch whose callers come again after so long, the last of them exactly then; None: not all of them."""
+    returns.end(jobs, now)
+    for _ in range(jobs - 1):
+        returns.join(now)
+    if back_after_s is not None:
+        assert not returns.are_here
+        returns.join(now + back_after_s)
+        assert returns.are_here
+
+
+def test_nobody_is_waited_for_before_callers_have_come_again():
+    returns = Returns()
+    assert returns.are_here
+    assert returns.patience_s(1.0) == 0
+
+
+def test_callers_that_come_again_soon_are_waited_for_so_long_as_the_batch_was_worth():
+    returns = Returns()
+    ended(returns, 4, SOON_S, now=100.0)
+    assert returns.patience_s(1.0) == PATIENCE
+    assert returns.patience_s(2.0) == 2 * PATIENCE
+    assert returns.patience_s(0.1) == 0, "a batch so short is over before they are back"
+
+
+@pytest.mark.parametrize("back_after_s", [LATE_S, None])
+def test_callers_that_come_late_or_not_at_all_are_not_waited_for(back_after_s):
+    returns = Returns()
+    ended(returns, 1, SOON_S)
+    for _ in range(REMEMBERED - 1):
+        ended(returns, 3, back_after_s)
+        returns.end(1, 50.0)
+    ended(returns, 3, back_after_s)
+    returns.end(1, 50.0)
+    assert returns.patience_s(1.0) == 0
+
+
+def test_a_slow_group_does_not_hide_that_another_is_quick():
+    returns = Returns()
+    for _ in range(5):
+        ended(returns, 4, SOON_S)
+        ended(returns, 4, LATE_S)
+    assert returns.patience_s(1.0) == PATIENCE
