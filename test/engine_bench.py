@@ -9,10 +9,9 @@ clips stand in the order of chance. Rounds go through all of them by turns; a fi
 The reference for texts is `transcribe()` on one clip at a time, with full attention and with local attention: the two
 may differ where clips are longer than the local context, and the engine must agree with the one that it is set to.
 
-`--model` is `tiny`, a path, a hub id, or `wide-0.6b`: `tiny` widened to the published shape, made on first use in the
-folder of results. Its texts are those of local attention; full attention has others beyond 10 s (`wide_parakeet.py`).
-The clips are joined from those of the project, at lengths of chance, and the same in each run. The table goes to
-`test/results/engine_bench.txt` and `.json` too.
+`--model` is `tiny`, a path, a hub id, or `wide-0.6b`: `tiny` widened to the published shape (`wide_parakeet.py`), made
+on first use in the folder of results. The clips are joined from those of the project, at lengths of chance, and the
+same in each run. The table goes to `test/results/engine_bench.txt` and `.json` too.
 """
 
 import argparse
