@@ -44,7 +44,8 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
     cuda_graphs: Literal["full", "partial", "off"] = "full"
-    """How CUDA graphs drive the decoder: `full`, as one graph, `partial`, a graph for each of its steps, or `off`."""
+    """CUDA graphs of encoder and decoder: `full`, `partial`, where the decoder has one for each of its steps instead of
+    one for all, or `off`."""
     encoder: Literal["auto", "nemo"] = "auto"
     """`auto` is the service's own encoder where it knows the checkpoint's kind, and NeMo's otherwise; or `nemo`."""
     use_local_attention: bool = True

@@ -316,8 +316,11 @@ INSIDE_TEXT = {
 
 def engine_stages(engine: NemoModel) -> dict[str, tuple[Any, str]]:
     """Return the methods of the engine's stages."""
-    encoder = engine._encoder._run
-    if isinstance(encoder, NemoEncoder):
+    from src.asr.encoder_graphs import GraphedEncoder
+
+    if isinstance(engine._encoder, GraphedEncoder):  # the features are in its graphs
+        parts = {"encoder": (engine._encoder, "encode")}
+    elif isinstance(encoder := engine._encoder._run, NemoEncoder):
         parts = {"features": (encoder._preprocessor, "forward"), "encoder": (encoder._encoder, "forward")}
     else:
         parts = {"features": (encoder, "features"), "encoder": (encoder, "encoder")}

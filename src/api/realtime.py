@@ -113,7 +113,7 @@ class Realtime:
         settings = self.settings
         return Limits(
             settings.max_audio_seconds,
-            Windowing(settings.realtime_left_s, settings.realtime_chunk_s, settings.realtime_right_s),
+            Windowing.of(settings),
             partials=settings.realtime_partials,
             final_from_stream=settings.realtime_final == "stream",
         )

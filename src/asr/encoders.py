@@ -11,10 +11,13 @@ import torch
 
 from src.asr import encoder as own
 from src.asr import features, selfcheck
+from src.asr.buckets import buckets_for
+from src.asr.cuda import Gpu
+from src.asr.encoder_graphs import GraphedEncoder
 from src.asr.faults import faults_told, one_line
 from src.asr.nemo_encoder import NemoEncoder
-from src.asr.padded_encoder import Pass
-from src.asr.streaming import SAMPLES_PER_FRAME
+from src.asr.padded_encoder import PaddedEncoder, Pass
+from src.asr.streaming import SAMPLES_PER_FRAME, Windowing
 from src.audio.decode import SAMPLE_RATE
 from src.errors import DeviceLost
 from src.settings import Settings
@@ -84,6 +87,23 @@ def checked(ours: OwnEncoder | None, network: Any, settings: Settings) -> OwnEnc
     return ours
 
 
+def batch_encoder(
+    encoder: OwnEncoder | NemoEncoder, device: torch.device, gpu: Gpu | None, most_clips: int, settings: Settings
+) -> PaddedEncoder | GraphedEncoder:
+    """Return what encodes batches of up to `most_clips` clips on `device`: on a GPU, ours by buckets and CUDA graphs.
+
+    Raises:
+        DeviceLost: the device answers to nothing any more.
+    """
+    if gpu is None or isinstance(encoder, NemoEncoder):
+        return PaddedEncoder(encoder, device)
+    windows = Windowing.of(settings).window_frames
+    buckets = buckets_for(_longest_s(settings), most_clips, gpu.memory_bytes, windows)
+    graphed = GraphedEncoder(encoder.features, encoder.encoder, gpu, buckets)
+    graphed.make_ready(graphs=settings.cuda_graphs != "off")
+    return graphed
+
+
 def _is_right(ours: OwnEncoder, nemos: Pass) -> bool:
     encoder = ours.encoder
     try:
@@ -100,5 +120,8 @@ def _is_right(ours: OwnEncoder, nemos: Pass) -> bool:
 
 def _longest_frames(settings: Settings) -> int:
     """Return the frames of the longest clip that the settings allow."""
-    longest_s = min(settings.chunk_seconds, settings.max_audio_seconds)
-    return math.ceil(longest_s * SAMPLE_RATE / SAMPLES_PER_FRAME) + 1
+    return math.ceil(_longest_s(settings) * SAMPLE_RATE / SAMPLES_PER_FRAME) + 1
+
+
+def _longest_s(settings: Settings) -> float:
+    return min(settings.chunk_seconds, settings.max_audio_seconds)

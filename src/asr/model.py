@@ -24,7 +24,6 @@ from src.asr.biasing import CAPACITY, Boosting
 from src.asr.checkpoint import find_checkpoint
 from src.asr.decoder import FRAME_SECONDS, Decoder
 from src.asr.faults import MemoryExhausted, faults_told, one_line
-from src.asr.padded_encoder import PaddedEncoder
 from src.asr.streaming import Heard, Step
 from src.asr.transcript import Transcript, text_of
 from src.audio.decode import SAMPLE_RATE
@@ -33,6 +32,8 @@ from src.settings import Settings
 
 if TYPE_CHECKING:
     import torch
+
+    from src.asr.cuda import Gpu
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +111,9 @@ class Model(Protocol):
 class BatchEncoder(Protocol):
     """What the model asks of features and encoder."""
 
+    def describe(self) -> str:
+        """Say for the log how CUDA graphs are used."""
+
     def stage(self, clips: Sequence[Samples]) -> Any:
         """Make clips ready for `encode`; any thread may do so while the model runs a batch."""
 
@@ -131,8 +135,12 @@ class NemoModel:
         """How large its batches should be."""
 
     @classmethod
-    def load(cls, settings: Settings) -> "NemoModel":
+    def load(cls, settings: Settings, gpu: "Gpu | None" = None) -> "NemoModel":
         """Fetch, load, mend and warm up the model that `settings` names, and say on the log what is in use.
+
+        Args:
+            settings: what to load, and how it is to run.
+            gpu: what the encoder's CUDA graphs are captured on; None for the device itself, if it is a GPU.
 
         Raises:
             ModelUnavailable: the checkpoint, the device or the dtype cannot be used; the message says what to do.
@@ -143,15 +151,17 @@ class NemoModel:
             import torch
             from nemo.collections.asr.models import ASRModel
 
-            from src.asr.encoders import OwnEncoder, checked
+            from src.asr.cuda import Cuda
+            from src.asr.encoders import OwnEncoder, batch_encoder, checked
         imported = time.monotonic()
 
         torch.set_num_threads(threads_for(len(os.sched_getaffinity(0)), torch.get_num_threads()))
         device = _device(settings.device)
         if device.type == "cuda":
             torch.cuda.set_device(device)  # this thread's: some of NeMo knows no other than the current one
+            gpu = gpu or Cuda(device)
         dtype = _dtype(settings.dtype, device)
-        limits = BatchLimits.of(settings, _memory_bytes(device))
+        limits = BatchLimits.of(settings, gpu.memory_bytes if gpu else None)
         with _quiet():
             network = _restore(ASRModel, path, settings.model_id)
             network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
@@ -167,7 +177,8 @@ class NemoModel:
         try:
             with _quiet():
                 encoder = checked(ours, network, settings)
-            model = cls(network, device, PaddedEncoder(encoder, device), decoder, limits)
+            batches = batch_encoder(encoder, device, gpu, limits.clips, settings)  # before the decoder captures graphs
+            model = cls(network, device, batches, decoder, limits)
             model.make_ready(limits.clips, min(settings.chunk_seconds, settings.max_audio_seconds))
         except Exception as error:
             raise ModelUnavailable(
@@ -175,7 +186,7 @@ class NemoModel:
             ) from error
         log.info("Model: %s (%s, %.1f million parameters)", settings.model_id, type(network).__name__, millions)
         log.info("Device: %s, %s", _describe(device), str(dtype).removeprefix("torch."))
-        log.info("Encoder: %s", encoder.name)
+        log.info("Encoder: %s, %s", encoder.name, batches.describe())
         log.info("Attention: %s", _describe_attention(settings))
         log.info("Decoder: %s", model.decoder)
         log.info(
@@ -360,13 +371,6 @@ def _device(name: str) -> "torch.device":
 def _frames_of(seconds: float) -> int:
     """Return how many frames a clip of so many seconds may have, a multiple of 8 as those of padded clips are."""
     return 8 * math.ceil((seconds / FRAME_SECONDS + 1) / 8)
-
-
-def _memory_bytes(device: "torch.device") -> int | None:
-    """Return the memory of a GPU, None for a CPU."""
-    import torch
-
-    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
 
 
 def _dtype(name: str, device: "torch.device") -> "torch.dtype":

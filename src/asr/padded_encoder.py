@@ -42,6 +42,10 @@ class PaddedEncoder:
         self._run = run
         self._device = device
 
+    def describe(self) -> str:
+        """Say for the log how CUDA graphs are used."""
+        return "CUDA graphs off"
+
     def stage(self, clips: Sequence[NDArray[np.float32]]) -> Padded:
         """Pad clips of 16 kHz mono float32 samples to the longest; any thread may do so."""
         import torch

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from src.asr.attention import FEATURES_PER_FRAME, SAMPLES_PER_FEATURE
 from src.asr.transcript import Token, text_of
 from src.audio.decode import SAMPLE_RATE
+from src.settings import Settings
 
 SAMPLES_PER_FRAME = SAMPLES_PER_FEATURE * FEATURES_PER_FRAME
 
@@ -88,6 +89,11 @@ class Windowing:
     right_s: float
     """What must have been spoken after a chunk before it is decoded."""
 
+    @classmethod
+    def of(cls, settings: Settings) -> "Windowing":
+        """Return how the settings want it."""
+        return cls(settings.realtime_left_s, settings.realtime_chunk_s, settings.realtime_right_s)
+
     @property
     def left_frames(self) -> int:
         """The left context in frames."""
@@ -107,6 +113,16 @@ class Windowing:
     def first_frames(self) -> int:
         """An utterance's first chunk in frames."""
         return self.chunk_frames + _frames(FIRST_EXTRA_S)
+
+    @property
+    def window_frames(self) -> tuple[int, ...]:
+        """The lengths that an utterance's windows have in frames, ascending, each once.
+
+        Only its last, and those that catch up with more than a chunk, have others.
+        """
+        lefts = (*range(self.first_frames, self.left_frames, self.chunk_frames), self.left_frames)
+        later = (left + self.chunk_frames + self.right_frames for left in lefts)
+        return tuple(sorted({self.first_frames + self.right_frames, *later}))
 
 
 class LiveTranscript:
