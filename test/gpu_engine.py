@@ -1,9 +1,10 @@
 """The part of `gpu_check.py` for the engine: batches of one clip to many, each way that there is to run them.
 
 A figure is the median of some runs, from samples in memory to texts. Stages are of one more run, in which each waits
-for the GPU, so that their sum may be more than the whole; features within a graph count as encoder. The share is that
-of the rate of a large matrix product which the encoder's products reach, by their number for the seconds of audio:
-padding, attention and all else is what is lost.
+for the GPU, so that their sum may be more than the whole; features that are in one graph with the encoder count as
+encoder, and are timed once more by themselves, in one padded batch. The share is that of the rate of a large matrix
+product which the encoder's products reach, by their number for the seconds of audio: padding, attention and all else is
+what is lost.
 """
 
 import gc
@@ -19,9 +20,10 @@ from bench_model import checkpoint
 from columns import Cell
 from engine_bench import Bench, Way, made_clips
 from gpu_machine import matrix_flops
-from gpu_part import Rows, arguments, put, say, say_what_is_logged
+from gpu_part import Rows, arguments, median_s, put, say, say_what_is_logged
 
 from src.asr.decoder import FRAME_SECONDS
+from src.asr.model import NemoModel
 from src.settings import Settings
 
 WARM_UPS, RUNS = 2, 5
@@ -120,9 +122,24 @@ def measured(bench: Bench, way: Way, clips: list[np.ndarray], flops: float) -> F
         f"{stage}_ms": stages_s[stage] * 1000 if stage in way.stages else None
         for stage in ("features", "encoder", "decoder", "text")
     }
+    if "features" not in way.stages:
+        stages_ms["features_ms"] = features_ms(bench.engine, clips)
     needed = audio_s * flop_per_audio_s(bench.engine._network.cfg.encoder)
     share = needed / whole_s / flops
     return Figures(**stages_ms, whole_ms=whole_s * 1000, audio_s_per_s=audio_s / whole_s, share_percent=share * 100)
+
+
+def features_ms(engine: NemoModel, clips: Sequence[np.ndarray]) -> float:
+    """Return how long the features of clips take in one padded batch, without a graph."""
+    import torch
+
+    lengths = torch.tensor([len(clip) for clip in clips])
+    audio = torch.zeros(len(clips), int(lengths.max()))
+    for row, clip in zip(audio, clips, strict=True):
+        row[: len(clip)] = torch.from_numpy(clip)
+    audio, lengths = audio.to(engine._device), lengths.to(engine._device)
+    with torch.inference_mode():
+        return median_s(lambda: engine._encoder._features(audio, lengths), engine._device) * 1000
 
 
 def flop_per_audio_s(encoder: Any) -> float:
