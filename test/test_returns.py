@@ -8,39 +8,38 @@ SOON_S, LATE_S = PATIENCE / 2, PATIENCE * 2  # for batches of a second
 
 
 def ended(returns: Returns, jobs: int, back_after_s: float | None, now: float = 0.0) -> None:
-    """Play a batch whose callers come again after so long, the last of them exactly then; None: not all of them."""
+    """Play a batch whose callers come again one after the other, the first after so long; None: nobody."""
     returns.end(jobs, now)
-    for _ in range(jobs - 1):
-        returns.join(now)
-    if back_after_s is not None:
+    for number in range(jobs if back_after_s else 0):
         assert not returns.are_here
-        returns.join(now + back_after_s)
-        assert returns.are_here
+        returns.join(now + back_after_s + number)
+    assert returns.are_here == bool(back_after_s)
 
 
 def test_nobody_is_waited_for_before_callers_have_come_again():
     returns = Returns()
     assert returns.are_here
+    returns.join(SOON_S)
+    returns.end(1, 1.0)
     assert returns.patience_s(1.0) == 0
 
 
-def test_callers_that_come_again_soon_are_waited_for_so_long_as_the_batch_was_worth():
+def test_callers_that_come_again_soon_are_waited_for_as_the_batch_was_long():
     returns = Returns()
     ended(returns, 4, SOON_S, now=100.0)
+    returns.end(4, 200.0)
     assert returns.patience_s(1.0) == PATIENCE
     assert returns.patience_s(2.0) == 2 * PATIENCE
-    assert returns.patience_s(0.1) == 0, "a batch so short is over before they are back"
+    assert returns.patience_s(0.1) == 0, "that would be over before they are back"
 
 
 @pytest.mark.parametrize("back_after_s", [LATE_S, None])
 def test_callers_that_come_late_or_not_at_all_are_not_waited_for(back_after_s):
     returns = Returns()
     ended(returns, 1, SOON_S)
-    for _ in range(REMEMBERED - 1):
+    for _ in range(REMEMBERED):
+        assert returns.patience_s(1.0) == PATIENCE, "once may be chance"
         ended(returns, 3, back_after_s)
-        returns.end(1, 50.0)
-    ended(returns, 3, back_after_s)
-    returns.end(1, 50.0)
     assert returns.patience_s(1.0) == 0
 
 

@@ -19,9 +19,10 @@ class Returns:
 
     def __init__(self) -> None:
         self._joined = 0  # jobs so far
-        self._expected = 0  # so many once the callers of the batch before are back
+        self._joined_before = 0  # the batch before ended
+        self._expected = 0  # so many once its callers are back
         self._ended_at = -math.inf
-        self._returned_s: deque[float] = deque(maxlen=REMEMBERED)  # how long those of each batch took to be back
+        self._first_s: deque[float] = deque([math.inf], maxlen=REMEMBERED)  # when the first of each batch was back
 
     @property
     def are_here(self) -> bool:
@@ -31,17 +32,19 @@ class Returns:
     def join(self, now: float) -> None:
         """Note that a job has joined the queue."""
         self._joined += 1
-        if self._joined == self._expected:
-            self._returned_s.append(now - self._ended_at)
+        if self._joined == self._joined_before + 1:
+            self._first_s[-1] = now - self._ended_at
 
     def end(self, jobs: int, now: float) -> None:
         """Note that a batch of so many jobs has ended."""
-        if not self.are_here:
-            self._returned_s.append(math.inf)
-        self._expected = self._joined + jobs
+        self._joined_before, self._expected = self._joined, self._joined + jobs
+        self._first_s.append(math.inf)
         self._ended_at = now
 
     def patience_s(self, took_s: float) -> float:
-        """Return how long to wait for the callers of a batch that took so long: not at all where none was so soon."""
+        """Return how long to wait for the callers of a batch that took so long: not at all where none was back by then.
+
+        It is the first of each batch who counts: the others come more slowly where the model has gone on meanwhile.
+        """
         patience_s = PATIENCE * took_s
-        return patience_s if min(self._returned_s, default=math.inf) <= patience_s else 0.0
+        return patience_s if min(self._first_s) <= patience_s else 0.0
