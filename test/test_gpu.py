@@ -20,6 +20,7 @@ from test_main import service_of
 
 from src.asr import transfers
 from src.asr.faults import MemoryExhausted
+from src.asr.features import Features
 from src.asr.model import NemoModel
 from src.asr.streaming import LiveTranscript, Step, Windowing
 from src.asr.transcript import text_of
@@ -146,7 +147,7 @@ def test_graphs_write_to_no_memory_but_their_own(speech, expected):
     assert all(bool((each == 7).all()) for each in neighbours)
 
 
-@pytest.mark.parametrize("left_mb", [150, 60, 20])
+@pytest.mark.parametrize("left_mb", [60, 45, 20])  # the batch takes 31 on its way, and a clip of it some 40
 def test_a_batch_that_finds_no_memory_leaves_the_model_whole(speech, expected, left_mb):
     model = loaded(*USUAL, 30)
     minutes = [np.resize(speech[0], 60 * 16_000)] * MOST  # for which there are no graphs
@@ -213,6 +214,31 @@ def test_where_nothing_can_be_captured_the_texts_are_the_same(speech, expected, 
     model = load()
     assert "no capture today" in caplog.text
     assert texts(model, speech) == expected
+
+
+def test_where_features_cannot_be_captured_the_encoder_alone_is(speech, expected, monkeypatch, caplog):
+    compute = Features.__call__
+
+    def waiting(self, samples, lengths):
+        lengths.max().item()  # for the device, which calls a capture off
+        return compute(self, samples, lengths)
+
+    monkeypatch.setattr(Features, "__call__", waiting)
+    model = load(chunk_seconds=10)
+    assert "the encoder alone is" in caplog.text
+    assert "CUDA graphs of the encoder (" in model._encoder.describe()
+    assert texts(model, speech) == expected
+
+
+def test_a_batch_is_encoded_without_a_wait_for_the_gpu(speech):
+    model = loaded(*USUAL)
+    for clips in (speech[:1], speech[: 2 * MOST]):
+        batch = model.collate(clips)
+        expected, _ = model.encode(batch)
+        batch = model.collate(clips)
+        with nothing_may_wait():
+            encoded, _ = model.encode(batch)
+        assert torch.allclose(encoded.float(), expected.float(), atol=1e-2)
 
 
 def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(tmp_path):
