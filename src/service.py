@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from src.asr.decoder import FRAME_SECONDS
 from src.asr.merge import Merger, Piece, whole
-from src.asr.rescue import amended, doubtful, has_gaps, louder_than, retries, spoken, uneven, unheard
+from src.asr.rescue import MIN_SPEECH_S, amended, doubtful, has_gaps, louder_than, retries, spoken, uneven, unheard
 from src.asr.transcript import Transcript
 from src.audio.container import plain_wav
 from src.audio.decode import BLOCK_SAMPLES, SAMPLE_RATE, PcmFormat, decode_blocks, needs_library, quick_samples
@@ -366,6 +366,8 @@ class TranscriptionService:
     def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> tuple[Span, ...] | None:
         """Return where somebody speaks in a clip; None where its transcript has no need to be compared with that."""
         if doubtful(transcript, samples):
+            if transcript.text and not has_gaps(transcript, samples):  # it has all words, if somebody speaks at all
+                return None if self._detector.hears_speech(samples, MIN_SPEECH_S) else ()
             return spoken(self._detector.spans(samples))
         if uneven(transcript, samples):
             return spoken(self._detector.spans(samples)) or None

@@ -10,6 +10,7 @@ from media import SAMPLE_RATE, clip
 from src.asr.model import NemoModel
 from src.asr.rescue import (
     MARGINS_S,
+    MIN_SPEECH_S,
     SCAN_SAMPLES,
     Retry,
     amended,
@@ -48,6 +49,8 @@ def reconsidered(hear: Callable[[Samples], Transcript], detector: SpeechDetector
     is_doubtful = doubtful(found, samples)
     if not is_doubtful and not (has_gaps(found, samples) and uneven(found, samples)):
         return found
+    if is_doubtful and found.text and not has_gaps(found, samples):
+        return found if detector.hears_speech(samples, MIN_SPEECH_S) else Transcript("")
     spans = detector.spans(samples)
     if speech_in(spans) is None:
         return Transcript("") if is_doubtful else found

@@ -105,6 +105,47 @@ def test_every_bundled_clip_with_words_has_speech_and_no_other_has(detector, tra
     assert heard == {name: bool(text) for name, text in transcripts.items()}
 
 
+def sounds(transcripts) -> dict[str, np.ndarray]:
+    """Every bundled clip whole, in part, quietly, after silence and beside itself; and what is no speech."""
+    rng, time_s = np.random.default_rng(0), np.arange(5 * 16_000) / 16_000
+    found = {}
+    for name in transcripts:
+        samples = clip(name.removesuffix(".flac"))[: 12 * 16_000]
+        found |= {name: samples, f"{name} short": samples[: len(samples) // 5], f"{name} quiet": samples * 0.002}
+        found |= {f"{name} late": np.concatenate([np.zeros(6 * 16_000, np.float32), samples])}
+        found |= {f"{name} loud, quiet": np.concatenate([clip("noise-white-3s"), samples * 0.003])}
+    for seconds in (0.0, 0.05, 0.2, 5.0):
+        noise = rng.normal(scale=0.1, size=round(seconds * 16_000))
+        found |= {f"noise {seconds}": noise.astype(np.float32), f"silence {seconds}": np.zeros(len(noise), np.float32)}
+    for pitch in (50, 220, 697, 3000):
+        found[f"tone {pitch}"] = np.sin(2 * np.pi * pitch * time_s).astype(np.float32)
+    return found
+
+
+def test_whether_anybody_speaks_is_what_the_spans_say(detector, transcripts):
+    verdicts = []
+    for name, samples in sounds(transcripts).items():
+        expected = any(span.end_s - span.start_s >= 0.15 for span in detector.spans(samples))
+        assert detector.hears_speech(samples, 0.15) == expected, name
+        verdicts.append(expected)
+    assert 10 < sum(verdicts) < len(verdicts) - 10
+
+
+def test_hearing_ends_where_somebody_has_spoken(detector, monkeypatch):
+    heard, run = [], Silero.run
+
+    def counted(network, frames, state):
+        heard.append(len(frames))
+        return run(network, frames, state)
+
+    monkeypatch.setattr(Silero, "run", counted)
+    assert detector.hears_speech(clip("long-60s"), 0.15)
+    assert sum(heard) * FRAME_S < 5
+    heard.clear()
+    assert not detector.hears_speech(clip("noise-pink-4s"), 0.15)
+    assert sum(heard) * FRAME_S >= 4
+
+
 @pytest.mark.parametrize("level", [1e9, 30, 1, 0.1, 0.01, 0.001])
 def test_speech_is_found_however_loud_it_is(detector, level):
     spans, expected = detector.spans(clip("piper-joe-1") * np.float32(level)), detector.spans(clip("piper-joe-1"))

@@ -1,7 +1,7 @@
 """Where somebody speaks: the voice activity detector's probabilities, and spans of speech made of them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +20,10 @@ AGAIN_PAUSE_S = 0.5
 """A pause in a clip that may be speech which is too quiet beside the rest."""
 AGAIN_FRAMES = 8
 """What is faint for less, 0.26 s, is the end of a sound, and is not heard again."""
+FIRST_BLOCK_FRAMES = 32
+"""Where hearing may end early it does so after these frames, 1 s, or twice as many, and so on: people speak at once, as
+a rule, and a pass over few frames costs more for each. Speech of 10 s so takes a fifth of what all of it would, noise
+a quarter more."""
 BLOCK_FRAMES = 1024
 """Frames done in one pass: 33 s, with 10 MB of intermediate values."""
 
@@ -66,6 +70,10 @@ class SpeechDetector:
         hearing.feed(samples)
         hearing.finish()
         return hearing.spans(samples, AGAIN_PAUSE_S)
+
+    def hears_speech(self, samples: Samples, least_s: float) -> bool:
+        """Return whether any of the `spans` of 16 kHz samples (samples,) has `least_s` seconds; hears no further."""
+        return Hearing(self.stream).hears_speech(samples, least_s)
 
     def stream(self) -> "SpeechStream":
         """Return what gives the probabilities of audio that comes in pieces."""
@@ -127,16 +135,45 @@ class Hearing:
 
     def feed(self, samples: Samples) -> None:
         """Hear more 16 kHz audio (samples,)."""
+        for levelled in self._levelled(samples):
+            self._hear(levelled)
+
+    def finish(self) -> None:
+        """Hear everything to the last sample; nothing follows. An incomplete frame is filled up with zeros."""
+        self._hear(self._last())
+
+    def hears_speech(self, samples: Samples, least_s: float) -> bool:
+        """Hear 16 kHz audio (samples,) that is a whole, and return whether it has speech of `least_s` seconds.
+
+        Speech that has begun only becomes longer by what follows. So hearing may end there.
+        """
+        block = FIRST_BLOCK_FRAMES
+        for levelled in self._levelled_whole(samples):
+            start = 0
+            while start < len(levelled.frames):
+                self._hear(Levelled(levelled.frames[start : start + block], levelled.faint[start : start + block]))
+                if speech_spans(self._probabilities, min_speech_s=least_s):
+                    return True
+                start, block = start + block, min(2 * block, BLOCK_FRAMES)
+        return any(span.end_s - span.start_s >= least_s for span in self.spans(samples, AGAIN_PAUSE_S))
+
+    def _levelled(self, samples: Samples) -> Iterator[Levelled]:
+        """Yield what can be heard with these samples."""
         fed = np.concatenate([self._rest, samples])
         whole = len(fed) // FRAME_SAMPLES * FRAME_SAMPLES
         self._rest = fed[whole:].copy()
         block = BLOCK_FRAMES * FRAME_SAMPLES
         for start in range(0, whole, block):
-            self._hear(self._level.applied(fed[start : min(start + block, whole)]))
+            yield self._level.applied(fed[start : min(start + block, whole)])
 
-    def finish(self) -> None:
-        """Hear everything to the last sample; nothing follows. An incomplete frame is filled up with zeros."""
-        self._hear(self._level.applied(np.pad(self._rest, (0, -len(self._rest) % FRAME_SAMPLES)), last=True))
+    def _levelled_whole(self, samples: Samples) -> Iterator[Levelled]:
+        """Yield the same, and what follows nothing."""
+        yield from self._levelled(samples)
+        yield self._last()
+
+    def _last(self) -> Levelled:
+        """Return what can be heard as nothing follows."""
+        return self._level.applied(np.pad(self._rest, (0, -len(self._rest) % FRAME_SAMPLES)), last=True)
 
     def _hear(self, levelled: Levelled) -> None:
         self._probabilities = np.concatenate([self._probabilities, self._stream.feed(levelled.frames.ravel())])
