@@ -9,6 +9,7 @@ from pathlib import Path
 
 import client
 import columns
+import doubt_bench
 import engine_bench
 import keywords_bench
 import numpy as np
@@ -33,7 +34,9 @@ def test_columns_are_as_wide_as_their_widest_cell_and_figures_stand_right():
     assert text == "who          req/s  p50\nthe service  40.12    -\nme            1234    3\n"
 
 
-@pytest.mark.parametrize("program", [engine_bench, serve_bench, overhead_bench, keywords_bench, queue_bench])
+@pytest.mark.parametrize(
+    "program", [engine_bench, serve_bench, overhead_bench, keywords_bench, queue_bench, doubt_bench]
+)
 @pytest.mark.parametrize("wrong", [["--rounds", "0"], ["--no-such-option"]])
 def test_a_wrong_argument_ends_a_benchmark_before_it_starts_anything(program, wrong, capsys):
     with pytest.raises(SystemExit):
@@ -148,6 +151,18 @@ def test_a_short_run_against_the_service_tells_the_cost_of_each_form(tmp_path):
     assert [cost["form"] for cost in costs] == list(overhead_bench.FORMS)
     assert all(cost["cpu_ms"] > 0 for cost in costs)
     assert ran.stdout == (tmp_path / "overhead_bench.txt").read_text()
+
+
+def test_the_doubt_bench_tells_commands_from_long_speech(tiny):
+    command, speech = (
+        client.decode((client.CLIPS / f"{name}.flac").read_bytes()) for name in ("fsdd-theo-2", "long-30s")
+    )
+    assert {len(each) for each in doubt_bench.joined([command, speech])} == {10 * client.SAMPLE_RATE}
+    share = doubt_bench.share_of("", [command, speech[: 10 * client.SAMPLE_RATE]], tiny, 1)
+    assert (share.number, share.doubtful, share.ending_early) == (2, 1, 1)
+    assert share.whole_ms > 0
+    assert share.early_ms > 0
+    assert doubt_bench.table([share])
 
 
 def test_a_short_soak_test_makes_every_fault_and_accounts_for_every_answer(tmp_path):
