@@ -23,6 +23,7 @@ from gpu_machine import matrix_flops
 from gpu_part import Rows, arguments, median_s, put, say, say_what_is_logged
 
 from src.asr.decoder import FRAME_SECONDS
+from src.asr.faults import MemoryExhausted, is_out_of_memory, one_line
 from src.asr.model import NemoModel
 from src.settings import Settings
 
@@ -102,10 +103,16 @@ def by_length(clips: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def tell(bench: Bench, way: Way, batches: dict[str, list[np.ndarray]], flops: float) -> None:
-    """Tell what one way makes of each batch, on a device that does `flops` in a large matrix product."""
+    """Tell what one way makes of each batch that it has memory for; a large matrix product runs at `flops`."""
     rows = Rows(way.name, NAMES, 20)
     for name, clips in batches.items():
-        figures = measured(bench, way, clips, flops)
+        try:
+            figures = measured(bench, way, clips, flops)
+        except Exception as error:
+            if not isinstance(error, MemoryExhausted) and not is_out_of_memory(error):
+                raise
+            say(f"{name}: {one_line(error)}")
+            continue
         rows.add(name, cells(figures))
         put(**{f"{way.name}, {name}": asdict(figures)})
 
