@@ -15,7 +15,9 @@ from itertools import islice, product
 
 import client
 import numpy as np
-from media import clip, resampled, wav
+from media import SAMPLE_RATE, clip, pcm16, resampled, wav
+
+from src.audio.decode import QUICK_S
 
 MB = 1024 * 1024
 FIELDS = 200
@@ -80,6 +82,11 @@ def hours(seconds: float, **fields: str) -> Post:
 def short(fields: Callable[[], Iterable[tuple[str, str]]], _: float) -> Post:
     """Return a form with a second of audio."""
     return form(speech(1.0), fields())
+
+
+def at_once(_: float) -> Post:
+    """Return the longest audio that is decoded in the event loop."""
+    return Post(pcm16(np.resize(clip("long-30s"), round(QUICK_S * SAMPLE_RATE))), client.PCM_TYPE)
 
 
 def phrases() -> Iterator[str]:
@@ -178,6 +185,7 @@ LIVE = Costly("hours in one item, with words and logprobs", partial(talk, TIMED)
 
 COSTLY = (
     Costly("nothing to speak of", partial(short, list)),
+    Costly("audio that is decoded at once", at_once),
     # Answers.
     Costly("hours as json", partial(hours, response_format="json")),
     Costly("hours as json with logprobs", partial(hours, response_format="json", include__="logprobs")),
