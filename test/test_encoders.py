@@ -1,6 +1,7 @@
 """Which encoder serves: the service's own where it is right, NeMo's otherwise, as the log says; live text too."""
 
 import logging
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +11,12 @@ from media import clip
 from nemo_parts import conformer, featurizer
 from test_live import default, streamed
 
-from src.asr import selfcheck
+from src.asr import encoders, selfcheck, toolchain
 from src.asr.encoder import Encoder
-from src.asr.encoders import OwnEncoder
+from src.asr.encoders import OwnEncoder, operations_for
 from src.asr.features import Features
 from src.asr.model import NemoModel
+from src.asr.operations import PlainOperations
 from src.asr.selfcheck import EncodersDiffer
 from src.settings import Settings
 
@@ -71,6 +73,48 @@ def test_an_encoder_that_raises_in_its_check_gives_way_to_nemos(nemos, monkeypat
     [warning] = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert "no kernel image is available" in warning
     assert texts(model) == texts(nemos)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [lambda qkv, *_: qkv[:, : qkv.shape[1] // 3].contiguous(), lambda *_: 1 / 0],
+    ids=["wrong", "raises"],
+)
+def test_kernels_that_fail_their_check_give_way_to_plain_pytorch_with_one_warning(tiny, broken, monkeypatch, caplog):
+    """As a compiler might get them wrong, or find that something is missing."""
+    plain = PlainOperations()
+    kernels = SimpleNamespace(
+        name="Triton kernels", attend=broken, convolve=plain.convolve, subsample_step=plain.subsample_step
+    )
+    monkeypatch.setattr(encoders, "operations_for", lambda device: kernels)
+    caplog.set_level(logging.INFO)
+    model = NemoModel.load(Settings(model_id="tiny"))
+    [warning] = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "without Triton's kernels" in warning
+    assert "of the norm" in warning or "division by zero" in warning
+    assert "Encoder: own, plain PyTorch" in caplog.messages
+    assert texts(model) == texts(tiny)
+
+
+def test_a_gpu_without_what_triton_needs_gets_plain_pytorch_and_the_log_says_what_is_missing(monkeypatch, caplog):
+    monkeypatch.setattr(toolchain, "missing", lambda: "there is no C compiler")
+    assert isinstance(operations_for(torch.device("cuda")), PlainOperations)
+    [warning] = caplog.messages
+    assert "there is no C compiler" in warning
+
+
+def test_a_gpu_with_a_triton_that_cannot_be_loaded_gets_plain_pytorch(monkeypatch, caplog):
+    monkeypatch.setattr(toolchain, "missing", lambda: None)
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.delitem(sys.modules, "src.asr.triton_operations", raising=False)
+    assert isinstance(operations_for(torch.device("cuda")), PlainOperations)
+    [warning] = caplog.messages
+    assert "triton" in warning
+
+
+def test_a_cpu_gets_plain_pytorch_without_a_word(caplog):
+    assert isinstance(operations_for(CPU), PlainOperations)
+    assert not caplog.messages
 
 
 def own(encoder, dtype=torch.float32, context=None) -> OwnEncoder:

@@ -82,7 +82,7 @@ class Layer:
     before: FeedForward
     attention_norm: Norm
     qkv: Linear
-    """Of queries, keys and values; the content bias is in that of the queries."""
+    """Of queries, keys and values; the bias of positions is in that of the queries."""
     attention_out: Linear
     convolution_norm: Norm
     gated: Linear
@@ -144,7 +144,7 @@ class Encoder:
         self._heads: int = encoder.layers[0].self_attn.h
         self._alignment = alignment
         self._pieces = pieces
-        self._operations: Operations = operations or PlainOperations()
+        self.operations: Operations = operations or PlainOperations()
         self._low = torch.tensor(LOW, dtype=dtype, device=device)  # made here, or each pass would copy it
         weights = _Weights(device, dtype)
         self._subsampling = weights.subsampling(encoder)
@@ -201,16 +201,16 @@ class Encoder:
         x = x.permute(0, 2, 3, 1).contiguous()
         for step in weights.steps:
             counts = _halved(counts)
-            x = step.pointwise(self._operations.subsample_step(x, counts, step.depthwise))
+            x = step.pointwise(self.operations.subsample_step(x, counts, step.depthwise))
         return weights.out(x.relu_().flatten(2))
 
     def _run(self, layer: Layer, x: Tensor, distances: Distances, layout: Layout) -> Tensor:
         """Run one layer on rows, which it writes to."""
         layer.before.add_to(x)
         qkv = layer.qkv(layer.attention_norm(x))
-        layer.attention_out.add_to(x, self._operations.attend(qkv, self._heads, distances, layout))
+        layer.attention_out.add_to(x, self.operations.attend(qkv, self._heads, distances, layout))
         gated = layer.gated(layer.convolution_norm(x))
-        layer.convolution_out.add_to(x, self._operations.convolve(gated, layer.depthwise, layout))
+        layer.convolution_out.add_to(x, self.operations.convolve(gated, layer.depthwise, layout))
         layer.after.add_to(x)
         return layer.norm(x)
 
@@ -263,7 +263,7 @@ class _Weights:
     def _qkv(self, attention: Any) -> Linear:
         parts = [attention.linear_q, attention.linear_k, attention.linear_v]
         biases = [torch.zeros_like(part.weight[:, 0]) if part.bias is None else part.bias for part in parts]
-        biases[0] = biases[0] + attention.pos_bias_u.flatten()
+        biases[0] = biases[0] + attention.pos_bias_v.flatten()
         return self._linear(torch.cat([part.weight for part in parts]), torch.cat(biases))
 
     def _normalised(self, conv: Any, norm: Any) -> Depthwise:

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from src.asr import encoder as own
-from src.asr import features, selfcheck
+from src.asr import features, selfcheck, toolchain
 from src.asr.buckets import buckets_for
 from src.asr.cuda import Gpu
 from src.asr.encoder_graphs import GraphedEncoder
 from src.asr.faults import faults_told, one_line
 from src.asr.nemo_encoder import NemoEncoder
+from src.asr.operations import Operations, PlainOperations
 from src.asr.padded_encoder import PaddedEncoder, Pass
 from src.asr.streaming import SAMPLES_PER_FRAME, Windowing
 from src.audio.decode import SAMPLE_RATE
@@ -30,11 +31,14 @@ Tensor = torch.Tensor
 class OwnEncoder:
     """Features and encoder of this project's own, on the device."""
 
-    name = "own"
-
     def __init__(self, features: features.Features, encoder: own.Encoder) -> None:
         self.features = features
         self.encoder = encoder
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return f"own, {self.encoder.operations.name}"
 
     def __call__(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Do what `Pass` says."""
@@ -56,10 +60,27 @@ class OwnEncoder:
             dtype,
             context=context_of(network, settings),
             longest=_longest_frames(settings),
+            operations=operations_for(device),
             alignment=1 if device.type == "cpu" else 8,
             pieces=settings.subsampling_chunking_factor,
         )
         return cls(features.Features(featurizer, device), encoder)
+
+
+def operations_for(device: torch.device) -> Operations:
+    """Return what does the encoder's fused steps: on a GPU Triton's kernels, where they can be compiled."""
+    if device.type != "cuda":
+        return PlainOperations()
+    problem = toolchain.missing()
+    if problem is None:
+        try:
+            from src.asr.triton_operations import TritonOperations
+
+            return TritonOperations()
+        except Exception as error:  # such as a Triton that is not the one of this torch
+            problem = one_line(error)
+    log.warning("The encoder runs without Triton's kernels, slower: %s.", problem)
+    return PlainOperations()
 
 
 def context_of(network: Any, settings: Settings) -> int | None:
@@ -105,17 +126,29 @@ def batch_encoder(
 
 
 def _is_right(ours: OwnEncoder, nemos: Pass) -> bool:
+    """Whether our encoder gives what NeMo's gives, if need be without Triton's kernels."""
+    problem = _problem(ours, nemos)
+    if problem and not isinstance(ours.encoder.operations, PlainOperations):
+        log.warning("The encoder runs without Triton's kernels, slower, as they fail its check: %s", problem)
+        ours.encoder.operations = PlainOperations()
+        problem = _problem(ours, nemos)
+    if problem:
+        log.warning("The encoder is NeMo's, which is slower, as our own fails its check: %s", problem)
+    return problem is None
+
+
+def _problem(ours: OwnEncoder, nemos: Pass) -> str | None:
+    """Return how our encoder fails its check, None if it does not."""
     encoder = ours.encoder
     try:
         with faults_told(encoder.device):
             error = selfcheck.compare(ours, nemos, encoder.device, encoder.dtype, encoder.context)
     except DeviceLost:
         raise
-    except Exception as problem:  # whatever it is, NeMo's may do
-        log.warning("The encoder is NeMo's, which is slower, as our own fails its check: %s", one_line(problem))
-        return False
-    log.debug("Our own encoder is %.1e of the norm from NeMo's.", error)
-    return True
+    except Exception as problem:  # whatever it is, the next way may do
+        return one_line(problem)
+    log.debug("Our own encoder (%s) is %.1e of the norm from NeMo's.", encoder.operations.name, error)
+    return None
 
 
 def _longest_frames(settings: Settings) -> int:

@@ -44,10 +44,8 @@ class Distances:
     encodings: Tensor
     """(heads, 2 * reach, head): projected and divided by the square root of the head's width. A view of a larger
     table: its first stride is that table's."""
-    bias: Tensor
-    """(heads, 2 * reach) float32: `shift` times `encodings`. A view of a larger table, too."""
     shift: Tensor
-    """(heads * head,): what is to be added to a query of contents to make it one of positions."""
+    """(heads * head,): what is to be added to a query of positions to make it one of contents."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +102,9 @@ class Layout:
 class Operations(Protocol):
     """What an encoder leaves to the device's own kernels. All tensors are of the weights' dtype unless it says so."""
 
+    name: str
+    """What the log calls them."""
+
     def subsample_step(self, x: Tensor, counts: Tensor, conv: Depthwise) -> Tensor:
         """Return a 3 x 3 convolution by channel, of stride 2 and padding 1 both ways, of relu(x).
 
@@ -121,14 +122,16 @@ class Operations(Protocol):
     def attend(self, qkv: Tensor, heads: int, distances: Distances, layout: Layout) -> Tensor:
         """Return what attention with relative positions sees, (clips * frames, width), contiguous.
 
-        `qkv` is (clips * frames, 3 * width), contiguous: queries of contents, keys, values, each of `heads` heads. The
-        score of query q and key k is q . k / sqrt(head) + q . encodings[column] + bias[column], where that of a key
-        that is padding or farther away than the context counts as none. Padded queries get any finite numbers.
+        `qkv` is (clips * frames, 3 * width), contiguous: queries of positions, keys, values, each of `heads` heads. The
+        score of query q and key k is (q + shift) . k / sqrt(head) + q . encodings[column], where that of a key that is
+        padding or farther away than the context counts as none. Padded queries get any finite numbers.
         """
 
 
 class PlainOperations:
     """The steps in PyTorch's own operations."""
+
+    name = "plain PyTorch"
 
     def subsample_step(self, x: Tensor, counts: Tensor, conv: Depthwise) -> Tensor:
         """See `Operations`."""
@@ -150,9 +153,10 @@ class PlainOperations:
         """See `Operations`."""
         rows, width = qkv.shape[0], qkv.shape[1] // 3
         # The scores of positions: one product for each head, over all frames of all clips.
-        queries = (qkv[:, :width] + distances.shift).view(rows, heads, -1).transpose(0, 1)
-        by_distance = torch.bmm(queries, distances.encodings.transpose(1, 2))
-        q, k, v = qkv.view(layout.clips, layout.frames, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        queries = qkv[:, :width]
+        by_distance = torch.bmm(queries.view(rows, heads, -1).transpose(0, 1), distances.encodings.transpose(1, 2))
+        q = (queries + distances.shift).view(layout.clips, layout.frames, heads, -1).transpose(1, 2)
+        _, k, v = qkv.view(layout.clips, layout.frames, 3, heads, -1).permute(2, 0, 3, 1, 4)
         seen = [
             F.scaled_dot_product_attention(
                 q[:, :, block.queries],

@@ -26,8 +26,8 @@ class Positions:
         self._heads: int = layers[0].h
         self._dtype = dtype
         self._projections = [layer.linear_pos.weight.detach().to(device, dtype) for layer in layers]
-        shifts = [(layer.pos_bias_v - layer.pos_bias_u).detach().flatten() for layer in layers]
-        self._shifts = [shift.to(device, torch.float32) for shift in shifts]
+        shifts = [(layer.pos_bias_u - layer.pos_bias_v).detach().flatten() for layer in layers]
+        self._shifts = [shift.to(device, dtype) for shift in shifts]
         encodings = sinusoids(reach, layers[0].linear_pos.in_features, device)
         self._tables = [
             self._projected(encodings, layer.linear_pos.weight.detach().to(device), shift)
@@ -43,15 +43,14 @@ class Positions:
             return
         near = slice(self._reach - reach, self._reach + reach)
         for table in self._tables:
-            yield Distances(table.encodings[:, near], table.bias[:, near], table.shift)
+            yield Distances(table.encodings[:, near], table.shift)
 
     def _projected(self, encodings: Tensor, weight: Tensor, shift: Tensor) -> Distances:
         """Project encodings (distances, width) float32 by a weight of float32 on the same device."""
         head = weight.shape[0] // self._heads
         projected = (encodings @ weight.t()).div_(math.sqrt(head)).view(-1, self._heads, head)
         rounded = projected.transpose(0, 1).to(self._dtype).contiguous()
-        bias = torch.bmm(rounded.float(), shift.view(self._heads, head, 1)).squeeze(2)
-        return Distances(rounded, bias, shift.to(self._dtype))
+        return Distances(rounded, shift)
 
 
 def sinusoids(reach: int, width: int, device: torch.device) -> Tensor:

@@ -1,0 +1,49 @@
+"""What Triton's compiler lacks is told in words that say what to do."""
+
+import sys
+
+import pytest
+
+from src.asr import toolchain
+
+
+@pytest.fixture
+def complete(monkeypatch, tmp_path):
+    """A machine that has Triton, a compiler and Python's headers: two folders, of programs and of headers."""
+    programs, headers = tmp_path / "bin", tmp_path / "include"
+    for file in (programs / "gcc", headers / "Python.h"):
+        file.parent.mkdir()
+        file.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(toolchain, "_includes", lambda: str(headers))
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: sys.__spec__)
+    return programs, headers
+
+
+def test_nothing_is_missing_where_all_is_there(complete):
+    assert toolchain.missing() is None
+
+
+def test_triton(complete, monkeypatch):
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: None)
+    assert "Triton is not installed" in toolchain.missing()
+
+
+def test_a_compiler(complete):
+    programs, _ = complete
+    (programs / "gcc").rename(programs / "clang")
+    assert toolchain.missing() is None
+    (programs / "clang").unlink()
+    assert "C compiler" in toolchain.missing()
+
+
+def test_the_compiler_that_the_environment_names(complete, monkeypatch):
+    monkeypatch.setenv("CC", "icx")
+    assert "icx" in toolchain.missing()
+
+
+def test_the_headers_of_python(complete):
+    _, headers = complete
+    (headers / "Python.h").unlink()
+    assert f"{headers}/Python.h" in toolchain.missing()
