@@ -8,6 +8,7 @@ hangs or dies costs the others nothing but its time:
 
 machine  what is there, the rate of a matrix product, the bandwidth of a copy
 tests    `test_gpu.py`
+kernels  the encoder's fused steps by Triton beside plain PyTorch: what they compute, and how long each takes
 texts    all bundled clips in bfloat16 and float16, alone and in mixed batches, against the texts of float32
 engine   features, encoder, decoder and text of batches, each way to run them, beside NeMo's `transcribe()`
 service  requests over HTTP, then live sessions, against the service in a process of its own
@@ -57,10 +58,11 @@ class Part:
 
 PARTS = (
     Part("machine", "gpu_machine.py", 25.0),
-    Part("tests", "gpu_tests.py", 105.0),
-    Part("texts", "gpu_texts.py", 115.0),
-    Part("engine", "gpu_engine.py", 115.0),
-    Part("service", "gpu_service.py", 120.0),
+    Part("tests", "gpu_tests.py", 95.0),
+    Part("kernels", "kernels_bench.py", 40.0),
+    Part("texts", "gpu_texts.py", 105.0),
+    Part("engine", "gpu_engine.py", 105.0),
+    Part("service", "gpu_service.py", 110.0),
 )
 
 
