@@ -66,7 +66,9 @@ def plain(tiny, clips) -> dict[str, str]:
 
 def test_the_start_says_which_encoder_runs_and_how(graphed, started):
     [line] = [line for line in started if line.startswith("Encoder")]
-    assert re.fullmatch(r"Encoder: own, 30 CUDA graphs of features and encoder \(\d+\.\d GB, \d+\.\d s\)", line)
+    assert re.fullmatch(
+        r"Encoder: own, plain PyTorch, 30 CUDA graphs of features and encoder \(\d+\.\d GB, \d+\.\d s\)", line
+    )
 
 
 def test_nothing_is_captured_where_that_is_switched_off(tiny):

@@ -92,7 +92,7 @@ def test_kernels_that_fail_their_check_give_way_to_plain_pytorch_with_one_warnin
     [warning] = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert "without Triton's kernels" in warning
     assert "of the norm" in warning or "division by zero" in warning
-    assert "Encoder: own, plain PyTorch" in caplog.messages
+    assert any(line.startswith("Encoder: own, plain PyTorch") for line in caplog.messages)
     assert texts(model) == texts(tiny)
 
 
