@@ -93,10 +93,16 @@ def test_a_batch_of_few_clips_does_not_pay_for_the_rows_of_a_large_one(tiny, dec
     assert (few.state.batch_size, many.state.batch_size) == (FEW, len(NAMES))
 
 
-def test_to_be_warm_each_computer_has_had_its_largest_batch(tiny, decoder):
-    assert sorted(decoder.sizes(8)) == [FEW, 8]
-    assert decoder.sizes(FEW) == (FEW,)
-    assert tiny._decoder.sizes(8) == (8,), "on a CPU one is enough"
+def test_once_ready_no_batch_within_the_limits_has_a_graph_made_anew(tiny, decoder):
+    decoder.make_ready(len(NAMES), 150)
+    computers = [kind.suiting(clips) for kind in (decoder._plain, decoder._boosting) for clips in (FEW, FEW + 1)]
+    states = [computer.state for computer in computers]
+    assert [state.batch_size for state in states] == [FEW, len(NAMES)] * 2
+    for names in (NAMES[:1], NAMES):
+        for boosts in (None, BOOSTS[: len(names)]):
+            expected = decoded(tiny, tiny._decoder, names, boosts)
+            assert_alike(decoded(tiny, decoder, names, boosts), expected)
+    assert [computer.state for computer in computers] == states
 
 
 def streams():

@@ -99,17 +99,17 @@ class Decoder:
         return any(were_used)
 
     def make_ready(self, clips: int, frames: int) -> None:
-        """Decode nothing of so many clips and frames, with and without hot words.
+        """Search through nothing of so many clips and frames, with and without hot words.
 
         With CUDA graphs a computer is captured for a number of clips and one of frames, and anew where a batch has more
         of either: a batch of many clips and one of long ones, by turns, would have it captured each time.
         """
         weight = self._joint.enc.weight
         for count in {clips, min(self._few or clips, clips)}:
-            encoded = weight.new_zeros(count, weight.shape[1], frames)
+            encoded = weight.new_zeros(count, frames, weight.shape[1])
             lengths = weight.new_full((count,), frames).long()
             for boosting in (None, self.boosting_of([("a",)] * count)):
-                self.decode(encoded, lengths, boosting, [frames * FRAME_SECONDS] * count)
+                self._find(encoded, lengths, boosting, [None] * count)
 
     def has_compiled(self, phrases: tuple[str, ...]) -> bool:
         """Whether hot words cost nothing more to begin with."""
@@ -181,12 +181,8 @@ class Decoder:
         import torch
 
         clips = len(memories)
-        computer = (self._boosting if boosting else self._plain).suiting(clips)
-        trees = self._biasing.take(boosting) if boosting else None
         with torch.inference_mode():
-            before = _merged(computer, memories)
-            # `found` has the number of tokens (clips,), their ids and their frames (clips, tokens).
-            found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=trees)
+            computer, before, found, after = self._find(frames, lengths, boosting, memories)
             said = outputs_of(computer, clips, most_tokens(frames.shape[1]))
             if said is None:
                 said = self._said(found, clips, max(1, int(found.current_lengths[:clips].max())), before)
@@ -194,6 +190,26 @@ class Decoder:
             if (longest := int(rows[:, 0].max())) > said.shape[1]:
                 rows = brought(self._packed(frames, found, self._said(found, clips, longest, before), before))
         return list(map(_emitted, rows)), after
+
+    def _find(
+        self,
+        frames: "torch.Tensor",
+        lengths: "torch.Tensor",
+        boosting: Boosting | None,
+        memories: Sequence[Any],
+    ) -> tuple[Any, Any, Any, Any]:
+        """Return the computer that has searched, NeMo's state before, its `BatchedHyps`, and its state after.
+
+        `BatchedHyps` has the number of tokens, (clips,), their ids and their frames, (clips, tokens), all int64.
+        """
+        import torch
+
+        computer = (self._boosting if boosting else self._plain).suiting(len(memories))
+        trees = self._biasing.take(boosting) if boosting else None
+        with torch.inference_mode():
+            before = _merged(computer, memories)
+            found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=trees)
+        return computer, before, found, after
 
     def _packed(self, frames: "torch.Tensor", found: Any, said: "torch.Tensor", before: Any) -> "torch.Tensor":
         """Return all that is to know of a batch's tokens in one piece, which `_emitted` reads.
