@@ -137,7 +137,7 @@ def run(parts: Sequence[Part], options: argparse.Namespace, report: Report) -> l
     for part in parts:
         limit_s = left_s + part.limit_s * options.limit / LIMIT_S
         report.say(f"\n== {part.name}, at most {limit_s:.0f} s")
-        outcome = run_part(part.name, command(part, options), limit_s, report)
+        outcome = run_part(part.name, command(part, options, limit_s), limit_s, report)
         outcomes.append(outcome)
         left_s = max(0.0, limit_s - outcome.wall_s)
         report.say(f"{part.name}: {outcome.words}, {outcome.wall_s:.1f} s\n{outcome.complaint}".rstrip())
@@ -147,10 +147,11 @@ def run(parts: Sequence[Part], options: argparse.Namespace, report: Report) -> l
     return outcomes
 
 
-def command(part: Part, options: argparse.Namespace) -> list[str]:
+def command(part: Part, options: argparse.Namespace, limit_s: float) -> list[str]:
     """Return what runs a part."""
     how = ["--device", options.device, "--model", options.model, "--results", str(options.results)]
-    return [sys.executable, str(HERE / part.program), *how, *(["--quick"] if options.quick else [])]
+    how += ["--limit", f"{limit_s:.1f}", *(["--quick"] if options.quick else [])]
+    return [sys.executable, str(HERE / part.program), *how]
 
 
 def run_part(name: str, argv: Sequence[str], limit_s: float, report: Report) -> Outcome:

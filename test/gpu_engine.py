@@ -9,6 +9,7 @@ what is lost.
 
 import gc
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from bench_model import checkpoint
 from columns import Cell
 from engine_bench import Bench, Way, made_clips
 from gpu_machine import matrix_flops
-from gpu_part import Rows, arguments, median_s, put, say, say_what_is_logged
+from gpu_part import Clock, Rows, arguments, median_s, put, say, say_what_is_logged
 
 from src.asr.decoder import FRAME_SECONDS
 from src.asr.faults import MemoryExhausted, is_out_of_memory, one_line
@@ -69,8 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     say_what_is_logged()
     model = checkpoint(options.model)
     batches = cases(quick=options.quick)
-    flops = 0.0
+    clock, flops, took_s = Clock(options.limit), 0.0, 0.0
     for setup in SETUPS[:1] if options.quick else SETUPS:
+        if not clock.allows(took_s, setup.name):
+            break
+        started_s = time.monotonic()
         say(f"{setup.name}: {setup.settings or 'default settings'}")
         bench = Bench(Settings(model_id=model, device=options.device, **setup.settings), [])
         flops = flops or matrix_flops(bench.engine._device)
@@ -79,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if setup is SETUPS[0]:
             run = bench.running_nemo(bench.full)
             tell(bench, Way(NEMO, [], run, engine_bench.nemo_stages(bench.full)), batches, flops)
+        took_s = time.monotonic() - started_s
         del bench
         gc.collect()  # the next one needs its memory
     return 0

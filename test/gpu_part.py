@@ -19,6 +19,8 @@ FIGURES = "\x1e"
 DIFFERENT, NO_GPU = 10, 11
 """How a part ends whose texts differ, and where there is no GPU; 1 is what Python ends with after an error."""
 WARM_UPS, REPEATS = 3, 9
+START_S = 5.0
+"""What a part has taken before it looks at the time."""
 
 
 def arguments(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -29,8 +31,25 @@ def arguments(description: str, argv: Sequence[str] | None) -> argparse.Namespac
         "--model", default="wide-0.6b", help="wide-0.6b, tiny, a path or a hub id (default: %(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="little of everything, as a rehearsal")
+    parser.add_argument(
+        "--limit", type=client.positive, default=1e9, metavar="S", help="leave out what takes longer than S seconds"
+    )
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     return parser.parse_args(argv)
+
+
+class Clock:
+    """Tells whether a part has time for more, before its limit ends it."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._end_s = time.monotonic() + limit_s - START_S
+
+    def allows(self, seconds: float, what: str) -> bool:
+        """Return whether there is time for what takes so many seconds; say so if not."""
+        has_time = time.monotonic() + seconds < self._end_s
+        if not has_time:
+            say(f"{what}: left out, there is no time for it")
+        return has_time
 
 
 def say(text: str) -> None:

@@ -5,7 +5,6 @@ Skipped where there is none.
 
 import asyncio
 import gc
-import logging
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -20,6 +19,7 @@ from fakes import clip
 from test_main import service_of
 
 from src.asr import transfers
+from src.asr.encoder_graphs import GraphedEncoder
 from src.asr.faults import MemoryExhausted
 from src.asr.features import Features
 from src.asr.model import NemoModel
@@ -132,12 +132,10 @@ def test_the_texts_are_those_of_the_cpu(on_cpu, speech, expected, dtype, graphs)
     assert live_text(model, speech[0]) == live_text(on_cpu, speech[0])
 
 
-def test_the_encoder_is_the_services_own_and_in_graphs_with_its_features(caplog):
-    caplog.set_level(logging.INFO)
-    load()
-    [line] = [message for message in caplog.messages if message.startswith("Encoder:")]
-    assert line.startswith("Encoder: own,")
-    assert "CUDA graphs of features and encoder" in line
+def test_the_encoder_is_the_services_own_and_in_graphs_with_its_features():
+    encoder = loaded(*USUAL)._encoder
+    assert isinstance(encoder, GraphedEncoder)
+    assert "CUDA graphs of features and encoder" in encoder.describe()
 
 
 def test_nemos_own_encoder_has_the_same_texts(speech, expected):

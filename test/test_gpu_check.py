@@ -19,7 +19,7 @@ import gpu_texts
 import numpy as np
 import pytest
 from gpu_check import Outcome, Part
-from gpu_part import DIFFERENT, FIGURES, NO_GPU, Rows
+from gpu_part import DIFFERENT, FIGURES, NO_GPU, Clock, Rows
 from gpu_report import Report
 
 HERE = Path(__file__).parent
@@ -231,6 +231,13 @@ def test_clips_of_the_service_are_ten_seconds_of_whole_clips():
     assert [len(clip) for clip in made] == [160_000] * 3
     assert all(np.array_equal(*pair) for pair in zip(made, gpu_service.clips(3), strict=True))
     assert gpu_service.spread(10, 4) == [3, 3, 2, 2]
+
+
+def test_a_part_leaves_out_what_it_has_no_time_for(capsys):
+    clock = Clock(100.0)
+    assert clock.allows(60.0, "this")
+    assert not clock.allows(99.0, "that")
+    assert capsys.readouterr().out == "that: left out, there is no time for it\n"
 
 
 def test_rows_stand_under_their_names(capsys):
