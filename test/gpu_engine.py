@@ -11,8 +11,10 @@ import gc
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from typing import Any
+from unittest.mock import patch
 
 import client
 import engine_bench
@@ -34,16 +36,21 @@ NEMO = "NeMo's transcribe()"
 
 @dataclass(frozen=True)
 class Setup:
-    """A way to run the engine, by its settings."""
+    """A way to run the engine."""
 
     name: str
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any]
+    kernels: bool = True
+    """Whether Triton's kernels may be used."""
 
 
+NO_LONGER = {"chunk_seconds": 30}
+"""For what is only compared: there are graphs for the clips of the batches, and none for longer ones."""
 SETUPS = (
-    Setup("engine"),
-    Setup("no graphs", {"cuda_graphs": "off"}),
-    Setup("NeMo's encoder", {"encoder": "nemo"}),
+    Setup("engine", {}),
+    Setup("no kernels", NO_LONGER, kernels=False),
+    Setup("no kernels, no graphs", NO_LONGER | {"cuda_graphs": "off"}, kernels=False),
+    Setup("NeMo's encoder", NO_LONGER | {"encoder": "nemo"}),
 )
 """The first is what a user gets."""
 
@@ -76,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             break
         started_s = time.monotonic()
         say(f"{setup.name}: {setup.settings or 'default settings'}")
-        bench = Bench(Settings(model_id=model, device=options.device, **setup.settings), [])
+        with nullcontext() if setup.kernels else without_kernels():
+            bench = Bench(Settings(model_id=model, device=options.device, **setup.settings), [])
         flops = flops or matrix_flops(bench.engine._device)
         stages = engine_bench.engine_stages(bench.engine)
         tell(bench, Way(setup.name, [], bench.run_engine, stages), batches, flops)
@@ -87,6 +95,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         del bench
         gc.collect()  # the next one needs its memory
     return 0
+
+
+def without_kernels() -> AbstractContextManager[object]:
+    """Let models be loaded as where Triton's kernels cannot be compiled."""
+    return patch("src.asr.toolchain.missing", lambda: "left out, for comparison")
 
 
 def cases(*, quick: bool) -> dict[str, list[np.ndarray]]:

@@ -6,7 +6,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +14,12 @@ import client
 import client_report
 from gpu_part import NO_GPU, arguments, median_s, put, say
 
+from src.asr import toolchain
+
 if TYPE_CHECKING:
     import torch
 
 PACKAGES = ("torch", "triton", "nemo_toolkit", "numpy", "fastapi", "uvicorn", "av", "silero-vad")
-COMPILERS = ("gcc", "clang")
-"""What Triton looks for where CC is not set (triton 3.6, runtime/build.py)."""
 GPU_MATRIX, CPU_MATRIX = 8192, 1024
 GPU_COPY_BYTES, CPU_COPY_BYTES = 1 << 30, 64 << 20
 
@@ -72,9 +71,15 @@ def asked_of_the_driver(field: str) -> str | None:
 
 
 def software_rows() -> list[client_report.Row]:
-    """Return the versions of what the service runs on, and what Triton needs to build kernels."""
+    """Return the versions of what the service runs on, and what there is to build kernels."""
     versions = [(name, version(name)) for name in PACKAGES]
-    return [("Python", platform.python_version()), *versions, ("compiler", compiler()), ("nvcc", found("nvcc"))]
+    return [
+        ("Python", platform.python_version()),
+        *versions,
+        ("C compiler", found(os.environ.get("CC", "cc"))),
+        ("nvcc", found("nvcc")),
+        ("kernels", toolchain.missing() or "Triton has what it needs"),
+    ]
 
 
 def version(package: str) -> str:
@@ -83,14 +88,6 @@ def version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "missing"
-
-
-def compiler() -> str:
-    """Say which C compiler Triton gets, and whether it finds Python's header."""
-    wished = os.environ.get("CC")
-    path = shutil.which(wished) if wished else next(filter(None, map(shutil.which, COMPILERS)), None)
-    has_header = Path(sysconfig.get_path("include"), "Python.h").exists()
-    return f"{path or 'missing'}, Python.h {'there' if has_header else 'missing'}"
 
 
 def found(program: str) -> str:

@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = checkpoint(options.model)
     settings = {
         "PARAKEET_DEVICE": options.device,
+        "PARAKEET_HOST": "127.0.0.1",
         "PARAKEET_MAX_QUEUE_WAIT_S": "60",  # nobody is refused, so that the work is the same everywhere
         "PARAKEET_MAX_SESSIONS": str(sessions_bench.places_for(SESSIONS)),
     }
