@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     local_attention_context: int = Field(128, ge=1)
     """Frames of 80 ms that local attention sees to each side."""
     subsampling_chunking_factor: int = 1
-    """How the convolutional front end splits a batch: 1 splits only where it must, -1 never, or a power of two."""
+    """How the convolutional front end splits a batch: 1 as suits the device, -1 not at all, or a power of two."""
     boost_alpha: float = Field(1.5, ge=0, le=5)
     """How much a request's hot words are raised over other words; 0 turns them off."""
 

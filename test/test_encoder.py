@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from media import clip
 from nemo_parts import conformer, featurizer
 
-from src.asr.encoder import SUBSAMPLING, Encoder, unsupported
+from src.asr.encoder import MAX_CONVOLVED, SUBSAMPLING, Encoder, unsupported
 from src.asr.features import Features
 from src.asr.operations import QUERY_BLOCK
 
@@ -112,7 +112,7 @@ def test_the_convolutions_give_the_same_in_pieces(pieces, counts):
 
 
 def test_a_batch_too_large_for_one_convolution_is_taken_in_pieces(monkeypatch):
-    monkeypatch.setattr("src.asr.encoder.MAX_CONVOLVED", 200_000)
+    monkeypatch.setitem(MAX_CONVOLVED, "cpu", 200_000)
     nemos = conformer()
     assert_equal(nemos, Encoder(nemos, CPU, torch.float32), [1600, 900], 128)
 

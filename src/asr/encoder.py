@@ -26,8 +26,9 @@ SUBSAMPLING = 8
 MAX_TABLE_FRAMES = 1504
 """Distances that are projected when an encoder is loaded, at most: those of 120 s. With full attention and the
 published shape they take 148 MB in bfloat16."""
-MAX_CONVOLVED = 2**31 - 1
-"""Numbers that a convolution's output may have: PyTorch's counted in 32 bits (pytorch/pytorch#80020)."""
+MAX_CONVOLVED = {"cuda": 2**31 - 1, "cpu": 2**21}
+"""Numbers that the first convolution puts out at a time, by the kind of device. On a GPU PyTorch's have counted them in
+32 bits (pytorch/pytorch#80020); on a CPU more do not fit the caches: a clip of 120 s took 1.2 times as long at once."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Encoder:
         operations: what does the steps that a device may have a kernel for.
         alignment: the number of frames is padded to a multiple of it. PyTorch's fused attention on a GPU copies a mask
             whose rows are not multiples of 8.
-        pieces: into how many pieces in time the convolutions take their input: 1 as many as they must, -1 one.
+        pieces: into how many pieces in time the convolutions take their input: 1 as many as suit the device, -1 one.
     """
 
     def __init__(
@@ -193,7 +194,9 @@ class Encoder:
         if self._pieces != 1:
             return _aligned(frames // max(1, self._pieces) + 1, SUBSAMPLING)
         per_frame = clips * _half(bands) * self._subsampling.first_bias.shape[0]  # of two, as the first one halves them
-        return max(SUBSAMPLING, 2 * (MAX_CONVOLVED // per_frame) // SUBSAMPLING * SUBSAMPLING - SUBSAMPLING)
+        return max(
+            SUBSAMPLING, 2 * (MAX_CONVOLVED[self.device.type] // per_frame) // SUBSAMPLING * SUBSAMPLING - SUBSAMPLING
+        )
 
     def _convolved(self, x: Tensor, counts: Tensor) -> Tensor:
         weights = self._subsampling

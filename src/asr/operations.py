@@ -143,11 +143,12 @@ class PlainOperations:
 
     def convolve(self, x: Tensor, conv: Depthwise, layout: Layout) -> Tensor:
         """See `Operations`."""
-        x = F.glu(x, dim=1).view(layout.clips, layout.frames, -1)
-        x = x.masked_fill_(layout.is_padding[:, :, None], 0.0).transpose(1, 2)
         channels, _, taps = conv.weight.shape
-        x = F.conv1d(x, conv.weight, conv.bias, padding=taps // 2, groups=channels)
-        return F.silu(x, inplace=True).transpose(1, 2).reshape(-1, channels)
+        x = F.glu(x, dim=1).view(layout.clips, 1, layout.frames, channels)
+        x = x.masked_fill_(layout.is_padding[:, None, :, None], 0.0).permute(0, 3, 1, 2)
+        # As of an image one row high, as PyTorch keeps the channels last in those only: without copies.
+        x = F.conv2d(x, conv.weight.unsqueeze(2), conv.bias, padding=(0, taps // 2), groups=channels)
+        return F.silu(x, inplace=True).permute(0, 2, 3, 1).reshape(-1, channels)
 
     def attend(self, qkv: Tensor, heads: int, distances: Distances, layout: Layout) -> Tensor:
         """See `Operations`."""
