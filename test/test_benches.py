@@ -165,6 +165,17 @@ def test_the_doubt_bench_tells_commands_from_long_speech(tiny):
     assert doubt_bench.table([share])
 
 
+def test_a_short_run_of_the_queue_bench_tells_what_a_request_costs_beside_few_and_many(tmp_path):
+    command = [sys.executable, str(HERE / "queue_bench.py"), "--few", "2", "--many", "60", "--n", "100"]
+    options = ["--rounds", "1", "--most", "0.001", "--results", str(tmp_path)]
+    ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=500)
+    assert ran.returncode == 1, ran.stderr
+    costs = json.loads((tmp_path / "queue_bench.json").read_text())["costs"]
+    assert [cost["load"] for cost in costs] == [*queue_bench.LOADS, queue_bench.REFUSED]
+    assert all(cost["few_us"] > 0 and cost["many_us"] > 0 for cost in costs)
+    assert ran.stdout == (tmp_path / "queue_bench.txt").read_text()
+
+
 def test_a_short_soak_test_makes_every_fault_and_accounts_for_every_answer(tmp_path):
     command = [sys.executable, str(HERE / "chaos" / "soak.py"), "--minutes", "0.1", "--clips", "4"]
     ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=500)

@@ -8,8 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from src.scheduling.order import Entry, Ordered
 
-LEAF_SAMPLES = 160
-"""Lengths of one leaf, 10 ms at 16 kHz. Only in the leaves at both ends of a range are clips looked at one by one."""
+LEAF_SAMPLES = 1280
+"""Lengths of one leaf, 80 ms at 16 kHz. Only in the leaves at both ends of a range are clips looked at one by one."""
 
 
 class HasLength(Protocol):
