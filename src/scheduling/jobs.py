@@ -126,6 +126,11 @@ class _Forming:
         return self.outgrown_by is not None or len(self.entries) == self.max_clips
 
     @property
+    def first(self) -> Entry[Job]:
+        """The first of its jobs."""
+        return next(iter(self.entries.values()))
+
+    @property
     def last(self) -> Entry[Job]:
         """The last of its jobs."""
         return next(reversed(self.entries.values()))
@@ -150,14 +155,17 @@ class _Forming:
         return longest if longest >= self.longest else -1
 
     def add(self, entry: Entry[Job]) -> None:
-        """Take in a job."""
+        """Take in a job, at its place in the order."""
         length = entry[2].length
+        is_last = not self.entries or self.last < entry
         self.shortest = min(self.shortest, length) if self.entries else length
         self.longest = max(self.longest, length)
         self.entries[entry[2]] = entry
+        if not is_last:
+            self.entries = {each[2]: each for each in sorted(self.entries.values())}
 
     def takes(self, job: Job) -> bool:
-        """Say whether a job fits that comes after all others; note it where it is only too much."""
+        """Say whether a job goes with all others; note it where it is only too much."""
         shortest, longest = self.like
         if len(self.entries) == self.max_clips or not shortest <= job.length <= longest:
             return False
@@ -341,11 +349,17 @@ class JobQueue:
     def _sort_in(self, entry: Entry[Job]) -> None:
         """Put a new job into the next batch, where that stands and the job belongs to it, or else with the others."""
         forming, job = self._forming, entry[2]
-        if forming.entries and entry < forming.last:
+        if forming.entries and type(job.work) is type(forming.first[2].work):
+            outgrown_by = forming.outgrown_by
+            if outgrown_by and entry < self._entries[outgrown_by]:
+                self._unform()
+            elif forming.takes(job):
+                forming.add(entry)
+                return
+            elif entry < forming.last:
+                self._unform()
+        elif forming.entries and entry < forming.first:
             self._unform()
-        elif forming.entries and type(job.work) is type(forming.last[2].work) and forming.takes(job):
-            forming.add(entry)
-            return
         self._others[type(job.work)].add(entry)
 
     def _unform(self) -> None:
