@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import CLIPS, serving
 from media import clip
 from nemo_parts import conformer, featurizer
 from test_live import default, streamed
@@ -161,3 +162,14 @@ def test_live_text_is_that_of_nemos_encoder(tiny, nemos):
     assert [live.text for live in ours] == [live.text for live in theirs]
     times = [[token.start_s for live in lives for token in live.tokens] for lives in (ours, theirs)]
     np.testing.assert_array_equal(*times)
+
+
+def test_a_long_file_in_chunks_has_the_text_that_it_has_with_nemos_encoder(tiny, nemos, tmp_path):
+    long = (CLIPS / "long-60s.flac").read_bytes()
+    heard = []
+    for name, model in (("own", tiny), ("nemo", nemos)):
+        settings = Settings(model_id="tiny", chunk_seconds=20, max_queue_wait_s=60, log_dir=tmp_path / name)
+        with serving(settings, lambda _, model=model: model) as running:
+            heard.append(running.upload(long, response_format="verbose_json").json())
+    assert heard[0]["text"] == heard[1]["text"] != ""
+    assert [each["start"] for each in heard[0]["segments"]] == [each["start"] for each in heard[1]["segments"]]
