@@ -50,8 +50,8 @@ class Settings(BaseSettings):
     """`auto` is the service's own encoder where it knows the checkpoint's kind, and NeMo's otherwise; or `nemo`."""
     use_local_attention: bool = True
     """Attend to a window around each frame instead of the whole clip: memory grows linearly with length."""
-    local_attention_context: int = Field(128, ge=1)
-    """Frames of 80 ms that local attention sees to each side."""
+    local_attention_context: int = Field(128, ge=2)
+    """Frames of 80 ms that local attention sees to each side; with one, NeMo's cannot be computed."""
     subsampling_chunking_factor: int = 1
     """How the convolutional front end splits a batch: 1 as suits the device, -1 not at all, or a power of two."""
     boost_alpha: float = Field(1.5, ge=0, le=5)

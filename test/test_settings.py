@@ -29,6 +29,7 @@ def _no_settings_from_outside(monkeypatch):
         ("USE_LOCAL_ATTENTION", "maybe", "PARAKEET_USE_LOCAL_ATTENTION must be 1 or 0, not maybe"),
         ("DEVICE", "tpu", "PARAKEET_DEVICE must be auto, cpu, cuda or cuda:N, not tpu"),
         ("DTYPE", "int8", "PARAKEET_DTYPE must be one of 'auto', 'float32', 'bfloat16' or 'float16', not int8"),
+        ("LOCAL_ATTENTION_CONTEXT", "1", "PARAKEET_LOCAL_ATTENTION_CONTEXT must be at least 2, not 1"),
         ("STRICT_MODEL", "2", "PARAKEET_STRICT_MODEL must be one of 'auto', '1' or '0', not 2"),
         (
             "SUBSAMPLING_CHUNKING_FACTOR",
