@@ -299,6 +299,25 @@ def test_the_table_grows_for_a_batch_that_needs_it_and_those_are_told_who_read_i
     assert len(told) == 2
 
 
+def test_who_reads_the_table_is_told_of_what_has_moved_when_memory_ran_out(monkeypatch):
+    table = nemos_table(256)
+    told = []
+    table.reallocation_callbacks.append(lambda: told.append(table.all_to_states))
+    extend, moved = table._extend_buffer_or_param, []
+
+    def failing(tensor, add_len):
+        if moved:
+            raise torch.OutOfMemoryError("no memory")
+        moved.append(tensor)
+        extend(tensor, add_len)
+
+    monkeypatch.setattr(table, "_extend_buffer_or_param", failing)
+    wide = np.random.default_rng(0).integers(0, 256, (20_000, 60)).tolist()
+    with pytest.raises(torch.OutOfMemoryError):
+        Biasing(table, alpha=1.0).take(joined([tree_of(wide, 256)]))
+    assert len(told) == 1
+
+
 def test_the_texts_of_a_mixed_batch_are_those_with_trees_of_nemos_own(tiny, phoned, transcripts):
     names = ["rhvoice-bdl-4", "piper-joe-1", "flite-slt-1", "pico-en-us-1", "fsdd-theo-2"]
     clips = [phoned, *map(clip, names)]

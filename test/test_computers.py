@@ -4,13 +4,17 @@ NeMo's code for CUDA graphs runs on the CPU here, without the graphs: the same w
 step (its `no_graphs`). What only a GPU can tell is in test_gpu.py.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from media import clip
 
 from src.asr import transfers
+from src.asr.computers import lacking_for_hot_words
 from src.asr.decoder import Decoder
+from src.asr.graphs import set_up_graphs
 from src.asr.streaming import LiveTranscript, Windowing
 from src.settings import Settings
 
@@ -30,10 +34,13 @@ def decoder(tiny, monkeypatch) -> Decoder:
         implementation = computer.cuda_graphs_impl if is_played else computer.torch_impl
         return implementation(x, out_len, prev_batched_state, multi_biasing_ids)
 
+    def set_up(computer, _):
+        computer.force_cuda_graphs_mode("no_graphs")
+        set_up_graphs(computer, "full")
+
     monkeypatch.setattr(label_looping_base.GreedyBatchedLabelLoopingComputerBase, "__call__", call)
-    monkeypatch.setattr(
-        "src.asr.computers.set_up_graphs", lambda computer, _: computer.force_cuda_graphs_mode("no_graphs")
-    )
+    monkeypatch.setattr("src.asr.computers.set_up_graphs", set_up)
+    monkeypatch.setattr(torch.cuda, "MemPool", object)
     return Decoder(tiny._network, Settings().boost_alpha, few=FEW)
 
 
@@ -136,20 +143,56 @@ def test_a_stream_goes_from_one_computer_to_the_other_and_back_between_its_steps
 
 
 def test_both_computers_make_their_graphs_anew_where_the_trees_have_moved(tiny, decoder):
-    for names in (NAMES[:1], NAMES):
-        decoded(tiny, decoder, names, BOOSTS[: len(names)])
+    decoder.make_ready(len(NAMES), 400)
     computers = [decoder._boosting.suiting(clips) for clips in (FEW, FEW + 1)]
     assert all(computer.state for computer in computers)
     more = decoder._boosting.table.num_models_reserved + 1
     decoder._biasing.take(decoder.boosting_of([(f"list {'a' * number}",) for number in range(more)]))
     assert [computer.state for computer in computers] == [None, None]
-    expected = decoded(tiny, tiny._decoder, NAMES[:1], BOOSTS[:1])
-    assert_alike(decoded(tiny, decoder, NAMES[:1], BOOSTS[:1]), expected)
+    for names in (NAMES[:1], NAMES[: FEW + 1]):
+        boosts = BOOSTS[: len(names)]
+        expected = decoded(tiny, tiny._decoder, names, boosts)
+        assert_alike(decoded(tiny, decoder, names, boosts), expected)
+    sizes = [(computer.state.batch_size, computer.state.max_time) for computer in computers]
+    assert sizes == [(FEW, 400), (len(NAMES), 400)], "as before, so that no larger batch has them made once more"
+
+
+@pytest.mark.parametrize("frames", [1504, 2520])  # the second is no number of bfloat16's, which makes it 2528
+def test_a_decoder_in_half_precision_is_made_ready_for_any_number_of_frames(tiny, decoder, monkeypatch, frames):
+    searched = []
+    weight = tiny._network.joint.enc.weight.bfloat16()
+    monkeypatch.setattr(decoder, "_joint", SimpleNamespace(enc=SimpleNamespace(weight=weight)))
+    monkeypatch.setattr(decoder, "_find", lambda *given: searched.append(given))
+    decoder.make_ready(FEW + 1, frames)
+    assert {(tuple(encoded.shape[:2]), tuple(lengths.tolist())) for encoded, lengths, _, _ in searched} == {
+        ((clips, frames), (frames,) * clips) for clips in (FEW, FEW + 1)
+    }
+
+
+def test_without_what_tritons_kernel_needs_only_hot_words_go_without_graphs(tiny, decoder, monkeypatch, caplog):
+    monkeypatch.setattr("src.asr.decoder.lacking_for_hot_words", lambda _: "there is no C compiler")
+    without = Decoder(tiny._network, Settings().boost_alpha, few=FEW)
+    assert "there is no C compiler" in caplog.text
+    assert not without._boosting.table.use_triton
+    for names in (NAMES[:1], NAMES):
+        boosts = BOOSTS[: len(names)]
+        expected = decoded(tiny, tiny._decoder, names, boosts)
+        assert_alike(decoded(tiny, without, names, boosts), expected)
+        decoded(tiny, without, names)
+    assert without._boosting.suiting(1).state is None
+    assert without._plain.suiting(1).state is not None
+
+
+def test_what_hot_words_need_is_asked_of_a_gpu_alone(monkeypatch):
+    monkeypatch.setattr("src.asr.toolchain.missing", lambda: "there is no C compiler")
+    assert lacking_for_hot_words(torch.device("cuda")) == "there is no C compiler"
+    assert lacking_for_hot_words(torch.device("cpu")) is None
 
 
 def test_without_graphs_it_goes_on(tiny, decoder):
     assert decoder.disable_graphs()
     assert decoder.graphs == "off"
+    assert not decoder._boosting.table.use_triton, "as its kernel may be what failed"
     for names in (NAMES[:1], NAMES):
         assert_alike(decoded(tiny, decoder, names), decoded(tiny, tiny._decoder, names))
     assert not decoder.disable_graphs()

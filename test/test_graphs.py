@@ -5,6 +5,7 @@ There is no GPU here, so NeMo's capture and torch's pool are played; what is hel
 
 import sys
 from contextlib import contextmanager
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from src.asr.graphs import set_up_graphs
 
 FULL = "full_graph"
+SMALL, LARGE = torch.zeros(1, 20, 4), torch.zeros(8, 150, 4)
 
 
 class Computer:
@@ -34,7 +36,7 @@ class Computer:
         self.cuda_graphs_mode = mode
 
     def _graph_reinitialize(self, frames):
-        self.state = frames
+        self.state = tuple(frames.shape)
         loop = sys.modules[__name__].with_conditional_node
         with loop("outer"):
             self._told.append("work of the outer loop")
@@ -70,7 +72,7 @@ def told(monkeypatch):
         yield
         TOLD.append("allocate as before")
 
-    pools = iter(("pool 1", "pool 2"))
+    pools = (f"pool {number}" for number in count(1))
     monkeypatch.setattr(torch.cuda, "MemPool", lambda: next(pools))
     monkeypatch.setattr(torch.cuda, "use_mem_pool", use_mem_pool)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: streams[-1])
@@ -81,7 +83,7 @@ def told(monkeypatch):
 def test_the_loops_of_a_graph_allocate_from_a_pool_that_lives_as_long_as_the_graph(told):
     computer = Computer(told.calls)
     set_up_graphs(computer, "full")
-    computer._graph_reinitialize("small")
+    computer._graph_reinitialize(SMALL)
     assert told.calls == [
         "begin outer",
         "allocate from pool 1",
@@ -92,9 +94,9 @@ def test_the_loops_of_a_graph_allocate_from_a_pool_that_lives_as_long_as_the_gra
         "allocate as before",
         "end outer",
     ]
-    assert (computer.state, computer.graph_memory) == ("small", "pool 1")
-    computer._graph_reinitialize("large")
-    assert (computer.state, computer.graph_memory) == ("large", "pool 2")
+    assert (computer.state, computer.graph_memory) == (SMALL.shape, "pool 1")
+    computer._graph_reinitialize(LARGE)
+    assert (computer.state, computer.graph_memory) == (LARGE.shape, "pool 2")
     assert sys.modules[__name__].with_conditional_node is with_conditional_node
 
 
@@ -102,7 +104,7 @@ def test_a_graph_that_could_not_be_made_leaves_nothing_behind(told):
     computer = Computer(told.calls, fails="inner")
     set_up_graphs(computer, "full")
     with pytest.raises(torch.OutOfMemoryError):
-        computer._graph_reinitialize("large")
+        computer._graph_reinitialize(LARGE)
     assert computer.state is None
     assert computer.graph_memory is None
     assert [call for call in told.calls if call.startswith("give up")] == ["give up inner", "give up outer"]
@@ -113,12 +115,32 @@ def test_a_graph_that_could_not_be_made_leaves_nothing_behind(told):
 def test_what_could_only_be_captured_in_parts_is_said_and_tried_as_a_whole_the_next_time(told, caplog):
     computer = Computer(told.calls, fails="falls back")
     set_up_graphs(computer, "full")
-    computer._graph_reinitialize("small")
+    computer._graph_reinitialize(SMALL)
     assert computer.cuda_graphs_mode == "no_while_loops"
     assert "no_while_loops" in caplog.text
     computer._fails = ""
-    computer._graph_reinitialize("large")
+    computer._graph_reinitialize(LARGE)
     assert computer.cuda_graphs_mode == FULL
+
+
+def test_a_new_graph_is_for_as_many_clips_and_frames_as_the_one_before(told):
+    computer = Computer(told.calls)
+    set_up_graphs(computer, "full")
+    for clips, frames, captured in ((8, 30, (8, 30)), (2, 150, (8, 150)), (1, 10, (8, 150)), (9, 20, (9, 150))):
+        computer._graph_reinitialize(torch.zeros(clips, frames, 4))
+        assert computer.state == (*captured, 4)
+
+
+def test_where_there_is_no_memory_for_as_many_as_before_the_next_batch_is_tried_by_itself(told):
+    computer = Computer(told.calls)
+    set_up_graphs(computer, "full")
+    computer._graph_reinitialize(LARGE)
+    computer._fails = "inner"
+    with pytest.raises(torch.OutOfMemoryError):
+        computer._graph_reinitialize(SMALL)
+    computer._fails = ""
+    computer._graph_reinitialize(SMALL)
+    assert computer.state == SMALL.shape
 
 
 @pytest.mark.parametrize(("mode", "nemos"), [("full", FULL), ("partial", "no_while_loops"), ("off", None)])

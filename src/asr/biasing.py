@@ -165,15 +165,18 @@ class Biasing:
 
     def _make_room(self, boosting: Boosting) -> None:
         table = self._table
-        # NeMo's code for devices without Triton also reads as many arcs as there are tokens behind those of a tree.
-        is_moved = table._maybe_extend_arcs_and_states(boosting.states, boosting.arcs + table.vocab_size)
-        while boosting.trees > table.num_models_reserved:
-            table._extend_num_models()
-            table.model2alpha.fill_(self._alpha)
-            is_moved = True
-        if is_moved:
-            for tell in table.reallocation_callbacks:
-                tell()
+        is_moved = True  # also where there is no memory for all of it
+        try:
+            # NeMo's code for devices without Triton also reads as many arcs as there are tokens behind those of a tree.
+            is_moved = table._maybe_extend_arcs_and_states(boosting.states, boosting.arcs + table.vocab_size)
+            while boosting.trees > table.num_models_reserved:
+                is_moved = True
+                table._extend_num_models()
+                table.model2alpha.fill_(self._alpha)
+        finally:
+            if is_moved:
+                for tell in table.reallocation_callbacks:
+                    tell()
 
 
 def forms_of(phrase: str) -> set[str]:

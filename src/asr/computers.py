@@ -9,6 +9,7 @@ then, and else costs another pass of the network over all tokens, whose number t
 
 from typing import TYPE_CHECKING, Any
 
+from src.asr import toolchain
 from src.asr.graphs import Mode, set_up_graphs
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 FRAMES_OF_TOKEN = 2
 """A token is kept for each so many frames, on average over a clip: 6.25 in a second. Speech has 3.5 (0.6B, English)."""
+MORE_TOKENS = 8
+"""So many are kept besides: within the second of a live step, speech may be twice as fast as on average."""
 
 
 class Computers:
@@ -45,9 +48,19 @@ class Computers:
         return self._for_few if clips <= self._few else self.any_number
 
     def disable_graphs(self) -> bool:
-        """Do without CUDA graphs from now on; return whether they were in use."""
+        """Do without CUDA graphs from now on; return whether they were in use.
+
+        Nor is NeMo's Triton kernel for hot words used, as it may be what does not run; PyTorch then does the same.
+        """
         were_used = [computer.disable_cuda_graphs() for computer in (self._for_few, self.any_number)]
+        if self.table is not None:
+            self.table.use_triton = False
         return any(were_used)
+
+
+def lacking_for_hot_words(device: "torch.device") -> str | None:
+    """Return what a GPU's computers with hot words lack, None where nothing: NeMo has a Triton kernel for them."""
+    return toolchain.missing() if device.type == "cuda" else None
 
 
 def outputs_of(computer: Any, clips: int, tokens: int) -> "torch.Tensor | None":
@@ -62,7 +75,7 @@ def outputs_of(computer: Any, clips: int, tokens: int) -> "torch.Tensor | None":
 
 def most_tokens(frames: int) -> int:
     """Return how many tokens of each clip are kept, for clips of so many frames."""
-    return frames // FRAMES_OF_TOKEN + 1
+    return frames // FRAMES_OF_TOKEN + MORE_TOKENS
 
 
 def _computer(network: Any, graphs: Mode, enable_per_stream_biasing: bool) -> Any:

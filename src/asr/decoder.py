@@ -15,6 +15,7 @@ the prediction network, its output for the last label, how far the last duration
 the tree of hot words the stream is, counted from the tree's root, so that trees may come and go between two steps.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.asr.biasing import CAPACITY, Biasing, Boosting, PhraseLists, joined
-from src.asr.computers import Computers, most_tokens, outputs_of
+from src.asr.computers import Computers, lacking_for_hot_words, most_tokens, outputs_of
 from src.asr.graphs import Mode
 from src.asr.streaming import SAMPLES_PER_FRAME, Heard, Step
 from src.asr.transcript import Token
@@ -33,6 +34,8 @@ from src.audio.decode import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
 
 FEW = 4
 """Clips that a computer of their own decodes on a GPU, where a batch has no more."""
@@ -79,6 +82,9 @@ class Decoder:
         self._few = few
         self._predictor, self._joint = network.decoder, network.joint
         self._boosting = Computers(network, graphs, few=few, enable_per_stream_biasing=True)
+        if problem := lacking_for_hot_words(self._device):
+            log.warning("Hot words are heard without Triton's kernel and CUDA graphs, slower: %s.", problem)
+            self._boosting.disable_graphs()
         self._plain = Computers(network, graphs, few=few, enable_per_stream_biasing=False)  # which the network keeps
         table = self._boosting.table.to(self._device)
         self._biasing = Biasing(table, boost_alpha)
@@ -102,12 +108,14 @@ class Decoder:
         """Search through nothing of so many clips and frames, with and without hot words.
 
         With CUDA graphs a computer is captured for a number of clips and one of frames, and anew where a batch has more
-        of either: a batch of many clips and one of long ones, by turns, would have it captured each time.
+        of either, while its clips wait.
         """
+        import torch
+
         weight = self._joint.enc.weight
         for count in {clips, min(self._few or clips, clips)}:
             encoded = weight.new_zeros(count, frames, weight.shape[1])
-            lengths = weight.new_full((count,), frames).long()
+            lengths = torch.full((count,), frames, device=weight.device)
             for boosting in (None, self.boosting_of([("a",)] * count)):
                 self._find(encoded, lengths, boosting, [None] * count)
 
@@ -188,7 +196,10 @@ class Decoder:
                 said = self._said(found, clips, max(1, int(found.current_lengths[:clips].max())), before)
             rows = brought(self._packed(frames, found, said, before))
             if (longest := int(rows[:, 0].max())) > said.shape[1]:
-                rows = brought(self._packed(frames, found, self._said(found, clips, longest, before), before))
+                said = outputs_of(computer, clips, longest)  # there may be room for more than one batch's frames have
+                if said is None:
+                    said = self._said(found, clips, longest, before)
+                rows = brought(self._packed(frames, found, said, before))
         return list(map(_emitted, rows)), after
 
     def _find(

@@ -8,13 +8,19 @@ allocate from a pool that lives as long as the graph.
 
 And NeMo keeps its new state where making the graph for it fails, as for want of memory: a later, smaller batch would
 replay the graph of the state before, or none.
+
+A new graph is for as many clips and frames as the one before, or more. NeMo makes it for the batch at hand: then one of
+many clips and one of long ones, by turns, would have it made each time.
 """
 
 import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +40,25 @@ def set_up_graphs(computer: Any, mode: Mode) -> None:
 def _keeping_memory(computer: Any, make_graph: Callable[..., None]) -> Callable[..., None]:
     """Return what makes a computer's graph as `make_graph` does, with memory that is the graph's own."""
     wanted = computer.cuda_graphs_mode
+    clips = frames = 0  # of the graph before
 
-    def make(*options: Any, **named: Any) -> None:
+    def make(encoded: "torch.Tensor") -> None:
+        nonlocal clips, frames
         import torch
 
         computer.reset_cuda_graphs_state()  # the new one may need its memory
         computer.graph_memory = None
         computer.cuda_graphs_mode = wanted
+        size = max(clips, encoded.shape[0]), max(frames, encoded.shape[1])
+        clips = frames = 0  # where there is no memory for so much, the next batch is tried by itself
         pool = torch.cuda.MemPool()
         try:
             with _loops_in(pool, sys.modules[type(computer).__module__]):
-                make_graph(*options, **named)
+                make_graph(encoded[:1, :1].expand(*size, -1))  # of which NeMo takes the shape, not the numbers
         except BaseException:
             computer.reset_cuda_graphs_state()
             raise
+        clips, frames = size
         computer.graph_memory = pool
         if computer.cuda_graphs_mode != wanted:  # which NeMo says in words that are kept off the log
             log.warning("The decoder runs, slower, with CUDA graphs of the mode %s.", computer.cuda_graphs_mode)

@@ -258,13 +258,15 @@ class NemoModel:
         """
         try:
             self._warm_up(max_batch, longest_s)
+            return
         except DeviceLost:
             raise
         except Exception as error:
             if self._device.type != "cuda" or not self._decoder.disable_graphs():
                 raise
             log.warning("The decoder does not run with CUDA graphs; it goes on, slower, without: %s", one_line(error))
-            self._warm_up(max_batch, longest_s)
+        # Not in the clause above: the error would keep the memory of what has failed.
+        self._warm_up(max_batch, longest_s)
 
     def _warm_up(self, max_batch: int, longest_s: float) -> None:
         """Run full batches of clips and steps, with and without hot words, and a long clip.
@@ -273,7 +275,8 @@ class NemoModel:
         """
         second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
         if self._device.type == "cuda":
-            self._decoder.make_ready(max_batch, _frames_of(longest_s))
+            with faults_told(self._device):
+                self._decoder.make_ready(max_batch, _frames_of(longest_s))
             clip_s = min(longest_s, self.limits.audio_s / max_batch)
             self._run_largest(np.resize(second, round(clip_s * SAMPLE_RATE)), max_batch)
         for hot_word in ((), ("a",)):
