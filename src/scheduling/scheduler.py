@@ -401,6 +401,8 @@ class Scheduler:
             await self._until(lambda: len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch))
             # What can make an idle model's batch larger: those who were in the one before, and those on their way.
             await self._full_or(self._patient_until, lambda: self._returns.are_here)
+            if not len(self._queue):  # whoever waited has left
+                continue
             await self._full_or(self._queue.oldest_at + self._window_s, lambda: self._queue.on_their_way == 0)
             popped = self._queue.pop_batch(loop.time())
             for job in popped.expired:
