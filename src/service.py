@@ -22,9 +22,10 @@ from src.asr.rescue import MIN_SPEECH_S, amended, doubtful, has_gaps, louder_tha
 from src.asr.transcript import Transcript
 from src.audio.container import plain_wav
 from src.audio.decode import BLOCK_SAMPLES, SAMPLE_RATE, PcmFormat, decode_blocks, needs_library, quick_samples
+from src.audio.microbatch import MicroBatcher
 from src.audio.sandbox import Decoding, Sandbox
 from src.audio.split import Chunk, split
-from src.audio.vad import Span, SpeechDetector
+from src.audio.vad import Listening, Span, SpeechDetector
 from src.budget import Held, Room
 from src.plan import AUDIO_BYTES_PER_S
 from src.scheduling.jobs import Kind, Priority
@@ -232,6 +233,7 @@ class TranscriptionService:
         self._room = room
         self._workers = workers
         self._waiters = waiters
+        self._microbatcher = MicroBatcher(detector, workers)
 
     async def transcribe(
         self,
@@ -352,7 +354,7 @@ class TranscriptionService:
         transcript = await self._ask(work, samples)
         if not doubtful(transcript, samples) and not _may_be_uneven(transcript, samples):
             return transcript
-        spans = await asyncio.get_running_loop().run_in_executor(self._workers, self._speech_in, transcript, samples)
+        spans = await self._microbatcher.ask(self._speech_in(transcript, samples))
         if not spans:
             return transcript if spans is None else Transcript("")
         for stretch in islice(unheard(transcript, spans), STRETCHES):
@@ -363,14 +365,15 @@ class TranscriptionService:
                     break
         return transcript
 
-    def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> tuple[Span, ...] | None:
-        """Return where somebody speaks in a clip; None where its transcript has no need to be compared with that."""
+    def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> Listening[tuple[Span, ...] | None]:
+        """Find out where somebody speaks in a clip; None where its transcript has no need to be compared with that."""
         if doubtful(transcript, samples):
             if transcript.text and not has_gaps(transcript, samples):  # it has all words, if somebody speaks at all
-                return None if self._detector.hears_speech(samples, MIN_SPEECH_S) else ()
-            return spoken(self._detector.spans(samples))
+                speaks = yield from self._detector.hears_speech(samples, MIN_SPEECH_S)
+                return None if speaks else ()
+            return spoken((yield from self._detector.spans(samples)))
         if uneven(transcript, samples):
-            return spoken(self._detector.spans(samples)) or None
+            return spoken((yield from self._detector.spans(samples))) or None
         return None
 
     async def _ask(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:

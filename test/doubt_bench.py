@@ -1,12 +1,12 @@
 """How much speech is doubtful, and what the voice activity detector costs where it is asked whether anybody speaks.
 
-python3 test/doubt_bench.py [--model MODEL] [--rounds N]
+python3 test/doubt_bench.py [--model MODEL] [--rounds N] [--at-once N]
 
 The bundled clips with speech are transcribed, each by itself (most are commands and single words) and joined to clips
 of 10 s. Doubtful is what the service asks the detector about; of that, part has a text without gaps, where hearing ends
-as soon as somebody has spoken. CPU time is the thread's own for each second of those clips that part is, hearing all of
-them and hearing so far, by turns; the least of the rounds counts. The table goes to `test/results/doubt_bench.txt` and
-`.json` too.
+as somebody has spoken. CPU time is the thread's own for each second of the clips of that part: hearing all of a clip,
+hearing it so far, and hearing N of them so far in each call of the network, as when N requests wait. The ways take
+turns; the least of the rounds counts. The table goes to `test/results/doubt_bench.txt` and `.json` too.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -28,7 +29,8 @@ from columns import columns
 from src.asr.model import NemoModel
 from src.asr.rescue import MIN_SPEECH_S, doubtful, has_gaps
 from src.audio.decode import SAMPLE_RATE
-from src.audio.vad import Samples, SpeechDetector
+from src.audio.microbatch import MAX_TOGETHER, Questions
+from src.audio.vad import Samples, SpeechDetector, alone
 from src.settings import Settings
 
 JOINED_S = 10.0
@@ -50,6 +52,8 @@ class Share:
     """CPU milliseconds of the detector for each second of those, hearing all; None where there are none."""
     early_ms: float | None
     """The same, hearing no further than to the first speech."""
+    together_ms: float | None
+    """The same, several clips at once."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,13 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure the share of doubtful speech and what the detector costs.")
     add_model_argument(parser)
     parser.add_argument("--rounds", type=client.positive_int, default=5, help="(default: %(default)s)")
+    parser.add_argument(
+        "--at-once", type=client.positive_int, default=MAX_TOGETHER, metavar="N", help="(default: %(default)s)"
+    )
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     options = parser.parse_args(argv)
     names = sorted(path for path in client.CLIPS.glob("*.flac") if not path.stem.startswith(WITHOUT_SPEECH))
     spoken = [client.decode(path.read_bytes()) for path in names]
     model = NemoModel.load(Settings(model_id=checkpoint(options.model)))
     groups = {"each by itself": spoken, f"joined to {JOINED_S:g} s": joined(spoken)}
-    shares = [share_of(name, clips, model, options.rounds) for name, clips in groups.items()]
+    shares = [share_of(name, clips, model, options.rounds, options.at_once) for name, clips in groups.items()]
     text = table(shares)
     print(text, end="")
     client_report.save(options.results / "doubt_bench.txt", text)
@@ -79,36 +86,53 @@ def joined(clips: Sequence[Samples]) -> list[Samples]:
     return [endless[start : start + size] for start in starts]
 
 
-def share_of(name: str, clips: Sequence[Samples], model: NemoModel, rounds: int) -> Share:
+def share_of(name: str, clips: Sequence[Samples], model: NemoModel, rounds: int, at_once: int) -> Share:
     """Return what is doubtful of clips, and what asking about it costs."""
     groups = [clips[start : start + BATCH] for start in range(0, len(clips), BATCH)]
     heard = [each for group in groups for each in model.transcribe(model.collate(group))]
     pairs = [(each, samples) for each, samples in zip(heard, clips, strict=True) if doubtful(each, samples)]
     early = [samples for each, samples in pairs if each.text and not has_gaps(each, samples)]
-    detector = SpeechDetector()
-    ways: tuple[Callable[[Samples], object], ...] = (
-        detector.spans,
-        lambda samples: detector.hears_speech(samples, MIN_SPEECH_S),
-    )
-    costs_ms = fastest_ms(ways, early, rounds) if early else (None, None)
+    costs_ms = costs(early, rounds, at_once) if early else (None, None, None)
     return Share(name, len(clips), len(pairs), len(early), *costs_ms)
 
 
-def fastest_ms(ways: Sequence[Callable[[Samples], object]], clips: Sequence[Samples], rounds: int) -> list[float]:
-    """Return the CPU milliseconds of each way for a second of clips."""
+def costs(clips: Sequence[Samples], rounds: int, at_once: int) -> list[float]:
+    """Return the CPU milliseconds for a second of clips: hearing all, so far, and so far with many at once."""
+    detector = SpeechDetector()
+    repeated = list(islice(cycle(clips), max(len(clips), at_once)))
+    ways = (
+        lambda: [alone(detector.spans(samples)) for samples in repeated],
+        lambda: [alone(detector.hears_speech(samples, MIN_SPEECH_S)) for samples in repeated],
+        lambda: hear_together(detector, repeated, at_once),
+    )
+    audio_s = sum(map(len, repeated)) / SAMPLE_RATE
+    return [cpu_s * 1000 / audio_s for cpu_s in fastest_s(ways, rounds)]
+
+
+def hear_together(detector: SpeechDetector, clips: Sequence[Samples], at_once: int) -> None:
+    """Hear so many clips at a time, as far as needed."""
+    questions = Questions(detector)
+    for start in range(0, len(clips), at_once):
+        for samples in clips[start : start + at_once]:
+            questions.ask(detector.hears_speech(samples, MIN_SPEECH_S))
+        while questions:
+            questions.hear()
+
+
+def fastest_s(ways: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Return the CPU seconds of each way."""
     best = [float("inf")] * len(ways)
     for _ in range(rounds + 1):  # the first reads the network
         for number, way in enumerate(ways):
             started_s = time.thread_time()
-            for samples in clips:
-                way(samples)
+            way()
             best[number] = min(best[number], time.thread_time() - started_s)
-    return [spent_s * 1000 * SAMPLE_RATE / sum(map(len, clips)) for spent_s in best]
+    return best
 
 
 def table(shares: Sequence[Share]) -> str:
     """Return shares as aligned columns."""
-    names = ["clips", "number", "doubtful", "of them ending early", "whole ms/s", "early ms/s"]
+    names = ["clips", "number", "doubtful", "of them ending early", "whole ms/s", "early ms/s", "at once ms/s"]
     return columns(names, [list(asdict(each).values()) for each in shares])
 
 

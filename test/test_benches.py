@@ -158,10 +158,11 @@ def test_the_doubt_bench_tells_commands_from_long_speech(tiny):
         client.decode((client.CLIPS / f"{name}.flac").read_bytes()) for name in ("fsdd-theo-2", "long-30s")
     )
     assert {len(each) for each in doubt_bench.joined([command, speech])} == {10 * client.SAMPLE_RATE}
-    share = doubt_bench.share_of("", [command, speech[: 10 * client.SAMPLE_RATE]], tiny, 1)
+    share = doubt_bench.share_of("", [command, speech[: 10 * client.SAMPLE_RATE]], tiny, 1, 3)
     assert (share.number, share.doubtful, share.ending_early) == (2, 1, 1)
     assert share.whole_ms > 0
     assert share.early_ms > 0
+    assert share.together_ms > 0
     assert doubt_bench.table([share])
 
 

@@ -23,7 +23,7 @@ from src.asr.rescue import (
     unheard,
 )
 from src.asr.transcript import Token, Transcript
-from src.audio.vad import Samples, Span, SpeechDetector
+from src.audio.vad import Samples, Span, SpeechDetector, alone
 
 RNG = np.random.default_rng(0)
 
@@ -50,8 +50,8 @@ def reconsidered(hear: Callable[[Samples], Transcript], detector: SpeechDetector
     if not is_doubtful and not (has_gaps(found, samples) and uneven(found, samples)):
         return found
     if is_doubtful and found.text and not has_gaps(found, samples):
-        return found if detector.hears_speech(samples, MIN_SPEECH_S) else Transcript("")
-    spans = detector.spans(samples)
+        return found if alone(detector.hears_speech(samples, MIN_SPEECH_S)) else Transcript("")
+    spans = alone(detector.spans(samples))
     if speech_in(spans) is None:
         return Transcript("") if is_doubtful else found
     for stretch in list(unheard(found, spans)):

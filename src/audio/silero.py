@@ -6,11 +6,14 @@ frame; here the layers below the LSTM see all frames of a block at once, with th
 process the import of `silero_vad`, which sets torch to one thread.
 
 A live stream brings a few frames at a time, and then torch's calls cost more than the sums: 660 us for three frames,
-where numpy takes 166. The two differ by less than 1e-5.
+where numpy takes 166. The two differ by about 1e-5.
+
+The streams of many go through one call, as a block each: the layers below the LSTM see all blocks as one, and the LSTM
+takes a step of all streams at a time. For blocks of 32 frames that halves the time from 8 streams on.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import distribution
 from typing import Any, NamedTuple
@@ -24,8 +27,9 @@ FRAME_SAMPLES = 512
 """What the network looks at in one step, 32 ms."""
 CONTEXT_SAMPLES = 64
 """Samples before a frame that the network sees with it, and the reflected ones that it sees after it."""
-FEW_FRAMES = 8
-"""Up to so many frames numpy is the faster; its matrix products are too small then for threads of their own."""
+FEW_FRAMES = 7
+"""Up to so many frames, of all streams, numpy is the faster; its matrix products are too small then for threads of
+their own."""
 WINDOW, HOP = 256, 128
 """The short-time Fourier transform at its bottom, in samples."""
 
@@ -63,31 +67,52 @@ class Silero:
         self._last = (weights["decoder.decoder.2.weight"].view(-1), weights["decoder.decoder.2.bias"])
         self._few = _FewFrames(self)
 
-    def run(self, frames: Floats, state: State | None) -> tuple[Floats, State]:
-        """Return how likely each frame is speech, (frames,), and the state after the last one.
+    def run(self, blocks: Sequence[Floats], states: Sequence[State | None]) -> list[tuple[Floats, State]]:
+        """Return for each stream how likely each frame of its block is speech, (frames,), and its state after the last.
 
-        `frames` is (frames, 576): 64 samples of context, then the frame's own. The state is that after the frame
-        before, None at the beginning.
+        A block is (frames, 576), at least one frame: 64 samples of context, then the frame's own. The state is that
+        after the stream's frame before, None at its beginning.
         """
-        if len(frames) <= FEW_FRAMES:
-            return self._few.run(frames, state or _fresh())
-        return self._run_block(frames, state or _fresh())
+        before = [state or _fresh() for state in states]
+        if sum(map(len, blocks)) <= FEW_FRAMES:
+            return [self._few.run(block, state) for block, state in zip(blocks, before, strict=True)]
+        return self._run_blocks(blocks, before)
 
-    def _run_block(self, frames: Floats, state: State) -> tuple[Floats, State]:
+    def _run_blocks(self, blocks: Sequence[Floats], states: Sequence[State]) -> list[tuple[Floats, State]]:
+        import torch
+
+        lengths = [len(block) for block in blocks]
+        with _one_thread(), torch.inference_mode():
+            features = list(self._features(np.concatenate(blocks)).split(lengths))
+            before = tuple(torch.from_numpy(np.stack(part))[None] for part in zip(*states, strict=True))
+            remembered, after = self._remembered(features, before)
+            weight, bias = self._last
+            found = np.split((remembered.relu() @ weight + bias).sigmoid().numpy(), np.cumsum(lengths)[:-1])
+            after_each = map(State, *(part[0].numpy() for part in after))
+            return list(zip(found, after_each, strict=True))
+
+    def _features(self, frames: Floats) -> Any:
+        """Return what the LSTM gets of each frame, a tensor (frames, 128)."""
         import torch
         from torch.nn.functional import conv1d, pad
 
-        with _one_thread(), torch.inference_mode():
-            inputs = torch.from_numpy(np.ascontiguousarray(frames))[:, None]
-            spectra = conv1d(pad(inputs, (0, CONTEXT_SAMPLES), "reflect"), self._spectrum, stride=HOP)
-            features = torch.hypot(*spectra.chunk(2, dim=1))
-            for weight, bias, stride in self._layers:
-                features = conv1d(features, weight, bias, stride, padding=1).relu()
-            before = tuple(torch.from_numpy(part)[None] for part in state)
-            remembered, after = self._memory(features.squeeze(2), before)
-            weight, bias = self._last
-            probabilities: Floats = (remembered.relu() @ weight + bias).sigmoid().numpy()
-            return probabilities, State(*(part[0].numpy() for part in after))
+        inputs = torch.from_numpy(frames)[:, None]
+        spectra = conv1d(pad(inputs, (0, CONTEXT_SAMPLES), "reflect"), self._spectrum, stride=HOP)
+        features = torch.hypot(*spectra.chunk(2, dim=1))
+        for weight, bias, stride in self._layers:
+            features = conv1d(features, weight, bias, stride, padding=1).relu()
+        return features.squeeze(2)
+
+    def _remembered(self, features: list[Any], states: Any) -> tuple[Any, Any]:
+        """Return what the LSTM makes of all frames, block by block, (frames, 128), and its states after each block."""
+        import torch
+        from torch.nn.utils.rnn import pack_sequence, unpack_sequence
+
+        if len(features) == 1:  # packing would cost more than it spares
+            remembered, after = self._memory(features[0][:, None], states)
+            return remembered[:, 0], after
+        packed, after = self._memory(pack_sequence(features, enforce_sorted=False), states)
+        return torch.cat(unpack_sequence(packed)), after
 
 
 class _FewFrames:

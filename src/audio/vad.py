@@ -1,8 +1,8 @@
 """Where somebody speaks: the voice activity detector's probabilities, and spans of speech made of them."""
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,11 @@ AGAIN_PAUSE_S = 0.5
 AGAIN_FRAMES = 8
 """What is faint for less, 0.26 s, is the end of a sound, and is not heard again."""
 FIRST_BLOCK_FRAMES = 32
-"""Where hearing may end early it does so after these frames, 1 s, or twice as many, and so on: people speak at once, as
-a rule, and a pass over few frames costs more for each. Speech of 10 s so takes a fifth of what all of it would, noise
-a quarter more."""
+"""Where hearing may end early it does so after these frames, 1 s, or `BLOCK_GROWTH` times as many, and so on: people
+speak at once, as a rule, and a pass over few frames costs more for each."""
+BLOCK_GROWTH = 4
 BLOCK_FRAMES = 1024
-"""Frames done in one pass: 33 s, with 10 MB of intermediate values."""
+"""Frames done in one pass, of all streams together: 33 s, with 10 MB of intermediate values."""
 
 SPEECH = 0.5
 """Speech begins with a frame of at least this probability (`threshold` of Silero's `get_speech_timestamps`)."""
@@ -33,6 +33,10 @@ PAUSE = 0.35
 """Speech ends with a frame below this one (`neg_threshold`)."""
 MIN_PAUSE_S = 0.1
 """Shorter pauses belong to the speech around them (`min_silence_duration_ms`)."""
+
+
+Probabilities = NDArray[np.float32]
+Told = TypeVar("Told")
 
 
 class Span(NamedTuple):
@@ -56,7 +60,7 @@ class SpeechDetector:
         self._loading = threading.Lock()  # else each thread that needs it first would read one, while others overtake
         self._network: Silero | None = None
 
-    def probabilities(self, samples: Samples) -> NDArray[np.float32]:
+    def probabilities(self, samples: Samples) -> Probabilities:
         """Return how likely each 32 ms of 16 kHz samples (samples,) is speech: (frames,), 0 to 1.
 
         The last frame is filled up with zeros.
@@ -64,20 +68,38 @@ class SpeechDetector:
         stream = self.stream()
         return np.concatenate([stream.feed(samples), stream.finish()])
 
-    def spans(self, samples: Samples) -> tuple[Span, ...]:
-        """Return where somebody speaks in 16 kHz samples (samples,), however quietly, in order."""
-        hearing = Hearing(self.stream)
-        hearing.feed(samples)
-        hearing.finish()
-        return hearing.spans(samples, AGAIN_PAUSE_S)
+    def spans(self, samples: Samples) -> "Listening[tuple[Span, ...]]":
+        """Find out where somebody speaks in 16 kHz samples (samples,), however quietly, in order."""
+        return Hearing(self.stream).whole(samples)
 
-    def hears_speech(self, samples: Samples, least_s: float) -> bool:
-        """Return whether any of the `spans` of 16 kHz samples (samples,) has `least_s` seconds; hears no further."""
-        return Hearing(self.stream).hears_speech(samples, least_s)
+    def hears_speech(self, samples: Samples, least_s: float) -> "Listening[bool]":
+        """Find out whether any of the `spans` of 16 kHz samples (samples,) has `least_s` seconds; hear no further."""
+        return Hearing(self.stream).speech(samples, least_s)
 
     def stream(self) -> "SpeechStream":
         """Return what gives the probabilities of audio that comes in pieces."""
-        return SpeechStream(self._loaded)
+        return SpeechStream(self)
+
+    def advance(self, streams: Sequence["SpeechStream"], pieces: Sequence[Samples]) -> list[Probabilities]:
+        """Feed each of several streams a piece of its audio, and return what `SpeechStream.feed` returns for each.
+
+        The network does all of them in one call. Where this raises, no stream has changed.
+        """
+        held = [np.concatenate([stream.held, piece]) for stream, piece in zip(streams, pieces, strict=True)]
+        windows = [_windows(each) for each in held]
+        states = [stream.state for stream in streams]
+        found = [np.empty(len(each), np.float32) for each in windows]
+        start = 0
+        while going := [number for number, each in enumerate(windows) if len(each) > start]:
+            end = start + max(1, BLOCK_FRAMES // len(going))
+            blocks = [windows[number][start:end] for number in going]
+            done = self._loaded().run(blocks, [states[number] for number in going])
+            for number, (probabilities, state) in zip(going, done, strict=True):
+                found[number][start:end], states[number] = probabilities, state
+            start = end
+        for number, stream in enumerate(streams):
+            stream.held, stream.state = held[number][len(found[number]) * FRAME_SAMPLES :].copy(), states[number]
+        return found
 
     def _loaded(self) -> Silero:
         with self._loading:
@@ -86,33 +108,57 @@ class SpeechDetector:
             return self._network
 
 
+def _windows(samples: Samples) -> Samples:
+    """Return the frames of samples that begin with a context, each with its own: (frames, 576)."""
+    if len(samples) < CONTEXT_SAMPLES + FRAME_SAMPLES:
+        return np.empty((0, CONTEXT_SAMPLES + FRAME_SAMPLES), np.float32)
+    return np.lib.stride_tricks.sliding_window_view(samples, CONTEXT_SAMPLES + FRAME_SAMPLES)[::FRAME_SAMPLES]
+
+
 class SpeechStream:
-    """The detector's memory of one stream of audio. One thread at a time may use it."""
+    """The detector's memory of one stream of audio. One thread at a time may use it.
 
-    def __init__(self, network: Callable[[], Silero]) -> None:
-        self._network = network
-        self._state: State | None = None
-        self._held = np.zeros(CONTEXT_SAMPLES, np.float32)
+    Attributes:
+        held: the context of the next frame, and what is there of that frame, as samples.
+        state: the network's after the last frame; None at the beginning.
+    """
 
-    def feed(self, samples: Samples) -> NDArray[np.float32]:
+    def __init__(self, detector: SpeechDetector) -> None:
+        self._detector = detector
+        self.held = np.zeros(CONTEXT_SAMPLES, np.float32)
+        self.state: State | None = None
+
+    def feed(self, samples: Samples) -> Probabilities:
         """Return the probabilities of the frames that `samples`, 16 kHz of any number, complete: (frames,)."""
-        held = np.concatenate([self._held, samples])
-        frames = (len(held) - CONTEXT_SAMPLES) // FRAME_SAMPLES
-        self._held = held[frames * FRAME_SAMPLES :].copy()
-        probabilities = np.empty(frames, np.float32)
-        if not frames:
-            return probabilities
-        network = self._network()
-        windows = np.lib.stride_tricks.sliding_window_view(held, CONTEXT_SAMPLES + FRAME_SAMPLES)[::FRAME_SAMPLES]
-        for start in range(0, frames, BLOCK_FRAMES):
-            block = windows[start : min(start + BLOCK_FRAMES, frames)]
-            probabilities[start : start + len(block)], self._state = network.run(block, self._state)
-        return probabilities
+        return self._detector.advance([self], [samples])[0]
 
-    def finish(self) -> NDArray[np.float32]:
+    def finish(self) -> Probabilities:
         """Return the probability of the incomplete frame at the end, if there is one: (0,) or (1,)."""
-        missing = -(len(self._held) - CONTEXT_SAMPLES) % FRAME_SAMPLES
+        missing = -(len(self.held) - CONTEXT_SAMPLES) % FRAME_SAMPLES
         return self.feed(np.zeros(missing, np.float32))
+
+
+class Piece(NamedTuple):
+    """Audio that is to be heard next."""
+
+    stream: SpeechStream
+    samples: Samples
+
+
+Listening = Generator[Piece, Probabilities, Told]
+"""Finds something out by hearing audio: yields what is to be heard, is sent what its stream's `feed` returns for it,
+and returns what it has found. Whoever runs it may hear it `alone`, or with others in one call of the network."""
+
+
+def alone(listening: Listening[Told]) -> Told:
+    """Run it by itself, and return what it has found."""
+    try:
+        piece = next(listening)
+        while True:
+            piece = listening.send(piece.stream.feed(piece.samples))
+    except StopIteration as end:
+        told: Told = end.value
+        return told
 
 
 class Hearing:
@@ -125,7 +171,7 @@ class Hearing:
         listen: makes a new stream of the speech detector.
     """
 
-    def __init__(self, listen: Callable[[], ProbabilityStream]) -> None:
+    def __init__(self, listen: Callable[[], SpeechStream]) -> None:
         self._listen = listen
         self._stream = listen()
         self._level = Level(AHEAD_FRAMES)
@@ -135,14 +181,25 @@ class Hearing:
 
     def feed(self, samples: Samples) -> None:
         """Hear more 16 kHz audio (samples,)."""
-        for levelled in self._levelled(samples):
-            self._hear(levelled)
+        alone(self._hear(self._levelled(samples)))
 
     def finish(self) -> None:
         """Hear everything to the last sample; nothing follows. An incomplete frame is filled up with zeros."""
-        self._hear(self._last())
+        alone(self._hear([self._last()]))
 
-    def hears_speech(self, samples: Samples, least_s: float) -> bool:
+    def spans(self, samples: Samples, min_pause_s: float) -> tuple[Span, ...]:
+        """Return where somebody speaks, given the samples (samples,) that were heard and not dropped, and maybe more.
+
+        Pauses of at least `min_pause_s`, also those at the beginning and the end, have been heard twice where faint.
+        """
+        return alone(self._spans(samples, min_pause_s))
+
+    def whole(self, samples: Samples) -> Listening[tuple[Span, ...]]:
+        """Hear 16 kHz audio (samples,) that is a whole, and return where somebody speaks."""
+        yield from self._hear(self._levelled_whole(samples))
+        return (yield from self._spans(samples, AGAIN_PAUSE_S))
+
+    def speech(self, samples: Samples, least_s: float) -> Listening[bool]:
         """Hear 16 kHz audio (samples,) that is a whole, and return whether it has speech of `least_s` seconds.
 
         Speech that has begun only becomes longer by what follows. So hearing may end there.
@@ -151,11 +208,13 @@ class Hearing:
         for levelled in self._levelled_whole(samples):
             start = 0
             while start < len(levelled.frames):
-                self._hear(Levelled(levelled.frames[start : start + block], levelled.faint[start : start + block]))
+                part = Levelled(levelled.frames[start : start + block], levelled.faint[start : start + block])
+                yield from self._hear([part])
                 if speech_spans(self._probabilities, min_speech_s=least_s):
                     return True
-                start, block = start + block, min(2 * block, BLOCK_FRAMES)
-        return any(span.end_s - span.start_s >= least_s for span in self.spans(samples, AGAIN_PAUSE_S))
+                start, block = start + block, min(BLOCK_GROWTH * block, BLOCK_FRAMES)
+        spans = yield from self._spans(samples, AGAIN_PAUSE_S)
+        return any(span.end_s - span.start_s >= least_s for span in spans)
 
     def _levelled(self, samples: Samples) -> Iterator[Levelled]:
         """Yield what can be heard with these samples."""
@@ -175,30 +234,27 @@ class Hearing:
         """Return what can be heard as nothing follows."""
         return self._level.applied(np.pad(self._rest, (0, -len(self._rest) % FRAME_SAMPLES)), last=True)
 
-    def _hear(self, levelled: Levelled) -> None:
-        self._probabilities = np.concatenate([self._probabilities, self._stream.feed(levelled.frames.ravel())])
-        self._faint = np.concatenate([self._faint, levelled.faint])
-
     def drop(self, frames: int) -> None:
         """Forget so many frames at the beginning."""
         self._probabilities, self._faint = self._probabilities[frames:], self._faint[frames:]
 
-    def spans(self, samples: Samples, min_pause_s: float) -> tuple[Span, ...]:
-        """Return where somebody speaks, given the samples (samples,) that were heard and not dropped, and maybe more.
+    def _hear(self, parts: Iterable[Levelled]) -> Listening[None]:
+        for levelled in parts:
+            probabilities = yield Piece(self._stream, levelled.frames.ravel())
+            self._probabilities = np.concatenate([self._probabilities, probabilities])
+            self._faint = np.concatenate([self._faint, levelled.faint])
 
-        Pauses of at least `min_pause_s`, also those at the beginning and the end, have been heard twice where faint.
-        """
+    def _spans(self, samples: Samples, min_pause_s: float) -> Listening[tuple[Span, ...]]:
         for start, end in _runs(~_speaking(self._probabilities)):
             if (end - start) * FRAME_S >= min_pause_s:
                 for first, last in _runs(_bridged(self._faint[start:end])):
                     if last - first >= AGAIN_FRAMES:
-                        self._hear_again(samples, start + first, start + last)
+                        yield from self._hear_again(samples, start + first, start + last)
         return speech_spans(self._probabilities)
 
-    def _hear_again(self, samples: Samples, start: int, end: int) -> None:
+    def _hear_again(self, samples: Samples, start: int, end: int) -> Listening[None]:
         again = Hearing(self._listen)
-        again.feed(samples[start * FRAME_SAMPLES : end * FRAME_SAMPLES])
-        again.finish()
+        yield from again._hear(again._levelled_whole(samples[start * FRAME_SAMPLES : end * FRAME_SAMPLES]))
         self._probabilities[start:end] = np.maximum(self._probabilities[start:end], again._probabilities)
         self._faint[start:end] = False
 
