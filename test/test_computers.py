@@ -183,6 +183,28 @@ def test_without_what_tritons_kernel_needs_only_hot_words_go_without_graphs(tiny
     assert without._plain.suiting(1).state is not None
 
 
+def test_what_cannot_be_captured_as_a_whole_is_captured_step_by_step(tiny, monkeypatch, caplog):
+    def set_up(computer, mode):
+        computer.cuda_graphs_mode = computer.CudaGraphsMode.FULL_GRAPH
+        set_up_graphs(computer, mode)
+
+    def failing():
+        raise RuntimeError("no libnvrtc.so.13")
+
+    monkeypatch.setattr("src.asr.computers.set_up_graphs", set_up)
+    monkeypatch.setattr(torch.cuda, "MemPool", object)
+    computer = Decoder(tiny._network, 0)._plain.any_number
+    monkeypatch.setattr(computer, "_warmup_for_cuda_graphs", lambda: None)
+    monkeypatch.setattr(computer, "_full_graph_compile", failing)
+    monkeypatch.setattr(computer, "_partial_graphs_compile", lambda: None)
+    width = tiny._network.joint.enc.weight.shape[0]
+    for clips, frames in ((3, 400), (4, 20)):
+        computer._graph_reinitialize(torch.zeros(clips, frames, width))
+        assert (computer.state.batch_size, computer.state.max_time) == (clips, 400)
+        assert computer.cuda_graphs_mode is computer.CudaGraphsMode.NO_WHILE_LOOPS
+    assert "no libnvrtc.so.13" in caplog.text
+
+
 def test_what_hot_words_need_is_asked_of_a_gpu_alone(monkeypatch):
     monkeypatch.setattr("src.asr.toolchain.missing", lambda: "there is no C compiler")
     assert lacking_for_hot_words(torch.device("cuda")) == "there is no C compiler"

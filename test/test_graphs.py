@@ -44,8 +44,8 @@ class Computer:
                 self._told.append("work of the inner loop")
                 if self._fails == "inner":
                     raise torch.OutOfMemoryError("no memory")
-        if self._fails == "falls back":
-            self.cuda_graphs_mode = "no_while_loops"
+        if self._fails == "as a whole" and self.cuda_graphs_mode == FULL:
+            raise RuntimeError("mode is forced") from OSError("no libnvrtc.so.13")
 
 
 @contextmanager
@@ -113,11 +113,12 @@ def test_a_graph_that_could_not_be_made_leaves_nothing_behind(told):
 
 
 def test_what_could_only_be_captured_in_parts_is_said_and_tried_as_a_whole_the_next_time(told, caplog):
-    computer = Computer(told.calls, fails="falls back")
+    computer = Computer(told.calls, fails="as a whole")
     set_up_graphs(computer, "full")
     computer._graph_reinitialize(SMALL)
     assert computer.cuda_graphs_mode == "no_while_loops"
-    assert "no_while_loops" in caplog.text
+    assert computer.state == SMALL.shape
+    assert "no libnvrtc.so.13" in caplog.text
     computer._fails = ""
     computer._graph_reinitialize(LARGE)
     assert computer.cuda_graphs_mode == FULL

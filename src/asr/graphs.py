@@ -7,7 +7,7 @@ again. The graph goes on using it, and meets an illegal address, or what others 
 allocate from a pool that lives as long as the graph.
 
 And NeMo keeps its new state where making the graph for it fails, as for want of memory: a later, smaller batch would
-replay the graph of the state before, or none.
+replay the graph of the state before, or none. Where the whole cannot be captured for any other reason, each step is.
 
 A new graph is for as many clips and frames as the one before, or more. NeMo makes it for the batch at hand: then one of
 many clips and one of long ones, by turns, would have it made each time.
@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from src.asr.faults import is_out_of_memory, one_line
+
 if TYPE_CHECKING:
     import torch
 
@@ -27,13 +29,17 @@ log = logging.getLogger(__name__)
 Mode = Literal["full", "partial", "off"]
 """The whole decoding as one graph, each of its steps as one, or none. What the system cannot do, NeMo does without."""
 
+_WHOLE, _BY_STEPS = "full_graph", "no_while_loops"
+"""NeMo's words for the first two."""
+
 
 def set_up_graphs(computer: Any, mode: Mode) -> None:
     """Settle how a label-looping computer of NeMo's uses CUDA graphs, before it is used."""
     if mode == "off":
         computer.disable_cuda_graphs()
     elif mode == "partial" and computer.cuda_graphs_mode is not None:
-        computer.force_cuda_graphs_mode("no_while_loops")
+        computer.force_cuda_graphs_mode(_BY_STEPS)
+    computer.cuda_graphs_allow_fallback = False  # NeMo's way knows some errors only, and does not tell of them
     computer._graph_reinitialize = _keeping_memory(computer, computer._graph_reinitialize)
 
 
@@ -44,26 +50,39 @@ def _keeping_memory(computer: Any, make_graph: Callable[..., None]) -> Callable[
 
     def make(encoded: "torch.Tensor") -> None:
         nonlocal clips, frames
-        import torch
-
-        computer.reset_cuda_graphs_state()  # the new one may need its memory
-        computer.graph_memory = None
-        computer.cuda_graphs_mode = wanted
         size = max(clips, encoded.shape[0]), max(frames, encoded.shape[1])
         clips = frames = 0  # where there is no memory for so much, the next batch is tried by itself
-        pool = torch.cuda.MemPool()
+        example = encoded[:1, :1].expand(*size, -1)  # NeMo takes its shape, not its numbers
+        computer.cuda_graphs_mode = wanted
         try:
-            with _loops_in(pool, sys.modules[type(computer).__module__]):
-                make_graph(encoded[:1, :1].expand(*size, -1))  # of which NeMo takes the shape, not the numbers
-        except BaseException:
-            computer.reset_cuda_graphs_state()
-            raise
+            _make(computer, make_graph, example)
+        except Exception as error:
+            if str(wanted) != _WHOLE or is_out_of_memory(error):
+                raise
+            reason = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            log.warning("The decoder runs, slower, with a CUDA graph for each of its steps: %s", one_line(reason))
+            computer.force_cuda_graphs_mode(_BY_STEPS)
+        if computer.state is None:  # not in the clause above: the error keeps the memory of what has failed
+            _make(computer, make_graph, example)
         clips, frames = size
-        computer.graph_memory = pool
-        if computer.cuda_graphs_mode != wanted:  # which NeMo says in words that are kept off the log
-            log.warning("The decoder runs, slower, with CUDA graphs of the mode %s.", computer.cuda_graphs_mode)
 
     return make
+
+
+def _make(computer: Any, make_graph: Callable[..., None], example: "torch.Tensor") -> None:
+    """Make a computer's graph, with memory that is the graph's own; where that fails, it has none."""
+    import torch
+
+    computer.reset_cuda_graphs_state()  # the new one may need its memory
+    computer.graph_memory = None
+    pool = torch.cuda.MemPool()
+    try:
+        with _loops_in(pool, sys.modules[type(computer).__module__]):
+            make_graph(example)
+    except BaseException:
+        computer.reset_cuda_graphs_state()
+        raise
+    computer.graph_memory = pool
 
 
 @contextmanager
