@@ -1,4 +1,8 @@
-"""The part of `gpu_check.py` for the machine: what is there, and how fast it multiplies matrices and copies memory."""
+"""The part of `gpu_check.py` for the machine: what is there, and how fast it is.
+
+It multiplies matrices and copies memory. And it runs the speech detector's network, which the service has on the CPU,
+on both the CPU and the device, to tell whether it should move.
+"""
 
 import importlib.metadata
 import os
@@ -12,9 +16,13 @@ from typing import TYPE_CHECKING
 
 import client
 import client_report
+import numpy as np
 from gpu_part import NO_GPU, arguments, median_s, put, say
 
 from src.asr import toolchain
+from src.audio.microbatch import MAX_TOGETHER
+from src.audio.silero import CONTEXT_SAMPLES, FRAME_SAMPLES, Silero
+from src.audio.vad import FIRST_BLOCK_FRAMES
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "triton", "nemo_toolkit", "numpy", "fastapi", "uvicorn", "av", "silero-vad")
 GPU_MATRIX, CPU_MATRIX = 8192, 1024
 GPU_COPY_BYTES, CPU_COPY_BYTES = 1 << 30, 64 << 20
+DETECTOR_STREAMS = (1, MAX_TOGETHER)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     copied = copy_bytes_per_s(device)
     say(f"memory copy     {copied / 1e9:.4g} GB/s, read and written")
     put(copy_gb_per_s=copied / 1e9)
+    for streams in DETECTOR_STREAMS:
+        times_ms = [1000 * detector_s(streams, where) for where in (torch.device("cpu"), device)]
+        say(f"detector        {streams} x 1 s: {times_ms[0]:.3g} ms on the CPU, {times_ms[1]:.3g} ms on the device")
+        put(**{f"detector, {streams} streams": {"cpu_ms": times_ms[0], "device_ms": times_ms[1]}})
     return 0
 
 
@@ -126,6 +139,39 @@ def copy_bytes_per_s(device: "torch.device") -> float:
     source = torch.randint(0, 255, (size,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * size / median_s(lambda: target.copy_(source), device)
+
+
+def detector_s(streams: int, device: "torch.device") -> float:
+    """Return the seconds of one call of the detector's network for a second of each stream, the copies included."""
+    import torch
+
+    network = Silero()
+    if device.type == "cuda":
+        move(network, device)
+    weight, bias = network._last
+    size = (streams * FIRST_BLOCK_FRAMES, CONTEXT_SAMPLES + FRAME_SAMPLES)
+    frames = torch.from_numpy(np.random.default_rng(0).normal(scale=0.1, size=size).astype(np.float32))
+
+    def run() -> None:
+        with torch.inference_mode():
+            features = network._features(frames.to(device)).split(FIRST_BLOCK_FRAMES)
+            remembered, _ = network._remembered(list(features), None)
+            (remembered.relu() @ weight + bias).sigmoid().cpu()
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the service does
+    try:
+        return median_s(run, device)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def move(network: Silero, device: "torch.device") -> None:
+    """Move the network's weights to a device."""
+    network._spectrum = network._spectrum.to(device)
+    network._layers = [(weight.to(device), bias.to(device), stride) for weight, bias, stride in network._layers]
+    network._memory.to(device)
+    network._last = tuple(part.to(device) for part in network._last)
 
 
 if __name__ == "__main__":

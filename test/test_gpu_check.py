@@ -290,6 +290,7 @@ def test_a_rehearsal_on_the_cpu_runs_every_part_and_writes_down_what_it_finds(tm
     assert list(found["parts"]) == [part.name for part in gpu_check.PARTS]
     assert {part["outcome"] for part in found["parts"].values()} == {"done"}
     assert found["parts"]["machine"]["matrix_tflops"] > 0
+    assert found["parts"]["machine"]["detector, 16 streams"]["device_ms"] > 0
     assert found["parts"]["texts"]["float32_alone"] == {"texts": 46, "other": 0, "differences": []}
     assert found["parts"]["engine"]["engine, 1 x 2 s"]["whole_ms"] > 0
     assert found["parts"]["service"]["requests_4"]["other_texts"] == 0

@@ -83,21 +83,21 @@ class Silero:
 
         lengths = [len(block) for block in blocks]
         with _one_thread(), torch.inference_mode():
-            features = list(self._features(np.concatenate(blocks)).split(lengths))
+            features = self._features(torch.from_numpy(np.concatenate(blocks))).split(lengths)
             before = tuple(torch.from_numpy(np.stack(part))[None] for part in zip(*states, strict=True))
-            remembered, after = self._remembered(features, before)
+            remembered, after = self._remembered(list(features), before)
             weight, bias = self._last
             found = np.split((remembered.relu() @ weight + bias).sigmoid().numpy(), np.cumsum(lengths)[:-1])
             after_each = map(State, *(part[0].numpy() for part in after))
             return list(zip(found, after_each, strict=True))
 
-    def _features(self, frames: Floats) -> Any:
-        """Return what the LSTM gets of each frame, a tensor (frames, 128)."""
+    def _features(self, frames: Any) -> Any:
+        """Return what the LSTM gets of each frame, (frames, 128), given the frames (frames, 576); both are tensors."""
         import torch
         from torch.nn.functional import conv1d, pad
 
-        inputs = torch.from_numpy(frames)[:, None]
-        spectra = conv1d(pad(inputs, (0, CONTEXT_SAMPLES), "reflect"), self._spectrum, stride=HOP)
+        reflected = pad(frames[:, None], (0, CONTEXT_SAMPLES), "reflect")
+        spectra = conv1d(reflected, self._spectrum, stride=HOP)
         features = torch.hypot(*spectra.chunk(2, dim=1))
         for weight, bias, stride in self._layers:
             features = conv1d(features, weight, bias, stride, padding=1).relu()
