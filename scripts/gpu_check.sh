@@ -9,7 +9,7 @@ import sys
 from importlib.util import find_spec
 
 needed = "torch nemo fastapi uvicorn uvloop httptools websockets pydantic_settings soundfile soxr"
-tests_need = "aiohttp httpx hypothesis pytest"
+tests_need = "aiohttp httpx pytest"
 sys.exit(None in map(find_spec, f"{needed} {tests_need}".split()))
 EOF
 }

@@ -29,14 +29,25 @@ def checkpoint(model: str, folder: Path = client.RESULTS) -> str:
     Raises:
         client.Failure: it could not be made; the message has the last line of the reason.
     """
-    if model not in WIDE:
-        return model
-    path = folder / f"{model}.nemo"
-    if not path.exists():
+    path = path_of(model, folder)
+    command = making(model, folder)
+    if command:
         print(f"making {path}", file=sys.stderr)
-        command = [sys.executable, str(WIDENING), "--size", WIDE[model], "--out", str(path)]
         made = subprocess.run(command, capture_output=True, text=True)
         if made.returncode:
             reason = (made.stderr.splitlines() or ["it said nothing"])[-1]
             raise client.Failure(f"{path} could not be made: {reason}")
-    return str(path)
+    return path
+
+
+def path_of(model: str, folder: Path = client.RESULTS) -> str:
+    """Return the `PARAKEET_MODEL_ID` of what `--model` names, whether it is there or not."""
+    return str(folder / f"{model}.nemo") if model in WIDE else model
+
+
+def making(model: str, folder: Path = client.RESULTS) -> list[str] | None:
+    """Return the command that makes the wide checkpoint which `--model` names, None where there is nothing to make."""
+    path = path_of(model, folder)
+    if model not in WIDE or Path(path).exists():
+        return None
+    return [sys.executable, str(WIDENING), "--size", WIDE[model], "--out", path]

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import logging
+import os
 import signal
 import threading
 import time
@@ -27,11 +28,13 @@ CLIPS = Path(__file__).parent / "clips"
 
 
 def pytest_configure() -> None:
-    """Heed Ctrl-C, and have Hypothesis draw the same examples in every run.
+    """Heed Ctrl-C, have Hypothesis draw the same examples in every run, and stay on the CPU.
 
     A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt. `chaos/fuzz.py` searches
-    for examples at random, and names the seed that repeats what it found.
+    for examples at random, and names the seed that repeats what it found. What tests expect is of float32 on a CPU;
+    `gpu_check.py` runs test_gpu.py, without this file.
     """
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
     examples.register_profile("same examples", derandomize=True, database=None, deadline=None, print_blob=False)
     examples.load_profile("same examples")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -14,7 +14,8 @@ engine   features, encoder, decoder and text of batches, each way to run them, b
 service  requests over HTTP, then live sessions, against the service in a process of its own
 
 Without `--model` they run on `wide-0.6b`: the bundled checkpoint in the shape of Parakeet 0.6B, which costs what that
-one costs and says what the bundled one says. It is made on first use in the folder of results, and needs no network.
+one costs and says what the bundled one says. It is made on first use in `test/results`, beside the parts that do
+without it, and needs no network.
 
 What they find goes to `test/results/gpu_check.txt` and `.json` line by line, and what they complain about to
 `gpu_check.log`. The exit code is 0 where all is well, 1 where a text differs or a test fails, 2 where there is no GPU,
@@ -29,20 +30,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import client
+from bench_model import making
 from columns import columns
 from gpu_part import DIFFERENT, NO_GPU
 from gpu_report import Report
 
 HERE = Path(__file__).parent
 LIMIT_S = 480.0
-"""What the check may take on an H100: the limits of its parts together. What one leaves, the next ones may take."""
+"""What the check may take on an H100: the limits of its parts, and some seconds to start and end them. What one leaves,
+the next ones may take."""
 READ_S = 5.0
 """What is left of a part's lines is read for so long once it has ended."""
 
@@ -54,15 +57,17 @@ class Part:
     name: str
     program: str
     limit_s: float
+    needs_model: bool = False
+    """Whether it runs on the checkpoint that `--model` names."""
 
 
 PARTS = (
-    Part("machine", "gpu_machine.py", 25.0),
-    Part("tests", "gpu_tests.py", 95.0),
-    Part("kernels", "kernels_bench.py", 40.0),
-    Part("texts", "gpu_texts.py", 105.0),
-    Part("engine", "gpu_engine.py", 105.0),
-    Part("service", "gpu_service.py", 110.0),
+    Part("machine", "gpu_machine.py", 30.0),
+    Part("tests", "gpu_tests.py", 105.0),
+    Part("kernels", "kernels_bench.py", 35.0),
+    Part("texts", "gpu_texts.py", 80.0, needs_model=True),
+    Part("engine", "gpu_engine.py", 95.0, needs_model=True),
+    Part("service", "gpu_service.py", 125.0, needs_model=True),
 )
 
 
@@ -134,17 +139,47 @@ def run(parts: Sequence[Part], options: argparse.Namespace, report: Report) -> l
     """Run parts one after the other, unless there is no GPU, and return how each ended."""
     outcomes: list[Outcome] = []
     left_s = 0.0
-    for part in parts:
-        limit_s = left_s + part.limit_s * options.limit / LIMIT_S
-        report.say(f"\n== {part.name}, at most {limit_s:.0f} s")
-        outcome = run_part(part.name, command(part, options, limit_s), limit_s, report)
-        outcomes.append(outcome)
-        left_s = max(0.0, limit_s - outcome.wall_s)
-        report.say(f"{part.name}: {outcome.words}, {outcome.wall_s:.1f} s\n{outcome.complaint}".rstrip())
-        report.keep(part.name, outcome=outcome.words, wall_s=outcome.wall_s)
-        if outcome.code == NO_GPU:
-            break
+    with making_beside(making(options.model) if any(part.needs_model for part in parts) else None) as wait:
+        for part in parts:
+            limit_s = left_s + part.limit_s * options.limit / LIMIT_S
+            report.say(f"\n== {part.name}, at most {limit_s:.0f} s")
+            waited_s = wait(limit_s / 2) if part.needs_model else 0.0
+            outcome = run_part(part.name, command(part, options, limit_s - waited_s), limit_s - waited_s, report)
+            outcomes.append(outcome)
+            left_s = max(0.0, limit_s - waited_s - outcome.wall_s)
+            report.say(f"{part.name}: {outcome.words}, {outcome.wall_s:.1f} s\n{outcome.complaint}".rstrip())
+            report.keep(part.name, outcome=outcome.words, wall_s=outcome.wall_s)
+            if outcome.code == NO_GPU:
+                break
     return outcomes
+
+
+@contextmanager
+def making_beside(command: Sequence[str] | None) -> Iterator[Callable[[float], float]]:
+    """Have a command make the checkpoint while the block runs parts that do without.
+
+    The block is given what waits until that is done, for so many seconds at most, and returns how many it waited. What
+    the command says is lost: where it has not made the checkpoint, the first part that needs it tries, and says why.
+    """
+    if command is None:
+        yield lambda _: 0.0
+        return
+    quiet = subprocess.DEVNULL
+    # On the CPU: the GPU's memory is the parts' own, and tests take all but a little of it.
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment, start_new_session=True)
+
+    def wait(limit_s: float) -> float:
+        started_s = time.monotonic()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(limit_s)
+        return time.monotonic() - started_s
+
+    try:
+        yield wait
+    finally:
+        if process.poll() is None:
+            end_group(process)
 
 
 def command(part: Part, options: argparse.Namespace, limit_s: float) -> list[str]:

@@ -73,28 +73,34 @@ NAMES = ("features", "encoder", "decoder", "text", "whole ms", "audio s/s", "sha
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
+    import torch
+
     options = arguments("Measure the engine.", argv)
     say_what_is_logged()
     model = checkpoint(options.model)
     batches = cases(quick=options.quick)
-    clock, flops, took_s = Clock(options.limit), 0.0, 0.0
+    flops = matrix_flops(torch.device(options.device))
+    clock, took_s = Clock(options.limit), 0.0
     for setup in SETUPS[:1] if options.quick else SETUPS:
         if not clock.allows(took_s, setup.name):
             break
         started_s = time.monotonic()
-        say(f"{setup.name}: {setup.settings or 'default settings'}")
-        with nullcontext() if setup.kernels else without_kernels():
-            bench = Bench(Settings(model_id=model, device=options.device, **setup.settings), [])
-        flops = flops or matrix_flops(bench.engine._device)
-        stages = engine_bench.engine_stages(bench.engine)
-        tell(bench, Way(setup.name, [], bench.run_engine, stages), batches, flops)
-        if setup is SETUPS[0]:
-            run = bench.running_nemo(bench.full)
-            tell(bench, Way(NEMO, [], run, engine_bench.nemo_stages(bench.full)), batches, flops)
-        took_s = time.monotonic() - started_s
-        del bench
+        run_setup(setup, Settings(model_id=model, device=options.device, **setup.settings), batches, flops)
         gc.collect()  # the next one needs its memory
+        took_s = time.monotonic() - started_s
     return 0
+
+
+def run_setup(setup: Setup, settings: Settings, batches: dict[str, list[np.ndarray]], flops: float) -> None:
+    """Tell what one way to run the engine makes of each batch, and behind the first what NeMo's `transcribe()` does."""
+    say(f"{setup.name}: {setup.settings or 'default settings'}")
+    with nullcontext() if setup.kernels else without_kernels():
+        bench = Bench(settings, [])
+    stages = engine_bench.engine_stages(bench.engine)
+    tell(bench, Way(setup.name, [], bench.run_engine, stages), batches, flops)
+    if setup is SETUPS[0]:
+        nemo = Way(NEMO, [], bench.running_nemo(bench.full), engine_bench.nemo_stages(bench.full))
+        tell(bench, nemo, batches, flops)
 
 
 def without_kernels() -> AbstractContextManager[object]:

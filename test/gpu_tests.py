@@ -11,9 +11,9 @@ from gpu_part import DIFFERENT, arguments, put, say
 
 PROGRAM = str(Path(__file__).with_name("test_gpu.py"))
 # Not the project's own configuration, which asks for plugins that these tests do without, and takes any library's
-# warning for an error.
-ALONE = ["-c", "/dev/null", "--rootdir", str(client.TOP), "-o", f"pythonpath={client.TOP}", "-p", "no:cacheprovider"]
-QUIET = ["-qq", "--no-header", "--no-summary", "--tb", "short"]
+# warning for an error; nor what the other tests share, which needs the whole service.
+ALONE = ["-c", "/dev/null", "--noconftest", "--rootdir", str(client.TOP), "-o", f"pythonpath={client.TOP}"]
+QUIET = ["-p", "no:cacheprovider", "-qq", "--no-header", "--no-summary", "--tb", "short"]
 
 
 class Told:

@@ -27,10 +27,13 @@ from client_processes import client_processes
 from columns import Cell, columns
 from own_service import Server, cpu_s, resident_mb, serving
 from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 EACH = 100
 """Sessions of one client process, at most: they send 1,000 messages in a second."""
+PATIENCE_S = 20.0
+"""A session is given up so long after the end of its audio."""
 TURNS = {"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}}
 
 
@@ -155,8 +158,25 @@ def of_one_process(upload: client.Upload, url: str, waits_s: Sequence[float], va
 
 
 async def listen(upload: client.Upload, url: str, vad: bool) -> Listened:
-    """Run one session to its final text."""
-    async with connect(client_ws.address(url), compression=None, max_size=None, ping_timeout=None) as socket_:
+    """Run one session to its final text.
+
+    Raises:
+        client.Failure: the service tells of an error or ends the session, or there is no final text in time.
+    """
+    try:
+        async with asyncio.timeout(upload.audio_len_s + PATIENCE_S):
+            return await converse(upload, url, vad)
+    except TimeoutError:
+        raise client.Failure(f"A session had no final text {PATIENCE_S:g} s after its audio.") from None
+    except (OSError, WebSocketException) as error:
+        raise client.Failure(f"A session ended: {error}") from None
+
+
+async def converse(upload: client.Upload, url: str, vad: bool) -> Listened:
+    """Do what `listen` says, for as long as it takes."""
+    # A busy service may take long to open a session; whoever calls this has the patience.
+    options = {"compression": None, "max_size": None, "ping_timeout": None, "open_timeout": None}
+    async with connect(client_ws.address(url), **options) as socket_:
         if vad:
             await socket_.send(json.dumps(TURNS))
         started_s = time.perf_counter()

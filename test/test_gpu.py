@@ -1,6 +1,6 @@
 """On a GPU: the same texts as on the CPU, graphs that keep to their own memory, and faults that no CPU can have.
 
-Skipped where there is none.
+`bash scripts/gpu_check.sh --only tests` runs them. Skipped where there is no GPU, and in the suite, which hides it.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 
 # What it asserts cannot be had from a CPU.
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is to be seen")
 
 MOST = 8
 WITH_A_GPU_THAT_BREAKS = """
