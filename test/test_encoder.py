@@ -71,7 +71,7 @@ def assert_equal(nemos, own, counts: list[int], bands: int) -> None:
     assert error(found, expected, found_counts.tolist()) < MAX_ERROR
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(sizes, contexts, st.lists(frames, min_size=1, max_size=3), st.integers(0, 7), st.sampled_from([1, 8]))
 def test_any_size_of_the_family_gives_what_nemos_gives(size, context, encoder_frames, fewer, alignment):
     nemos = conformer(**size | with_attention(context))
@@ -81,9 +81,18 @@ def test_any_size_of_the_family_gives_what_nemos_gives(size, context, encoder_fr
     assert_equal(nemos, own, counts, size["feat_in"])
 
 
-@pytest.mark.parametrize("context", [None, 16, 128])
-@pytest.mark.parametrize("size", [QUERY_BLOCK + 1, 2 * QUERY_BLOCK + 256, 1504])
-def test_long_clips_beside_short_ones_give_what_nemos_gives(context, size):
+@pytest.mark.parametrize(
+    ("size", "context"),
+    [
+        (QUERY_BLOCK + 1, None),
+        (QUERY_BLOCK + 1, 16),
+        (2 * QUERY_BLOCK + 256, 16),
+        (2 * QUERY_BLOCK + 256, 128),
+        (1504, None),
+        (1504, 128),
+    ],
+)
+def test_long_clips_beside_short_ones_give_what_nemos_gives(size, context):
     nemos = conformer(**with_attention(context))
     own = Encoder(nemos, CPU, torch.float32, context=context)
     assert_equal(nemos, own, [size * SUBSAMPLING, 77, size * SUBSAMPLING // 2], 128)
