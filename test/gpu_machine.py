@@ -4,6 +4,7 @@ It multiplies matrices and copies memory. And it runs the speech detector's netw
 on both the CPU and the device, to tell whether it should move.
 """
 
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -92,6 +93,7 @@ def software_rows() -> list[client_report.Row]:
         ("C compiler", found(os.environ.get("CC", "cc"))),
         ("nvcc", found("nvcc")),
         ("kernels", toolchain.missing() or "Triton has what it needs"),
+        ("service", unimportable("src.app") or "has what it needs"),
     ]
 
 
@@ -101,6 +103,15 @@ def version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "missing"
+
+
+def unimportable(module: str) -> str | None:
+    """Return why a module cannot be imported, such as a package that is missing; None if it can."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        return str(error)
+    return None
 
 
 def found(program: str) -> str:

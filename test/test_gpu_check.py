@@ -236,6 +236,13 @@ def test_what_the_driver_knows_is_told_and_what_it_does_not_know_is_none(driver,
     assert gpu_machine.asked_of_the_driver("driver_version") is None
 
 
+def test_what_the_service_lacks_is_named(tmp_path, monkeypatch):
+    (tmp_path / "lacking.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert gpu_machine.unimportable("lacking") == "No module named 'no_such_package'"
+    assert gpu_machine.unimportable("src.app") is None
+
+
 def test_the_gpus_use_is_what_the_driver_tells_while_it_is_measured(driver):
     driver("12\\n[N/A]\\n40\\n")
     with gpu_service.gpu_use() as percents:
