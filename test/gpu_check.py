@@ -62,11 +62,11 @@ class Part:
 
 
 PARTS = (
-    Part("machine", "gpu_machine.py", 30.0),
-    Part("tests", "gpu_tests.py", 105.0),
+    Part("machine", "gpu_machine.py", 40.0),
+    Part("tests", "gpu_tests.py", 100.0),
     Part("kernels", "kernels_bench.py", 35.0),
     Part("texts", "gpu_texts.py", 80.0, needs_model=True),
-    Part("engine", "gpu_engine.py", 95.0, needs_model=True),
+    Part("engine", "gpu_engine.py", 90.0, needs_model=True),
     Part("service", "gpu_service.py", 125.0, needs_model=True),
 )
 
