@@ -120,6 +120,12 @@ def test_the_convolutions_give_the_same_in_pieces(pieces, counts):
     assert_equal(nemos, own, counts, 128)
 
 
+def test_the_first_convolution_puts_its_channels_last_so_that_its_output_is_not_copied():
+    weights = Encoder(conformer(), CPU, torch.float32)._subsampling
+    out = torch.nn.functional.conv2d(torch.zeros(2, 1, 80, 128), weights.first_weight, weights.first_bias, stride=2)
+    assert out.permute(0, 2, 3, 1).is_contiguous()
+
+
 def test_a_batch_too_large_for_one_convolution_is_taken_in_pieces(monkeypatch):
     monkeypatch.setitem(MAX_CONVOLVED, "cpu", 200_000)
     nemos = conformer()

@@ -107,7 +107,7 @@ class Subsampling:
     """The weights of the convolutions that make one frame of eight."""
 
     first_weight: Tensor
-    """(channels, 1, 3, 3)."""
+    """(channels, 1, 3, 3), its channels last, as those of the output then are, too."""
     first_bias: Tensor
     steps: tuple[SubsamplingStep, ...]
     out: Linear
@@ -142,7 +142,7 @@ class Encoder:
         self.device, self.dtype = device, dtype
         self.width: int = encoder.d_model
         self.context = context
-        self._heads: int = encoder.layers[0].self_attn.h
+        self.heads: int = encoder.layers[0].self_attn.h
         self._alignment = alignment
         self._pieces = pieces
         self.operations: Operations = operations or PlainOperations()
@@ -211,7 +211,7 @@ class Encoder:
         """Run one layer on rows, which it writes to."""
         layer.before.add_to(x)
         qkv = layer.qkv(layer.attention_norm(x))
-        layer.attention_out.add_to(x, self.operations.attend(qkv, self._heads, distances, layout))
+        layer.attention_out.add_to(x, self.operations.attend(qkv, self.heads, distances, layout))
         gated = layer.gated(layer.convolution_norm(x))
         layer.convolution_out.add_to(x, self.operations.convolve(gated, layer.depthwise, layout))
         layer.after.add_to(x)
@@ -231,7 +231,8 @@ class _Weights:
         # NeMo flattens (channels, bands); here the channels come last.
         weight = out.weight.view(encoder.d_model, channels, -1).transpose(1, 2).reshape(encoder.d_model, -1)
         return Subsampling(
-            self._put(conv[0].weight).contiguous(memory_format=torch.channels_last),
+            # A copy, as `contiguous` finds one channel in that order already, and then the output is not.
+            self._put(conv[0].weight).clone(memory_format=torch.channels_last),
             self._put(conv[0].bias),
             tuple(
                 SubsamplingStep(
