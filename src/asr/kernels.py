@@ -7,7 +7,7 @@ them.
 The body of a kernel is Triton's language: each name is a number that all threads of a program share, or a block of
 numbers that are spread over them; a program is one cell of the grid that is launched. `do_not_specialize` names the
 arguments whose values must not make Triton compile the kernel anew. Offsets within a clip are 32 bits wide, which saves
-registers; those of a clip within its batch are 64.
+registers; those of a clip within its batch, and into the scores of distances, are 64.
 
 This file loads Triton; it is imported when a model is loaded.
 """
@@ -151,7 +151,7 @@ def attend(
     is_real = (query < count)[:, None] & exists[None, :]
     q = tl.load(qkv + query[:, None] * (3 * width) + part[None, :], mask=is_real, other=0.0).to(tl.float32)
     q = (q + to_contents[None, :]).to(qkv.dtype.element_ty)
-    near = by_distance + query * (2 * reach - 1)  # to which a key is to be added
+    near = by_distance + query.to(tl.int64) * (2 * reach - 1)  # to which a key is to be added
     # What a query sees: one comparison at each end for the context and for padding of both kinds.
     sees_from = query - context
     sees_to = tl.where(query < count, tl.minimum(query + context, count - 1), -1)
