@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from src.asr.cuda import Cuda
+from src.asr.cuda import Cuda, prepare
 
 DEVICE = torch.device("cpu")  # as far as tensors go
 
@@ -88,6 +88,20 @@ def told(monkeypatch):
 
     monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end, raising=False)  # torch for CPUs has none
     return TOLD
+
+
+def test_a_gpu_computes_float32_in_all_its_digits_and_attention_without_a_plan_for_each_shape(monkeypatch):
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        prepare(DEVICE)
+        assert current == [DEVICE]
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cudnn.allow_tf32, enabled = before
+        torch.backends.cuda.enable_cudnn_sdp(enabled)
 
 
 def test_graphs_are_captured_from_one_pool_on_one_stream_that_others_neither_disturb_nor_run_ahead_of(told):

@@ -56,6 +56,15 @@ class Gpu(Protocol):
         """Do the work and return how long the device took; waits for it, and for all before."""
 
 
+def prepare(device: torch.device) -> None:
+    """Make a GPU the calling thread's current one, and settle how torch computes on it in all threads."""
+    torch.cuda.set_device(device)  # some of NeMo, and Triton, know no other than the current one
+    # Who chooses float32 wants its digits. TF32 has those of float16; torch lets convolutions and LSTMs use it.
+    torch.backends.cudnn.allow_tf32 = False
+    # On Hopper torch prefers cuDNN's attention, which is compiled for each shape when that first comes.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 class Cuda:
     """A GPU of CUDA's."""
 

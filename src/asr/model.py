@@ -151,14 +151,15 @@ class NemoModel:
             import torch
             from nemo.collections.asr.models import ASRModel
 
-            from src.asr.cuda import Cuda
+            from src.asr.cuda import Cuda, prepare
             from src.asr.encoders import OwnEncoder, batch_encoder, checked
         imported = time.monotonic()
 
         torch.set_num_threads(threads_for(len(os.sched_getaffinity(0)), torch.get_num_threads()))
         device = _device(settings.device)
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # this thread's: some of NeMo knows no other than the current one
+            with _quiet():  # torch warns of the name that it gives to a setting
+                prepare(device)
             gpu = gpu or Cuda(device)
         dtype = _dtype(settings.dtype, device)
         limits = BatchLimits.of(settings, gpu.memory_bytes if gpu else None)
