@@ -278,6 +278,15 @@ def test_a_device_that_is_lost_while_capturing_is_not_taken_for_one_that_cannot_
         graphed(PlayedGpu(fail=raising(RuntimeError("an illegal memory access was encountered"))))
 
 
+def test_a_device_that_is_lost_while_graphs_are_checked_is_not_taken_for_one_that_cannot_replay(monkeypatch):
+    def lose(_: int) -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr("src.asr.faults._answers", lambda device: False)
+    with pytest.raises(DeviceLost):
+        graphed(PlayedGpu(spoil=lose))
+
+
 def test_what_a_part_costs_is_measured_and_goes_into_how_a_batch_is_dealt_out():
     clips = clips_of(*[0.5] * 2, *[2.4] * 2)
     dear_parts = graphed(PlayedGpu(times_s=(1.0, 1.0, 1.0, 1.001)))

@@ -177,7 +177,8 @@ class GraphedEncoder:
     def _make_graphs(self) -> None:
         try:
             self._capture()
-            self._check()
+            with faults_told(self._encoder.device):
+                self._check()
         except DeviceLost:
             raise
         except Exception as error:
