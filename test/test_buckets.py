@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.asr.buckets import ALIGNMENT, Bucket, Buckets, Cost, aligned_frames, buckets_for, parts_for
+from src.asr.buckets import ALIGNMENT, Bucket, Buckets, Cost, aligned_frames, buckets_for, longest_frames, parts_for
 from src.asr.streaming import SAMPLES_PER_FRAME, Heard, LiveTranscript, Windowing
 
 H100_BYTES = 85e9
@@ -100,24 +100,33 @@ def test_many_clips_of_one_length_fill_the_largest_buckets():
 
 
 @pytest.mark.parametrize(
-    ("memory_gb", "longest_s", "most_clips", "graphs", "largest"),
+    ("free_gb", "longest_s", "most_clips", "graphs", "largest"),
     [
         (85, 120, 64, 88, 16_384),
         (85, 30, 64, 68, 16_384),
         (85, 30, 8, 40, 3_072),
         (24, 120, 64, 78, 8_192),
-        (12, 120, 64, 66, 4_096),
+        (11, 120, 64, 66, 4_096),
+        (3, 10, 64, 19, 1_024),
     ],
 )
-def test_buckets_go_by_the_cards_memory_the_longest_clip_and_the_largest_batch(
-    memory_gb, longest_s, most_clips, graphs, largest
+def test_buckets_go_by_the_memory_that_is_free_the_longest_clip_and_the_largest_batch(
+    free_gb, longest_s, most_clips, graphs, largest
 ):
-    buckets = buckets_for(longest_s, most_clips, memory_gb * 1e9)
+    buckets = buckets_for(longest_s, most_clips, free_gb * 1e9)
     sizes = [bucket.size for bucket in buckets]
     assert len(buckets) == graphs
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == largest
     assert buckets.holding(1, round(longest_s * SECOND)) is not None
+
+
+@pytest.mark.parametrize(("longest_s", "frames"), [(10, 128), (30, 384), (120, 1504), (300, 3752)])
+def test_the_longest_clip_is_padded_to_no_more_frames_than_is_said(longest_s, frames):
+    assert longest_frames(longest_s) == frames
+    buckets = buckets_for(longest_s, 1, H100_BYTES)
+    assert max(bucket.frames for bucket in buckets) == min(frames, 1504)
+    assert all(part.bucket.frames <= frames for part in parts_for([longest_s * SECOND], buckets, Cost()))
 
 
 def windows_of(windowing: Windowing) -> set[int]:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,7 @@ from src.asr.encoder import Encoder
 from src.asr.encoders import OwnEncoder, operations_for
 from src.asr.features import Features
 from src.asr.model import NemoModel
-from src.asr.operations import PlainOperations
+from src.asr.operations import Layout, PlainOperations
 from src.asr.selfcheck import EncodersDiffer
 from src.settings import Settings
 
@@ -139,6 +140,72 @@ def test_the_check_finds_a_wrong_band_that_only_long_clips_show():
     assert selfcheck.compare(banded, whole, CPU, torch.bfloat16, context=None) == 0
     with pytest.raises(EncodersDiffer, match="of the norm"):
         selfcheck.compare(banded, own(encoder, context=128), CPU, torch.float32, context=128)
+
+
+class Seeing(PlainOperations):
+    """Sees another context than it is told."""
+
+    def __init__(self, change) -> None:
+        self._change = change
+
+    def attend(self, qkv, heads, distances, layout):
+        changed = layout if layout.context is None else replace(layout, context=self._change(layout.context))
+        return super().attend(qkv, heads, distances, changed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("context", [None, 1, 16, 128])
+def test_the_check_lets_rounding_in_attention_pass(dtype, context):
+    selfcheck.check_attention(Encoder(conformer(), CPU, dtype, context=context))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("change", [lambda c: c + 1, lambda c: c - 1, lambda _: None], ids=["wider", "narrower", "all"])
+def test_the_check_finds_attention_to_a_context_that_is_wrong_by_one_frame(dtype, change):
+    wrong = Encoder(conformer(), CPU, dtype, context=128, operations=Seeing(change))
+    with pytest.raises(EncodersDiffer, match="its attention differs"):
+        selfcheck.check_attention(wrong)
+
+
+def to_one_frame_too_few(self, queries, keys):
+    """Hide the farthest key on one side."""
+    block = is_seen(self, queries, keys)
+    if self.context is None:
+        return block
+    apart = self._places[queries, None] - self._places[None, keys]
+    return replace(block, hidden=block.hidden | (apart == self.context))
+
+
+is_seen = Layout._block
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_check_finds_a_context_that_is_wrong_on_one_side(dtype, monkeypatch):
+    monkeypatch.setattr(Layout, "_block", to_one_frame_too_few)
+    with pytest.raises(EncodersDiffer, match="its attention differs"):
+        selfcheck.check_attention(Encoder(conformer(), CPU, dtype, context=128))
+
+
+@pytest.mark.parametrize("count", [-1, 1], ids=["too few keys", "padding"])
+def test_the_check_finds_attention_to_other_keys_than_the_real_ones(count):
+    class Miscounting(PlainOperations):
+        def attend(self, qkv, heads, distances, layout):
+            return super().attend(qkv, heads, distances, replace(layout, counts=layout.counts + count))
+
+    wrong = Encoder(conformer(), CPU, torch.bfloat16, operations=Miscounting())
+    with pytest.raises(EncodersDiffer, match="its attention differs"):
+        selfcheck.check_attention(wrong)
+
+
+def test_the_check_finds_padding_that_is_no_number():
+    class Leaving(PlainOperations):
+        def attend(self, qkv, heads, distances, layout):
+            seen = super().attend(qkv, heads, distances, layout)
+            return seen.masked_fill(layout.is_padding.view(-1, 1), float("nan"))
+
+    wrong = Encoder(conformer(), CPU, torch.float32, operations=Leaving())
+    with pytest.raises(EncodersDiffer, match="its attention"):
+        selfcheck.check_attention(wrong)
 
 
 @pytest.mark.parametrize(

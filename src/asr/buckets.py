@@ -21,9 +21,9 @@ MAX_WINDOWS = 8
 """Lengths of live windows that get buckets of their own; the default settings have six."""
 
 _GB = 1e9
-_FRAMES_BY_MEMORY = ((40 * _GB, 16_384), (16 * _GB, 8_192), (0, 4_096))
-"""Frames of all clips of the largest bucket, for cards of at least so much memory. A graph of 16,384 frames (1,311 s of
-audio) needs about 3 GB; a large GPU is busy from about 8,000 on."""
+_FRAMES_BY_MEMORY = ((32 * _GB, 16_384), (12 * _GB, 8_192), (5 * _GB, 4_096), (0, 1_024))
+"""Frames of all clips of the largest bucket, where at least so much memory is free. A graph of 16,384 frames (1,311 s
+of audio) needs about 3 GB, and once more while it is made; a large GPU is busy from about 8,000 on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +108,32 @@ def _steps(buckets: Iterable[Bucket]) -> tuple[list[int], list[Bucket]]:
     return [bucket.samples for bucket in best], best
 
 
-def buckets_for(longest_s: float, most_clips: int, memory_bytes: float, windows: Sequence[int] = ()) -> Buckets:
+def buckets_for(longest_s: float, most_clips: int, free_bytes: float, windows: Sequence[int] = ()) -> Buckets:
     """Return the buckets for batches of up to `most_clips` clips of up to `longest_s` seconds.
 
     Args:
         longest_s: the longest clip; where it is longer than the longest bucket, clips of such length fit none.
         most_clips: of a batch; a larger one than the largest bucket's is dealt out.
-        memory_bytes: the memory of the device.
+        free_bytes: the memory of the device that nobody has taken.
         windows: lengths in frames of the windows that streams are decoded by. They are few and come again and again,
             so each has a bucket that holds it without padding, but for the alignment.
     """
-    frames = _up_to(FRAMES, aligned_frames(round(longest_s * SAMPLE_RATE)))
+    frames = _up_to(FRAMES, _frames_of(longest_s))
     exact = {aligned_frames(window * FEATURES_PER_FRAME * SAMPLES_PER_FEATURE) for window in windows}
     frames |= set(sorted(exact)[-MAX_WINDOWS:])
-    most = next(most for memory, most in _FRAMES_BY_MEMORY if memory_bytes >= memory)
+    most = next(most for memory, most in _FRAMES_BY_MEMORY if free_bytes >= memory)
     clips = _up_to(CLIPS, most_clips)
     return Buckets(Bucket(count, length) for count in clips for length in frames if count * length <= most)
+
+
+def longest_frames(longest_s: float) -> int:
+    """Return the most frames that a clip of up to `longest_s` seconds is padded to."""
+    frames = _frames_of(longest_s)
+    return max(frames, *_up_to(FRAMES, frames))
+
+
+def _frames_of(seconds: float) -> int:
+    return aligned_frames(round(seconds * SAMPLE_RATE))
 
 
 def _up_to(steps: Sequence[int], wanted: int) -> set[int]:

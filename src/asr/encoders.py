@@ -4,22 +4,20 @@ This file loads torch; it is imported when a model is loaded.
 """
 
 import logging
-import math
 from typing import Any
 
 import torch
 
 from src.asr import encoder as own
 from src.asr import features, selfcheck, toolchain
-from src.asr.buckets import buckets_for
+from src.asr.buckets import buckets_for, longest_frames
 from src.asr.cuda import Gpu
 from src.asr.encoder_graphs import GraphedEncoder
 from src.asr.faults import faults_told, one_line
 from src.asr.nemo_encoder import NemoEncoder
 from src.asr.operations import Operations, PlainOperations
 from src.asr.padded_encoder import PaddedEncoder, Pass
-from src.asr.streaming import SAMPLES_PER_FRAME, Windowing
-from src.audio.decode import SAMPLE_RATE
+from src.asr.streaming import Windowing
 from src.errors import DeviceLost
 from src.settings import Settings
 
@@ -59,7 +57,7 @@ class OwnEncoder:
             device,
             dtype,
             context=context_of(network, settings),
-            longest=_longest_frames(settings),
+            longest=longest_frames(_longest_s(settings)),
             operations=operations_for(device),
             alignment=1 if device.type == "cpu" else 8,
             pieces=settings.subsampling_chunking_factor,
@@ -119,7 +117,7 @@ def batch_encoder(
     if gpu is None or isinstance(encoder, NemoEncoder):
         return PaddedEncoder(encoder, device)
     windows = Windowing.of(settings).window_frames
-    buckets = buckets_for(_longest_s(settings), most_clips, gpu.memory_bytes, windows)
+    buckets = buckets_for(_longest_s(settings), most_clips, gpu.free_bytes, windows)
     graphed = GraphedEncoder(encoder.features, encoder.encoder, gpu, buckets)
     graphed.make_ready(graphs=settings.cuda_graphs != "off")
     return graphed
@@ -142,6 +140,7 @@ def _problem(ours: OwnEncoder, nemos: Pass) -> str | None:
     encoder = ours.encoder
     try:
         with faults_told(encoder.device):
+            selfcheck.check_attention(encoder)
             error = selfcheck.compare(ours, nemos, encoder.device, encoder.dtype, encoder.context)
     except DeviceLost:
         raise
@@ -151,10 +150,6 @@ def _problem(ours: OwnEncoder, nemos: Pass) -> str | None:
     return None
 
 
-def _longest_frames(settings: Settings) -> int:
-    """Return the frames of the longest clip that the settings allow."""
-    return math.ceil(_longest_s(settings) * SAMPLE_RATE / SAMPLES_PER_FRAME) + 1
-
-
 def _longest_s(settings: Settings) -> float:
+    """Return the length of the longest clip that the settings allow."""
     return min(settings.chunk_seconds, settings.max_audio_seconds)
