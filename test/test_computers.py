@@ -157,16 +157,15 @@ def test_both_computers_make_their_graphs_anew_where_the_trees_have_moved(tiny, 
     assert sizes == [(FEW, 400), (len(NAMES), 400)], "as before, so that no larger batch has them made once more"
 
 
-@pytest.mark.parametrize("frames", [1504, 2520])  # the second is no number of bfloat16's, which makes it 2528
+@pytest.mark.parametrize("frames", [1504, 2520])  # the second is no number of bfloat16's, in which it would be 2528
 def test_a_decoder_in_half_precision_is_made_ready_for_any_number_of_frames(tiny, decoder, monkeypatch, frames):
     searched = []
     weight = tiny._network.joint.enc.weight.bfloat16()
     monkeypatch.setattr(decoder, "_joint", SimpleNamespace(enc=SimpleNamespace(weight=weight)))
     monkeypatch.setattr(decoder, "_find", lambda *given: searched.append(given))
     decoder.make_ready(FEW + 1, frames)
-    assert {(tuple(encoded.shape[:2]), tuple(lengths.tolist())) for encoded, lengths, _, _ in searched} == {
-        ((clips, frames), (frames,) * clips) for clips in (FEW, FEW + 1)
-    }
+    assert {encoded.shape[:2] for encoded, *_ in searched} == {(clips, frames) for clips in (FEW, FEW + 1)}
+    assert all(len(lengths) == len(encoded) and lengths.max() <= frames for encoded, lengths, *_ in searched)
 
 
 def test_without_what_tritons_kernel_needs_only_hot_words_go_without_graphs(tiny, decoder, monkeypatch, caplog):

@@ -12,6 +12,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from src.asr.batching import whole_batch
 from src.asr.streaming import Step
 from src.scheduling.arrival import FRESH_BYTES_PER_S, Arrival, Arrivals, gives_way
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority
@@ -56,11 +57,17 @@ LENGTHS_S = st.one_of(st.sampled_from([0.5, 1.0, 2.0, 4.0, 5.0, 10.0, 11.25, 15.
 class LikeAPlainList(RuleBasedStateMachine):
     """The queue does what a plain list does."""
 
+    whole: tuple[int, ...] = ()
+
     def __init__(self):
         super().__init__()
         self.now = 0.0
         self.queue = JobQueue(
-            places=1000, max_batch=MAX_BATCH, max_batch_audio_s=MAX_BATCH_AUDIO_S, max_audio_s=math.inf
+            places=1000,
+            max_batch=MAX_BATCH,
+            max_batch_audio_s=MAX_BATCH_AUDIO_S,
+            max_audio_s=math.inf,
+            whole_batches=self.whole,
         )
         self.plain = PlainList()
 
@@ -100,6 +107,7 @@ class LikeAPlainList(RuleBasedStateMachine):
         assert sorted(popped.expired, key=id) == sorted(expired, key=id)
         self.plain.jobs = [job for job in self.plain.jobs if job not in expired]
         batch, _ = self.plain.next_batch()
+        batch = batch[: whole_batch(len(batch), self.whole)]
         assert popped.batch == batch
         self.plain.jobs = [job for job in self.plain.jobs if job not in batch]
 
@@ -117,8 +125,16 @@ class LikeAPlainList(RuleBasedStateMachine):
         assert self.queue.audio_s == pytest.approx(sum(job.audio_s for job in jobs))
 
 
+class InWholeBatches(LikeAPlainList):
+    """The same where the model takes one, two or all clips without padding."""
+
+    whole = (1, 2, 4)
+
+
 TestLikeAPlainList = LikeAPlainList.TestCase
 TestLikeAPlainList.settings = budget(max_examples=100, stateful_step_count=40, deadline=None)
+TestInWholeBatches = InWholeBatches.TestCase
+TestInWholeBatches.settings = budget(max_examples=50, stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.parametrize("seed", range(5))

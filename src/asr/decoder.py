@@ -105,7 +105,7 @@ class Decoder:
         return any(were_used)
 
     def make_ready(self, clips: int, frames: int) -> None:
-        """Search through nothing of so many clips and frames, with and without hot words.
+        """Search through nothing in batches with room for so many clips and frames, with and without hot words.
 
         With CUDA graphs a computer is captured for a number of clips and one of frames, and anew where a batch has more
         of either, while its clips wait.
@@ -115,7 +115,7 @@ class Decoder:
         weight = self._joint.enc.weight
         for count in {clips, min(self._few or clips, clips)}:
             encoded = weight.new_zeros(count, frames, weight.shape[1])
-            lengths = torch.full((count,), frames, device=weight.device)
+            lengths = torch.ones(count, dtype=torch.int64, device=weight.device)
             for boosting in (None, self.boosting_of([("a",)] * count)):
                 self._find(encoded, lengths, boosting, [None] * count)
 
