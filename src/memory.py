@@ -44,9 +44,7 @@ def bound_arenas() -> None:
     glibc gives threads heaps of their own, eight for each core, and what one has freed no other takes: under mixed load
     the service grew to 1,608 MB in six minutes, and with two heaps to 1,206 MB in one (bundled model, two cores).
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(M_ARENA_MAX, 2)
+    _mallopt(M_ARENA_MAX, 2)
 
 
 def keep_freed_blocks() -> None:
@@ -55,10 +53,8 @@ def keep_freed_blocks() -> None:
     At first glibc gives blocks of 128 KiB back to the system at once, and the next ones are paged in anew: 150 pages
     for 10 s of audio, a fifth of what a request costs besides the model.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(M_MMAP_THRESHOLD, MAX_HEAP_BLOCK_BYTES)
-        mallopt(M_TRIM_THRESHOLD, MAX_FREE_BYTES)
+    _mallopt(M_MMAP_THRESHOLD, MAX_HEAP_BLOCK_BYTES)
+    _mallopt(M_TRIM_THRESHOLD, MAX_FREE_BYTES)
 
 
 def settle() -> None:
@@ -97,3 +93,9 @@ def trim() -> None:
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim:
         malloc_trim(0)
+
+
+def _mallopt(parameter: int, value: int) -> None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(parameter, value)

@@ -144,7 +144,12 @@ def _up_to(steps: Sequence[int], wanted: int) -> set[int]:
 def aligned_frames(samples: int) -> int:
     """Return the length, in frames, of the shortest bucket for a clip of so many samples."""
     features = samples // SAMPLES_PER_FEATURE + (samples % SAMPLES_PER_FEATURE > 0) + 1
-    return -(-features // (FEATURES_PER_FRAME * ALIGNMENT)) * ALIGNMENT
+    return aligned(-(-features // FEATURES_PER_FRAME))
+
+
+def aligned(size: int, alignment: int = ALIGNMENT) -> int:
+    """Return the least multiple of `alignment` that is no less than `size`."""
+    return -(-size // alignment) * alignment
 
 
 def parts_for(lengths: Sequence[int], buckets: Buckets, cost: Cost) -> list[Part]:

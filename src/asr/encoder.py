@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from src.asr.buckets import ALIGNMENT, aligned
 from src.asr.operations import LOW, Depthwise, Distances, Layout, Operations, PlainOperations, by_tap
 from src.asr.positions import Positions
 
@@ -136,7 +137,7 @@ class Encoder:
         context: int | None = None,
         longest: int = MAX_TABLE_FRAMES,
         operations: Operations | None = None,
-        alignment: int = 8,
+        alignment: int = ALIGNMENT,
         pieces: int = 1,
     ) -> None:
         self.device, self.dtype = device, dtype
@@ -151,7 +152,7 @@ class Encoder:
         self._subsampling = weights.subsampling(encoder)
         self._layers = [weights.layer(layer) for layer in encoder.layers]
         reach = longest if context is None else min(longest, context + 1)
-        table = min(MAX_TABLE_FRAMES, _aligned(reach, 8))
+        table = min(MAX_TABLE_FRAMES, aligned(reach))
         self._positions = Positions([layer.self_attn for layer in encoder.layers], table, device, dtype)
 
     def __call__(self, features: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,7 +168,7 @@ class Encoder:
         x = F.pad(x, (0, 0, 0, -x.shape[1] % self._alignment))
         clips, frames, width = x.shape
         context = self.context if self.context is not None and frames > self.context + 1 else None
-        reach = frames if context is None else min(frames, _aligned(context + 1, self._alignment))
+        reach = frames if context is None else min(frames, aligned(context + 1, self._alignment))
         layout = Layout(clips, frames, counts, context, self._low)
         rows = x.reshape(-1, width)
         for layer, distances in zip(self._layers, self._positions.within(reach), strict=True):
@@ -192,7 +193,7 @@ class Encoder:
         """Return how many frames of features the convolutions take at a time, a multiple of eight."""
         clips, frames, bands = x.shape
         if self._pieces != 1:
-            return _aligned(frames // max(1, self._pieces) + 1, SUBSAMPLING)
+            return aligned(frames // max(1, self._pieces) + 1, SUBSAMPLING)
         per_frame = clips * _half(bands) * self._subsampling.first_bias.shape[0]  # of two, as the first one halves them
         return max(
             SUBSAMPLING, 2 * (MAX_CONVOLVED[self.device.type] // per_frame) // SUBSAMPLING * SUBSAMPLING - SUBSAMPLING
@@ -352,7 +353,3 @@ def _half(size: int) -> int:
 def _halved(counts: Tensor) -> Tensor:
     """Return how many frames a convolution of stride 2 makes of so many."""
     return (counts + 1) // 2
-
-
-def _aligned(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment

@@ -10,7 +10,7 @@ import torch
 
 from src.asr import encoder as own
 from src.asr import features, selfcheck, toolchain
-from src.asr.buckets import buckets_for, longest_frames
+from src.asr.buckets import ALIGNMENT, buckets_for, longest_frames
 from src.asr.cuda import Gpu
 from src.asr.encoder_graphs import GraphedEncoder
 from src.asr.faults import faults_told, one_line
@@ -59,7 +59,7 @@ class OwnEncoder:
             context=context_of(network, settings),
             longest=longest_frames(_longest_s(settings)),
             operations=operations_for(device),
-            alignment=1 if device.type == "cpu" else 8,
+            alignment=1 if device.type == "cpu" else ALIGNMENT,
             pieces=settings.subsampling_chunking_factor,
         )
         return cls(features.Features(featurizer, device), encoder)

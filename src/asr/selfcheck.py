@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from src.asr.buckets import ALIGNMENT
+from src.asr.buckets import ALIGNMENT, aligned
 from src.asr.encoder import Encoder
 from src.asr.operations import LOW, Distances, Layout
 from src.asr.padded_encoder import Pass
@@ -111,8 +111,8 @@ def _attention_input(encoder: Encoder, counts: Sequence[int], context: int | Non
     def numbers(*shape: int) -> Tensor:
         return torch.randn(shape, generator=chance).to(encoder.device, encoder.dtype)
 
-    clips, frames, head = len(counts), _aligned(max(counts)), encoder.width // encoder.heads
-    reach = frames if context is None else min(frames, _aligned(context + 1))
+    clips, frames, head = len(counts), aligned(max(counts)), encoder.width // encoder.heads
+    reach = frames if context is None else min(frames, aligned(context + 1))
     table = numbers(encoder.heads, 2 * reach + 2 * ALIGNMENT, head).div_(head**0.5)
     distances = Distances(table[:, ALIGNMENT:-ALIGNMENT], numbers(encoder.width))
     low = torch.tensor(LOW, dtype=encoder.dtype, device=encoder.device)
@@ -135,7 +135,3 @@ def _attended(qkv: Tensor, heads: int, distances: Distances, layout: Layout) -> 
     weights = (contents + positions).masked_fill(hidden, LOW).softmax(3)
     seen: Tensor = weights @ v
     return seen.transpose(1, 2).reshape(qkv.shape[0], -1)
-
-
-def _aligned(frames: int) -> int:
-    return -(-frames // ALIGNMENT) * ALIGNMENT
