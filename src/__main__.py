@@ -9,10 +9,11 @@ from functools import partial
 from typing import NoReturn
 
 from src.app import create_app
-from src.asr.model import Model, NemoModel
-from src.listener import ListenError, authority, listen
-from src.memory import bound_arenas, bound_caches, keep_freed_blocks
-from src.server import Server, raise_descriptor_limit, server_config
+from src.engine.model import Model
+from src.engine.nemo_model import NemoModel
+from src.memory.process import bound_arenas, bound_caches, keep_freed_blocks
+from src.server.listener import ListenError, authority, listen
+from src.server.server import Server, raise_descriptor_limit, server_config
 from src.settings import Settings, SettingsError
 
 LOOPBACKS = "127.0.0.1,::1"

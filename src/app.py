@@ -27,20 +27,21 @@ from src.api.middleware import RequestTrace
 from src.api.openapi import errors
 from src.api.paths import Location
 from src.api.refusal import refusal
-from src.api.sessions import Sessions
-from src.asr.model import Model, NemoModel
+from src.api.session_slots import Sessions
 from src.audio.sandbox import Sandbox
 from src.audio.vad import SpeechDetector
-from src.budget import Budget, Room
+from src.engine.model import Model
+from src.engine.nemo_model import NemoModel
 from src.errors import DecoderUnavailable, ModelUnavailable, QueueFull, ServiceError, error_body
-from src.limits import memory_limit_bytes
-from src.memory import keep_trimmed, settle
+from src.memory.budget import Budget, Room
+from src.memory.limits import memory_limit_bytes
+from src.memory.plan import MIB, MemoryPlan
+from src.memory.process import keep_trimmed, settle
 from src.metrics import MetricsLog
-from src.plan import MIB, MemoryPlan
 from src.scheduling.scheduler import Scheduler
-from src.served import Served
-from src.service import TranscriptionService
 from src.settings import Settings
+from src.transcription.service import TranscriptionService
+from src.wire.model_names import Served
 
 log = logging.getLogger(__name__)
 

@@ -40,7 +40,8 @@ try:
     from numpy.typing import NDArray
     from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-    from src.audio.decode import SAMPLE_RATE, decode
+    from src.audio.decode import decode
+    from src.audio.samples import SAMPLE_RATE
     from src.errors import ServiceError
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed: run `bash scripts/setup.sh`, then `source .venv/bin/activate`")

@@ -16,7 +16,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from src.audio.decode import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE
 
 ROUTE = f"/v1/realtime?sample_rate={SAMPLE_RATE}"
 REALTIME_PIECE_S = 0.1

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import settings as examples
 from secret import KEYS
 
-from src.api.sessions import Sessions
+from src.api.session_slots import Sessions
 from src.app import create_app
-from src.asr.model import Model, NemoModel
+from src.engine.model import Model
+from src.engine.nemo_model import NemoModel
 from src.scheduling.scheduler import Scheduler
-from src.server import Server, server_config
+from src.server.server import Server, server_config
 from src.settings import Settings
 
 CLIPS = Path(__file__).parent / "clips"

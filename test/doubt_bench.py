@@ -26,12 +26,12 @@ import numpy as np
 from bench_model import add_model_argument, checkpoint
 from columns import columns
 
-from src.asr.model import NemoModel
-from src.asr.rescue import MIN_SPEECH_S, doubtful, has_gaps
-from src.audio.decode import SAMPLE_RATE
 from src.audio.microbatch import MAX_TOGETHER, Questions
-from src.audio.vad import Samples, SpeechDetector, alone
+from src.audio.samples import SAMPLE_RATE, Samples
+from src.audio.vad import SpeechDetector, alone
+from src.engine.nemo_model import NemoModel
 from src.settings import Settings
+from src.transcription.vad_fallback import MIN_SPEECH_S, doubtful, has_gaps
 
 JOINED_S = 10.0
 BATCH = 8

@@ -33,12 +33,13 @@ import numpy as np
 from bench_model import add_model_argument, checkpoint
 from columns import columns
 
-from src.asr.attention import LocalAttention
-from src.asr.batching import BatchLimits
-from src.asr.checkpoint import find_checkpoint
-from src.asr.graphs import set_up_graphs
-from src.asr.model import Batch, NemoModel
-from src.asr.nemo_encoder import NemoEncoder
+from src.engine.batch_limits import BatchLimits
+from src.engine.checkpoint import find_checkpoint
+from src.engine.decoder.cuda_graphs import set_up_graphs
+from src.engine.encoder.attention import LocalAttention
+from src.engine.encoder.nemo_encoder import NemoEncoder
+from src.engine.model import Batch
+from src.engine.nemo_model import NemoModel
 from src.scheduling.jobs import Clip, Job, JobQueue, Place
 from src.settings import Settings
 
@@ -316,7 +317,7 @@ INSIDE_TEXT = {
 
 def engine_stages(engine: NemoModel) -> dict[str, tuple[Any, str]]:
     """Return the methods of the engine's stages."""
-    from src.asr.encoder_graphs import GraphedEncoder
+    from src.engine.encoder.cuda_graphs import GraphedEncoder
 
     if isinstance(engine._encoder, GraphedEncoder):  # the features are in its graphs
         parts = {"encoder": (engine._encoder, "encode")}

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.asr.batching import BatchLimits
-from src.asr.model import StepBatch
-from src.asr.streaming import Heard, Step
-from src.asr.transcript import WORD_START, Token, Transcript
+from src.engine.batch_limits import BatchLimits
+from src.engine.model import Heard, Step, StepBatch
+from src.text.transcript import WORD_START, Token, Transcript
 
 FRAME_S = 0.08
 POISON = 0.5

@@ -25,9 +25,9 @@ from engine_bench import Bench, Way, made_clips
 from gpu_machine import matrix_flops
 from gpu_part import Clock, Rows, arguments, median_s, put, say, say_what_is_logged
 
-from src.asr.decoder import FRAME_SECONDS
-from src.asr.faults import MemoryExhausted, is_out_of_memory, one_line
-from src.asr.model import NemoModel
+from src.engine.device_errors import MemoryExhausted, is_out_of_memory, one_line
+from src.engine.frames import FRAME_SECONDS
+from src.engine.nemo_model import NemoModel
 from src.settings import Settings
 
 WARM_UPS, RUNS = 2, 5
@@ -105,7 +105,7 @@ def run_setup(setup: Setup, settings: Settings, batches: dict[str, list[np.ndarr
 
 def without_kernels() -> AbstractContextManager[object]:
     """Let models be loaded as where Triton's kernels cannot be compiled."""
-    return patch("src.asr.toolchain.missing", lambda: "left out, for comparison")
+    return patch("src.engine.toolchain.missing", lambda: "left out, for comparison")
 
 
 def cases(*, quick: bool) -> dict[str, list[np.ndarray]]:

@@ -20,10 +20,10 @@ import client_report
 import numpy as np
 from gpu_part import NO_GPU, arguments, median_s, put, say
 
-from src.asr import toolchain
 from src.audio.microbatch import MAX_TOGETHER
 from src.audio.silero import CONTEXT_SAMPLES, FRAME_SAMPLES, Silero
 from src.audio.vad import FIRST_BLOCK_FRAMES
+from src.engine import toolchain
 
 if TYPE_CHECKING:
     import torch

@@ -25,7 +25,7 @@ from bench_model import WIDE, checkpoint
 from engine_bench import made_clips
 from gpu_part import DIFFERENT, arguments, median_s, put, say, say_what_is_logged
 
-from src.asr.model import NemoModel
+from src.engine.nemo_model import NemoModel
 from src.settings import Settings
 
 BATCH, ROUNDS = 64, 4

@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from src.__main__ import main, run_and_exit
-from src.asr.batching import BatchLimits
-from src.asr.model import Model
-from src.asr.transcript import WORD_START, Token, Transcript, text_of
-from src.audio.decode import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE
+from src.engine.batch_limits import BatchLimits
+from src.engine.model import Model
 from src.settings import Settings
+from src.text.transcript import WORD_START, Token, Transcript, text_of
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "while", "the", "old", "tree", "sleeps"]
 

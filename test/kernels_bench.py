@@ -18,8 +18,8 @@ import client
 import torch
 from gpu_part import DIFFERENT, NO_GPU, Rows, arguments, put, say
 
-from src.asr import toolchain
-from src.asr.operations import LOW, Depthwise, Distances, Layout, Operations, PlainOperations, by_tap
+from src.engine import toolchain
+from src.engine.encoder.operations import LOW, Depthwise, Distances, Layout, Operations, PlainOperations, by_tap
 
 Tensor = torch.Tensor
 
@@ -219,7 +219,7 @@ def _error(x: Tensor, exact: Tensor, real: Tensor) -> float:
 
 def comparisons(device: str, *, quick: bool) -> Iterator[Comparison]:
     """Yield what is to be known on a device, what matters most first; each new shape has to be compiled."""
-    from src.asr.triton_operations import TritonOperations
+    from src.engine.encoder.triton_operations import TritonOperations
 
     if device == "cpu":
         comparer = Comparer(TritonOperations(), device, timed=False)

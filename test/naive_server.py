@@ -40,7 +40,7 @@ def create_app(checkpoint: str) -> FastAPI:
 
 
 if __name__ == "__main__":
-    from src.asr.checkpoint import find_checkpoint
+    from src.engine.checkpoint import find_checkpoint
 
     path = find_checkpoint(os.environ["PARAKEET_MODEL_ID"])
     uvicorn.run(create_app(str(path)), port=int(os.environ["PARAKEET_PORT"]), log_level="warning")

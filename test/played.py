@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.asr.streaming import SAMPLES_PER_FRAME, Heard, Windowing, frames_in
-from src.asr.transcript import WORD_START, Token, Transcript, text_of
 from src.audio.vad import FRAME_SAMPLES
-from src.budget import Budget
+from src.engine.frames import SAMPLES_PER_FRAME, frames_in
+from src.engine.model import Heard
+from src.engine.windowing import Windowing
 from src.errors import ServiceError
+from src.memory.budget import Budget
 from src.realtime import events
-from src.realtime.opening import Limits, Opening
+from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Output, Work
 from src.realtime.session import Session
-from src.realtime.work import Advance, Final, ItemCommitted, ItemEnded, Output, Work
-from src.served import Served
+from src.realtime.session_params import Limits, Opening
+from src.text.transcript import WORD_START, Token, Transcript, text_of
+from src.wire.model_names import Served
 
 RATE = 16_000
 WINDOWING = Windowing(left_s=0.32, chunk_s=0.16, right_s=0.08)

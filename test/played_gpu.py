@@ -5,13 +5,13 @@ from contextlib import contextmanager
 
 import torch
 
-from src.asr.cuda import Arriving, Capture, Work
+from src.engine.cuda import Arriving, Capture, Work
 
 GB = 10**9
 
 
 class PlayedGpu:
-    """Plays `src.asr.cuda.Cuda`.
+    """Plays `src.engine.cuda.Cuda`.
 
     Pinned memory comes full of NaN, as it may. What is sent has arrived only once somebody waits for it. A graph is its
     work, done again on the same memory.

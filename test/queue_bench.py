@@ -29,11 +29,10 @@ import uvloop
 from columns import columns
 from instant_model import InstantModel
 
-from src.asr.model import StepBatch
-from src.asr.streaming import Heard, Step
-from src.audio.decode import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE
+from src.engine.model import Heard, Step, StepBatch
 from src.errors import QueueFull
-from src.memory import settle
+from src.memory.process import settle
 from src.scheduling.jobs import Kind, Priority
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings

@@ -4,7 +4,7 @@ import re
 
 from hypothesis import strategies as st
 
-from src.asr.transcript import WORD_START, Token, Transcript, text_of
+from src.text.transcript import WORD_START, Token, Transcript, text_of
 
 FRAME_S = 0.08
 PIECE_S = 2 * FRAME_S

@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.asr.batching import BatchLimits
+from src.engine.batch_limits import BatchLimits
 from src.settings import Settings
 
 

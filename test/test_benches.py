@@ -20,7 +20,7 @@ import queue_bench
 import serve_bench
 import sessions_bench
 
-from src.asr.batching import BatchLimits
+from src.engine.batch_limits import BatchLimits
 
 HERE = Path(__file__).parent
 

@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from media import clip, resampled, wav
 
-from src.asr.biasing import NO_TREE, Biasing, Boosting, forms_of, joined
-from src.asr.boosting_tree import DEPTH_SCALING, MOST_BACKOFFS, tree_of
-from src.asr.decoder import Decoder
-from src.asr.model import NemoModel
+from src.engine.decoder.biasing import NO_TREE, Biasing, Boosting, forms_of, joined
+from src.engine.decoder.boosting_tree import DEPTH_SCALING, MOST_BACKOFFS, tree_of
+from src.engine.decoder.decoder import Decoder
+from src.engine.nemo_model import NemoModel
 from src.settings import Settings
 
 ANNA = "Anna and Thomas are going to the station on Saturday."

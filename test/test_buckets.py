@@ -6,8 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.asr.buckets import ALIGNMENT, Bucket, Buckets, Cost, aligned_frames, buckets_for, longest_frames, parts_for
-from src.asr.streaming import SAMPLES_PER_FRAME, Heard, LiveTranscript, Windowing
+from src.engine.encoder.buckets import (
+    ALIGNMENT,
+    Bucket,
+    Buckets,
+    Cost,
+    aligned_frames,
+    buckets_for,
+    longest_frames,
+    parts_for,
+)
+from src.engine.frames import SAMPLES_PER_FRAME
+from src.engine.model import Heard
+from src.engine.windowing import Windowing
+from src.realtime.live import LiveTranscript
 
 H100_BYTES = 85e9
 SECOND = 16_000

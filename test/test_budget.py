@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.budget import Budget, Room
 from src.errors import DecoderUnavailable
+from src.memory.budget import Budget, Room
 
 WAIT_S = 60
 

@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 
 import src.app
 from src.api.keys import ClientSecrets
-from src.audio.stream import AudioFormat, Encoding
+from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import TooManySecrets
 from src.realtime.config import SessionConfig, Transcription
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from media import clip
 
-from src.asr import transfers
-from src.asr.computers import lacking_for_hot_words
-from src.asr.decoder import Decoder
-from src.asr.graphs import set_up_graphs
-from src.asr.streaming import LiveTranscript, Windowing
+from src.engine import transfers
+from src.engine.decoder.computers import lacking_for_hot_words
+from src.engine.decoder.cuda_graphs import set_up_graphs
+from src.engine.decoder.decoder import Decoder
+from src.engine.windowing import Windowing
+from src.realtime.live import LiveTranscript
 from src.settings import Settings
 
 FEW = 2
@@ -39,7 +40,7 @@ def decoder(tiny, monkeypatch) -> Decoder:
         set_up_graphs(computer, "full")
 
     monkeypatch.setattr(label_looping_base.GreedyBatchedLabelLoopingComputerBase, "__call__", call)
-    monkeypatch.setattr("src.asr.computers.set_up_graphs", set_up)
+    monkeypatch.setattr("src.engine.decoder.computers.set_up_graphs", set_up)
     monkeypatch.setattr(torch.cuda, "MemPool", object)
     return Decoder(tiny._network, Settings().boost_alpha, few=FEW)
 
@@ -53,7 +54,7 @@ def waits(monkeypatch) -> list[tuple[int, ...]]:
         shapes.append(tuple(data.shape))
         return transfers.brought(data)
 
-    monkeypatch.setattr("src.asr.decoder.brought", brought)
+    monkeypatch.setattr("src.engine.decoder.decoder.brought", brought)
     return shapes
 
 
@@ -86,7 +87,7 @@ def test_tokens_times_and_probabilities_are_those_without_graphs_in_batches_of_a
 
 
 def test_clips_with_more_tokens_than_are_kept_lose_none(tiny, decoder, waits, monkeypatch):
-    monkeypatch.setattr("src.asr.computers.FRAMES_OF_TOKEN", 1000)
+    monkeypatch.setattr("src.engine.decoder.computers.FRAMES_OF_TOKEN", 1000)
     assert_alike(decoded(tiny, decoder, NAMES[:1]), decoded(tiny, tiny._decoder, NAMES[:1]))
     few, all_of_them, _ = waits
     assert few < all_of_them
@@ -169,7 +170,7 @@ def test_a_decoder_in_half_precision_is_made_ready_for_any_number_of_frames(tiny
 
 
 def test_without_what_tritons_kernel_needs_only_hot_words_go_without_graphs(tiny, decoder, monkeypatch, caplog):
-    monkeypatch.setattr("src.asr.decoder.lacking_for_hot_words", lambda _: "there is no C compiler")
+    monkeypatch.setattr("src.engine.decoder.decoder.lacking_for_hot_words", lambda _: "there is no C compiler")
     without = Decoder(tiny._network, Settings().boost_alpha, few=FEW)
     assert "there is no C compiler" in caplog.text
     assert not without._boosting.table.use_triton
@@ -190,7 +191,7 @@ def test_what_cannot_be_captured_as_a_whole_is_captured_step_by_step(tiny, monke
     def failing():
         raise RuntimeError("no libnvrtc.so.13")
 
-    monkeypatch.setattr("src.asr.computers.set_up_graphs", set_up)
+    monkeypatch.setattr("src.engine.decoder.computers.set_up_graphs", set_up)
     monkeypatch.setattr(torch.cuda, "MemPool", object)
     computer = Decoder(tiny._network, 0)._plain.any_number
     monkeypatch.setattr(computer, "_warmup_for_cuda_graphs", lambda: None)
@@ -205,7 +206,7 @@ def test_what_cannot_be_captured_as_a_whole_is_captured_step_by_step(tiny, monke
 
 
 def test_what_hot_words_need_is_asked_of_a_gpu_alone(monkeypatch):
-    monkeypatch.setattr("src.asr.toolchain.missing", lambda: "there is no C compiler")
+    monkeypatch.setattr("src.engine.toolchain.missing", lambda: "there is no C compiler")
     assert lacking_for_hot_words(torch.device("cuda")) == "there is no C compiler"
     assert lacking_for_hot_words(torch.device("cpu")) is None
 

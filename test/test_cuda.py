@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from src.asr.cuda import Cuda, prepare
+from src.engine.cuda import Cuda, prepare
 
 DEVICE = torch.device("cpu")  # as far as tensors go
 

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from media import CLIPS, SAMPLE_RATE, clip, encode, likeness, pcm16, resampled, wav
 from numpy.typing import NDArray
 
-from src.audio.container import is_container, plain_wav
 from src.audio.decode import QUICK_S, PcmFormat, decode, decode_blocks, needs_library, quick_samples
+from src.audio.probe import is_container, plain_wav
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest, ServiceError
 
 SPEECH = clip("flite-slt-1")

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from src.documents import PIECE, decode_base64, given, string_within
+from src.text.unset import given
+from src.wire.json_limits import PIECE, decode_base64, string_within
 
 RAW = np.random.default_rng(0).bytes(3 * PIECE // 4 + 10_000)
 """More than one piece, and with every character of both alphabets."""

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from media import clip
 from nemo_parts import conformer, featurizer
 
-from src.asr.encoder import MAX_CONVOLVED, SUBSAMPLING, Encoder, unsupported
-from src.asr.features import Features
-from src.asr.operations import QUERY_BLOCK
+from src.engine.encoder.fastconformer import MAX_CONVOLVED, SUBSAMPLING, Encoder, unsupported
+from src.engine.encoder.features import Features
+from src.engine.encoder.operations import QUERY_BLOCK
 
 CPU = torch.device("cpu")
 MAX_ERROR = 1e-4

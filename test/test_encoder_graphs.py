@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from played_gpu import PlayedGpu
 
-from src.asr import encoder_graphs
-from src.asr.buckets import Bucket, Buckets, Cost, parts_for
-from src.asr.encoder_graphs import GraphedEncoder
-from src.asr.faults import MemoryExhausted
+from src.engine.device_errors import MemoryExhausted
+from src.engine.encoder import cuda_graphs as encoder_graphs
+from src.engine.encoder.buckets import Bucket, Buckets, Cost, parts_for
+from src.engine.encoder.cuda_graphs import GraphedEncoder
 from src.errors import DeviceLost
 
 CPU = torch.device("cpu")
@@ -273,7 +273,7 @@ def test_how_far_a_graph_may_be_off_goes_by_the_number_format(dtype, error, pass
 
 
 def test_a_device_that_is_lost_while_capturing_is_not_taken_for_one_that_cannot_capture(monkeypatch):
-    monkeypatch.setattr("src.asr.faults._answers", lambda device: False)
+    monkeypatch.setattr("src.engine.device_errors._answers", lambda device: False)
     with pytest.raises(DeviceLost):
         graphed(PlayedGpu(fail=raising(RuntimeError("an illegal memory access was encountered"))))
 
@@ -282,7 +282,7 @@ def test_a_device_that_is_lost_while_graphs_are_checked_is_not_taken_for_one_tha
     def lose(_: int) -> None:
         raise RuntimeError("an illegal memory access was encountered")
 
-    monkeypatch.setattr("src.asr.faults._answers", lambda device: False)
+    monkeypatch.setattr("src.engine.device_errors._answers", lambda device: False)
     with pytest.raises(DeviceLost):
         graphed(PlayedGpu(spoil=lose))
 

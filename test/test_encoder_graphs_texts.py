@@ -14,10 +14,11 @@ import soundfile
 from conftest import CLIPS
 from played_gpu import PlayedGpu
 
-from src.asr.encoders import batch_encoder
-from src.asr.model import NemoModel
-from src.asr.nemo_encoder import NemoEncoder
-from src.asr.streaming import LiveTranscript, Windowing
+from src.engine.encoder.nemo_encoder import NemoEncoder
+from src.engine.encoder.selection import batch_encoder
+from src.engine.nemo_model import NemoModel
+from src.engine.windowing import Windowing
+from src.realtime.live import LiveTranscript
 from src.settings import Settings
 
 LIVE = Windowing.of(Settings())
@@ -37,7 +38,7 @@ def started() -> list[str]:
 @pytest.fixture(scope="module")
 def graphed(gpu, started) -> Iterator[NemoModel]:
     """The engine on a machine with a GPU that has graphs for one and two clips of up to 30 s."""
-    log, lines = logging.getLogger("src.asr.model"), logging.Handler()
+    log, lines = logging.getLogger("src.engine.nemo_model"), logging.Handler()
     lines.emit = lambda record: started.append(record.getMessage())
     level = log.level
     log.addHandler(lines)

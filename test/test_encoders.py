@@ -13,13 +13,15 @@ from media import clip
 from nemo_parts import conformer, featurizer
 from test_live import default, streamed
 
-from src.asr import encoders, selfcheck, toolchain
-from src.asr.encoder import Encoder
-from src.asr.encoders import OwnEncoder, operations_for
-from src.asr.features import Features
-from src.asr.model import NemoModel
-from src.asr.operations import Layout, PlainOperations
-from src.asr.selfcheck import EncodersDiffer
+from src.engine import toolchain
+from src.engine.encoder import selection as encoders
+from src.engine.encoder import selfcheck
+from src.engine.encoder.fastconformer import Encoder
+from src.engine.encoder.features import Features
+from src.engine.encoder.operations import Layout, PlainOperations
+from src.engine.encoder.selection import OwnEncoder, operations_for
+from src.engine.encoder.selfcheck import EncodersDiffer
+from src.engine.nemo_model import NemoModel
 from src.settings import Settings
 
 CPU = torch.device("cpu")
@@ -60,7 +62,7 @@ def test_the_setting_leaves_everything_to_nemo_without_a_word(caplog):
 
 def test_an_encoder_that_fails_its_check_gives_way_to_nemos_with_one_warning(nemos, monkeypatch, caplog):
     """As a device might compute it wrong: sines where cosines belong."""
-    sinusoids = "src.asr.positions.sinusoids"
+    sinusoids = "src.engine.encoder.positions.sinusoids"
     monkeypatch.setattr(sinusoids, lambda reach, width, device: torch.ones(2 * reach, width, device=device))
     caplog.set_level(logging.INFO)
     model = NemoModel.load(Settings(model_id="tiny"))
@@ -113,7 +115,7 @@ def test_a_gpu_without_what_triton_needs_gets_plain_pytorch_and_the_log_says_wha
 def test_a_gpu_with_a_triton_that_cannot_be_loaded_gets_plain_pytorch(monkeypatch, caplog):
     monkeypatch.setattr(toolchain, "missing", lambda: None)
     monkeypatch.setitem(sys.modules, "triton", None)
-    monkeypatch.delitem(sys.modules, "src.asr.triton_operations", raising=False)
+    monkeypatch.delitem(sys.modules, "src.engine.encoder.triton_operations", raising=False)
     assert isinstance(operations_for(torch.device("cuda")), PlainOperations)
     [warning] = caplog.messages
     assert "triton" in warning

@@ -11,7 +11,7 @@ from conftest import CLIPS
 from test_realtime import COMPLETED, Client, speech
 from websockets.sync.client import connect
 
-from src.api import formats
+from src.api import responses as formats
 from src.realtime import session
 
 

@@ -14,7 +14,7 @@ from fakes import HeldModel, clip
 from test_main import WITH_QUICK_MODEL, service_of
 from websockets.sync.client import connect
 
-from src.asr.faults import MemoryExhausted, faults_told, is_out_of_memory
+from src.engine.device_errors import MemoryExhausted, faults_told, is_out_of_memory
 from src.errors import DeviceLost
 from src.scheduling.jobs import JobQueue
 from src.settings import Settings

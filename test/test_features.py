@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nemo_parts import featurizer
 
-from src.asr.features import Features, unsupported
+from src.engine.encoder.features import Features, unsupported
 
 CPU = torch.device("cpu")
 

@@ -6,10 +6,10 @@ import pytest
 
 from src.api.fields import Fields
 from src.api.options import parse_options
-from src.asr.languages import LANGUAGES, LONG_CODES
 from src.errors import InvalidRequest, ModelNotFound, UnsupportedFormat, UnsupportedLanguage
 from src.scheduling.jobs import Priority
-from src.served import OPENAI_MODELS, Served
+from src.text.languages import LANGUAGES, LONG_CODES
+from src.wire.model_names import OPENAI_MODELS, Served
 
 SERVED = Served("nvidia/parakeet-tdt-0.6b-v2", strict="auto")
 

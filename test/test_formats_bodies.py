@@ -5,18 +5,18 @@ import math
 from pathlib import Path
 
 import pytest
-import wire
 from hypothesis import given, settings
 from pydantic import ValidationError
 from spoken import GOLDEN, LOGPROB, length_s, spoken, transcripts
 from starlette.responses import Response
 
-from src.api.formats import EventStream, render
+import wire
 from src.api.options import Options
-from src.asr.logprobs import LEAST_LOGPROB
-from src.asr.transcript import Token, Transcript
-from src.asr.words import segments_of, words_of
+from src.api.responses import EventStream, render
 from src.errors import TranscriptionFailed
+from src.text.transcript import Token, Transcript
+from src.text.words import segments_of, words_of
+from src.wire.logprobs import LEAST_LOGPROB
 
 FILES = Path(__file__).parent / "golden"
 TREE = spoken("The black bi|cycle is un|der the tree. ~1 Yes, it is.")

@@ -18,15 +18,17 @@ import torch
 from fakes import clip
 from test_main import service_of
 
-from src.asr import transfers
-from src.asr.encoder_graphs import GraphedEncoder
-from src.asr.faults import MemoryExhausted
-from src.asr.features import Features
-from src.asr.model import NemoModel
-from src.asr.streaming import LiveTranscript, Step, Windowing
-from src.asr.transcript import text_of
+from src.engine import transfers
+from src.engine.device_errors import MemoryExhausted
+from src.engine.encoder.cuda_graphs import GraphedEncoder
+from src.engine.encoder.features import Features
+from src.engine.model import Step
+from src.engine.nemo_model import NemoModel
+from src.engine.windowing import Windowing
+from src.realtime.live import LiveTranscript
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
+from src.text.transcript import text_of
 
 # What it asserts cannot be had from a CPU.
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is to be seen")
@@ -35,7 +37,7 @@ MOST = 8
 WITH_A_GPU_THAT_BREAKS = """
 import torch
 from src.__main__ import run_and_exit
-from src.asr.model import NemoModel
+from src.engine.nemo_model import NemoModel
 
 
 def load(settings):
@@ -273,7 +275,9 @@ def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(t
 def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, count, boosts):
     model = loaded(*USUAL)
     waits = []
-    monkeypatch.setattr("src.asr.decoder.brought", lambda data: waits.append(data.shape) or transfers.brought(data))
+    monkeypatch.setattr(
+        "src.engine.decoder.decoder.brought", lambda data: waits.append(data.shape) or transfers.brought(data)
+    )
     clips = speech[:count]
     batch = model.collate(clips, [boosts] * count)
     expected = [transcript.tokens for transcript in model.transcribe(batch)]

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from src.asr.graphs import set_up_graphs
+from src.engine.decoder.cuda_graphs import set_up_graphs
 
 FULL = "full_graph"
 SMALL, LARGE = torch.zeros(1, 20, 4), torch.zeros(8, 150, 4)

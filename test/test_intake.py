@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from media import clip, pcm16, resampled
 from played import Loudness, silence, speech
 
-from src.audio.stream import AudioFormat, Encoding
+from src.audio.pcm_stream import AudioFormat, Encoding
 from src.audio.vad import SpeechDetector
+from src.realtime.audio_input import SILENCE_KEPT_S, SLICE_S, Intake
 from src.realtime.buffer import AudioBuffer
-from src.realtime.intake import SILENCE_KEPT_S, SLICE_S, Intake
-from src.realtime.turns import IdleTimeout, SpeechStarted, SpeechStopped, TurnDetection, TurnEvent
+from src.realtime.turn_detection import IdleTimeout, SpeechStarted, SpeechStopped, TurnDetection, TurnEvent
 
 RATE = 16_000
 PCM = AudioFormat(Encoding.PCM16, RATE)

@@ -8,7 +8,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from src.asr.streaming import Step
+from src.engine.model import Step
 from src.errors import QueueFull
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Place, Priority
 

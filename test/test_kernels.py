@@ -14,15 +14,15 @@ import pytest
 import torch
 from nemo_parts import conformer
 
-from src.asr.encoder import Encoder
-from src.asr.operations import Depthwise, Distances, Layout
+from src.engine.encoder.fastconformer import Encoder
+from src.engine.encoder.operations import Depthwise, Distances, Layout
 
 triton = pytest.importorskip("triton")
 
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
-from src.asr import triton_operations  # noqa: E402
+from src.engine.encoder import triton_operations  # noqa: E402
 
 pytestmark = pytest.mark.timeout(600)  # the interpreter and the compiler are slow, beside others slower still
 
@@ -35,8 +35,8 @@ REGISTERS = 65_536
 WHOLE = """
 import copy, sys
 import torch
-from src.asr.selfcheck import relative_error
-from src.asr.triton_operations import TritonOperations
+from src.engine.encoder.selfcheck import relative_error
+from src.engine.encoder.triton_operations import TritonOperations
 
 counts = torch.tensor([50, 27])
 features = torch.randn(2, 8, 50) * (torch.arange(50) < counts[:, None])[:, None]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from src.limits import memory_limit_bytes
+from src.memory.limits import memory_limit_bytes
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 MIB = 2**20
@@ -47,7 +47,7 @@ def test_a_system_without_control_groups_has_its_memory(tmp_path):
 
 
 def test_a_limit_of_the_address_space_counts():
-    program = "from src.limits import memory_limit_bytes as limit; print(limit())"
+    program = "from src.memory.limits import memory_limit_bytes as limit; print(limit())"
     command = f"ulimit -v 300000; exec {sys.executable} -c '{program}'"
     printed = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True).stdout
     assert int(printed) == 300_000 * 1024

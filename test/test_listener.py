@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from src.listener import ListenError, authority, listen
+from src.server.listener import ListenError, authority, listen
 
 ROOT = Path(__file__).parent.parent
 REAL_SOCKET = socket.socket
@@ -75,12 +75,12 @@ def test_a_machine_without_ipv6_is_served_by_ipv4(monkeypatch):
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
         return REAL_SOCKET(family, *options)
 
-    monkeypatch.setattr("src.listener.socket.socket", no_ipv6)
+    monkeypatch.setattr("src.server.listener.socket.socket", no_ipv6)
     port = free_port()
     with closing(listen("::", port)[0]):
         monkeypatch.undo()
         assert reachable("127.0.0.1", port)
-    monkeypatch.setattr("src.listener.socket.socket", no_ipv6)
+    monkeypatch.setattr("src.server.listener.socket.socket", no_ipv6)
     with pytest.raises(ListenError, match=r"^PARAKEET_HOST=::1 is no address of this machine\. "):
         listen("::1", port)
 

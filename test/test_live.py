@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from media import clip
 
-from src.asr.biasing import CAPACITY
-from src.asr.decoder import FRAME_SECONDS
-from src.asr.model import NemoModel
-from src.asr.streaming import SAMPLES_PER_FRAME, Heard, LiveTranscript, Step, Window, Windowing, frames_in
-from src.asr.transcript import Token, Transcript, text_of
+from src.engine.decoder.biasing import CAPACITY
+from src.engine.frames import FRAME_SECONDS, SAMPLES_PER_FRAME, frames_in
+from src.engine.model import Heard, Step
+from src.engine.nemo_model import NemoModel
+from src.engine.windowing import Windowing
+from src.realtime.live import LiveTranscript, Window
 from src.settings import Settings
+from src.text.transcript import Token, Transcript, text_of
 
 NAMES = ["piper-joe-1", "rhvoice-slt-1", "flite-slt-1", "pico-en-us-1", "fsdd-jackson-3", "asterisk-allison-2"]
 

@@ -13,13 +13,13 @@ from fakes import HeldModel
 from own_service import resident_mb
 from websockets.sync.client import connect
 
-from src.memory import CACHE_VARIABLES, trim
+from src.memory.process import CACHE_VARIABLES, trim
 from src.settings import Settings
 
 SHAPES = """
 import os
 from own_service import resident_mb
-from src.memory import bound_caches, trim
+from src.memory.process import bound_caches, trim
 bound_caches()
 import torch
 
@@ -41,7 +41,7 @@ with torch.inference_mode():
 REUSED = """
 import resource, sys
 import numpy as np
-from src.memory import bound_arenas, keep_freed_blocks
+from src.memory.process import bound_arenas, keep_freed_blocks
 bound_arenas()
 keep_freed_blocks()
 
@@ -77,8 +77,8 @@ def test_memory_for_audio_is_that_of_audio_before():
 def test_free_memory_goes_back_also_where_no_batch_has_run(tmp_path, monkeypatch, how):
     """A session that ends without a commit, a file that is refused."""
     trims = threading.Semaphore(0)
-    monkeypatch.setattr("src.memory.TRIM_PERIOD_S", 0.01)
-    monkeypatch.setattr("src.memory.trim", trims.release)
+    monkeypatch.setattr("src.memory.process.TRIM_PERIOD_S", 0.01)
+    monkeypatch.setattr("src.memory.process.trim", trims.release)
     with serving(Settings(model_id="tiny", log_dir=tmp_path), lambda _: HeldModel()) as service:
         assert not trims.acquire(timeout=0.05), "there was no work yet"
         if how == "session":

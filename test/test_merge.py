@@ -9,12 +9,12 @@ import pytest
 from long_audio import joined, sentences, without_pauses
 from media import SAMPLE_RATE, clip
 
-from src.asr.merge import Merger, merge
-from src.asr.model import NemoModel
-from src.asr.transcript import Token, Transcript
-from src.asr.words import words_of
-from src.audio.split import Chunk, split
+from src.audio.chunking import Chunk, split
 from src.audio.vad import SpeechDetector
+from src.engine.nemo_model import NemoModel
+from src.text.merge import Merger, merge
+from src.text.transcript import Token, Transcript
+from src.text.words import words_of
 
 
 def chunk(start_s: float, end_s: float, from_s: float | None = None, to_s: float | None = None) -> Chunk:

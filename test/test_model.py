@@ -12,15 +12,15 @@ import soundfile
 import torch
 from conftest import CLIPS
 
-from src.asr.batching import BatchLimits
-from src.asr.checkpoint import find_checkpoint
-from src.asr.decoder import FRAME_SECONDS
-from src.asr.model import NemoModel, threads_for
-from src.asr.padded_encoder import CPU_PART_S, parts_within
-from src.asr.streaming import Heard
-from src.asr.transcript import Token, text_of
+from src.engine.batch_limits import BatchLimits
+from src.engine.checkpoint import find_checkpoint
+from src.engine.encoder.padded_encoder import CPU_PART_S, parts_within
+from src.engine.frames import FRAME_SECONDS
+from src.engine.model import Heard
+from src.engine.nemo_model import NemoModel, threads_for
 from src.errors import ModelUnavailable
 from src.settings import Settings
+from src.text.transcript import Token, text_of
 
 LOCAL_REACH_FRAMES = 129
 """Up to here every frame is within local attention's 128 frames of every other."""

@@ -10,7 +10,7 @@ from conftest import Service, serving, until
 from fakes import HeldModel
 from media import pcm16, wav
 
-from src.plan import AUDIO_BYTES_PER_S, MIB, MemoryPlan
+from src.memory.plan import AUDIO_BYTES_PER_S, MIB, MemoryPlan
 from src.settings import Settings
 
 GIB = 1024 * MIB

@@ -12,8 +12,8 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from src.asr.batching import whole_batch
-from src.asr.streaming import Step
+from src.engine.batch_limits import whole_batch
+from src.engine.model import Step
 from src.scheduling.arrival import FRESH_BYTES_PER_S, Arrival, Arrivals, gives_way
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority
 

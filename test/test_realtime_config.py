@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.audio.stream import AudioFormat, Encoding
+from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
 from src.realtime.config import NoiseReduction, SessionConfig, Transcription
-from src.realtime.turns import TurnDetection
-from src.served import Served
+from src.realtime.turn_detection import TurnDetection
+from src.wire.model_names import Served
 
 PCM = AudioFormat(Encoding.PCM16, 24_000)
 BARE = SessionConfig(AudioFormat(Encoding.PCM16, 16_000), 24_000, Transcription(model="parakeet"))

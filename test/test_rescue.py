@@ -7,8 +7,11 @@ import pytest
 from long_audio import sentences
 from media import SAMPLE_RATE, clip
 
-from src.asr.model import NemoModel
-from src.asr.rescue import (
+from src.audio.samples import Samples
+from src.audio.vad import Span, SpeechDetector, alone
+from src.engine.nemo_model import NemoModel
+from src.text.transcript import Token, Transcript
+from src.transcription.vad_fallback import (
     MARGINS_S,
     MIN_SPEECH_S,
     SCAN_SAMPLES,
@@ -22,8 +25,6 @@ from src.asr.rescue import (
     uneven,
     unheard,
 )
-from src.asr.transcript import Token, Transcript
-from src.audio.vad import Samples, Span, SpeechDetector, alone
 
 RNG = np.random.default_rng(0)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from fakes import HeldModel, clip, step
 
-from src.asr.batching import BatchLimits
+from src.engine.batch_limits import BatchLimits
 from src.errors import ModelNotReady, QueueFull, QueueTimeout, ShuttingDown, TranscriptionFailed
 from src.scheduling.jobs import Kind
 from src.scheduling.scheduler import Scheduler

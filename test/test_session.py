@@ -23,14 +23,14 @@ from played import (
     update,
 )
 
-from src.asr.transcript import Transcript
 from src.audio.vad import SpeechDetector, alone
-from src.budget import Budget
 from src.errors import QueueFull
-from src.plan import AUDIO_BYTES_PER_S
-from src.realtime.intake import SLICE_S
+from src.memory.budget import Budget
+from src.memory.plan import AUDIO_BYTES_PER_S
+from src.realtime.audio_input import SLICE_S
+from src.realtime.outputs import Advance, Final, ItemCommitted
 from src.realtime.session import CATCH_UP_S, Session
-from src.realtime.work import Advance, Final, ItemCommitted
+from src.text.transcript import Transcript
 
 ITEM = ["committed", "conversation.item.added", "conversation.item.done"]
 EMPTY = "input_audio_buffer_commit_empty"

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from played import CLEAR, COMMIT, RATE, RESPOND, TRANSCRIPTION, Played, Read, append, silence, speech, transcript
 
-from src.asr.streaming import frames_in
-from src.asr.transcript import Transcript
+from src.engine.frames import frames_in
 from src.errors import QueueFull, ServiceError
+from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Work
 from src.realtime.session import Session
-from src.realtime.work import Advance, Final, ItemCommitted, ItemEnded, Work
+from src.text.transcript import Transcript
 
 MAX_AUDIO_S = 2.0
 SLICE_S = 1.0

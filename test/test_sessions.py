@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.api.sessions import QUIET_S, Sessions
+from src.api.session_slots import QUIET_S, Sessions
 from src.errors import TooManySessions
 
 

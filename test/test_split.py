@@ -9,7 +9,7 @@ import pytest
 from long_audio import joined, sentences, without_pauses
 from media import SAMPLE_RATE, clip
 
-from src.audio.split import LONG_SILENCE_S, MARGIN_S, OVERLAP_S, Chunk, split
+from src.audio.chunking import LONG_SILENCE_S, MARGIN_S, OVERLAP_S, Chunk, split
 from src.audio.vad import SpeechDetector
 
 GAPS_S = [0.3, 1.5, 0.5, 1.0, 0.7]

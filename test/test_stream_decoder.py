@@ -8,7 +8,7 @@ from media import clip, likeness, pcm16, resampled, wav
 from numpy.typing import NDArray
 
 from src.audio.decode import PcmFormat, decode
-from src.audio.stream import AudioFormat, Encoding, StreamDecoder
+from src.audio.pcm_stream import AudioFormat, Encoding, StreamDecoder
 from src.errors import InvalidRequest
 
 SPEECH = clip("flite-slt-1")

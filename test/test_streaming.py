@@ -8,8 +8,8 @@ import pytest
 from conftest import CLIPS, Service, serving, until
 from fakes import HeldModel
 
-from src.asr.transcript import Transcript
 from src.settings import Settings
+from src.text.transcript import Transcript
 
 ROUTE = "/v1/audio/transcriptions"
 LONG = (CLIPS / "long-60s.flac").read_bytes()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from spoken import GOLDEN, length_s, spoken, transcripts
 
-from src.asr.subtitles import MAX_CUE_S, MAX_LINE, Cue, cues_of, srt, vtt
-from src.asr.transcript import Transcript
-from src.asr.words import segments_of
+from src.text.subtitles import MAX_CUE_S, MAX_LINE, Cue, cues_of, srt, vtt
+from src.text.transcript import Transcript
+from src.text.words import segments_of
 
 FILES = Path(__file__).parent / "golden"
 WRITERS = {"srt": srt, "vtt": vtt}

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from src.asr import toolchain
+from src.engine import toolchain
 
 
 @pytest.fixture

@@ -10,7 +10,14 @@ from media import SAMPLE_RATE, clip
 from numpy.typing import NDArray
 
 from src.audio.vad import SpeechDetector, alone
-from src.realtime.turns import IdleTimeout, SpeechStarted, SpeechStopped, TurnDetection, TurnDetector, TurnEvent
+from src.realtime.turn_detection import (
+    IdleTimeout,
+    SpeechStarted,
+    SpeechStopped,
+    TurnDetection,
+    TurnDetector,
+    TurnEvent,
+)
 
 FRAME = 512
 PADDING = 4800  # 300 ms

@@ -12,7 +12,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from virtual_time import VirtualLoop
 
-from src.asr.batching import BatchLimits
+from src.engine.batch_limits import BatchLimits
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 

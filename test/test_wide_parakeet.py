@@ -12,11 +12,11 @@ import torch
 import wide_parakeet
 from conftest import CLIPS
 
-from src.asr import selfcheck
-from src.asr.model import NemoModel
-from src.asr.transcript import Token, Transcript
 from src.audio.decode import decode
+from src.engine.encoder import selfcheck
+from src.engine.nemo_model import NemoModel
 from src.settings import Settings
+from src.text.transcript import Token, Transcript
 
 SMALL = wide_parakeet.SHAPES["small"]
 TINYS_TOKENS = 256

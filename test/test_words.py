@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from spoken import LOGPROB, PIECE_S, length_s, spoken, transcripts
 
-from src.asr.transcript import UNKNOWN, WORD_START, Token, Transcript
-from src.asr.words import MAX_SEGMENT_S, PAUSE_S, Segment, Word, segments_of, words_of
+from src.text.transcript import UNKNOWN, WORD_START, Token, Transcript
+from src.text.words import MAX_SEGMENT_S, PAUSE_S, Segment, Word, segments_of, words_of
 
 
 def words(script: str) -> tuple[Word, ...]:

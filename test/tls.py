@@ -7,7 +7,7 @@ from pathlib import Path
 import trustme
 from conftest import Service, serving, until
 
-from src.asr.model import Model
+from src.engine.model import Model
 from src.settings import Settings
 
 

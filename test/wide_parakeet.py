@@ -99,7 +99,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def check(path: Path) -> int:
     """Print what the checkpoint at `path` hears in the short bundled clips; return 1 where `tiny` hears otherwise."""
-    from src.asr.model import NemoModel
+    from src.engine.nemo_model import NemoModel
     from src.settings import Settings
 
     files = client.short_clips()
@@ -123,7 +123,7 @@ def write(path: Path, shape: Shape) -> None:
     """
     from nemo.collections.asr.models import ASRModel
 
-    from src.asr.checkpoint import TINY
+    from src.engine.checkpoint import TINY
 
     logging.getLogger("nemo_logger").addFilter(lambda record: record.levelno >= logging.ERROR)
     small = ASRModel.restore_from(str(TINY), map_location="cpu")

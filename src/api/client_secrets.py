@@ -12,13 +12,13 @@ from pydantic import BaseModel, Field, ValidationError
 from src.api.auth import credential_of
 from src.api.keys import ClientSecret, ClientSecrets
 from src.api.openapi import errors
-from src.api.sessions import new_session_id
-from src.api.upload import parse_object
-from src.audio.stream import AudioFormat, Encoding
+from src.api.request import parse_object
+from src.api.session_slots import new_session_id
+from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
 from src.realtime.config import SessionConfig, Transcription, meant
-from src.served import Served
 from src.settings import Settings
+from src.wire.model_names import Served
 
 router = APIRouter(tags=["realtime"])
 

@@ -2,7 +2,7 @@
 
 SDKs send lists as `name[]` or numbered, `name[0]`, and objects as `name[key]`, one part for each value, some with the
 brackets escaped; others repeat a plain name, join values with commas or send JSON. A value that stands for none
-(`src.documents.given`) counts as unset, and a field that nobody asks for is ignored.
+(`src.wire.json_limits.given`) counts as unset, and a field that nobody asks for is ignored.
 """
 
 import json
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from src.documents import given
 from src.errors import InvalidRequest
+from src.text.unset import given
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})

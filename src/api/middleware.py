@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from src.api.paths import route_path
 from src.errors import ClientGone, ServiceError, error_body
 from src.metrics import MetricsLog, Record
-from src.service import Measurements
+from src.transcription.service import Measurements
 
 log = logging.getLogger("src.access")
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from src.api.directory import Directory
 from src.api.openapi import errors
-from src.served import Served
+from src.wire.model_names import Served
 
 router = APIRouter(tags=["models"])
 

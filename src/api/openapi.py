@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from src.api.formats import ErrorAnswer
 from src.api.options import FORMATS
+from src.api.responses import ErrorAnswer
 
 
 def _field(description: str, **schema: Any) -> dict[str, Any]:

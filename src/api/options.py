@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from src.api.fields import Fields
-from src.asr.hotwords import hot_words
-from src.asr.languages import language_code
 from src.errors import InvalidRequest, UnsupportedFormat
 from src.scheduling.jobs import Priority
-from src.served import Served
+from src.text.keywords import hot_words
+from src.text.languages import language_code
+from src.wire.model_names import Served
 
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
 

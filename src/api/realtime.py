@@ -23,24 +23,25 @@ from src.api.keys import Credential
 from src.api.middleware import CLIENT_CLOSED, Trace
 from src.api.paths import is_azure
 from src.api.refusal import refusal
-from src.api.sessions import Seat, Sessions, new_session_id
-from src.asr.streaming import Heard, Windowing
-from src.asr.transcript import Transcript
-from src.audio.stream import RATES
+from src.api.session_slots import Seat, Sessions, new_session_id
+from src.audio.pcm_stream import RATES
 from src.audio.vad import SpeechDetector
-from src.budget import Budget, Held, Room
-from src.documents import given
+from src.engine.model import Heard
+from src.engine.windowing import Windowing
 from src.errors import ClientGone, InvalidRequest, QueueFull, ServiceError, error_body
+from src.memory.budget import Budget, Held, Room
 from src.metrics import MetricsLog
 from src.realtime import events
-from src.realtime.opening import Limits, Opening
+from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Output, Work
 from src.realtime.session import Session
-from src.realtime.work import Advance, Final, ItemCommitted, ItemEnded, Output, Work
+from src.realtime.session_params import Limits, Opening
 from src.scheduling.jobs import Priority
 from src.scheduling.scheduler import Scheduler
-from src.served import Served
-from src.service import Recording, TranscriptionService
 from src.settings import Settings
+from src.text.transcript import Transcript
+from src.text.unset import given
+from src.transcription.service import Recording, TranscriptionService
+from src.wire.model_names import Served
 
 log = logging.getLogger("src.access")
 

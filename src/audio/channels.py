@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from src.audio.samples import Samples
 
 LOUDEST = 2.0**31
 """The largest sample let out. Decoders overshoot 1, and float files may hold another format's integers unscaled; the

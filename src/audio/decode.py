@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from src.audio.blocks import BLOCK_SAMPLES as BLOCK_SAMPLES
 from src.audio.blocks import Block
 from src.audio.channels import mixed
-from src.audio.complaints import CHANNELS, RATES, Complaint, complaint_of
-from src.audio.container import PlainWav, demuxer_of, is_mpeg_wav, plain_wav
 from src.audio.ffmpeg import ffmpeg_blocks
-from src.audio.resample import SAMPLE_RATE as SAMPLE_RATE
+from src.audio.probe import PlainWav, demuxer_of, is_mpeg_wav, plain_wav
+from src.audio.rejections import CHANNELS, RATES, Complaint, complaint_of
 from src.audio.resample import Resampler
+from src.audio.samples import SAMPLE_RATE
 from src.errors import InvalidRequest
 
 QUICK_S = 32.0

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from src.audio.blocks import BLOCK_SAMPLES, Block
 from src.audio.channels import mixed
-from src.audio.complaints import Complaint, complaint_of
-from src.audio.resample import SAMPLE_RATE
+from src.audio.rejections import Complaint, complaint_of
+from src.audio.samples import SAMPLE_RATE
 from src.audio.timeline import RESTART_S, Timeline
 from src.audio.tracks import Track, in_order
 from src.errors import UnusableAudio

@@ -15,10 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.resample import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
 
-Samples = NDArray[np.float32]
 Loudness = NDArray[np.float32]
 
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE

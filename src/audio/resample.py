@@ -4,7 +4,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-SAMPLE_RATE = 16_000
+from src.audio.samples import SAMPLE_RATE
 
 
 class Resampler:

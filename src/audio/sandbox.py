@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.channels import LOUDEST
-from src.audio.complaints import Complaint
 from src.audio.decode import BLOCK_SAMPLES
-from src.audio.resample import SAMPLE_RATE
+from src.audio.rejections import Complaint
+from src.audio.samples import SAMPLE_RATE
 from src.audio.worker import (
     ANSWER,
     COMPLAINTS,
@@ -40,8 +40,8 @@ from src.audio.worker import (
     Task,
     allowed_s,
 )
-from src.budget import Budget, Held, Room
 from src.errors import AudioTooLong, DecoderUnavailable
+from src.memory.budget import Budget, Held, Room
 
 log = logging.getLogger(__name__)
 

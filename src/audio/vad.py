@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from src.audio.level import FRAME_S as FRAME_S
 from src.audio.level import PASSING_FRAMES, Level, Levelled
-from src.audio.level import Samples as Samples
+from src.audio.samples import Samples
 from src.audio.silero import CONTEXT_SAMPLES, FRAME_SAMPLES, Silero, State
 
 AHEAD_FRAMES = 127

@@ -30,9 +30,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from src.audio import seccomp
-from src.audio.complaints import Complaint
 from src.audio.decode import decode, decode_blocks, load_decoders
-from src.audio.resample import SAMPLE_RATE
+from src.audio.rejections import Complaint
+from src.audio.samples import SAMPLE_RATE
 from src.errors import UnusableAudio
 
 READY = b"ready"

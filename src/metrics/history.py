@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from src.metrics.row import Failure, Parser, Row
+from src.metrics.parser import Failure, Parser, Row
 
 Column = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

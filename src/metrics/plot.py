@@ -11,8 +11,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from src.metrics.history import Column, Requests
+from src.metrics.parser import Failure
 from src.metrics.report import Percentiles, Window, count_failures
-from src.metrics.row import Failure
 
 BINS = 120
 SHORTEST_S = 60.0

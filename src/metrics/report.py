@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.metrics.history import Column, Requests
-from src.metrics.row import Failure
+from src.metrics.parser import Failure
 
 DECIMALS = 6
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

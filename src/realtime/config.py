@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from src.asr.hotwords import hot_words
-from src.asr.languages import language_code
-from src.audio.stream import G711_RATE, AudioFormat, Encoding
-from src.documents import MOST_ITEMS, given
+from src.audio.pcm_stream import G711_RATE, AudioFormat, Encoding
 from src.errors import InvalidRequest
-from src.realtime.turns import TurnDetection
-from src.served import Served
+from src.realtime.turn_detection import TurnDetection
+from src.text.keywords import hot_words
+from src.text.languages import language_code
+from src.text.unset import given
+from src.wire.json_limits import MOST_ITEMS
+from src.wire.model_names import Served
 
 SEMANTIC_WAITS_MS = {"low": 8_000, "medium": 4_000, "auto": 4_000, "high": 2_000}
 """The longest that OpenAI's `semantic_vad` waits for more, by eagerness ("Realtime API reference", turn_detection)."""

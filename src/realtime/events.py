@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from src.asr.logprobs import TokenLogprob
-from src.asr.usage import DurationUsage
-from src.documents import MOST_PARTS, decode_base64, has_too_many_parts
 from src.errors import InvalidRequest
+from src.wire.json_limits import MOST_PARTS, decode_base64, has_too_many_parts
+from src.wire.logprobs import TokenLogprob
+from src.wire.usage import DurationUsage
 
 MAX_APPEND_BYTES = 15 * 1024 * 1024
 """Most audio in one `input_audio_buffer.append`, as OpenAI has it."""

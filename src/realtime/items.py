@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.asr.streaming import LiveTranscript
-from src.audio.decode import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE
 from src.realtime.config import SessionConfig
+from src.realtime.live import LiveTranscript
 
 
 @dataclass(eq=False, slots=True)

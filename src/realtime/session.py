@@ -15,25 +15,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from src.asr.logprobs import logprobs_of
-from src.asr.streaming import Heard, LiveTranscript
-from src.asr.transcript import Transcript
-from src.asr.usage import duration_usage
-from src.asr.words import Segment, Word, segments_of, words_of
-from src.audio.decode import SAMPLE_RATE
-from src.audio.stream import AudioFormat, Encoding, StreamDecoder
+from src.audio.pcm_stream import AudioFormat, Encoding, StreamDecoder
+from src.audio.samples import SAMPLE_RATE
 from src.audio.vad import SpeechStream
-from src.budget import Held
+from src.engine.model import Heard
 from src.errors import InvalidRequest, QueueFull, ServiceError
-from src.plan import AUDIO_BYTES_PER_S
-from src.realtime import events, turns
+from src.memory.budget import Held
+from src.memory.plan import AUDIO_BYTES_PER_S
+from src.realtime import events
+from src.realtime import turn_detection as turns
+from src.realtime.audio_input import Intake
 from src.realtime.config import SessionConfig, Transcription
-from src.realtime.intake import Intake
 from src.realtime.items import Item, Utterance, item_body
-from src.realtime.opening import Limits, Opening
+from src.realtime.live import LiveTranscript
+from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Output, Work
 from src.realtime.responses import Responses
-from src.realtime.work import Advance, Final, ItemCommitted, ItemEnded, Output, Work
-from src.served import Served
+from src.realtime.session_params import Limits, Opening
+from src.text.transcript import Transcript
+from src.text.words import Segment, Word, segments_of, words_of
+from src.wire.logprobs import logprobs_of
+from src.wire.model_names import Served
+from src.wire.usage import duration_usage
 
 LEAST_COMMIT_MS = 100
 """A shorter item is refused, as OpenAI does."""

@@ -19,9 +19,9 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from src.asr.batching import whole_batch
-from src.asr.streaming import Step
-from src.audio.decode import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE
+from src.engine.batch_limits import whole_batch
+from src.engine.model import Step
 from src.errors import QueueFull
 from src.scheduling.lengths import ByLength
 from src.scheduling.order import Entry, Ordered

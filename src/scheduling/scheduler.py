@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.asr.batching import BatchLimits
-from src.asr.faults import MemoryExhausted
-from src.asr.model import Batch, Model, StepBatch
-from src.asr.streaming import Heard, Step
-from src.asr.transcript import Transcript
+from src.engine.batch_limits import BatchLimits
+from src.engine.device_errors import MemoryExhausted
+from src.engine.model import Batch, Heard, Model, Step, StepBatch
 from src.errors import (
     DeviceLost,
     ModelFailed,
@@ -38,6 +36,7 @@ from src.scheduling.arrival import Arrival, Arrivals
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Place, Priority
 from src.scheduling.returns import Returns
 from src.settings import Settings
+from src.text.transcript import Transcript
 
 log = logging.getLogger(__name__)
 

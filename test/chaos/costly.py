@@ -21,9 +21,9 @@ from src.audio.decode import QUICK_S
 
 MB = 1024 * 1024
 FIELDS = 200
-"""Fields that a form may have, of a MB each (`src.api.upload`)."""
+"""Fields that a form may have, of a MB each (`src.api.request`)."""
 ITEMS = 10_000
-"""Items that a list may have (`src.documents`)."""
+"""Items that a list may have (`src.wire.json_limits`)."""
 VALUES = 5 * ITEMS
 """Values that a JSON document may have."""
 APPEND_BYTES = 15 * MB

@@ -1,0 +1,259 @@
+"""What is in the body of a transcription request: multipart, JSON, or the audio itself."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+from starlette.requests import Request
+
+from src.api.fields import Fields, field_name
+from src.api.forms import Part, parse_form, parse_parameters
+from src.audio.decode import PcmFormat
+from src.audio.g711 import AU_ALAW, AU_MULAW, au_file
+from src.audio.pcm_stream import G711_RATE
+from src.audio.probe import is_container
+from src.audio.samples import SAMPLE_RATE
+from src.errors import EmptyAudio, InvalidRequest, MissingFile
+from src.transcription.service import Upload
+from src.wire.json_limits import MOST_PARTS, decode_base64, has_too_many_escapes, has_too_many_parts, string_within
+
+PCM_TYPES = frozenset({"audio/pcm", "audio/l16", "audio/x-l16"})
+RAW_TYPES = frozenset({"audio/raw", "audio/x-raw"})
+"""Types of headerless PCM16 that media files are sent under as well."""
+UNTYPED = frozenset({"", "application/octet-stream"})
+AU_CODES = {
+    **dict.fromkeys(("audio/basic", "audio/pcmu", "audio/mulaw", "audio/x-mulaw"), AU_MULAW),
+    **dict.fromkeys(("audio/pcma", "audio/alaw", "audio/x-alaw"), AU_ALAW),
+}
+"""Types of G.711 (RFC 2046, RFC 4856), 8 kHz mono unless they say otherwise."""
+CHARSETS = frozenset(
+    {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252"}
+)
+"""What the text of a form may be encoded in; other codecs of Python's raise what nobody expects, or take minutes."""
+MAX_FIELD_BYTES = 1024 * 1024
+"""Of a text part; what is behind is not even decoded, as no field that is asked for may be so long."""
+LARGE_BYTES = 1024 * 1024
+"""A body of more is handled beside the event loop; one of less takes a few milliseconds at worst."""
+DATA_KEY = re.compile(rb'"data"\s*:\s*"')
+TAKEN = "*"
+"""What stands in JSON for base64 that has been taken out; it is none."""
+DATA_URL = 200
+"""Characters in which the `base64,` of a data URL must come."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentType:
+    """A media type in lower case and its parameters."""
+
+    name: str
+    parameters: dict[str, str]
+
+    @property
+    def may_be_media(self) -> bool:
+        """Whether a body of this type can be meant as a media file."""
+        return self.name == "application/octet-stream" or self.name.startswith(("audio/", "video/"))
+
+    @classmethod
+    def parse(cls, header: bytes) -> "ContentType":
+        """Parse a Content-Type header; nothing and nonsense give an empty name."""
+        name, parameters = parse_parameters(header)
+        return cls(
+            name.decode("latin-1"),
+            {key.decode("latin-1"): value.decode("latin-1") for key, value in parameters.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A transcription request as it came: its audio and its fields."""
+
+    upload: Upload
+    fields: Fields
+
+
+async def parse_body(request: Request, pieces: list[bytes]) -> Body:
+    """Check the body of `request`, which came in `pieces`, and take it apart; the list is empty then.
+
+    A multipart body carries the audio in its part `file`, a JSON body as base64 in `input_audio.data`, as Open WebUI
+    sends it; any other body is the audio, and its fields come from the query string. The name of a file never matters.
+    Headerless PCM16 and G.711 are told by the media type; an untyped body (not part) that is no known container is
+    taken for PCM16 too.
+
+    Raises:
+        MissingFile, EmptyAudio, InvalidRequest: the body is not of this form; the message says how to mend it.
+    """
+    content_type = ContentType.parse(request.headers.get("content-type", "").encode("latin-1"))
+    query = Fields(request.query_params.multi_items())
+    # Few bytes can be a great many values, if they are JSON.
+    if content_type.name == "application/json" or sum(map(len, pieces)) > LARGE_BYTES:
+        return await asyncio.to_thread(_parsed, pieces, content_type, query)
+    return _parsed(pieces, content_type, query)
+
+
+def _parsed(pieces: list[bytes], content_type: ContentType, query: Fields) -> Body:
+    """Do what `parse_body` does. No step of it keeps other threads from running for long."""
+    body = b"".join(pieces)
+    if content_type.name.startswith("multipart/"):
+        file, fields = _parse_multipart(body, content_type)
+        del body  # there is a second copy already
+        audio = _cut(pieces, file.start, file.end)
+        pieces.clear()
+        return Body(_upload(audio, ContentType.parse(file.content_type), query | fields), query | fields)
+    pieces.clear()
+    if content_type.name == "application/json":
+        audio, fields = _parse_json(body)
+        return Body(_upload(audio, content_type, fields), query | fields)
+    if not body and not content_type.may_be_media:
+        raise _missing_file()
+    return Body(_upload(body, content_type, query, is_untyped=content_type.name in UNTYPED), query)
+
+
+def _upload(audio: bytes, declared: ContentType, fields: Fields, *, is_untyped: bool = False) -> Upload:
+    """Return the audio with the format that its type and the fields declare, if it is headerless."""
+    if not audio:
+        raise EmptyAudio("The audio is empty: not one byte of it arrived.", param="file")
+    fields |= Fields(declared.parameters.items())
+    if declared.name in PCM_TYPES:
+        return Upload(audio, _pcm_format(fields))
+    is_headerless = is_untyped or declared.name in RAW_TYPES or declared.name in AU_CODES
+    if not is_headerless or is_container(audio):
+        return Upload(audio)
+    if declared.name not in AU_CODES:
+        return Upload(audio, _pcm_format(fields))
+    format = _pcm_format(fields, G711_RATE)
+    return Upload(au_file(audio, AU_CODES[declared.name], format.rate, format.channels))
+
+
+def _cut(pieces: list[bytes], start: int, end: int) -> bytes:
+    """Return a part of the joined pieces, which a slice would be too; but other threads run while pieces are joined."""
+    taken, at = [], 0
+    for piece in pieces:
+        taken.append(piece[max(0, start - at) : max(0, end - at)])
+        at += len(piece)
+    return b"".join(taken)
+
+
+def _parse_multipart(body: bytes, content_type: ContentType) -> tuple[Part, Fields]:
+    """Return the file of a multipart body and the text fields."""
+    charset = content_type.parameters.get("charset", "utf-8").lower().replace("_", "-")
+    if charset not in CHARSETS:
+        raise InvalidRequest(f"A multipart body must be in UTF-8, not {charset[:40]!r}.", param="charset")
+    boundary = content_type.parameters.get("boundary")
+    if not boundary:
+        message = (
+            "The multipart body cannot be read: its content type names no boundary. Do not set that header yourself; "
+            "what makes the body knows the boundary."
+        )
+        raise InvalidRequest(message, param="content-type")
+    parts = parse_form(body, boundary.encode("latin-1")) if body else []
+    files = [part for part in parts if part.is_file or _is_typed_file(part)]
+    texts = [part for part in parts if not (part.is_file or _is_typed_file(part))]
+    contents = (body[part.start : min(part.end, part.start + MAX_FIELD_BYTES)] for part in texts)
+    named = ((_text(part.name, charset), _text(text, charset)) for part, text in zip(texts, contents, strict=True))
+    return _file_of(files, texts), Fields(named)
+
+
+def _is_typed_file(part: Part) -> bool:
+    return _is_called_file(part) and ContentType.parse(part.content_type).may_be_media
+
+
+def _is_called_file(part: Part) -> bool:
+    return field_name(part.name.decode("latin-1")) == "file"
+
+
+def _text(encoded: bytes, charset: str) -> str:
+    try:
+        return encoded.decode(charset)
+    except UnicodeDecodeError:
+        return encoded.decode("latin-1")
+
+
+def _file_of(files: list[Part], texts: list[Part]) -> Part:
+    """Return the first file in `file` that is not empty, which those are that a browser's user left out."""
+    if candidates := list(filter(_is_called_file, files)):
+        return next((part for part in candidates if part.end > part.start), candidates[0])
+    if any(map(_is_called_file, texts)):
+        raise MissingFile(
+            "`file` came as a text field. Send it as a file part (with a file name; curl: -F file=@clip.wav).",
+            param="file",
+        )
+    raise _missing_file()
+
+
+def parse_object(body: bytes) -> Any:
+    """Return what a body holds as JSON.
+
+    Raises:
+        InvalidRequest: it is no JSON, or has more parts than any that is meant.
+    """
+    if has_too_many_parts(body):
+        raise InvalidRequest(f"The JSON of the body has more than {MOST_PARTS} values.")
+    if has_too_many_escapes(body):
+        raise InvalidRequest("The JSON of the body has more text than any that is meant.")
+    try:
+        # No other thread runs meanwhile. The first takes what is odd, such as half an emoji; the other is faster.
+        return json.loads(body) if len(body) <= LARGE_BYTES else from_json(body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body is not the JSON that its content type says.") from None
+
+
+def _parse_json(body: bytes) -> tuple[bytes, Fields]:
+    """Return the audio of a JSON body, `{"input_audio": {"data": BASE64}}`, and its other fields."""
+    start, end = _large_data(body)
+    if start < end:
+        data, fields = _data_and_fields(body[:start] + TAKEN.encode() + body[end:])
+        if data == TAKEN:
+            return _audio(lambda: string_within(body, start, end)), fields
+    data, fields = _data_and_fields(body)
+    return _audio(data.encode), fields
+
+
+def _audio(encoded: Callable[[], bytes]) -> bytes:
+    """Decode base64, or a data URL."""
+    try:
+        data = encoded()
+        head, found, _ = data[:DATA_URL].partition(b"base64,")
+        return decode_base64(data[len(head) + len(found) :] if found else data)
+    except ValueError:
+        raise InvalidRequest("`input_audio.data` is not base64.", param="input_audio") from None
+
+
+def _large_data(body: bytes) -> tuple[int, int]:
+    """Return where in large JSON what is probably the audio's base64 begins and ends, (0, 0) where that is not clear.
+
+    To parse it with the rest would hold up other threads for a tenth of a second.
+    """
+    key = body.find(b'"data"', 0, LARGE_BYTES) if len(body) > LARGE_BYTES else -1
+    quote = DATA_KEY.match(body, key) if key >= 0 else None
+    end = body.find(b'"', quote.end()) if quote else -1
+    is_large = quote is not None and end - quote.end() > LARGE_BYTES and body[end - 1 : end] != b"\\"
+    return (quote.end(), end) if quote and is_large else (0, 0)
+
+
+def _data_and_fields(body: bytes) -> tuple[str, Fields]:
+    parsed = parse_object(body)
+    if not isinstance(parsed, dict) or "input_audio" not in parsed:
+        raise _missing_file()
+    audio = parsed.pop("input_audio")
+    data = audio.get("data") if isinstance(audio, dict) else None
+    if not isinstance(data, str):
+        raise InvalidRequest('`input_audio` must be {"data": BASE64, "format": "wav"}.', param="input_audio")
+    return data, Fields.from_json(parsed)
+
+
+def _missing_file() -> MissingFile:
+    return MissingFile(
+        "The request has no file. Send the audio as the multipart part `file`, or as the whole body with its own "
+        "content type.",
+        param="file",
+    )
+
+
+def _pcm_format(fields: Fields, rate: int = SAMPLE_RATE) -> PcmFormat:
+    """Return the format that `rate` and `channels` say, mono of `rate` where they do not."""
+    given = {name: number for name in ("rate", "channels") if (number := fields.whole_number(name)) is not None}
+    return PcmFormat(**({"rate": rate} | given))

@@ -1,1 +1,0 @@
-"""The speech recognition engine and what comes out of it."""

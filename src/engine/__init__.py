@@ -1,0 +1,1 @@
+"""The engine: a NeMo checkpoint on one device, and everything that knows torch or NeMo."""

@@ -1,0 +1,1 @@
+"""The FastConformer encoder: log-mel features in, frames out."""

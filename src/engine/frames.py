@@ -1,0 +1,20 @@
+"""The frame clock of a Parakeet encoder: a feature every 10 ms, a frame of eight features every 80 ms."""
+
+import math
+
+from src.audio.samples import SAMPLE_RATE
+
+SAMPLES_PER_FEATURE = 160
+FEATURES_PER_FRAME = 8
+SAMPLES_PER_FRAME = SAMPLES_PER_FEATURE * FEATURES_PER_FRAME
+FRAME_SECONDS = SAMPLES_PER_FRAME / SAMPLE_RATE
+
+
+def frames_in(samples: int) -> int:
+    """Return how many frames the encoder makes of so many samples at 16 kHz: the last may be partly empty."""
+    return math.ceil(samples // SAMPLES_PER_FEATURE / FEATURES_PER_FRAME)
+
+
+def whole_frames(seconds: float) -> int:
+    """Return the number of frames nearest to a duration."""
+    return round(seconds * SAMPLE_RATE / SAMPLES_PER_FRAME)

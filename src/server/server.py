@@ -1,0 +1,103 @@
+"""The uvicorn server that the application runs on, set up for it: its limits, and its orderly end."""
+
+import logging
+import os
+import resource
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from socket import socket
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from src.server.connections import HttpProtocol, WebSocketProtocol
+
+log = logging.getLogger(__name__)
+
+HEAD_S = 10.0
+"""How long a client may take from its connection, or from a request's first byte, to the end of the request's head."""
+MOST_CONNECTIONS = 4096
+MOST_DESCRIPTORS = 1 << 16
+
+SLOW_READER_S = 5
+"""How long, after the grace period, an answer that is ready may take to be read before its connection is cut."""
+MAX_MESSAGE_BYTES = 22 * 1024 * 1024
+"""Largest WebSocket message: 15 MiB of audio are 20 MiB of base64, and there is an event around it."""
+PING_INTERVAL_S = 20.0
+PING_TIMEOUT_S = 60.0
+"""How long a client may take to answer a ping: it may be behind seconds of its own audio on a slow line."""
+
+
+def server_config(
+    app: FastAPI, *, head_s: float = HEAD_S, most_connections: int = MOST_CONNECTIONS, **options: Any
+) -> uvicorn.Config:
+    """Return the configuration for `app`; `options` are uvicorn's own, such as host and port."""
+    make_http = partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room()))
+    make_websocket = partial(WebSocketProtocol, head_s=head_s, memory=app.state.messages)
+    return uvicorn.Config(
+        app,
+        http=make_http,  # type: ignore[arg-type] # declared as a class, and only ever called
+        log_config=None,
+        access_log=False,  # src.api.middleware writes one that knows the request id
+        timeout_graceful_shutdown=SLOW_READER_S,
+        ws=make_websocket,  # type: ignore[arg-type] # the same
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # a frame of 20 kB may be a message of 22 MiB
+        ws_ping_interval=PING_INTERVAL_S,
+        ws_ping_timeout=PING_TIMEOUT_S,
+        **options,
+    )
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process open as many files and connections as the system allows, within reason."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _room() -> int:
+    """Return how many connections there is room for: half of what may be open, as a request needs more than its own."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else soft // 2
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with an orderly end: on SIGTERM or SIGINT, requests are finished before the port is closed.
+
+    A second signal ends the process at once.
+
+    Args:
+        config: as of `server_config`.
+        drain: finishes what is under way, within its own time limit.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals as uvicorn does, but do not raise them again at the end: a stop on request exits with 0."""
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self._captured_signals.clear()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self._captured_signals:
+            log.warning("Told to stop again; the process ends at once.")
+            logging.shutdown()
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Drain while the port is still open, so that new requests read 503 and not a closed port."""
+        await self._drain()
+        await super().shutdown(sockets)

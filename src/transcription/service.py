@@ -1,0 +1,429 @@
+"""What the transports call: one upload or recording in, its text out as it comes.
+
+Short audio is one clip for the model. Longer audio is cut at pauses into chunks, which are decoded from the file,
+transcribed and merged a few at a time, so that hours of it take little memory and leave room for others.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.audio.chunking import Chunk, split
+from src.audio.decode import BLOCK_SAMPLES, PcmFormat, decode_blocks, needs_library, quick_samples
+from src.audio.microbatch import MicroBatcher
+from src.audio.probe import plain_wav
+from src.audio.samples import SAMPLE_RATE
+from src.audio.sandbox import Decoding, Sandbox
+from src.audio.vad import Listening, Span, SpeechDetector
+from src.engine.frames import FRAME_SECONDS
+from src.memory.budget import Held, Room
+from src.memory.plan import AUDIO_BYTES_PER_S
+from src.scheduling.jobs import Kind, Priority
+from src.scheduling.scheduler import Admission, Outcome, Scheduler
+from src.settings import Settings
+from src.text.merge import Merger, Piece, whole
+from src.text.transcript import Transcript
+from src.transcription.vad_fallback import (
+    MIN_SPEECH_S,
+    amended,
+    doubtful,
+    has_gaps,
+    louder_than,
+    retries,
+    spoken,
+    uneven,
+    unheard,
+)
+
+CHUNKS_AHEAD = 2
+"""Chunks of one file that are with the scheduler at a time: one to run and one to follow it."""
+READ_AHEAD_S = 600.0
+"""Audio that is decoded, 38 MB of it, before the first of it is transcribed."""
+LEAST_BYTES_PER_S = 1_000
+"""Of a media file; codecs take less for a second only where they are made for the narrowest lines."""
+LEAST_EXPECTED_S = 10.0
+
+SHORT_S = 120.0
+"""Whether a clip of at most this is `uneven` is found out in the event loop, in a millisecond."""
+STRETCHES = 4
+"""Of a clip, so many stretches of speech without words are tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The audio of one request as it came: a media file, or headerless samples in the format `pcm`."""
+
+    data: bytes
+    pcm: PcmFormat | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Recording:
+    """Audio that somebody has just spoken, decoded already; it overtakes uploads."""
+
+    samples: NDArray[np.float32]
+    """(samples,) float32 at 16 kHz."""
+
+
+Source = Upload | Recording
+
+
+@dataclass(slots=True)
+class Measurements:
+    """What is known about a request so far, for its metrics line; times in seconds, None for what it never reached."""
+
+    audio_len_s: float | None = None
+    duration_preprocess_s: float | None = None
+    duration_inference_s: float | None = None
+    queue_wait_s: float | None = None
+    lane: int | None = None
+    batch_size: int | None = None
+
+    def add_preprocessing(self, seconds: float) -> None:
+        """Note that decoding and cutting took so long."""
+        self.duration_preprocess_s = (self.duration_preprocess_s or 0.0) + seconds
+
+    def add(self, outcome: Outcome) -> None:
+        """Note what a clip took: its inference is added to the others', the rest is the first clip's."""
+        self.duration_inference_s = (self.duration_inference_s or 0.0) + outcome.inference_s
+        if self.queue_wait_s is None:
+            self.queue_wait_s = outcome.queue_wait_s
+            self.lane = outcome.lane
+            self.batch_size = outcome.batch_size
+
+
+@dataclass(slots=True)
+class _Work:
+    """One request on its way through the service."""
+
+    admission: Admission
+    measured: Measurements
+    priority: Priority
+    boosts: tuple[str, ...]
+    kind: Kind
+
+
+class _Footprint:
+    """The memory of one upload's decoded audio: asked for before it is decoded, given back as it is transcribed.
+
+    Audio is counted in the thread that decodes it and given back in the event loop, never at the same time.
+
+    Args:
+        room: where it is asked for.
+        held: what has been granted.
+        most_s: audio in seconds beyond which no more is in memory at a time.
+    """
+
+    def __init__(self, room: Room, held: Held, most_s: float) -> None:
+        self._room = room
+        self._held = held
+        self._most_s = most_s
+        self._decoded_s = 0.0
+        self._is_whole = False
+
+    def counted(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Pass decoded blocks on.
+
+        Raises:
+            QueueFull: they are more than was expected, and there is no room for that.
+        """
+        for block in blocks:
+            self._decoded_s += len(block) / SAMPLE_RATE
+            self._grow(_bytes_of(min(self._most_s, self._decoded_s)))
+            yield block
+        self._is_whole = True
+
+    def give_back(self, until_s: float) -> None:
+        """Note that the audio before `until_s` is done with; before the end is decoded, more takes its place."""
+        if self._is_whole:
+            self._room.shrink(self._held, _bytes_of(max(0.0, self._decoded_s - until_s)))
+
+    def _grow(self, to_bytes: int) -> None:
+        if to_bytes <= self._held.bytes:
+            return
+        ample = min(max(to_bytes, 2 * self._held.bytes), _bytes_of(self._most_s))  # so that it is asked for rarely
+        if not self._held.hold(ample) and not self._held.hold(to_bytes):
+            raise self._room.full()
+
+
+def _bytes_of(audio_s: float) -> int:
+    return round(audio_s * AUDIO_BYTES_PER_S)
+
+
+class _ChunkReader:
+    """The chunks of a source, decoded as they are asked for.
+
+    Args:
+        chunks: decodes and cuts.
+        threads: where that is done; None where it takes no longer than the way there, which is 0.1 ms.
+        measured: gets the time that it takes.
+        decoding: what a decode worker does, if one is needed.
+        room: waits for room for that worker, and holds it.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterator[Chunk],
+        threads: Executor | None,
+        measured: Measurements,
+        decoding: Decoding | None = None,
+        room: AbstractAsyncContextManager[Held] | None = None,
+    ) -> None:
+        self._chunks = chunks
+        self._threads = threads
+        self._measured = measured
+        self._decoding = decoding
+        self._room = room
+        self._held = AsyncExitStack()
+
+    async def next(self, count: int) -> list[Chunk]:
+        """Return the next so many chunks, fewer at the end.
+
+        Raises:
+            DecoderUnavailable: there is no room for the worker in time.
+            Exception: as decoding does.
+        """
+        started = time.monotonic()
+        try:
+            if self._room is not None:
+                room, self._room = self._room, None
+                await self._held.enter_async_context(room)
+            coming = islice(self._chunks, count)
+            if self._threads is None:
+                chunks = list(coming)
+            else:
+                chunks = await asyncio.get_running_loop().run_in_executor(self._threads, list, coming)
+        finally:
+            self._measured.add_preprocessing(time.monotonic() - started)
+        if len(chunks) < count:
+            await self._held.aclose()
+        return chunks
+
+    async def aclose(self) -> None:
+        """End the worker, and give back its room."""
+        if self._decoding:
+            self._decoding.cancel()
+        await self._held.aclose()
+
+
+class TranscriptionService:
+    """Decodes uploads beside the event loop and has their clips transcribed.
+
+    Args:
+        settings: the limits.
+        scheduler: where clips go.
+        detector: tells speech from silence.
+        sandbox: decodes media files in processes of their own.
+        room: for the decoded audio of uploads.
+        workers: threads for what is computed here; the libraries that do it release the interpreter.
+        waiters: threads that wait for decode workers; as many as there may be of these.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        scheduler: Scheduler,
+        detector: SpeechDetector,
+        sandbox: Sandbox,
+        room: Room,
+        workers: Executor,
+        waiters: Executor,
+    ) -> None:
+        self._settings = settings
+        self._scheduler = scheduler
+        self._detector = detector
+        self._sandbox = sandbox
+        self._room = room
+        self._workers = workers
+        self._waiters = waiters
+        self._microbatcher = MicroBatcher(detector, workers)
+
+    async def transcribe(
+        self,
+        admission: Admission,
+        source: Source,
+        measured: Measurements,
+        *,
+        priority: Priority = Priority.NORMAL,
+        boosts: tuple[str, ...] = (),
+    ) -> Transcript:
+        """Return the transcript of `source`; arguments and errors are those of `stream`."""
+        stream = self.stream(admission, source, measured, priority=priority, boosts=boosts)
+        async with aclosing(stream):
+            return whole([piece async for piece in stream])
+
+    async def stream(
+        self,
+        admission: Admission,
+        source: Source,
+        measured: Measurements,
+        *,
+        priority: Priority = Priority.NORMAL,
+        boosts: tuple[str, ...] = (),
+    ) -> AsyncGenerator[Piece, None]:
+        """Yield the transcript of `source` in pieces as they become final, and note in `measured` what it took.
+
+        Raises:
+            EmptyAudio, InvalidAudio, AudioTooLong: the audio cannot be used.
+            DecoderUnavailable: there is no process to decode it, or no room for one within the time limit.
+            QueueFull: there is no memory for the decoded audio of an upload, nor was within the queue's time limit.
+            QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
+        """
+        admission.arrival.is_here = True
+        kind = Kind.REALTIME if isinstance(source, Recording) else Kind.UPLOAD
+        work = _Work(admission, measured, priority, boosts, kind)
+        async with self._room.taken(_bytes_of(self._expected_s(source))) as held:
+            pieces = self._pieces(work, source, _Footprint(self._room, held, self._most_s))
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+
+    @property
+    def _most_s(self) -> float:
+        """How much audio of one upload is in memory at most, in seconds."""
+        chunks_s = (2 * CHUNKS_AHEAD) * self._settings.chunk_seconds
+        return min(self._settings.max_audio_seconds, max(READ_AHEAD_S, chunks_s)) + LEAST_EXPECTED_S
+
+    def _expected_s(self, source: Source) -> float:
+        """Return for how much audio of an upload to ask for room before it is decoded, in seconds."""
+        if isinstance(source, Recording):
+            return 0.0  # it is in memory, and counted there
+        plain = plain_wav(source.data) if source.pcm is None else None
+        rate = LEAST_BYTES_PER_S
+        if form := plain or source.pcm:
+            rate = max(1, 2 * form.channels * form.rate)  # a header may say 0, which decoding will refuse
+        return min(self._most_s, LEAST_EXPECTED_S + len(source.data) / rate)
+
+    async def _pieces(self, work: _Work, source: Source, footprint: _Footprint) -> AsyncGenerator[Piece, None]:
+        merger = Merger()
+        pending: deque[tuple[Chunk, asyncio.Task[Transcript]]] = deque()
+        async with aclosing(self._reader(source, work.measured, footprint)) as reader:
+            try:
+                coming = deque(await reader.next(2))
+                footprint.give_back(0.0)
+                if len(coming) > 1 and work.kind is Kind.UPLOAD:
+                    work.kind = Kind.CHUNK
+                while coming or pending:
+                    if coming and len(pending) < CHUNKS_AHEAD:
+                        chunk = coming.popleft()
+                        pending.append((chunk, asyncio.create_task(self._hear(work, chunk.samples))))
+                        if coming:
+                            coming.extend(await reader.next(1))
+                        continue
+                    done, task = pending[0]
+                    piece = merger.add(done, await task)
+                    pending.popleft()
+                    footprint.give_back(done.to_s)
+                    yield piece
+                yield merger.finish()
+            finally:
+                tasks = [task for _, task in pending]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _reader(self, source: Source, measured: Measurements, footprint: _Footprint) -> _ChunkReader:
+        chunk_s, limit_s = self._settings.chunk_seconds, self._settings.max_audio_seconds
+        if isinstance(source, Recording):
+            threads = None if len(source.samples) <= chunk_s * SAMPLE_RATE else self._workers
+            return _ChunkReader(self._chunks(self._blocks(source.samples), measured), threads, measured)
+        samples = quick_samples(source.data, source.pcm, min(chunk_s, limit_s))
+        if samples is not None:
+            return _ChunkReader(self._chunks(footprint.counted([samples]), measured), None, measured)
+        if needs_library(source.data, source.pcm):
+            decoding = self._sandbox.decode(source.data, max_seconds=limit_s)
+            chunks = self._chunks(footprint.counted(decoding.blocks()), measured)
+            return _ChunkReader(chunks, self._waiters, measured, decoding, self._sandbox.room(source.data))
+        blocks = decode_blocks(source.data, max_seconds=limit_s, pcm=source.pcm)
+        return _ChunkReader(self._chunks(footprint.counted(blocks), measured), self._workers, measured)
+
+    def _chunks(self, blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[Chunk]:
+        """Decode and cut, as far as the caller has asked for chunks; what needs no cut meets no detector."""
+        counted = _measured(_read_ahead(blocks, READ_AHEAD_S), measured)
+        yield from split(counted, self._detector, chunk_seconds=self._settings.chunk_seconds)
+
+    def _blocks(self, samples: NDArray[np.float32]) -> Iterable[NDArray[np.float32]]:
+        """Return a recording as it comes from a file, so that where it is cut does not depend on how it came.
+
+        What needs no cut is one block, which is never copied.
+        """
+        size = BLOCK_SAMPLES if len(samples) > self._settings.chunk_seconds * SAMPLE_RATE else max(1, len(samples))
+        return (samples[at : at + size] for at in range(0, len(samples), size))
+
+    async def _hear(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:
+        """Have a clip transcribed; where that is doubtful, let the detector judge, and try the speech alone."""
+        if not _can_hold_speech(samples):
+            return Transcript("")
+        transcript = await self._ask(work, samples)
+        if not doubtful(transcript, samples) and not _may_be_uneven(transcript, samples):
+            return transcript
+        spans = await self._microbatcher.ask(self._speech_in(transcript, samples))
+        if not spans:
+            return transcript if spans is None else Transcript("")
+        for stretch in islice(unheard(transcript, spans), STRETCHES):
+            for retry in retries(samples, stretch):
+                found = retry.restored(await self._ask(work, retry.samples))
+                amendable, transcript = transcript, amended(transcript, found, stretch, spans)
+                if amendable.text or transcript.text:
+                    break
+        return transcript
+
+    def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> Listening[tuple[Span, ...] | None]:
+        """Find out where somebody speaks in a clip; None where its transcript has no need to be compared with that."""
+        if doubtful(transcript, samples):
+            if transcript.text and not has_gaps(transcript, samples):  # it has all words, if somebody speaks at all
+                speaks = yield from self._detector.hears_speech(samples, MIN_SPEECH_S)
+                return None if speaks else ()
+            return spoken((yield from self._detector.spans(samples)))
+        if uneven(transcript, samples):
+            return spoken((yield from self._detector.spans(samples))) or None
+        return None
+
+    async def _ask(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:
+        outcome = await self._scheduler.transcribe(
+            work.admission, samples, kind=work.kind, priority=work.priority, boosts=work.boosts
+        )
+        work.measured.add(outcome)
+        return outcome.transcript
+
+
+def _measured(blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[NDArray[np.float32]]:
+    """Pass blocks on, and count what has passed."""
+    for block in blocks:
+        measured.audio_len_s = (measured.audio_len_s or 0.0) + len(block) / SAMPLE_RATE
+        yield block
+
+
+def _read_ahead(blocks: Iterable[NDArray[np.float32]], seconds: float) -> Iterator[NDArray[np.float32]]:
+    """Read so much before passing anything on: a file that turns out too long by then has cost no inference."""
+    blocks = iter(blocks)
+    held: list[NDArray[np.float32]] = []
+    held_s = 0.0
+    for block in blocks:
+        held.append(block)
+        held_s += len(block) / SAMPLE_RATE
+        if held_s >= seconds:
+            break
+    held.reverse()
+    while held:
+        yield held.pop()
+    yield from blocks
+
+
+def _may_be_uneven(transcript: Transcript, samples: NDArray[np.float32]) -> bool:
+    """Whether a clip is `uneven`; a long one may be where it has gaps, and a thread has to look."""
+    is_short = len(samples) <= SHORT_S * SAMPLE_RATE
+    return has_gaps(transcript, samples) and (not is_short or uneven(transcript, samples))
+
+
+def _can_hold_speech(samples: NDArray[np.float32]) -> bool:
+    """Whether a clip is worth the model's time: at least one encoder frame long, and not digital silence throughout."""
+    return len(samples) >= FRAME_SECONDS * SAMPLE_RATE and louder_than(0.0, samples)
