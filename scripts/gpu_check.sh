@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proves the service on this machine's GPU, in at most eight minutes: its texts, the speed of the engine, the speed of
-# the service. Arguments go to test/gpu_check.py, which says what the exit codes mean.
+# the service. Arguments go to test/benches/gpu_check.py, which says what the exit codes mean.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 has_everything() { # python: whether it has what the project needs, so that there is nothing to install or to fetch
@@ -20,4 +20,4 @@ else
     bash scripts/setup.sh
 fi
 forget_settings
-exec "$python" test/gpu_check.py "$@"
+exec "$python" test/benches/gpu_check.py "$@"

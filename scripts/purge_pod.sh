@@ -58,7 +58,7 @@ remove_pip_cache() { # only the folders that pip makes in it, since PIP_CACHE_DI
 }
 
 remove_build_leftovers() {
-    remove "$root"/{build,.mypy_cache,.pytest_cache,.ruff_cache,.hypothesis} "$root"/*.egg-info "$root/test/results" "$root/test/js/node_modules"
+    remove "$root"/{build,.mypy_cache,.pytest_cache,.ruff_cache,.hypothesis} "$root"/*.egg-info "$root/test/results" "$root/test/sdk/js/node_modules"
     local found
     while IFS= read -r -d '' found; do
         remove "$found"

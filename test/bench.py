@@ -16,6 +16,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from pathlib import Path
+
+sys.path.insert(1, str(Path(__file__).resolve().parent / "clients"))
 
 import client
 import client_report

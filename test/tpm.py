@@ -23,6 +23,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, takewhile
+from pathlib import Path
+
+sys.path.insert(1, str(Path(__file__).resolve().parent / "clients"))
 
 import client
 import client_report

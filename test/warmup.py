@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(1, str(Path(__file__).resolve().parent / "clients"))
+
 import client
 import client_report
 

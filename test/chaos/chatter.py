@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from played import append, silence, speech
-from test_session_stateful import BROKEN, IDS, SHAPES
+from session_harness import append, silence, speech
+from session_machine import BROKEN, IDS, SHAPES
 
 Message = str | bytes
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it is run as a script, from any folder
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support", "benches"))
 
 import httpx
 from answers import GOOD_TEXT, good_text
@@ -35,7 +35,7 @@ from media import clip, wav
 from mutants import media
 from own_service import serving
 from recordings import SPEECH, recordings
-from test_session_stateful import AnySequence
+from session_machine import AnySequence
 
 PATIENCE_S = 120.0
 STEPS = 40

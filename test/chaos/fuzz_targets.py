@@ -8,7 +8,7 @@ import numpy as np
 from answers import ROUTE, complaint
 from chatter import Conversation, Message
 from forms import Multipart
-from played import Played
+from session_harness import Played
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 

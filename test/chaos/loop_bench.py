@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # what the programs in test/ share
+sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support", "benches"))
 
 import client
 import client_report
@@ -31,7 +31,7 @@ from costly import COSTLY, LIVE, Costly, Post, Talk
 from own_service import Server, serving
 from websockets.sync.client import connect
 
-INSTANT = str(Path(__file__).resolve().parent.parent / "instant_model.py")
+INSTANT = str(Path(__file__).resolve().parents[1] / "benches" / "instant_model.py")
 EVERY_S = "0.25"
 """A word in each so many seconds: fast speech has as many tokens."""
 MOST_MS = 100.0

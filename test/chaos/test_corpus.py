@@ -8,11 +8,11 @@ import httpx
 import pytest
 from answers import GOOD_TEXT, complaint, good_text, send
 from assault import assault, table
-from conftest import Service
 from corpus import corpus
 from damage import damaged
 from hostile import HostileFile
 from references import references
+from running_service import Service
 
 BATCH = 50
 SENDERS = 4

@@ -7,7 +7,6 @@ import httpx
 import pytest
 from answers import GOOD_TEXT, good_text
 from chatter import CONVERSATIONS, MESSAGES
-from conftest import Service
 from forms import EXTREMES, Multipart, multiparts
 from fuzz import Budget, main
 from fuzz_targets import decode_anything, hold_conversation, post_anything, talk
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from media import clip, wav
 from mutants import media
 from recordings import SPEECH, recordings
+from running_service import Service
 
 BUDGET = {"suppress_health_check": list(HealthCheck)}
 

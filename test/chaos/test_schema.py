@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 import schemathesis
-from conftest import CLIPS, Service
 from hypothesis import strategies as st
+from media import CLIPS
+from running_service import Service
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 

@@ -1,0 +1,271 @@
+"""The part of `gpu_check.py` for the service: in a process of its own, first requests, many at a time, then sessions.
+
+Requests are raw PCM of 10 s each, over connections that are kept, from several client processes; each is sent again as
+soon as it is answered. Every text is compared with that of the same clip sent alone. Sessions are those of
+`sessions_bench.py`.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from multiprocessing.pool import Pool
+from pathlib import Path
+
+sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
+
+import bench
+import client
+import client_report
+import engine_bench
+import numpy as np
+import sessions_bench
+import tpm
+from bench_model import checkpoint
+from client_processes import client_processes
+from columns import Cell
+from gpu_part import DIFFERENT, Clock, Rows, arguments, put, say
+from own_service import Server, cpu_s, serving
+
+CLIP_S = 10.0
+CLIPS = 32
+AT_ONCE, LEVEL_S = (1, 8, 32, 128, 256), 4.0
+EACH = 32
+"""Requests at a time of one client process, at most."""
+SESSIONS, SESSION_S = (100, 300, 1000), 8.0
+QUICK_AT_ONCE, QUICK_LEVEL_S, QUICK_SESSIONS, QUICK_SESSION_S = (1, 4), 1.0, (2,), 3.0
+SHOWN = 10
+"""So many warnings of the service are shown; the figures have all."""
+SESSIONS_END_S = 4.0
+"""What sessions take beside their audio: they begin within a second, and their last text is to come."""
+LEAD_S = 0.6
+"""Between the decision that client processes begin and their beginning: they are given 80 MB of requests meanwhile."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What so many requests at a time came to; None where there is nothing to tell."""
+
+    at_once: int
+    requests_per_s: float
+    audio_s_per_s: float
+    p50_s: float | None
+    p95_s: float | None
+    gpu_percent: float | None
+    """Share of the time in which the GPU did anything, as the driver tells it."""
+    server_cores: float
+    """Of the service's process."""
+    without_text: int
+    other_texts: int
+    """Texts that are not those of the same clip sent alone."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
+    options = arguments("Measure the service over HTTP and in live sessions.", argv)
+    model = checkpoint(options.model)
+    settings = {
+        "PARAKEET_DEVICE": options.device,
+        "PARAKEET_HOST": "127.0.0.1",
+        "PARAKEET_MAX_QUEUE_WAIT_S": "60",  # nobody is refused, so that the work is the same everywhere
+        "PARAKEET_MAX_SESSIONS": str(sessions_bench.places_for(SESSIONS)),
+    }
+    clock, started_s = Clock(options.limit), time.perf_counter()
+    with serving(model, **settings) as server:
+        ready_s = time.perf_counter() - started_s
+        say(f"ready after {ready_s:.1f} s")
+        put(ready_s=ready_s)
+        made = clips(4 if options.quick else CLIPS)
+        as_one = requests(options, made, server)
+        as_one &= asyncio.run(sessions(options, made[0], server, clock))
+        say_warnings(server.log)
+    return 0 if as_one else DIFFERENT
+
+
+def requests(options: argparse.Namespace, made: Sequence[np.ndarray], server: Server) -> bool:
+    """Tell what each number of requests at a time comes to; return whether all texts are those of clips sent alone."""
+    levels, seconds = (QUICK_AT_ONCE, QUICK_LEVEL_S) if options.quick else (AT_ONCE, LEVEL_S)
+    uploads = [client.raw_pcm(str(number), clip) for number, clip in enumerate(made)]
+    expected = asyncio.run(texts_alone(server.url, uploads))
+    rows = Rows("at once", LOAD_NAMES)
+    all_well = True
+    with client_processes(processes_for(max(levels))) as clients:
+        for at_once in levels:
+            load = measured(at_once, seconds, clients, uploads, expected, server)
+            rows.add(str(at_once), load_cells(load))
+            put(**{f"requests_{at_once}": asdict(load)})
+            all_well &= not load.without_text and not load.other_texts
+    return all_well
+
+
+def say_warnings(log: Path) -> None:
+    """Show what the service warned of, and the errors that it met."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if " WARNING " in line or " ERROR " in line]
+    put(warnings=lines)
+    for line in lines[:SHOWN]:
+        say(line)
+
+
+def clips(count: int) -> list[np.ndarray]:
+    """Return clips of `CLIP_S`, the same in each run: whole clips of the project joined, and then silence."""
+    chance = random.Random(0)
+    spoken = [client.samples_of(path) for path in client.short_clips() if engine_bench.is_speech(path)]
+    length = round(CLIP_S * client.SAMPLE_RATE)
+    made = []
+    for _ in range(count):
+        pieces = [np.zeros(0, np.float32)]
+        for piece in chance.sample(spoken, len(spoken)):
+            if sum(map(len, pieces)) + len(piece) > length:
+                break
+            pieces.append(piece)
+        joined = np.concatenate(pieces)
+        made.append(np.pad(joined, (0, length - len(joined))))
+    return made
+
+
+async def texts_alone(url: str, uploads: Sequence[client.Upload]) -> dict[str, str]:
+    """Return what the service says of each upload with nothing else under way."""
+    async with client.open_sender(how(url)) as send:
+        return await bench.texts_alone(send, uploads)
+
+
+def how(url: str) -> argparse.Namespace:
+    """Return how requests are sent, for `client.open_sender`."""
+    return argparse.Namespace(url=url, key=None, ws=False, timeout=60.0)
+
+
+def processes_for(at_once: int) -> int:
+    """Return how many client processes have so many requests at a time; the service needs cores too."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(-(-at_once // EACH), cores // 2))
+
+
+def measured(
+    at_once: int,
+    seconds: float,
+    clients: Pool,
+    uploads: Sequence[client.Upload],
+    expected: dict[str, str],
+    server: Server,
+) -> Load:
+    """Return what comes of so many requests at a time for so many seconds."""
+    shares = spread(at_once, processes_for(at_once))
+    begin_s = time.perf_counter() + LEAD_S
+    turned = [[*uploads[number:], *uploads[:number]] for number in range(len(shares))]
+    tasks = [(server.url, own, share, begin_s, begin_s + seconds) for own, share in zip(turned, shares, strict=True)]
+    sending = clients.starmap_async(send_until, tasks, 1)
+    time.sleep(max(0.0, begin_s - time.perf_counter()))
+    with gpu_use() as percents:
+        before_s = cpu_s(server.pid)
+        time.sleep(max(0.0, begin_s + seconds - time.perf_counter()))
+        cores = (cpu_s(server.pid) - before_s) / seconds
+    answers = [answer for share in sending.get() for answer in share]
+    summary = client_report.summarise(answers, started_s=begin_s, window_s=seconds)
+    return Load(
+        at_once,
+        summary.requests_per_s,
+        summary.rtfx,
+        summary.latency_s["p50"],
+        summary.latency_s["p95"],
+        sum(percents) / len(percents) if percents else None,
+        cores,
+        without_text=summary.requests - summary.ok,
+        other_texts=sum(answer.ok and answer.text != expected[answer.file] for answer in answers),
+    )
+
+
+def spread(count: int, over: int) -> list[int]:
+    """Return `count` as a sum of `over` numbers that are as equal as can be."""
+    return [count // over + (number < count % over) for number in range(over)]
+
+
+def send_until(
+    url: str, uploads: Sequence[client.Upload], at_once: int, begin_s: float, end_s: float
+) -> list[client.Answer]:
+    """Send uploads, so many at a time, between two moments of `time.perf_counter`, and return the answers."""
+
+    async def send_all() -> list[client.Answer]:
+        tally = client.Tally()
+        async with client.open_sender(how(url)) as send:
+            await asyncio.sleep(max(0.0, begin_s - time.perf_counter()))
+            await client.keep_busy(send, tpm.until(end_s, uploads), at_once, tally)
+        return tally.answers
+
+    return asyncio.run(send_all())
+
+
+@contextmanager
+def gpu_use() -> Iterator[list[float]]:
+    """Give a list that fills, five times a second, with the percentage of time in which the first GPU was busy.
+
+    It stays empty where `nvidia-smi` is not there or knows nothing.
+    """
+    percents: list[float] = []
+    command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0", "--loop-ms=200"]
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    except OSError:
+        yield percents
+        return
+
+    def read() -> None:
+        for line in process.stdout or ():
+            with suppress(ValueError):  # "[N/A]"
+                percents.append(float(line))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with process:
+        try:
+            yield percents
+        finally:
+            process.kill()
+            reader.join()
+
+
+LOAD_NAMES = ("req/s", "audio s/s", "p50 ms", "p95 ms", "GPU %", "cores", "no text", "other texts")
+
+
+def load_cells(load: Load) -> list[Cell]:
+    """Return a row of the table of requests."""
+    waits_ms = [None if wait_s is None else wait_s * 1000 for wait_s in (load.p50_s, load.p95_s)]
+    speed = [load.requests_per_s, load.audio_s_per_s]
+    return [*speed, *waits_ms, load.gpu_percent, load.server_cores, load.without_text, load.other_texts]
+
+
+async def sessions(options: argparse.Namespace, clip: np.ndarray, server: Server, clock: Clock) -> bool:
+    """Tell what each number of live sessions comes to; return whether all final texts are those of one alone.
+
+    A number is left out where there is no time for it, and is the last where a session has no final text.
+    """
+    numbers, seconds = (QUICK_SESSIONS, QUICK_SESSION_S) if options.quick else (SESSIONS, SESSION_S)
+    upload = client.live_pcm("live", clip[: round(seconds * client.SAMPLE_RATE)])
+    _, *names = sessions_bench.NAMES.values()
+    rows = Rows("sessions", names)
+    all_well, needed_s = True, 2 * (seconds + SESSIONS_END_S)  # with one session alone, which comes first
+    async with aclosing(sessions_bench.climb(numbers, upload, server, vad=False)) as levels:
+        for number in numbers:
+            if not clock.allows(needed_s, f"{number} sessions"):
+                break
+            try:
+                level = await anext(levels)
+            except client.Failure as failure:
+                say(f"{number} sessions: {failure}")
+                return False
+            _, *cells = sessions_bench.cells(level)
+            rows.add(str(number), cells)
+            put(**{f"sessions_{number}": asdict(level)})
+            all_well &= level.same_text == number
+            needed_s = seconds + SESSIONS_END_S
+    return all_well
+
+
+if __name__ == "__main__":
+    sys.exit(client.run(main))

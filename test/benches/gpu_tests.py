@@ -1,0 +1,53 @@
+"""The part of `gpu_check.py` for tests: those of `test_gpu.py`, each told as it ends."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
+
+import client
+import pytest
+from gpu_part import DIFFERENT, arguments, put, say
+
+PROGRAM = str(Path(__file__).parent.parent / "model" / "test_gpu.py")
+# Not the project's own configuration, which asks for plugins that these tests do without, and takes any library's
+# warning for an error; nor what the other tests share, which needs the whole service.
+ALONE = ["-c", "/dev/null", "--noconftest", "--rootdir", str(client.TOP), "-o", f"pythonpath={client.TOP}"]
+QUIET = ["-p", "no:cacheprovider", "-qq", "--no-header", "--no-summary", "--tb", "short"]
+
+
+class Told:
+    """A pytest plugin that tells how each test ended, at once, in the place of pytest's own words."""
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str]:
+        """Return what is counted, and nothing to be shown."""
+        return report.outcome, "", ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Tell of a test's run, and of what went before or after it if that went wrong."""
+        if report.when != "call" and report.passed:
+            return
+        test = report.nodeid.partition("::")[2]
+        say(f"{report.outcome:7} {report.duration:6.1f} s  {test}")
+        if report.failed:
+            say(report.longreprtext)
+        put(**{test: {"outcome": report.outcome, "s": report.duration}})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with `argv` (of the command line if None) and return its exit code."""
+    arguments("Run the tests that need a GPU; they run on the bundled checkpoint.", argv)
+    return run(PROGRAM)
+
+
+def run(program: str) -> int:
+    """Run the tests of a file and return the exit code of a part."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # they need none
+    code = pytest.main([program, *ALONE, *QUIET], plugins=[Told()])
+    return DIFFERENT if code == pytest.ExitCode.TESTS_FAILED else int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(client.run(main))

@@ -1,0 +1,158 @@
+"""The part of `gpu_check.py` for texts: whether half precision, in graphs and in any company, says what float32 says.
+
+Every bundled clip is transcribed alone and in mixed batches, and each text compared with the stored one: what the
+bundled checkpoint, and with it each that is widened from it, says of the clip in float32 on a CPU. Of other checkpoints
+nothing is stored: what they say of each clip alone in float32, with NeMo's encoder and without graphs, stands for it.
+
+Each number format is also timed on one large batch, as the two need not be equally fast.
+"""
+
+import argparse
+import csv
+import gc
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
+from itertools import chain
+from pathlib import Path
+
+sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
+
+import client
+import numpy as np
+from bench_model import WIDE, checkpoint
+from engine_bench import made_clips
+from gpu_part import DIFFERENT, arguments, median_s, put, say, say_what_is_logged
+
+from src.engine.nemo_model import NemoModel
+from src.settings import Settings
+
+BATCH, ROUNDS = 64, 4
+SHOWN = 20
+"""So many differing texts are shown; the figures have all."""
+
+Samples = np.ndarray
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A text that is not the expected one."""
+
+    file: str
+    words: str
+    """Which, as `expected -> heard`, parted by commas."""
+    times: int
+    """How often it came."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
+    options = arguments("Compare the texts of half precision with those of float32.", argv)
+    say_what_is_logged()
+    started_s = time.perf_counter()
+    model = checkpoint(options.model)
+    built_s = time.perf_counter() - started_s
+    say(f"{options.model}: there after {built_s:.1f} s")
+    put(checkpoint_s=built_s)
+    clips = bundled_clips(quick=options.quick)
+    expected = stored_texts() if is_stored(options.model) else float32_texts(model, options.device, clips)
+    dtypes = ("bfloat16", "float16") if options.device == "cuda" else ("float32",)
+    found = [compare(dtype, model, options, clips, expected) for dtype in dtypes]
+    return DIFFERENT if any(found) else 0
+
+
+def bundled_clips(*, quick: bool) -> dict[str, Samples]:
+    """Return the clips of the project by the names of their files, some short ones if it is to be quick."""
+    paths = client.short_clips()[::4] if quick else sorted(client.CLIPS.glob("*.flac"))
+    return {path.name: client.samples_of(path) for path in paths}
+
+
+def is_stored(model: str) -> bool:
+    """Whether a checkpoint says what the bundled one says."""
+    return model == "tiny" or model in WIDE
+
+
+def stored_texts() -> dict[str, str]:
+    """Return what the bundled checkpoint hears in each clip, by the name of its file."""
+    with (client.CLIPS / "transcripts.tsv").open() as file:
+        return {row["file"]: row["heard"] for row in csv.DictReader(file, delimiter="\t")}
+
+
+def float32_texts(model: str, device: str, clips: Mapping[str, Samples]) -> dict[str, str]:
+    """Return what a checkpoint says of each clip alone, computed as plainly as can be."""
+    say("float32, NeMo's encoder, no graphs, as the reference:")
+    engine = NemoModel.load(Settings(model_id=model, device=device, dtype="float32", encoder="nemo", cuda_graphs="off"))
+    return {name: texts_of(engine, [clip])[0] for name, clip in clips.items()}
+
+
+def compare(
+    dtype: str, model: str, options: argparse.Namespace, clips: Mapping[str, Samples], expected: Mapping[str, str]
+) -> list[Difference]:
+    """Tell which texts of one number format are not the expected ones, and return them."""
+    say(f"{dtype}:")
+    engine = NemoModel.load(Settings(model_id=model, device=options.device, dtype=dtype))
+    alone = [(name, texts_of(engine, [clip])[0]) for name, clip in clips.items()]
+    groups = mixed(list(clips), 8 if options.quick else BATCH, 1 if options.quick else ROUNDS)
+    heard = [texts_of(engine, [clips[name] for name in group]) for group in groups]
+    together = list(chain.from_iterable(zip(*each, strict=True) for each in zip(groups, heard, strict=True)))
+    differences = []
+    for how, texts in (("alone", alone), ("mixed", together)):
+        found = differing(texts, expected)
+        other = sum(each.times for each in found)
+        say(f"  {how}: {len(texts) - other} of {len(texts)} texts are those of float32")
+        for each in found[:SHOWN]:
+            say(f"    {each.file}: {each.words} ({each.times} times)")
+        put(
+            **{f"{dtype}_{how}": {"texts": len(texts), "other": other, "differences": [asdict(each) for each in found]}}
+        )
+        differences += found
+    ms = large_batch_ms(engine, quick=options.quick)
+    say(f"  {'4 x 2' if options.quick else '128 x 15'} s in {ms:.1f} ms")
+    put(**{f"{dtype}_large_batch_ms": ms})
+    del engine
+    gc.collect()  # the next one needs its memory
+    return differences
+
+
+def large_batch_ms(engine: NemoModel, *, quick: bool) -> float:
+    """Return how long an engine takes for many equal clips, in milliseconds."""
+    clips = made_clips(4, 2.0, 2.0) if quick else made_clips(128, 15.0, 15.0)
+    return median_s(lambda: texts_of(engine, clips), engine._device) * 1000
+
+
+def mixed(names: Sequence[str], size: int, rounds: int) -> list[list[str]]:
+    """Return batches of `size` names by chance, each name in at least one of them, the same at each run."""
+    chance = random.Random(0)
+    drawn: list[str] = []
+    while len(drawn) < rounds * size or len(drawn) < len(names):
+        drawn += chance.sample(names, len(names))
+    return [drawn[start : start + size] for start in range(0, max(rounds * size, len(names)), size)]
+
+
+def texts_of(engine: NemoModel, clips: Sequence[Samples]) -> list[str]:
+    """Return what an engine says of clips, all in one batch."""
+    return [transcript.text for transcript in engine.transcribe(engine.collate(clips))]
+
+
+def differing(texts: Sequence[tuple[str, str]], expected: Mapping[str, str]) -> list[Difference]:
+    """Return which of `texts`, (file, text), are not the expected ones of their files, the most frequent first."""
+    others = Counter((file, text) for file, text in texts if text != expected[file])
+    return [
+        Difference(file, differing_words(expected[file], text), times) for (file, text), times in others.most_common()
+    ]
+
+
+def differing_words(expected: str, heard: str) -> str:
+    """Return the words of which two texts differ, as `expected -> heard`."""
+    before, after = expected.split(), heard.split()
+    changes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    pairs = [(before[i:j], after[k:m]) for tag, i, j, k, m in changes if tag != "equal"]
+    return ", ".join(f"{' '.join(left) or '-'} -> {' '.join(right) or '-'}" for left, right in pairs)
+
+
+if __name__ == "__main__":
+    sys.exit(client.run(main))

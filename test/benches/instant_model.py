@@ -1,0 +1,95 @@
+"""The service on a model that answers at once, so that what is left is the cost of serving.
+
+python3 test/benches/instant_model.py [--every S] [--profile FILE]
+
+Everything else is the service as it is, set up by its environment. It hears fourteen words in every clip, however long
+that is; with `--every`, a word in each so many seconds of it. `--profile` writes what the event loop's thread did, in
+cProfile's format; that makes it two to three times slower.
+"""
+
+import argparse
+import cProfile
+import ctypes
+import importlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from itertools import cycle, islice
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
+
+import numpy as np
+
+from src.__main__ import main, run_and_exit
+from src.audio.samples import SAMPLE_RATE
+from src.engine.batch_limits import BatchLimits
+from src.engine.model import Model
+from src.settings import Settings
+from src.text.transcript import WORD_START, Token, Transcript, text_of
+
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "while", "the", "old", "tree", "sleeps"]
+
+
+class InstantModel:
+    """Hears words at an even pace: fourteen in every clip, or one in each `every_s` seconds of it."""
+
+    languages = ("en",)
+    limits = BatchLimits()
+
+    def __init__(self, _: Settings, every_s: float | None = None) -> None:
+        # NeMo brings it. Loaded later, its objects would be looked through whenever memory is trimmed: 75 ms each 5 s.
+        importlib.import_module("torch")
+        self._every_s = every_s
+
+    def has_compiled(self, boosts: tuple[str, ...]) -> bool:
+        return True
+
+    def collate(self, clips: Sequence[np.ndarray], boosts: object = None) -> list[Transcript]:
+        return [self._heard(len(clip) / SAMPLE_RATE) for clip in clips]
+
+    def transcribe(self, batch: list[Transcript]) -> list[Transcript]:
+        return batch
+
+    def _heard(self, clip_s: float) -> Transcript:
+        return said(len(WORDS), 0.64) if self._every_s is None else said(int(clip_s / self._every_s), self._every_s)
+
+
+@lru_cache(maxsize=100)
+def said(words: int, every_s: float) -> Transcript:
+    """Return a transcript of so many words, each of which takes half of its time."""
+    tokens = tuple(
+        Token(number, WORD_START + word, number * every_s, (number + 0.5) * every_s, -0.01)
+        for number, word in enumerate(islice(cycle(WORDS), words))
+    )
+    return Transcript(text_of(tokens), tokens)
+
+
+def name_threads() -> None:
+    """Tell the system the names of threads that start from now on, for /proc; Python itself does so from 3.14 on."""
+    set_name = ctypes.CDLL(None).prctl
+    run = threading.Thread.run
+
+    def named_run(self: threading.Thread) -> None:
+        set_name(15, self.name.encode()[:15], 0, 0, 0)  # 15 is PR_SET_NAME, and the name's longest length
+        run(self)
+
+    threading.Thread.run = named_run
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Run the service on a model that answers at once.")
+    parser.add_argument("--every", type=float, metavar="S", help="hear a word in each so many seconds")
+    parser.add_argument("--profile", metavar="FILE", help="write a profile of the event loop's thread")
+    options = parser.parse_args()
+    load: Callable[[Settings], Model] = partial(InstantModel, every_s=options.every)
+    name_threads()
+    if options.profile is None:
+        run_and_exit(load)
+    profile = cProfile.Profile(time.thread_time)  # CPU time, so neither the interpreter lock nor idling counts
+    code = profile.runcall(main, load)
+    profile.dump_stats(options.profile)
+    sys.exit(code)

@@ -1,0 +1,48 @@
+"""What most people write first, to measure the service against: one route, one lock, `transcribe()` for each request.
+
+PARAKEET_MODEL_ID=tiny PARAKEET_PORT=8001 python3 test/benches/naive_server.py
+"""
+
+import io
+import os
+import sys
+import threading
+from pathlib import Path
+
+sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
+
+import soundfile
+import uvicorn
+from fastapi import FastAPI, UploadFile
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+
+def create_app(checkpoint: str) -> FastAPI:
+    """Build the application on a `.nemo` file."""
+    from nemo.collections.asr.models import ASRModel
+
+    model = ASRModel.restore_from(checkpoint)
+    model.eval()
+    lock = threading.Lock()
+    app = FastAPI()
+
+    @app.get("/readyz")
+    def ready() -> dict[str, str]:
+        return {"status": "ready"}
+
+    @app.post("/v1/audio/transcriptions")
+    def transcribe(file: UploadFile) -> dict[str, str]:
+        samples, _ = soundfile.read(io.BytesIO(file.file.read()), dtype="float32")
+        with lock:
+            [heard] = model.transcribe([samples], batch_size=1, verbose=False)
+        return {"text": heard.text}
+
+    return app
+
+
+if __name__ == "__main__":
+    from src.engine.checkpoint import find_checkpoint
+
+    path = find_checkpoint(os.environ["PARAKEET_MODEL_ID"])
+    uvicorn.run(create_app(str(path)), port=int(os.environ["PARAKEET_PORT"]), log_level="warning")

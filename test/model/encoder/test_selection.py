@@ -1,0 +1,249 @@
+"""Which encoder serves: the service's own where it is right, NeMo's otherwise, as the log says; live text too."""
+
+import logging
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from live_text import default, streamed
+from media import CLIPS, clip
+from nemo_parts import conformer, featurizer
+from running_service import serving
+
+from src.engine import toolchain
+from src.engine.encoder import selection as encoders
+from src.engine.encoder import selfcheck
+from src.engine.encoder.fastconformer import Encoder
+from src.engine.encoder.features import Features
+from src.engine.encoder.operations import Layout, PlainOperations
+from src.engine.encoder.selection import OwnEncoder, operations_for
+from src.engine.encoder.selfcheck import EncodersDiffer
+from src.engine.nemo_model import NemoModel
+from src.settings import Settings
+
+CPU = torch.device("cpu")
+NAMES = ["piper-joe-1", "rhvoice-slt-1", "fsdd-theo-2", "long-30s"]
+
+
+def texts(model: NemoModel, names=NAMES) -> list[str]:
+    return [each.text for each in model.transcribe(model.collate([clip(name) for name in names]))]
+
+
+def network(**changed) -> SimpleNamespace:
+    """As much of a NeMo network as an encoder is built from."""
+    return SimpleNamespace(preprocessor=SimpleNamespace(featurizer=featurizer()), encoder=conformer(**changed))
+
+
+def test_the_bundled_checkpoint_is_served_by_the_services_own_encoder_and_nemos_weights_are_let_go(tiny):
+    assert isinstance(tiny._encoder._run, OwnEncoder)
+    assert tiny._network.encoder is None
+
+
+def test_an_encoder_of_another_kind_stays_nemos_and_the_log_says_why(caplog):
+    caplog.set_level(logging.INFO)
+    assert OwnEncoder.of(network(conv_norm_type="layer_norm"), CPU, torch.float32, Settings()) is None
+    [line] = caplog.messages
+    assert "stays NeMo's" in line
+    assert "layer_norm" in line
+
+
+def own_messages(caplog, level: int = logging.NOTSET) -> list[str]:
+    """What the service's own code has logged; NeMo logs as it is imported, whichever test is the first to do so."""
+    return [each.message for each in caplog.records if each.name.startswith("src.") and each.levelno >= level]
+
+
+def test_the_setting_leaves_everything_to_nemo_without_a_word(caplog):
+    assert OwnEncoder.of(network(), CPU, torch.float32, Settings(encoder="nemo")) is None
+    assert not own_messages(caplog)
+
+
+def test_an_encoder_that_fails_its_check_gives_way_to_nemos_with_one_warning(nemos, monkeypatch, caplog):
+    """As a device might compute it wrong: sines where cosines belong."""
+    sinusoids = "src.engine.encoder.positions.sinusoids"
+    monkeypatch.setattr(sinusoids, lambda reach, width, device: torch.ones(2 * reach, width, device=device))
+    caplog.set_level(logging.INFO)
+    model = NemoModel.load(Settings(model_id="tiny"))
+    [warning] = own_messages(caplog, logging.WARNING)
+    assert "fails its check" in warning
+    assert "of the norm" in warning
+    assert "Encoder: NeMo's, CUDA graphs off" in caplog.messages
+    assert texts(model) == texts(nemos)
+
+
+def test_an_encoder_that_raises_in_its_check_gives_way_to_nemos(nemos, monkeypatch, caplog):
+    def broken(*_) -> None:
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(Encoder, "__call__", broken)
+    model = NemoModel.load(Settings(model_id="tiny"))
+    [warning] = own_messages(caplog, logging.WARNING)
+    assert "no kernel image is available" in warning
+    assert texts(model) == texts(nemos)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [lambda qkv, *_: qkv[:, : qkv.shape[1] // 3].contiguous(), lambda *_: 1 / 0],
+    ids=["wrong", "raises"],
+)
+def test_kernels_that_fail_their_check_give_way_to_plain_pytorch_with_one_warning(tiny, broken, monkeypatch, caplog):
+    """As a compiler might get them wrong, or find that something is missing."""
+    plain = PlainOperations()
+    kernels = SimpleNamespace(
+        name="Triton kernels", attend=broken, convolve=plain.convolve, subsample_step=plain.subsample_step
+    )
+    monkeypatch.setattr(encoders, "operations_for", lambda device: kernels)
+    caplog.set_level(logging.INFO)
+    model = NemoModel.load(Settings(model_id="tiny"))
+    [warning] = own_messages(caplog, logging.WARNING)
+    assert "without Triton's kernels" in warning
+    assert "of the norm" in warning or "division by zero" in warning
+    assert any(line.startswith("Encoder: own, plain PyTorch") for line in caplog.messages)
+    assert texts(model) == texts(tiny)
+
+
+def test_a_gpu_without_what_triton_needs_gets_plain_pytorch_and_the_log_says_what_is_missing(monkeypatch, caplog):
+    monkeypatch.setattr(toolchain, "missing", lambda: "there is no C compiler")
+    assert isinstance(operations_for(torch.device("cuda")), PlainOperations)
+    [warning] = caplog.messages
+    assert "there is no C compiler" in warning
+
+
+def test_a_gpu_with_a_triton_that_cannot_be_loaded_gets_plain_pytorch(monkeypatch, caplog):
+    monkeypatch.setattr(toolchain, "missing", lambda: None)
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.delitem(sys.modules, "src.engine.encoder.triton_operations", raising=False)
+    assert isinstance(operations_for(torch.device("cuda")), PlainOperations)
+    [warning] = caplog.messages
+    assert "triton" in warning
+
+
+def test_a_cpu_gets_plain_pytorch_without_a_word(caplog):
+    assert isinstance(operations_for(CPU), PlainOperations)
+    assert not own_messages(caplog)
+
+
+def own(encoder, dtype=torch.float32, context=None) -> OwnEncoder:
+    return OwnEncoder(Features(featurizer(), CPU), Encoder(encoder, CPU, dtype, context=context))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_check_lets_rounding_pass(dtype):
+    encoder = conformer()
+    assert selfcheck.compare(own(encoder, dtype), own(encoder), CPU, dtype, context=16) < selfcheck.MAX_ERRORS[dtype]
+
+
+def test_the_check_finds_a_wrong_band_that_only_long_clips_show():
+    encoder = conformer()
+    whole, banded = own(encoder), own(encoder, context=100)
+    assert selfcheck.compare(banded, whole, CPU, torch.bfloat16, context=None) == 0
+    with pytest.raises(EncodersDiffer, match="of the norm"):
+        selfcheck.compare(banded, own(encoder, context=128), CPU, torch.float32, context=128)
+
+
+class Seeing(PlainOperations):
+    """Sees another context than it is told."""
+
+    def __init__(self, change) -> None:
+        self._change = change
+
+    def attend(self, qkv, heads, distances, layout):
+        changed = layout if layout.context is None else replace(layout, context=self._change(layout.context))
+        return super().attend(qkv, heads, distances, changed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("context", [None, 1, 16, 128])
+def test_the_check_lets_rounding_in_attention_pass(dtype, context):
+    selfcheck.check_attention(Encoder(conformer(), CPU, dtype, context=context))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("change", [lambda c: c + 1, lambda c: c - 1, lambda _: None], ids=["wider", "narrower", "all"])
+def test_the_check_finds_attention_to_a_context_that_is_wrong_by_one_frame(dtype, change):
+    wrong = Encoder(conformer(), CPU, dtype, context=128, operations=Seeing(change))
+    with pytest.raises(EncodersDiffer, match="its attention differs"):
+        selfcheck.check_attention(wrong)
+
+
+def to_one_frame_too_few(self, queries, keys):
+    """Hide the farthest key on one side."""
+    block = is_seen(self, queries, keys)
+    if self.context is None:
+        return block
+    apart = self._places[queries, None] - self._places[None, keys]
+    return replace(block, hidden=block.hidden | (apart == self.context))
+
+
+is_seen = Layout._block
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_check_finds_a_context_that_is_wrong_on_one_side(dtype, monkeypatch):
+    monkeypatch.setattr(Layout, "_block", to_one_frame_too_few)
+    with pytest.raises(EncodersDiffer, match="its attention differs"):
+        selfcheck.check_attention(Encoder(conformer(), CPU, dtype, context=128))
+
+
+@pytest.mark.parametrize("count", [-1, 1], ids=["too few keys", "padding"])
+def test_the_check_finds_attention_to_other_keys_than_the_real_ones(count):
+    class Miscounting(PlainOperations):
+        def attend(self, qkv, heads, distances, layout):
+            return super().attend(qkv, heads, distances, replace(layout, counts=layout.counts + count))
+
+    wrong = Encoder(conformer(), CPU, torch.bfloat16, operations=Miscounting())
+    with pytest.raises(EncodersDiffer, match="its attention differs"):
+        selfcheck.check_attention(wrong)
+
+
+def test_the_check_finds_padding_that_is_no_number():
+    class Leaving(PlainOperations):
+        def attend(self, qkv, heads, distances, layout):
+            seen = super().attend(qkv, heads, distances, layout)
+            return seen.masked_fill(layout.is_padding.view(-1, 1), float("nan"))
+
+    wrong = Encoder(conformer(), CPU, torch.float32, operations=Leaving())
+    with pytest.raises(EncodersDiffer, match="its attention"):
+        selfcheck.check_attention(wrong)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (lambda encoded, counts: (encoded, counts + 1), "counts"),
+        (lambda encoded, counts: (encoded.masked_fill(encoded > 3, float("nan")), counts), "differs by nan"),
+        (lambda encoded, counts: (encoded.roll(1, dims=1), counts), "differs by"),
+    ],
+)
+def test_the_check_finds(changed, says):
+    right = own(conformer())
+    with pytest.raises(EncodersDiffer, match=says):
+        selfcheck.compare(lambda *clips: changed(*right(*clips)), right, CPU, torch.bfloat16, context=None)
+
+
+def test_a_clip_longer_than_the_settings_foresee_is_heard_as_nemo_hears_it():
+    settings = Settings(model_id="tiny", use_local_attention=False, chunk_seconds=10)
+    expected = NemoModel.load(settings.model_copy(update={"encoder": "nemo"}))
+    assert texts(NemoModel.load(settings), ["long-60s"]) == texts(expected, ["long-60s"])
+
+
+def test_live_text_is_that_of_nemos_encoder(tiny, nemos):
+    clips = [clip(name) for name in NAMES]
+    ours, theirs = (streamed(model, clips, default()) for model in (tiny, nemos))
+    assert [live.text for live in ours] == [live.text for live in theirs]
+    times = [[token.start_s for live in lives for token in live.tokens] for lives in (ours, theirs)]
+    np.testing.assert_array_equal(*times)
+
+
+def test_a_long_file_in_chunks_has_the_text_that_it_has_with_nemos_encoder(tiny, nemos, tmp_path):
+    long = (CLIPS / "long-60s.flac").read_bytes()
+    heard = []
+    for name, model in (("own", tiny), ("nemo", nemos)):
+        settings = Settings(model_id="tiny", chunk_seconds=20, max_queue_wait_s=60, log_dir=tmp_path / name)
+        with serving(settings, lambda _, model=model: model) as running:
+            heard.append(running.upload(long, response_format="verbose_json").json())
+    assert heard[0]["text"] == heard[1]["text"] != ""
+    assert [each["start"] for each in heard[0]["segments"]] == [each["start"] for each in heard[1]["segments"]]

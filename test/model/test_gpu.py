@@ -1,0 +1,341 @@
+"""On a GPU: the same texts as on the CPU, graphs that keep to their own memory, and faults that no CPU can have.
+
+`bash scripts/gpu_check.sh --only tests` runs them. Skipped where there is no GPU, and in the suite, which hides it.
+"""
+
+import asyncio
+import gc
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from itertools import cycle, islice, product
+
+import client
+import httpx
+import numpy as np
+import pytest
+import torch
+from fakes import clip
+from service_process import service_of
+
+from src.engine import transfers
+from src.engine.device_errors import MemoryExhausted
+from src.engine.encoder.cuda_graphs import GraphedEncoder
+from src.engine.encoder.features import Features
+from src.engine.model import Step
+from src.engine.nemo_model import NemoModel
+from src.engine.windowing import Windowing
+from src.realtime.live import LiveTranscript
+from src.scheduling.scheduler import Scheduler
+from src.settings import Settings
+from src.text.transcript import text_of
+
+# What it asserts cannot be had from a CPU.
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is to be seen")
+
+MOST = 8
+WITH_A_GPU_THAT_BREAKS = """
+import torch
+from src.__main__ import run_and_exit
+from src.engine.nemo_model import NemoModel
+
+
+def load(settings):
+    model = NemoModel.load(settings)
+    encode, batches = model.encode, iter(range(3))
+
+    def breaking(batch):
+        if next(batches, None) is None:  # an index out of range: the device asserts, and answers no more
+            torch.zeros(10, device="cuda")[torch.tensor([99999], device="cuda")]
+        return encode(batch)
+
+    model.encode = breaking
+    return model
+
+
+run_and_exit(load)
+"""
+
+
+USUAL = ("bfloat16", "full")
+
+
+def load(dtype="bfloat16", graphs="full", **settings):
+    wanted = Settings(
+        model_id="tiny", device="cuda", dtype=dtype, cuda_graphs=graphs, microbatch_max_batch=MOST, **settings
+    )
+    return NemoModel.load(wanted)
+
+
+@cache
+def loaded(dtype, graphs, **settings):
+    """A model that tests share, as loading takes most of their time."""
+    return load(dtype, graphs, **settings)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_given_back():
+    """What these tests have loaded takes no memory from others."""
+    yield
+    loaded.cache_clear()
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+@pytest.fixture(scope="module")
+def speech():
+    """Samples of the bundled clips, but for the long ones."""
+    return [client.samples_of(path) for path in client.short_clips()]
+
+
+@pytest.fixture(scope="module")
+def on_cpu():
+    return NemoModel.load(Settings(model_id="tiny", device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def expected(on_cpu, speech):
+    """Their texts on the CPU, each alone."""
+    return [texts(on_cpu, [each])[0] for each in speech]
+
+
+def texts(model, clips, boosts=None):
+    return [transcript.text for transcript in model.transcribe(model.collate(clips, boosts))]
+
+
+def live_text(model, samples):
+    """The text of samples that are decoded step by step."""
+    live = LiveTranscript(Windowing(left_s=4.8, chunk_s=0.96, right_s=0.96))
+    while window := live.next_step(len(samples), ended=True):
+        step = live.step(window, samples[window.start : window.stop])
+        live.add(model.advance(model.collate_steps([step]))[0])
+    live.finish()
+    return live.text
+
+
+def in_batches(size, count):
+    """Numbers of clips below `count` in batches of `size`, each clip in at least one."""
+    numbers = list(islice(cycle(range(count)), -(-max(size, count) // size) * size))
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "graphs"),
+    [*product(["float32", "bfloat16", "float16"], ["full", "off"]), ("bfloat16", "partial")],
+)
+def test_the_texts_are_those_of_the_cpu(on_cpu, speech, expected, dtype, graphs):
+    model = loaded(dtype, graphs)
+    assert [texts(model, [each])[0] for each in speech] == expected
+    for size in (3, 8, 64):
+        for batch in in_batches(size, len(speech)):
+            assert texts(model, [speech[at] for at in batch]) == [expected[at] for at in batch]
+    boosts = [("bicycle", "Denver")] * len(speech)
+    assert texts(model, speech, boosts) == texts(on_cpu, speech, boosts)
+    assert live_text(model, speech[0]) == live_text(on_cpu, speech[0])
+
+
+def test_the_encoder_is_the_services_own_and_in_graphs_with_its_features():
+    encoder = loaded(*USUAL)._encoder
+    assert isinstance(encoder, GraphedEncoder)
+    assert "CUDA graphs of features and encoder" in encoder.describe()
+
+
+def test_nemos_own_encoder_has_the_same_texts(speech, expected):
+    model = loaded(*USUAL, encoder="nemo", chunk_seconds=30)
+    assert [texts(model, [each])[0] for each in speech] == expected
+    assert texts(model, speech) == expected
+
+
+def test_graphs_write_to_no_memory_but_their_own(speech, expected):
+    model = load()
+    texts(model, speech[:1] * 2 * MOST)  # larger than any before, so there is a new graph
+    torch.cuda.empty_cache()
+    neighbours = [torch.full((size,), 7, dtype=torch.int32, device="cuda") for size in [1 << 19] * 96 + [5 << 20] * 48]
+    for clips in (1, 3, MOST):
+        assert texts(model, speech[:clips]) == expected[:clips]
+    assert all(bool((each == 7).all()) for each in neighbours)
+
+
+# NeMo's encoder takes a batch in one pass. By parts, 31 MB are on their way to the GPU, and a clip takes some 40.
+@pytest.mark.parametrize(
+    ("encoder", "left_mb"), [("nemo", 150), ("nemo", 60), ("nemo", 20), ("auto", 60), ("auto", 45), ("auto", 20)]
+)
+def test_a_batch_that_finds_no_memory_leaves_the_model_whole(speech, expected, encoder, left_mb):
+    model = loaded(*USUAL, encoder=encoder, chunk_seconds=30)
+    minutes = [np.resize(speech[0], 60 * 16_000)] * MOST  # for which there are no graphs
+    with only_left(left_mb), pytest.raises(MemoryExhausted):
+        texts(model, minutes)
+    assert texts(model, speech[:1]) == expected[:1]
+    assert len(texts(model, minutes)) == MOST
+
+
+def test_a_batch_that_finds_no_memory_is_done_in_halves(speech, caplog):
+    model = loaded(*USUAL, encoder="nemo", chunk_seconds=30)  # which takes a batch in one pass, without graphs
+    minutes = [np.resize(speech[number], 60 * 16_000) for number in range(MOST)]
+    alone = [beginning(texts(model, [each])[0]) for each in minutes]
+    left_mb = 4096
+    while fits(model, minutes, left_mb):
+        left_mb = left_mb * 3 // 4  # so that half of the batch does fit into what is found in the end
+    with only_left(left_mb):
+        served = asyncio.run(served_at_once(model, minutes))
+    assert [beginning(text) for text in served] == alone
+    assert "A batch of 8 failed" in caplog.text
+
+
+def beginning(text):
+    """Enough of a minute's text to tell whose it is; further on, rounding may make a word another."""
+    return text.split()[:3]
+
+
+def fits(model, clips, left_mb):
+    with only_left(left_mb):
+        try:
+            texts(model, clips)
+        except MemoryExhausted:
+            return False
+    return True
+
+
+@contextmanager
+def only_left(left_mb):
+    """Leave so much of the GPU's memory."""
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    filler = torch.empty(free - left_mb * 2**20, dtype=torch.uint8, device="cuda")
+    try:
+        yield
+    finally:
+        del filler
+        torch.cuda.empty_cache()
+
+
+async def served_at_once(model, clips):
+    """Return the texts of clips that come to the scheduler in one moment."""
+    scheduler = Scheduler(Settings(microbatch_max_batch=len(clips), microbatch_window_ms=1000, max_queue_wait_s=60))
+
+    async def ask(samples):
+        async with scheduler.admit() as admission:
+            return (await scheduler.transcribe(admission, samples)).transcript.text
+
+    await scheduler.start(lambda: model)
+    try:
+        return await asyncio.gather(*map(ask, clips))
+    finally:
+        await scheduler.stop(0)
+
+
+def test_where_nothing_can_be_captured_the_texts_are_the_same(speech, expected, monkeypatch, caplog):
+    def broken(*_, **__):
+        raise RuntimeError("no capture today")
+
+    monkeypatch.setattr(torch.cuda, "graph", broken)
+    model = load()
+    assert "no capture today" in caplog.text
+    assert texts(model, speech) == expected
+
+
+def test_where_features_cannot_be_captured_the_encoder_alone_is(speech, expected, monkeypatch, caplog):
+    compute = Features.__call__
+
+    def waiting(self, samples, lengths):
+        lengths.max().item()  # for the device, which calls a capture off
+        return compute(self, samples, lengths)
+
+    monkeypatch.setattr(Features, "__call__", waiting)
+    model = load(chunk_seconds=10)
+    assert "the encoder alone is" in caplog.text
+    assert "CUDA graphs of the encoder (" in model._encoder.describe()
+    assert texts(model, speech) == expected
+
+
+def test_a_batch_is_encoded_without_a_wait_for_the_gpu(speech):
+    model = loaded(*USUAL)
+    for clips in (speech[:1], speech[: 2 * MOST]):
+        batch = model.collate(clips)
+        expected, _ = model.encode(batch)
+        batch = model.collate(clips)
+        with nothing_may_wait():
+            encoded, _ = model.encode(batch)
+        assert torch.allclose(encoded.float(), expected.float(), atol=1e-2)
+
+
+def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(tmp_path):
+    settings = {"PARAKEET_MODEL_ID": "tiny", "PARAKEET_DEVICE": "cuda"}
+    body = (clip(1) * 32767).astype("<i2").tobytes()
+    with service_of(WITH_A_GPU_THAT_BREAKS, tmp_path, **settings) as (process, port):
+        url = f"http://127.0.0.1:{port}/v1/audio/transcriptions"
+        while (answer := httpx.post(url, content=body, headers={"content-type": "audio/pcm"}, timeout=60)).is_success:
+            pass
+        assert answer.json()["error"]["code"] == "model_failed"
+        assert process.wait(30) == 70
+
+
+@pytest.mark.parametrize("count", [1, MOST])
+@pytest.mark.parametrize("boosts", [(), ("bicycle", "Denver")])
+def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, count, boosts):
+    model = loaded(*USUAL)
+    waits = []
+    monkeypatch.setattr(
+        "src.engine.decoder.decoder.brought", lambda data: waits.append(data.shape) or transfers.brought(data)
+    )
+    clips = speech[:count]
+    batch = model.collate(clips, [boosts] * count)
+    expected = [transcript.tokens for transcript in model.transcribe(batch)]
+    encoded, lengths = model.encode(batch)
+    with nothing_may_wait():
+        found = model._decoder.decode(encoded, lengths, batch.boosting, [len(samples) / 16_000 for samples in clips])
+    assert found == expected
+
+    first = [Step(samples[:32_000], 0, 12, 0, None, boosts) for samples in clips]
+    heard = advanced(model, first)
+    steps = [replace(step, start_frame=12, memory=each.memory) for step, each in zip(first, heard, strict=True)]
+    expected = [each.tokens for each in advanced(model, steps)]
+    batch = model.collate_steps(steps)
+    encoded, lengths = model.encode(batch.windows)
+    with nothing_may_wait():
+        heard = model._decoder.advance(encoded, lengths, batch.windows.boosting, steps)
+    assert [each.tokens for each in heard] == expected
+    assert len(waits) == 5
+
+
+@contextmanager
+def nothing_may_wait():
+    """Have torch raise where the block waits for the GPU, but for an event."""
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def advanced(model, steps):
+    """What the model hears in steps."""
+    return model.advance(model.collate_steps(steps))
+
+
+def test_one_clip_does_not_pay_for_the_rows_of_a_large_batch(speech):
+    model = load()
+    computers = model._decoder._plain
+    few, many = computers.suiting(1), computers.suiting(MOST)
+    assert few.state.batch_size < many.state.batch_size == MOST
+    graphs = [few.full_graph, many.full_graph]
+    for count in (1, few.state.batch_size, MOST, 1):
+        assert texts(model, speech[:count]) == [texts(model, [each])[0] for each in speech[:count]]
+    assert [few.full_graph, many.full_graph] == graphs, "neither was captured anew"
+
+
+def test_a_stream_goes_on_in_batches_of_any_size(speech):
+    model = loaded("float32", "full")  # in which the size of a batch changes next to nothing
+    samples = speech[0][:96_000]
+    windows = [Step(samples[start * 1280 : start * 1280 + 25_600], 0, 10, start) for start in (0, 10, 20, 30)]
+
+    def heard(sizes):
+        memory, tokens = None, []
+        for size, step in zip(sizes, windows, strict=True):
+            first, *_ = advanced(model, [replace(step, memory=memory)] * size)
+            memory = first.memory
+            tokens += first.tokens
+        return text_of(tokens)
+
+    assert heard([1, MOST, 1, MOST]) == heard([MOST, 1, 3, 5]) == heard([1] * 4) != ""

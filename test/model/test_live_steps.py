@@ -1,0 +1,179 @@
+"""Live text: how utterances are cut into steps, and what the model hears in steps against the whole."""
+
+import itertools
+import random
+import re
+
+import numpy as np
+import pytest
+from live_text import default, streamed
+from media import clip
+
+from src.engine.decoder.biasing import CAPACITY
+from src.engine.frames import frames_in
+from src.engine.model import Step
+from src.engine.nemo_model import NemoModel
+from src.engine.windowing import Windowing
+from src.realtime.live import LiveTranscript
+from src.settings import Settings
+from src.text.transcript import Token, Transcript
+
+NAMES = ["piper-joe-1", "rhvoice-slt-1", "flite-slt-1", "pico-en-us-1", "fsdd-jackson-3", "asterisk-allison-2"]
+
+
+# The plan.
+
+
+# The text.
+
+
+# What is heard.
+
+
+def whole(model: NemoModel, clips, boosts=None) -> list[Transcript]:
+    return model.transcribe(model.collate(list(clips), boosts))
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text.lower())
+
+
+def distance(one: list[str], other: list[str]) -> int:
+    """Words to insert, delete or replace to make one text of another."""
+    row = list(range(len(other) + 1))
+    for at, word in enumerate(one, 1):
+        diagonal, row[0] = row[0], at
+        for to, another in enumerate(other, 1):
+            diagonal, row[to] = row[to], min(row[to] + 1, row[to - 1] + 1, diagonal + (word != another))
+    return row[-1]
+
+
+def test_live_text_is_nearly_that_of_the_whole_clip(tiny, transcripts):
+    names = [name for name in transcripts if transcripts[name] and not name.startswith("long")]
+    clips = [clip(name.removesuffix(".flac")) for name in names]
+    differences = count = 0
+    for start in range(0, len(clips), 8):
+        batch = clips[start : start + 8]
+        for live, transcript in zip(streamed(tiny, batch, default()), whole(tiny, batch), strict=True):
+            differences += distance(words(live.text), words(transcript.text))
+            count += len(words(transcript.text))
+    assert differences <= 0.03 * count
+
+
+def test_a_chunk_as_long_as_the_clip_gives_the_transcript_of_the_clip_itself(tiny):
+    samples = clip("long-30s")
+    [live] = streamed(tiny, [samples], Windowing(1, 100, 1))
+    [transcript] = whole(tiny, [samples])
+    assert (live.text, live.tokens) == (transcript.text, transcript.tokens)
+
+
+def decoded_in_parts(model: NemoModel, samples: np.ndarray, takes, boosts=(), between=lambda: None) -> list[Token]:
+    """Decode a clip that was encoded as a whole in steps of so many frames, so that the decoder alone is tried."""
+    encoded, lengths = model.encode(model.collate([samples]))
+    memory, tokens, frame = None, [], 0
+    while frame < lengths[0]:
+        step = Step(samples, frame, next(takes), frame, memory, boosts)
+        [heard] = model._decoder.advance(encoded, lengths, model._decoder.boosting_of([boosts]), [step])
+        memory, frame = heard.memory, frame + step.take_frames
+        tokens += heard.tokens
+        between()
+    return tokens
+
+
+def assert_same(tokens, expected) -> None:
+    assert [(token.id, token.start_s) for token in tokens] == [(token.id, token.start_s) for token in expected]
+    assert [token.end_s for token in tokens] == pytest.approx([token.end_s for token in expected])
+    assert [token.logprob for token in tokens] == pytest.approx([token.logprob for token in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize("boosts", [(), ("London", "fifteen in the evening")])
+@pytest.mark.parametrize("most", [1, 2, 5, 30])
+def test_no_frame_is_lost_or_doubled_however_far_a_chunks_last_token_reaches_into_the_next(tiny, boosts, most):
+    samples = clip("rhvoice-bdl-4")
+    chance = random.Random(most)
+    tokens = decoded_in_parts(tiny, samples, iter(lambda: chance.randint(1, most), None), boosts)
+    [transcript] = whole(tiny, [samples], [boosts])
+    assert_same(tokens, transcript.tokens)
+    assert ("fifteen" in transcript.text) == bool(boosts)
+
+
+def test_streams_at_different_places_share_batches_and_each_gets_the_text_that_it_gets_alone(tiny):
+    clips = [clip(name) for name in NAMES]
+    alone = [streamed(tiny, [samples], default())[0] for samples in clips]
+    together = streamed(tiny, clips, default(), starts=[3, 0, 2, 0, 1, 5])
+    assert [live.text for live in together] == [live.text for live in alone]
+    assert [[token.start_s for token in live.tokens] for live in together] == [
+        [token.start_s for token in live.tokens] for live in alone
+    ]
+
+
+def test_token_times_ascend_and_lie_in_the_audio(tiny):
+    samples = clip("long-30s")
+    [live] = streamed(tiny, [samples], default())
+    times = [(token.start_s, token.end_s) for token in live.tokens]
+    assert len(times) > 100
+    assert all(0 <= start_s <= end_s <= len(samples) / 16_000 for start_s, end_s in times)
+    assert all(start_s <= later_s for (start_s, _), (later_s, _) in itertools.pairwise(times))
+    assert times[-1][0] > 0.9 * len(samples) / 16_000
+
+
+def test_probabilities_in_a_stream_are_those_of_the_whole_where_it_hears_the_same(tiny):
+    samples = clip("piper-joe-1")
+    [live] = streamed(tiny, [samples], Windowing(20, 0.48, 20))
+    [transcript] = whole(tiny, [samples])
+    assert live.tokens == transcript.tokens
+
+
+def test_speech_too_short_for_a_frame_is_no_step_and_one_frame_is(tiny):
+    live = LiveTranscript(default())
+    assert live.next_step(100, ended=True) is None
+    [live] = streamed(tiny, [clip("piper-joe-1")[:1300]], default())
+    assert live.text == ""
+
+
+@pytest.mark.parametrize("samples", [1279, 1280, 1439, 1440, 2719, 2720, 20_000])
+def test_the_plan_knows_how_many_frames_the_encoder_makes(tiny, samples):
+    _, lengths = tiny.encode(tiny.collate([clip("piper-joe-1")[:samples]]))
+    assert lengths.tolist() == [frames_in(samples)]
+
+
+# Hot words.
+
+
+@pytest.mark.parametrize("chunk_s", [0.08, 0.24, 0.96])
+def test_a_hot_word_wins_in_its_own_stream_only_also_across_the_edge_of_chunks(tiny, chunk_s):
+    windowing = Windowing(4.8, chunk_s, 0.96)
+    clips = [clip("rhvoice-bdl-4"), clip("rhvoice-bdl-4"), clip("piper-joe-1")]
+    alone = [streamed(tiny, [samples], windowing)[0].text for samples in clips]
+    boosted, *beside = streamed(tiny, clips, windowing, [("fifteen",), (), ()], starts=[2, 0, 3])
+    assert "fifty" in alone[0]
+    assert boosted.text == alone[0].replace("fifty", "fifteen")
+    assert [live.text for live in beside] == alone[1:]
+
+
+def test_a_stream_goes_on_with_its_hot_words_though_their_tree_was_forgotten_in_between(tiny):
+    samples, boosts = clip("rhvoice-bdl-4"), ("fifteen in the evening",)
+    number = itertools.count()
+
+    def use_more_lists_than_are_kept():
+        for _ in range(Settings().max_sessions + CAPACITY):
+            tiny.compile((f"list {next(number)}",))
+        assert not tiny.has_compiled(boosts)
+
+    tokens = decoded_in_parts(tiny, samples, itertools.repeat(4), boosts, use_more_lists_than_are_kept)
+    [transcript] = whole(tiny, [samples], [boosts])
+    assert_same(tokens, transcript.tokens)
+    assert "fifteen" in transcript.text
+
+
+def test_a_stream_remembers_little_and_nothing_of_its_batch(tiny):
+    clips = [clip(name) for name in NAMES]
+    steps = []
+    for samples in clips:
+        live = LiveTranscript(default())
+        window = live.next_step(len(samples), ended=True)
+        steps.append(live.step(window, samples[window.start : window.stop]))
+    for heard in tiny.advance(tiny.collate_steps(steps)):
+        state = heard.memory
+        tensors = [*state.predictor_state, state.predictor_output, state.label, state.decoded_length, state.time_jump]
+        assert sum(tensor.untyped_storage().nbytes() for tensor in tensors) < 4096

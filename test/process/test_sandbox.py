@@ -1,0 +1,298 @@
+"""Decoding in processes of their own: the same audio, and whatever becomes of a process costs its file alone."""
+
+import asyncio
+import io
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from media import CLIPS, clip, encode, mp4_promising
+from processes import decode_parents, decode_workers, kill
+from running_service import until
+
+from src.audio.decode import BLOCK_SAMPLES, decode
+from src.audio.sandbox import Sandbox
+from src.audio.worker import SHARED_SAMPLES
+from src.errors import AudioTooLong, DecoderUnavailable, EmptyAudio, InvalidAudio
+
+ROOT = Path(__file__).parents[2]
+SHORT = (CLIPS / "piper-joe-1.flac").read_bytes()
+LONGER_THAN_ONE_EXCHANGE = (CLIPS / "long-120s.flac").read_bytes()
+
+
+def made_sandbox(**given):
+    return Sandbox(**{"timeout_s": 30, "memory_mb": 512, "total_mb": 8192, "most_workers": 8} | given)
+
+
+@pytest.fixture
+def sandbox():
+    made = made_sandbox()
+    yield made
+    made.close()
+
+
+def blocks(sandbox, data, max_seconds=600.0):
+    return list(sandbox.decode(data, max_seconds=max_seconds).blocks())
+
+
+@pytest.mark.parametrize("data", [SHORT, LONGER_THAN_ONE_EXCHANGE])
+def test_audio_comes_back_as_decoding_here_gives_it(sandbox, data):
+    there = blocks(sandbox, data)
+    np.testing.assert_array_equal(np.concatenate(there), decode(data))
+    assert {len(block) for block in there[:-1]} <= {BLOCK_SAMPLES}
+
+
+def test_a_block_larger_than_the_shared_memory_comes_in_pieces(sandbox):
+    file = io.BytesIO()
+    soundfile.write(file, np.random.default_rng(0).normal(scale=0.1, size=8_000 * 200), 8_000, format="FLAC")
+    np.testing.assert_array_equal(np.concatenate(blocks(sandbox, file.getvalue())), decode(file.getvalue()))
+
+
+def test_audio_that_fills_the_shared_memory_exactly_has_an_end(sandbox):
+    file = io.BytesIO()
+    soundfile.write(file, np.full(2 * SHARED_SAMPLES, 0.1), 16_000, format="FLAC")
+    assert sum(map(len, blocks(sandbox, file.getvalue()))) == 2 * SHARED_SAMPLES
+
+
+@pytest.mark.parametrize(
+    ("data", "max_seconds", "error"),
+    [(b"<html>", 600, InvalidAudio), (b"", 600, EmptyAudio), (LONGER_THAN_ONE_EXCHANGE, 60, AudioTooLong)],
+)
+def test_what_is_wrong_with_a_file_is_said_as_it_is_here(sandbox, data, max_seconds, error):
+    with pytest.raises(error) as here:
+        decode(data, max_seconds=max_seconds)
+    with pytest.raises(error) as there:
+        blocks(sandbox, data, max_seconds)
+    assert (there.value.body, there.value.status) == (here.value.body, here.value.status)
+
+
+def started(sandbox):
+    """A decoding that has given its first block and has more."""
+    decoding = sandbox.decode(LONGER_THAN_ONE_EXCHANGE, max_seconds=600)
+    stream = decoding.blocks()
+    first = next(stream)
+    assert len(first)
+    return decoding, stream
+
+
+def test_a_worker_that_is_killed_costs_its_file_alone(sandbox):
+    _, stream = started(sandbox)
+    kill(decode_workers())
+    with pytest.raises(InvalidAudio, match="crashed"):
+        list(stream)
+    assert np.array_equal(np.concatenate(blocks(sandbox, SHORT)), decode(SHORT))
+
+
+def test_a_worker_that_hangs_is_killed_and_costs_its_file_alone(monkeypatch):
+    sandbox = made_sandbox()
+    _, stream = started(sandbox)
+    (worker,) = decode_workers()
+    os.kill(worker, signal.SIGSTOP)
+    assert len(blocks(sandbox, SHORT))
+    monkeypatch.setattr("src.audio.sandbox.PATIENCE", 0.01)
+    with pytest.raises(DecoderUnavailable) as told:  # it has not used its time: a busy machine looks the same
+        list(stream)
+    assert told.value.headers == {"Retry-After": "1"}
+    until(lambda: not decode_workers())
+    sandbox.close()
+
+
+def test_a_file_that_takes_too_much_memory_costs_itself_alone():
+    sandbox = made_sandbox(memory_mb=1)
+    with pytest.raises(InvalidAudio):
+        blocks(sandbox, LONGER_THAN_ONE_EXCHANGE)
+    sandbox.close()
+
+
+CONFINED = """
+import os, resource
+from src.audio.worker import Task, _confine
+reader, writer = os.pipe()
+_confine(Task({max_seconds}, {timeout_s}, 2**30), writer, is_filtered={is_filtered})
+"""
+
+
+def confined(program, *, max_seconds=600, timeout_s=10, is_filtered=False):
+    """Run a program confined as a worker is; return how it ended."""
+    before = CONFINED.format(max_seconds=max_seconds, timeout_s=timeout_s, is_filtered=is_filtered)
+    return subprocess.run([sys.executable, "-c", before + program], cwd=ROOT, check=False).returncode
+
+
+@pytest.mark.parametrize("is_filtered", [True, False])
+def test_a_file_that_takes_too_much_cpu_time_is_ended_by_the_kernel(is_filtered):
+    assert confined("while True: pass", max_seconds=1, timeout_s=0.5, is_filtered=is_filtered) == -signal.SIGKILL
+
+
+def test_a_worker_can_open_nothing_and_has_nothing_but_its_connection():
+    attempts = ("open('/etc/passwd')", "open('/tmp/new', 'w')", "os.dup(writer)", "os.pipe()", "os.read(0, 1)")
+    for attempt in (*attempts, "os.write(1, b'x')", "os.write(2, b'x')", "os.read(reader, 1)"):
+        assert confined(attempt, is_filtered=True) != 0
+        assert confined(f"try: {attempt}\nexcept OSError: os._exit(77)") == 77
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may raise limits; the filter keeps it from that")
+def test_a_worker_without_a_filter_cannot_raise_its_limits():
+    for limit in ("AS", "CPU", "NOFILE", "NPROC", "FSIZE"):
+        attempt = f"resource.setrlimit(resource.RLIMIT_{limit}, (-1, -1))"
+        assert confined(f"try: {attempt}\nexcept (OSError, ValueError): os._exit(77)") == 77
+
+
+@pytest.mark.parametrize(
+    "charset", [bytes([code]) for code in range(1, 32)] + [b"\x10\0" + bytes([n]) for n in range(16)]
+)
+def test_names_of_programmes_in_any_charset_keep_no_broadcast_from_being_heard(sandbox, charset):
+    stream = transport_stream_named(charset)
+    np.testing.assert_array_equal(np.concatenate(blocks(sandbox, stream)), decode(stream))
+
+
+@cache
+def transport_stream():
+    return encode(clip("fsdd-theo-2"), "mpegts", "aac")
+
+
+def transport_stream_named(charset):
+    """A transport stream with the name of its service in a charset (EN 300 468, annex A), its checksum in order."""
+    stream = bytearray(transport_stream())
+    start = stream.index(b"Service01")
+    stream[start : start + len(charset)] = charset
+    packet = start // 188 * 188
+    section = packet + 5  # behind the packet's header and the pointer
+    length = 3 + int.from_bytes(stream[section + 1 : section + 3]) % 4096
+    end = section + length - 4
+    stream[end : end + 4] = crc32_mpeg(stream[section:end]).to_bytes(4)
+    return bytes(stream)
+
+
+def crc32_mpeg(data):
+    remainder = 0xFFFFFFFF
+    for byte in data:
+        remainder ^= byte << 24
+        for _ in range(8):
+            remainder = (remainder << 1 ^ (0x04C11DB7 if remainder >> 31 else 0)) & 0xFFFFFFFF
+    return remainder
+
+
+# Room
+
+
+async def test_who_finds_no_room_waits_and_is_served_when_there_is():
+    small = made_sandbox(most_workers=1)
+    async with small.room(SHORT):
+        waiting = asyncio.create_task(decoded(small, SHORT))
+        await asyncio.sleep(0)
+        assert not decode_workers()
+    assert np.array_equal(await waiting, decode(SHORT))
+    small.close()
+
+
+async def decoded(sandbox, data):
+    """What the service does with a media file."""
+    async with sandbox.room(data):
+        return np.concatenate(await asyncio.to_thread(blocks, sandbox, data))
+
+
+async def test_who_finds_no_room_in_time_is_told_to_come_again():
+    small = made_sandbox(timeout_s=0.01, most_workers=1)
+    async with small.room(SHORT):
+        with pytest.raises(DecoderUnavailable) as told:
+            await decoded(small, SHORT)
+    assert (told.value.status, told.value.headers) == (503, {"Retry-After": "1"})
+
+
+@pytest.mark.parametrize(("given", "most"), [({"most_workers": 3}, 3), ({"memory_mb": 30, "total_mb": 160}, 4)])
+async def test_no_more_have_room_at_a_time_than_there_is_memory_for(given, most):
+    small = made_sandbox(**given)
+    async with AsyncExitStack() as stack:
+        waiting = [asyncio.create_task(stack.enter_async_context(small.room(SHORT))) for _ in range(8)]
+        await asyncio.sleep(0)
+        assert sum(each.done() for each in waiting) == most
+        for each in waiting[most:]:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_file_larger_than_all_room_is_decoded_alone():
+    small = made_sandbox(total_mb=20)
+    async with small.room(bytes(100 * 2**20)):
+        waiting = asyncio.create_task(decoded(small, SHORT))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    assert np.array_equal(await waiting, decode(SHORT))
+    small.close()
+
+
+async def test_files_whose_index_promises_too_much_are_refused_and_others_are_served():
+    sandbox = made_sandbox(memory_mb=64, total_mb=400)
+    bombs = [decoded(sandbox, mp4_promising(20_000_000)) for _ in range(8)]
+    others = [decoded(sandbox, SHORT) for _ in range(4)]
+    answers = await asyncio.gather(*bombs, *others, return_exceptions=True)
+    assert {each.status for each in answers[:8]} == {400}
+    assert {len(each) for each in answers[8:]} == {len(decode(SHORT))}
+    sandbox.close()
+
+
+def test_the_parent_of_the_workers_is_replaced_when_it_was_killed(sandbox):
+    blocks(sandbox, SHORT)
+    before = decode_parents()
+    kill(before)
+    assert len(blocks(sandbox, SHORT))
+    assert decode_parents() != before
+
+
+def test_a_parent_that_is_killed_before_it_is_ready_is_started_once_more(sandbox):
+    with ThreadPoolExecutor(1) as threads:
+        decoded = threads.submit(blocks, sandbox, SHORT)
+        until(decode_parents)
+        kill(decode_parents())
+        assert np.array_equal(np.concatenate(decoded.result(300)), decode(SHORT))
+
+
+def test_many_threads_survive_the_death_of_the_parent_together(sandbox):
+    blocks(sandbox, SHORT)
+    kill(decode_parents())
+    with ThreadPoolExecutor(8) as threads:
+        lengths = list(threads.map(lambda _: sum(map(len, blocks(sandbox, SHORT))), range(16)))
+    assert set(lengths) == {len(decode(SHORT))}
+
+
+def test_cancelling_ends_the_worker_and_wakes_who_waits_for_it(sandbox):
+    decoding, stream = started(sandbox)
+    (worker,) = decode_workers()
+    os.kill(worker, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(list, stream)
+        decoding.cancel()
+        assert isinstance(waiting.exception(300), InvalidAudio)
+    until(lambda: not decode_workers())
+
+
+def test_a_decoding_that_is_cancelled_before_it_begins_gives_nothing(sandbox):
+    decoding = sandbox.decode(SHORT, max_seconds=600)
+    decoding.cancel()
+    assert list(decoding.blocks()) == []
+
+
+def test_no_descriptor_and_no_process_remains(sandbox):
+    blocks(sandbox, SHORT)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        blocks(sandbox, SHORT)
+        decoding, stream = started(sandbox)
+        decoding.cancel()
+        stream.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    until(lambda: not decode_workers())
+
+
+def test_a_closed_sandbox_says_that_it_decodes_nothing(sandbox):
+    sandbox.close()
+    with pytest.raises(DecoderUnavailable):
+        blocks(sandbox, SHORT)

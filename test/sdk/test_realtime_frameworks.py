@@ -1,0 +1,222 @@
+"""What voice frameworks put on the wire of `/v1/realtime`, frame by frame, and what they need to read.
+
+As sent by livekit-plugins-openai 1.8.9, pipecat-ai 1.14.0, openai-agents 0.24.0 and the AI SDK 7 (@ai-sdk/openai
+4.0.118). To each of them an `error` is the end of its session.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from running_service import Service
+from sdk_realtime import (
+    CLEAR,
+    CLEARED,
+    COMMITTED,
+    COMPLETED,
+    FIRST,
+    GA,
+    PCM16,
+    PCM16_AT_16_KHZ,
+    SECOND,
+    STARTED,
+    STOPPED,
+    Event,
+    Speech,
+    append,
+    check_empty_commit,
+    check_session,
+    check_turns,
+    commit,
+    errors,
+    kinds,
+    of_kind,
+    texts,
+    wait,
+)
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+BEARER = {"Authorization": "Bearer k"}
+
+
+@dataclass(frozen=True)
+class Framework:
+    """How a framework connects."""
+
+    query: str = "intent=transcription"
+    headers: dict[str, str] = field(default_factory=lambda: dict(BEARER))
+    user_agent: str | None = "Python/3.11 websockets/17.4"
+    subprotocols: tuple[str, ...] = ()
+
+    def talk(self, service: Service, steps: Sequence[Event]) -> list[Event]:
+        """Do the steps on a connection of its own and return what was read."""
+        events: list[Event] = []
+        with connect(
+            f"ws://127.0.0.1:{service.port}/v1/realtime?{self.query}",
+            additional_headers=self.headers,
+            user_agent_header=self.user_agent,
+            subprotocols=[Subprotocol(name) for name in self.subprotocols] or None,
+        ) as connection:
+            for step in steps:
+                if "wait" not in step:
+                    connection.send(json.dumps(step))
+                    continue
+                while len(of_kind(events, step["wait"])) < step["times"]:
+                    events.append(json.loads(connection.recv()))
+            assert connection.subprotocol == (self.subprotocols[0] if self.subprotocols else None)
+        return events
+
+
+def update(**heard: Any) -> Event:
+    """Configure the session, its type first as Pipecat, openai-agents and the AI SDK do."""
+    return {"type": "session.update", "session": {"type": "transcription", "audio": {"input": heard}}}
+
+
+# LiveKit configures the session at once, with `type` behind it, and sends 50 ms at a time.
+
+LIVEKIT_PIECE_S = 0.05
+
+
+def livekit(model: str) -> Framework:
+    return Framework(query=f"intent=transcription&model={model}", user_agent="LiveKit Agents")
+
+
+def livekit_update(**heard: Any) -> Event:
+    heard = {"format": {"rate": 24000, "type": "audio/pcm"}, **heard}
+    return {"session": {"type": "transcription", "audio": {"input": heard}}, "type": "session.update"}
+
+
+@pytest.mark.parametrize(
+    "transcription",
+    [
+        {"language": "en", "model": "gpt-4o-mini-transcribe"},
+        {"keywords": [], "languages": ["en"], "model": "gpt-transcribe"},
+    ],
+)
+def test_livekit_reads_turns(service: Service, transcription):
+    detection = {"type": "server_vad", "prefix_padding_ms": 600, "silence_duration_ms": 350, "threshold": 0.5}
+    speech = Speech(0.3, FIRST, 1.0, SECOND, 1.0)
+    configure = livekit_update(transcription=transcription, turn_detection=detection)
+    steps = [configure, *speech.appends(LIVEKIT_PIECE_S), wait(COMPLETED, 2)]
+    events = livekit(transcription["model"]).talk(service, steps)
+    check_session(events, GA, items=2)
+    check_turns(events, speech, service)
+    assert errors(events) == []
+    assert all(event["usage"].get("input_tokens", 0) == 0 for event in of_kind(events, COMPLETED))
+
+
+@pytest.mark.parametrize("model", ["gpt-realtime-whisper", "gpt-live-transcribe"])
+def test_livekit_finds_the_turns_itself_where_the_model_does_not(service: Service, model):
+    first, second = Speech(0.3, FIRST, 0.5), Speech(SECOND, 0.5)
+    configure = livekit_update(transcription={"language": "en", "model": model})
+    turns = [each for speech in (first, second) for each in [*speech.appends(LIVEKIT_PIECE_S), commit()]]
+    events = livekit(model).talk(service, [configure, *turns, *Speech(0.5).appends(), wait(COMPLETED, 2)])
+    check_session(events, GA, items=2)
+    assert not {STARTED, STOPPED, "error"} & set(kinds(events))
+    assert texts(events) == [first.text(service), second.text(service)]
+
+
+# Pipecat configures the session once it has read that there is one, and sends audio from the beginning.
+
+
+def test_pipecat_sends_audio_before_it_says_what_it_is(service: Service):
+    early, rest = Speech(FIRST, encoding=PCM16), Speech(0.3, encoding=PCM16)
+    configure = update(
+        format={"type": "audio/pcm", "rate": 24000},
+        transcription={"model": "gpt-realtime-whisper", "language": "en"},
+        turn_detection=None,
+    )
+    steps = [
+        *early.appends(0.02)[:30],
+        wait("session.created"),
+        configure,
+        *early.appends(0.02)[30:],
+        *rest.appends(0.02),
+        commit(),
+        wait(),
+    ]
+    events = Framework().talk(service, steps)
+    check_session(events, GA, items=1)
+    assert kinds(events)[:3] == ["session.created", "session.updated", COMMITTED]
+    assert texts(events) == [Speech(FIRST, 0.3).text(service)]
+
+
+def test_a_late_format_holds_for_the_audio_that_came_before_it(service: Service):
+    speech = Speech(FIRST, encoding=PCM16_AT_16_KHZ)
+    configure = update(format=speech.encoding.ga, turn_detection=None)
+    early = [*speech.appends()[:5], configure, *speech.appends()[5:]]
+    events = Framework().talk(service, [*early, commit(), wait()])
+    assert texts(events) == [speech.text(service)] == [Speech(FIRST).text(service)]
+
+
+def test_pipecat_leaves_the_turn_detection_to_the_server(service: Service):
+    speech = Speech(0.3, FIRST, 1.0)
+    configure = update(
+        format={"type": "audio/pcm", "rate": 24000},
+        transcription={"model": "gpt-transcribe", "language": "en", "prompt": "bicycle"},
+        noise_reduction={"type": "near_field"},
+    )
+    events = Framework().talk(service, [wait("session.created"), configure, *speech.appends(0.02), wait()])
+    check_session(events, GA, items=1)
+    check_turns(events, speech, service)
+    assert of_kind(events, "session.updated")[0]["session"]["audio"]["input"]["noise_reduction"] == {
+        "type": "near_field"
+    }
+
+
+# openai-agents waits for `session.updated`, ends with a commit and a clear, and is done when it has read that the
+# buffer is clear and the text of every item that was committed.
+
+AGENTS_UPDATE = update(
+    format={"type": "audio/pcm", "rate": 24000},
+    transcription={"model": "gpt-4o-transcribe"},
+    turn_detection={"type": "semantic_vad"},
+)
+AGENTS_BEGIN = [wait("session.created"), AGENTS_UPDATE, wait("session.updated")]
+AGENTS_END = [commit(event_id="f00d"), CLEAR, wait(CLEARED)]
+
+
+def test_openai_agents_commits_the_rest_and_clears(service: Service):
+    speech = Speech(FIRST)
+    events = Framework().talk(service, [*AGENTS_BEGIN, *speech.appends(), *AGENTS_END, wait()])
+    check_session(events, GA, items=1)
+    assert errors(events) == []
+    assert texts(events) == [speech.text(service)]
+
+
+def test_openai_agents_is_told_that_its_last_commit_came_late(service: Service):
+    speech = Speech(FIRST, 6.0)  # semantic_vad waits for 4 s
+    events = Framework().talk(service, [*AGENTS_BEGIN, *speech.appends(), *AGENTS_END, wait()])
+    check_session(events, GA, items=1)
+    check_turns(events, speech, service)
+    check_empty_commit(errors(events), "f00d")
+
+
+def test_openai_agents_may_have_nothing_to_say(service: Service):
+    events = Framework().talk(service, [*AGENTS_BEGIN, *AGENTS_END])
+    check_empty_commit(errors(events), "f00d")
+    assert kinds(events) == ["session.created", "session.updated", "error", CLEARED]
+
+
+# The AI SDK has its key among the subprotocols, sends everything at once in pieces as its user cut them, and takes the
+# first text for the whole.
+
+
+@pytest.mark.parametrize("encoding", [PCM16, PCM16_AT_16_KHZ], ids=["24 kHz", "16 kHz"])
+def test_the_ai_sdk_streams_odd_pieces_at_the_rate_of_its_user(service: Service, encoding):
+    speech = Speech(FIRST, encoding=encoding)
+    data = speech.data
+    configure = update(
+        format=encoding.ga,
+        transcription={"model": "gpt-live-transcribe", "language": "en", "delay": "low"},
+        turn_detection=None,
+    )
+    pieces = [append(data[start : start + 3201]) for start in range(0, len(data), 3201)]
+    sdk = Framework(headers={}, user_agent=None, subprotocols=("realtime", "openai-insecure-api-key.k"))
+    events = sdk.talk(service, [configure, *pieces, commit(), wait()])
+    check_session(events, GA, items=1)
+    assert errors(events) == []
+    assert texts(events) == [speech.text(service)]

@@ -1,0 +1,220 @@
+"""Temporary keys: made over HTTP, good for the WebSocket until they expire, with the session they were made for."""
+
+import json
+
+import pytest
+from guarded_service import address, bearer, guarded
+from keys import KEY, OTHER_KEY
+from openai import AsyncOpenAI, OpenAI
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+import src.app
+from src.api.keys import ClientSecrets
+from src.audio.pcm_stream import AudioFormat, Encoding
+from src.errors import TooManySecrets
+from src.realtime.config import SessionConfig, Transcription
+
+SESSION = {
+    "type": "transcription",
+    "audio": {
+        "input": {
+            "format": {"type": "audio/pcmu"},
+            "transcription": {"model": "gpt-4o-transcribe", "language": "en", "keywords": ["parakeet"]},
+            "turn_detection": None,
+        }
+    },
+}
+ROUTES = ["/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions"]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with guarded(tmp_path_factory.mktemp("logs")) as running:
+        yield running
+
+
+def mint(service, body=None, route=ROUTES[0], key=KEY):
+    return service.http.post(route, headers=bearer(key), json=body)
+
+
+def created(service, secret, **options):
+    """The first event of a session that is opened with a temporary key."""
+    with connect(address(service), subprotocols=["realtime", f"openai-insecure-api-key.{secret}"], **options) as socket:
+        return json.loads(socket.recv())
+
+
+def test_a_secret_opens_sessions_that_begin_as_it_was_asked_for(service):
+    answer = mint(service, {"expires_after": {"anchor": "created_at", "seconds": 60}, "session": SESSION}).json()
+    assert answer["value"].startswith("ek_")
+    assert answer["session"]["type"] == "transcription"
+    assert answer["session"]["audio"]["input"]["format"] == {"type": "audio/pcmu"}
+    for _ in range(2):  # it is good for many
+        session = created(service, answer["value"])["session"]
+        assert session["audio"] == answer["session"]["audio"]
+        assert session["audio"]["input"]["turn_detection"] is None
+        assert session["audio"]["input"]["transcription"]["keywords"] == ["parakeet"]
+
+
+def test_a_secret_may_be_shown_as_a_header_too(service):
+    secret = mint(service).json()["value"]
+    with connect(address(service), additional_headers=bearer(secret)) as socket:
+        assert json.loads(socket.recv())["type"] == "session.created"
+
+
+def test_a_secret_opens_no_route_but_the_websocket(service):
+    secret = mint(service).json()["value"]
+    for path in ("/v1/models", "/openapi.json"):
+        assert service.http.get(path, headers=bearer(secret)).status_code == 401
+    for route in ROUTES:
+        assert mint(service, route=route, key=secret).status_code == 401
+
+
+def test_the_sdk_mints_secrets_in_both_protocols(service):
+    client = OpenAI(base_url=f"http://127.0.0.1:{service.port}/v1", api_key=KEY)
+    with client:
+        ga = client.realtime.client_secrets.create(session=SESSION)
+        assert created(service, ga.value)["type"] == "session.created"
+        beta = client.beta.realtime.transcription_sessions.create(
+            input_audio_format="g711_ulaw", input_audio_transcription={"language": "en"}
+        )
+        assert beta.input_audio_format == "g711_ulaw"
+        told = created(service, beta.client_secret.value, additional_headers={"OpenAI-Beta": "realtime=v1"})
+        assert told["session"]["input_audio_format"] == "g711_ulaw"
+
+
+async def test_the_sdk_connects_with_a_secret(service):
+    secret = mint(service, {"session": SESSION}).json()["value"]
+    async with (
+        AsyncOpenAI(base_url=f"http://127.0.0.1:{service.port}/v1", api_key=secret) as client,
+        client.realtime.connect(model="whisper-1") as connection,
+    ):
+        assert (await connection.recv()).type == "session.created"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"expires_after": {"seconds": 9}}, "expires_after.seconds"),
+        ({"expires_after": {"seconds": 7201}}, "expires_after.seconds"),
+        ({"expires_after": {"seconds": "soon"}}, "expires_after.seconds"),
+        ({"expires_after": {"anchor": "tomorrow"}}, "expires_after.anchor"),
+        ({"session": 7}, "session"),
+        ({"session": {"type": "translation"}}, "session.type"),
+        ({"session": {"audio": {"input": {"format": {"type": "mp3"}}}}}, "session.audio.input.format"),
+        ({"session": {"audio": {"input": {"transcription": {"language": "xx"}}}}}, None),
+    ],
+)
+def test_a_wrong_wish_is_refused_with_its_name(service, body, param):
+    answer = mint(service, body)
+    assert answer.status_code == 400
+    assert param is None or answer.json()["error"]["param"].startswith(param)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("body", [b"[]", b"7", b"{", b"\xff", b"[" * 10_000])
+def test_a_body_that_is_no_object_is_refused(service, route, body):
+    answer = service.http.post(route, headers=bearer(KEY), content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_body_is_short(service, route):
+    assert service.http.post(route, headers=bearer(KEY), content=b" " * 20_000).status_code == 413
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_body_means_the_defaults(service, route):
+    answer = service.http.post(route, headers=bearer(KEY))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("nothing", [None, "", "null", "None", "undefined"])
+def test_what_stands_for_nothing_means_the_defaults(service, nothing):
+    bodies = [
+        {"expires_after": nothing, "session": nothing},
+        {"expires_after": {"anchor": nothing, "seconds": nothing}},
+    ]
+    transcription = {"model": nothing, "language": nothing, "prompt": nothing}
+    bodies += [{"session": {"audio": {"input": {"transcription": transcription}}}}]
+    for body in bodies:
+        answer = mint(service, body)
+        assert answer.status_code == 200
+        detection = answer.json()["session"]["audio"]["input"]["turn_detection"]
+        assert detection["type"] == "server_vad"
+    off = mint(service, {"session": {"audio": {"input": {"turn_detection": {"type": "none"}}}}})
+    assert off.json()["session"]["audio"]["input"]["turn_detection"] is None
+
+
+def test_a_secret_counts_for_the_key_that_made_it(tmp_path):
+    with guarded(tmp_path, max_concurrent_per_key=1) as service:
+        mine, others = (mint(service, key=key).json()["value"] for key in (KEY, OTHER_KEY))
+        with connect(address(service), additional_headers=bearer(mine)) as session:
+            session.recv()
+            with pytest.raises(InvalidStatus) as refused, connect(address(service), additional_headers=bearer(mine)):
+                pass
+            assert refused.value.response.status_code == 429
+            assert created(service, others)["type"] == "session.created"
+
+
+def test_minting_waits_for_the_model_and_works_without_keys(tmp_path):
+    with guarded(tmp_path, api_keys="") as service:
+        secret = mint(service, {"session": SESSION}, key="none").json()["value"]
+        assert created(service, secret)["session"]["audio"]["input"]["format"] == {"type": "audio/pcmu"}
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+CONFIG = SessionConfig(AudioFormat(Encoding.PCM16, 24_000), 24_000, Transcription())
+
+
+def test_a_secret_that_has_expired_opens_nothing(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(src.app, "ClientSecrets", lambda: ClientSecrets(clock))
+    with guarded(tmp_path) as service:
+        secret = mint(service, {"expires_after": {"seconds": 60}}).json()["value"]
+        assert created(service, secret)["type"] == "session.created"
+        clock.now_s += 61
+        for shown in ({"additional_headers": bearer(secret)}, {"subprotocols": [f"openai-insecure-api-key.{secret}"]}):
+            with pytest.raises(InvalidStatus) as refused, connect(address(service), **shown):
+                pass
+            assert refused.value.response.status_code == 401
+        assert service.http.get("/v1/models", headers=bearer(secret)).status_code == 401
+
+
+def test_a_secret_expires():
+    clock = Clock()
+    secrets = ClientSecrets(clock)
+    secret = secrets.mint(3, CONFIG, 60).value
+    clock.now_s += 59.9
+    assert secrets.credential(secret).owner == 3
+    clock.now_s += 0.2
+    assert secrets.credential(secret) is None
+
+
+@pytest.mark.parametrize(
+    "change", [str.upper, lambda key: key[:-1], lambda key: key + "0", lambda key: key[:19] + "0" * 48]
+)
+def test_a_secret_that_is_nearly_right_is_wrong(change):
+    secrets = ClientSecrets()
+    secret = secrets.mint(0, CONFIG, 60).value
+    assert secrets.credential(secret)
+    assert secrets.credential(change(secret)) is None
+
+
+def test_there_are_only_so_many_secrets_until_some_expire():
+    clock = Clock()
+    secrets = ClientSecrets(clock, most=3)
+    for _ in range(3):
+        secrets.mint(0, CONFIG, 60)
+    with pytest.raises(TooManySecrets):
+        secrets.mint(0, CONFIG, 60)
+    clock.now_s += 61
+    assert secrets.credential(secrets.mint(0, CONFIG, 60).value)

@@ -1,0 +1,87 @@
+"""What takes long is put together beside the event loop: meanwhile others are answered."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from media import CLIPS
+from realtime_client import COMPLETED, Client, speech
+from websockets.sync.client import connect
+
+from src.api import responses as formats
+from src.realtime import session
+
+
+class Slow:
+    """A function that returns when the test says so, in place of one that takes long for hours of audio."""
+
+    def __init__(self, replaced) -> None:
+        self._replaced = replaced
+        self.called, self.may_return = threading.Event(), threading.Event()
+
+    def __call__(self, *given):
+        self.called.set()
+        assert self.may_return.wait(300), "others waited for it"
+        return self._replaced(*given)
+
+
+@contextmanager
+def slowed(monkeypatch, module, name: str) -> Iterator[Slow]:
+    """Slow a function of a module down, until the end of the block."""
+    slow = Slow(getattr(module, name))
+    monkeypatch.setattr(module, name, slow)
+    try:
+        yield slow
+    finally:
+        slow.may_return.set()
+
+
+def answers_meanwhile(service, slow: Slow) -> None:
+    """Have a probe answered while the slow one has been called and has not returned."""
+    assert slow.called.wait(300)
+    assert service.http.get("/healthz", timeout=300).is_success
+    slow.may_return.set()
+
+
+@pytest.mark.parametrize("name", ["words_of", "segments_of", "logprobs_of"])
+def test_the_times_and_log_probabilities_of_an_item_hold_up_nobody(service, monkeypatch, name):
+    kind = {"type": "transcription", "include": ["item.input_audio_transcription.logprobs"]}
+    wanted = {"model": "whisper-1", "timestamp_granularities": ["word", "segment"]}
+    audio = {"input": {"transcription": wanted, "turn_detection": None, "format": {"type": "audio/pcm", "rate": 16000}}}
+    with (
+        connect(f"ws://127.0.0.1:{service.port}/v1/realtime?intent=transcription") as connection,
+        slowed(monkeypatch, session, name) as slow,
+    ):
+        client = Client(connection)
+        client.send("session.update", session=kind | {"audio": audio})
+        client.append(speech("piper-joe-1.flac"))
+        client.commit()
+        answers_meanwhile(service, slow)
+        assert client.until(COMPLETED)[-1]["logprobs"]
+
+
+def test_the_log_probabilities_of_a_stream_hold_up_nobody(service, monkeypatch):
+    told: list[str] = []
+
+    def ask() -> None:
+        fields = {"stream": "true", "include[]": "logprobs"}
+        told.append(service.upload((CLIPS / "piper-joe-1.flac").read_bytes(), **fields).text)
+
+    with slowed(monkeypatch, formats, "logprobs_of") as slow:
+        asking = threading.Thread(target=ask)
+        asking.start()
+        answers_meanwhile(service, slow)
+    asking.join()
+    events = [json.loads(line.removeprefix("data: ")) for line in told[0].splitlines() if line]
+    assert [event["type"] for event in events] == ["transcript.text.delta", "transcript.text.done"]
+    assert all(event["logprobs"] for event in events)
+
+
+@pytest.mark.parametrize("value", ["a" * 500_001, " " * 500_001, json.dumps(["a" * 500_001])])
+def test_lists_longer_than_any_that_is_meant_are_refused_unread(service, value):
+    answer = service.upload(bytes(np.zeros(100)), **{"keywords[]": [value, value]})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "keywords")
+    assert "characters" in answer.json()["error"]["message"]

@@ -1,0 +1,123 @@
+"""How memory is divided, and that decoded audio keeps to its part: uploads wait for room, or are told to come again."""
+
+import threading
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+from fakes import HeldModel
+from media import pcm16, wav
+from running_service import Service, serving, until
+
+from src.memory.plan import AUDIO_BYTES_PER_S, MIB, MemoryPlan
+from src.settings import Settings
+
+GIB = 1024 * MIB
+
+
+def test_what_is_unset_is_a_share_of_the_machine():
+    small, large = (MemoryPlan.of(Settings(), size * GIB) for size in (3, 512))
+    assert (small.uploads, large.uploads) == (384 * MIB, 2048 * MIB)
+    for plan, size in ((small, 3), (large, 512)):
+        assert plan.uploaded_audio + plan.session_audio + plan.messages + plan.reading == size * GIB // 4
+    assert small.queued_audio_s == 768 * MIB / AUDIO_BYTES_PER_S
+    assert large.queued_audio_s == 14_400
+    assert MemoryPlan.of(Settings(), 64 * MIB).uploads == 64 * MIB, "one upload at least"
+
+
+def test_what_is_set_stays_as_it_is():
+    settings = Settings(max_audio_mb=100, max_uploads_mb=5000, max_queued_audio_s=7)
+    for size in (1, 64):
+        plan = MemoryPlan.of(settings, size * GIB)
+        assert (plan.uploads, plan.uploaded_audio, plan.queued_audio_s) == (5000 * MIB, 50 * MIB, 7)
+        assert plan.session_audio == plan.messages + plan.reading == 25 * MIB
+
+
+def tone(seconds: float) -> np.ndarray:
+    return np.sin(np.arange(round(seconds * 16_000)) / 9).astype(np.float32) / 4
+
+
+@pytest.fixture
+def held(tmp_path) -> Iterator[tuple[Service, HeldModel]]:
+    """A service whose uploads have room for 110 s of audio, on a model that waits to be told."""
+    model = HeldModel()
+    room_mb = 2 * 110 * AUDIO_BYTES_PER_S / MIB
+    settings = Settings(model_id="tiny", log_dir=tmp_path, max_audio_mb=room_mb, max_queue_wait_s=0.3)
+    with serving(settings, lambda _: model) as service:
+        try:
+            yield service, model
+        finally:
+            model.release_all()
+
+
+@pytest.fixture
+def full(held) -> Iterator[tuple[Service, HeldModel]]:
+    """The same while the model has 80 s of it."""
+    service, model = held
+    answers: list[httpx.Response] = []
+    first = threading.Thread(target=lambda: answers.append(service.post(pcm16(tone(80)), "audio/pcm")))
+    first.start()
+    model.started.acquire()
+    yield service, model
+    model.release_all()
+    first.join()
+    assert [answer.status_code for answer in answers] == [200]
+
+
+@pytest.mark.parametrize("kind", ["pcm", "wav", "flac"])
+def test_an_upload_without_room_for_its_audio_is_told_to_come_again(full, kind):
+    """Also a file whose bytes do not tell how long it is: 100 s of silence are 1 kB."""
+    service, model = full
+    uploads = {
+        "pcm": (pcm16(tone(60)), "audio/pcm"),
+        "wav": (wav(tone(60)), "audio/wav"),
+        "flac": (wav(np.zeros(1_600_000), container="FLAC"), "audio/flac"),
+    }
+    refused = service.post(*uploads[kind])
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+    assert "memory" in refused.json()["error"]["message"]
+    assert int(refused.headers["retry-after"]) >= 1
+    model.release_all()
+    until(lambda: service.scheduler.under_way == 0)
+    assert service.post(*uploads[kind]).status_code == 200
+
+
+def test_an_upload_waits_for_room(tmp_path):
+    model = HeldModel()
+    room_mb = 2 * 110 * AUDIO_BYTES_PER_S / MIB
+    settings = Settings(model_id="tiny", log_dir=tmp_path, max_audio_mb=room_mb, max_queue_wait_s=60)
+    with serving(settings, lambda _: model) as service:
+        try:
+            answers: list[httpx.Response] = []
+
+            def post() -> None:
+                answers.append(service.post(pcm16(tone(60)), "audio/pcm"))
+
+            posting = [threading.Thread(target=post) for _ in range(5)]
+            for each in posting:
+                each.start()
+            model.started.acquire()
+            until(lambda: service.scheduler.under_way == 5)
+            assert service.scheduler.waiting == 0, "the others are not decoded yet"
+            model.release_all()
+            for each in posting:
+                each.join()
+            assert [answer.status_code for answer in answers] == [200] * 5
+        finally:
+            model.release_all()
+
+
+def test_audio_beyond_all_the_room_is_taken_where_it_is_alone(held):
+    service, model = held
+    model.release_all()
+    assert service.post(wav(tone(500), container="FLAC"), "audio/flac").status_code == 200
+    assert service.post(pcm16(tone(500)), "audio/pcm").status_code == 200
+
+
+def test_a_broken_file_gives_its_room_back(held):
+    service, model = held
+    model.release_all()
+    for _ in range(3):
+        assert service.post(b"ID3" + bytes(500_000), "audio/mpeg").status_code == 400
+    assert service.post(pcm16(tone(100)), "audio/pcm").status_code == 200

@@ -1,0 +1,37 @@
+"""Live text of whole clips, as the service makes it, for tests."""
+
+import itertools
+
+import numpy as np
+
+from src.engine.nemo_model import NemoModel
+from src.engine.windowing import Windowing
+from src.realtime.live import LiveTranscript
+from src.settings import Settings
+
+
+def default() -> Windowing:
+    settings = Settings()
+    return Windowing(settings.realtime_left_s, settings.realtime_chunk_s, settings.realtime_right_s)
+
+
+def streamed(
+    model: NemoModel, clips: list[np.ndarray], windowing: Windowing, boosts=None, starts=None
+) -> list[LiveTranscript]:
+    """Decode clips as streams that begin at the rounds in `starts`, the steps of each round being one batch."""
+    lives = [LiveTranscript(windowing, words) for words in boosts or [()] * len(clips)]
+    starts = starts or [0] * len(clips)
+    for turn in itertools.count():
+        steps = {}
+        for live, samples, start in zip(lives, clips, starts, strict=True):
+            window = live.next_step(len(samples), ended=True) if turn >= start else None
+            if window:
+                steps[live] = live.step(window, samples[window.start : window.stop])
+        if not steps and turn > max(starts):
+            break
+        if steps:
+            for live, heard in zip(steps, model.advance(model.collate_steps(list(steps.values()))), strict=True):
+                live.add(heard)
+    for live in lives:
+        live.finish()
+    return lives

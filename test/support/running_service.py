@@ -1,0 +1,85 @@
+"""The real service on a real port, in a thread of the test's process."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from src.api.session_slots import Sessions
+from src.app import create_app
+from src.engine.model import Model
+from src.scheduling.scheduler import Scheduler
+from src.server.server import Server, server_config
+from src.settings import Settings
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: a client for it, and what a test may look into."""
+
+    http: httpx.Client
+    port: int
+    scheduler: Scheduler
+    sessions: Sessions
+    log_dir: Path
+    server: Server
+
+    def stop(self) -> None:
+        """Do what SIGTERM does; the service ends in its own time."""
+        self.server.should_exit = True
+
+    def post(self, body: bytes = b"", content_type: str = "", **query) -> httpx.Response:
+        """Send a raw body."""
+        headers = {"content-type": content_type} if content_type else {}
+        return self.http.post("/v1/audio/transcriptions", content=body, headers=headers, params=query)
+
+    def upload(self, data: bytes, name: str = "upload", **fields) -> httpx.Response:
+        """Send a multipart form with `data` as its file."""
+        return self.http.post("/v1/audio/transcriptions", files={"file": (name, data)}, data=fields)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return once `condition` holds of a service in another thread; the test's time limit bounds the wait."""
+    while not condition():
+        time.sleep(0.001)
+
+
+@contextmanager
+def serving(
+    settings: Settings, load: Callable[[Settings], Model], *, wait: bool = True, **options
+) -> Iterator[Service]:
+    """Run the app under uvicorn in a thread, on a port that the kernel chooses; ready unless `wait` is off.
+
+    `options` are uvicorn's.
+    """
+    app = create_app(settings, load=load)
+    config = server_config(app, port=0, **options)
+    server = Server(config, app.state.drain)
+    opened = threading.Event()
+
+    async def serve() -> None:
+        if not config.loaded:
+            config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        opened.set()
+        await server.main_loop()
+        await server.shutdown()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert opened.wait(300)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as client:  # a test has its own limit
+            while wait and not client.get("/readyz").is_success:
+                assert thread.is_alive()
+            yield Service(client, port, app.state.scheduler, app.state.realtime.sessions, settings.log_dir, server)
+    finally:
+        server.should_exit = True
+        thread.join()

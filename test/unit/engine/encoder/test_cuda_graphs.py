@@ -1,0 +1,320 @@
+"""The encoder's CUDA graphs, on a played GPU: what is captured, what goes down the ladder, and that no text differs."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from fake_gpu import PlayedGpu
+
+from src.engine.device_errors import MemoryExhausted
+from src.engine.encoder import cuda_graphs as encoder_graphs
+from src.engine.encoder.buckets import Bucket, Buckets, Cost, parts_for
+from src.engine.encoder.cuda_graphs import GraphedEncoder
+from src.errors import DeviceLost
+
+CPU = torch.device("cpu")
+SMALL = Buckets([Bucket(clips, frames) for clips in (1, 2, 4) for frames in (8, 16, 32)])
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small work on many threads waits for those that have no core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Means:
+    """Features of a toy: the mean of each 160 samples; what is not whole is none."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self, audio, lengths):
+        self.runs += 1
+        counts = lengths // 160
+        kept = audio.masked_fill(torch.arange(audio.shape[1]) >= 160 * counts[:, None], 0.0)
+        return F.pad(kept, (0, 160)).unfold(1, 160, 160).mean(2)[:, None], counts
+
+
+class Toy:
+    """An encoder whose frames are the sums of eight features each, twice."""
+
+    device, width = CPU, 2
+
+    def __init__(self, dtype=torch.float32) -> None:
+        self.dtype = dtype
+        self.runs = 0
+
+    def __call__(self, mels, counts):
+        self.runs += 1
+        sums = F.pad(mels[:, 0], (0, -mels.shape[2] % 8)).unfold(1, 8, 8).sum(2)
+        return torch.stack((sums, 2 * sums), dim=2).to(self.dtype), (counts + 7) // 8
+
+
+def graphed(gpu: PlayedGpu, buckets: Buckets = SMALL, dtype=torch.float32) -> GraphedEncoder:
+    made = GraphedEncoder(Means(), Toy(dtype), gpu, buckets)
+    made.make_ready()
+    gpu.replays.clear()
+    return made
+
+
+def clips_of(*seconds: float) -> list[np.ndarray]:
+    chance = np.random.default_rng(0)
+    return [chance.normal(size=round(each * 16_000)).astype(np.float32) for each in seconds]
+
+
+def alone(clip: np.ndarray) -> torch.Tensor:
+    """What the toy makes of one clip, (frames, 2)."""
+    encoded, counts = Toy()(*Means()(torch.from_numpy(clip)[None], torch.tensor([len(clip)])))
+    return encoded[0, : counts[0]]
+
+
+def assert_encodes(made: GraphedEncoder, clips: list[np.ndarray]) -> None:
+    encoded, counts = made.encode(made.stage(clips))
+    assert len(encoded) == len(clips)
+    assert bool(encoded.isfinite().all())
+    for frames, count, clip in zip(encoded, counts.tolist(), clips, strict=True):
+        expected = alone(clip)
+        assert count == len(expected)
+        assert torch.allclose(frames[:count].float(), expected, atol=1e-5)
+
+
+MIXED = clips_of(0.3, 2.4, 1.0, 0.005, 0.6, 2.5, 1.2)
+
+
+def warnings(caplog) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def raising(error: Exception, *numbers: int):
+    """Let the captures of these numbers fail; without any, all."""
+
+    def fail(number: int) -> None:
+        if not numbers or number in numbers:
+            raise error
+
+    return fail
+
+
+def test_all_buckets_are_captured_the_largest_first_and_the_log_says_what_they_took():
+    gpu = PlayedGpu(free_gb=(60, *[55] * len(SMALL), 56.5))
+    made = graphed(gpu)
+    assert gpu.captured == len(SMALL)
+    assert made.describe().startswith("9 CUDA graphs of features and encoder (3.5 GB, ")
+
+
+def test_each_shape_runs_once_before_it_is_captured():
+    features, encoder = Means(), Toy()
+    runs = []
+    gpu = PlayedGpu(fail=lambda _: runs.append((features.runs, encoder.runs)))
+    GraphedEncoder(features, encoder, gpu, SMALL).make_ready()
+    assert runs == [(number, number) for number in range(1, len(SMALL) + 1)]
+
+
+def test_a_batch_is_one_copy_and_one_replay_for_each_part():
+    gpu = PlayedGpu()
+    made = graphed(gpu)
+    staged = made.stage(MIXED)
+    assert len(gpu.sent) == 1
+    made.encode(staged)
+    assert len(gpu.replays) == len(staged.parts) > 1
+
+
+def test_clips_come_back_in_their_order_whatever_their_parts_alone_and_together():
+    made = graphed(PlayedGpu())
+    for clip in MIXED:
+        assert_encodes(made, [clip])
+    assert_encodes(made, MIXED)
+    assert_encodes(made, MIXED[::-1] * 3)
+
+
+def test_what_a_batch_gives_outlives_the_next_one():
+    made = graphed(PlayedGpu())
+    first, _ = made.encode(made.stage(MIXED[1:2]))
+    kept = first.clone()
+    made.encode(made.stage(MIXED[5:6]))
+    assert torch.equal(first, kept)
+
+
+def test_a_batch_may_be_staged_while_another_one_waits():
+    made = graphed(PlayedGpu())
+    staged = [made.stage([clip]) for clip in MIXED]
+    for each, clip in reversed(list(zip(staged, MIXED, strict=True))):
+        encoded, counts = made.encode(each)
+        assert torch.allclose(encoded[0, : counts[0]], alone(clip), atol=1e-5)
+
+
+def test_what_fits_no_bucket_is_encoded_without_a_graph_beside_what_does():
+    gpu = PlayedGpu()
+    made = graphed(gpu)
+    assert_encodes(made, [*clips_of(7.3), *MIXED])
+    assert len(gpu.replays) == len(parts_for([len(clip) for clip in MIXED], SMALL, Cost()))
+
+
+def test_without_graphs_the_same_parts_are_encoded_one_by_one():
+    gpu = PlayedGpu()
+    made = GraphedEncoder(Means(), Toy(), gpu, SMALL)
+    made.make_ready(graphs=False)
+    assert_encodes(made, MIXED)
+    assert gpu.captured == 0
+    assert made.describe() == "CUDA graphs off"
+
+
+def test_where_features_cannot_be_captured_the_encoder_alone_is(caplog):
+    gpu = PlayedGpu(fail=raising(RuntimeError("cuFFT cannot be captured"), 0))
+    features, encoder = Means(), Toy()
+    made = GraphedEncoder(features, encoder, gpu, SMALL)
+    made.make_ready()
+    assert made.describe().startswith("9 CUDA graphs of the encoder (")
+    assert [text for text in warnings(caplog) if "cuFFT cannot be captured" in text and "encoder alone" in text]
+    assert len(warnings(caplog)) == 1
+    assert_encodes(made, MIXED)
+    assert_encodes(made, MIXED[::-1])
+
+
+def test_where_nothing_can_be_captured_it_is_encoded_without_graphs(caplog):
+    gpu = PlayedGpu(fail=raising(RuntimeError("operation not permitted when stream is capturing")))
+    made = graphed(gpu)
+    assert made.describe() == "CUDA graphs off"
+    assert ["encoder alone" in text or "without CUDA graphs" in text for text in warnings(caplog)] == [True, True]
+    assert_encodes(made, MIXED)
+    assert gpu.replays == []
+
+
+def test_a_shape_that_finds_no_memory_is_left_out_and_the_smaller_ones_are_captured(caplog):
+    gpu = PlayedGpu(fail=raising(torch.OutOfMemoryError("CUDA out of memory"), 0, 1))
+    made = graphed(gpu)
+    assert made.describe().startswith("7 CUDA graphs of features and encoder")
+    assert warnings(caplog) == ["The encoder has 7 of 9 CUDA graphs: GPU memory is short."]
+    assert_encodes(made, MIXED)
+
+
+def test_where_no_shape_finds_memory_it_is_encoded_without_graphs(caplog):
+    made = graphed(PlayedGpu(fail=raising(torch.OutOfMemoryError("CUDA out of memory"))))
+    assert made.describe() == "CUDA graphs off"
+    [warning] = warnings(caplog)
+    assert "without CUDA graphs" in warning
+    assert "memory" in warning
+    assert_encodes(made, MIXED)
+
+
+def test_capturing_stops_while_there_is_memory_left_for_others(caplog):
+    gpu = PlayedGpu(free_gb=(60, 4, 3, 2.2, 2.1))
+    made = graphed(gpu)
+    assert gpu.captured == 3
+    assert warnings(caplog) == ["The encoder has 3 of 9 CUDA graphs: GPU memory is short."]
+    assert_encodes(made, MIXED)
+
+
+def test_capturing_stops_when_it_takes_too_long(caplog, monkeypatch):
+    now = [0.0]
+
+    def pass_time(_: int) -> None:
+        now[0] += encoder_graphs.MAX_CAPTURE_S / 3.5
+
+    monkeypatch.setattr(encoder_graphs.time, "monotonic", lambda: now[0])
+    gpu = PlayedGpu(fail=pass_time)
+    made = graphed(gpu)
+    assert gpu.captured == 4
+    [warning] = warnings(caplog)
+    assert warning.startswith("The encoder has 4 of 9 CUDA graphs: all would take longer")
+    assert_encodes(made, MIXED)
+
+
+@pytest.mark.parametrize("wrong", [0, len(SMALL) - 1], ids=["largest", "smallest"])
+@pytest.mark.parametrize("how", ["a tenth more", "NaN", "a frame less"])
+def test_a_graph_that_gives_something_else_is_found_and_none_is_used(wrong, how, caplog):
+    made = None
+
+    def spoil(number: int) -> None:
+        if number == wrong:
+            buffers = made._buffers
+            if how == "a frame less":
+                buffers.counts -= 1
+            else:
+                buffers.encoded *= 1.1 if how == "a tenth more" else float("nan")
+
+    gpu = PlayedGpu(spoil=spoil)
+    made = GraphedEncoder(Means(), Toy(), gpu, SMALL)
+    made.make_ready()
+    assert made.describe() == "CUDA graphs off"
+    [warning] = warnings(caplog)
+    assert "without CUDA graphs" in warning
+    assert "the graph of " in warning
+    gpu.replays.clear()
+    assert_encodes(made, MIXED)
+    assert gpu.replays == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "error", "passes"),
+    [
+        (torch.float32, 5e-4, True),
+        (torch.float32, 2e-3, False),
+        (torch.float16, 5e-3, True),
+        (torch.float16, 0.02, False),
+        (torch.bfloat16, 0.03, True),
+        (torch.bfloat16, 0.08, False),
+    ],
+)
+def test_how_far_a_graph_may_be_off_goes_by_the_number_format(dtype, error, passes):
+    made = None
+
+    def spoil(_: int) -> None:
+        made._buffers.encoded *= 1 + error
+
+    made = GraphedEncoder(Means(), Toy(dtype), PlayedGpu(spoil=spoil), SMALL)
+    made.make_ready()
+    assert (made.describe() != "CUDA graphs off") == passes
+
+
+def test_a_device_that_is_lost_while_capturing_is_not_taken_for_one_that_cannot_capture(monkeypatch):
+    monkeypatch.setattr("src.engine.device_errors._answers", lambda device: False)
+    with pytest.raises(DeviceLost):
+        graphed(PlayedGpu(fail=raising(RuntimeError("an illegal memory access was encountered"))))
+
+
+def test_a_device_that_is_lost_while_graphs_are_checked_is_not_taken_for_one_that_cannot_replay(monkeypatch):
+    def lose(_: int) -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr("src.engine.device_errors._answers", lambda device: False)
+    with pytest.raises(DeviceLost):
+        graphed(PlayedGpu(spoil=lose))
+
+
+def test_what_a_part_costs_is_measured_and_goes_into_how_a_batch_is_dealt_out():
+    clips = clips_of(*[0.5] * 2, *[2.4] * 2)
+    dear_parts = graphed(PlayedGpu(times_s=(1.0, 1.0, 1.0, 1.001)))
+    assert len(dear_parts.stage(clips).parts) == 1
+    dear_frames = graphed(PlayedGpu(times_s=(1e-6, 1e-6, 1e-6, 1.0)))
+    assert len(dear_frames.stage(clips).parts) == 4
+
+
+def test_where_there_is_no_memory_to_measure_the_estimate_stays(caplog):
+    class Full(PlayedGpu):
+        def seconds(self, work):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    made = graphed(Full())
+    assert made.describe().startswith("9 CUDA graphs")
+    assert_encodes(made, MIXED)
+
+
+def test_one_bucket_is_enough():
+    made = graphed(PlayedGpu(), Buckets([Bucket(2, 32)]))
+    assert_encodes(made, MIXED)
+
+
+def test_a_batch_without_memory_to_be_put_together_says_that_a_smaller_one_may_do():
+    class Full(PlayedGpu):
+        def pinned(self, size):
+            raise RuntimeError("cannot allocate memory")
+
+    made = graphed(Full())
+    with pytest.raises(MemoryExhausted):
+        made.stage(MIXED)

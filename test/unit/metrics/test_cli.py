@@ -1,0 +1,276 @@
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from records import NOW, a_failure, a_record, write_log
+
+from src.metrics import MetricsLog
+from src.metrics.cli import main
+
+PROJECT = Path(__file__).parents[3]
+COMMAND = [sys.executable, "-m", "src.metrics"]
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    records = [a_record(NOW - 60 * minute) for minute in range(120)]
+    return write_log(tmp_path / "metrics" / "metrics.log", [*records, a_failure(429, "queue_full", NOW)])
+
+
+def report(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments], clock=lambda: NOW)
+
+
+def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(each) for each in command],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_report_has_a_line_for_each_default_window(path, capsys):
+    assert report("--file", path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{path} at 2026-11-18 11:06:40 UTC"
+    rows = [line.split() for line in lines[4:11]]
+    assert [row[:3] for row in rows] == [
+        ["30m", "31", "96.77%"],
+        ["1h", "61", "98.36%"],
+        *[[window, "121", "99.17%"] for window in ("3h", "6h", "12h", "24h", "3d")],
+    ]
+
+
+def test_the_windows_are_printed_as_they_were_asked_for(path, capsys):
+    assert report("--file", path, "--windows", "90s", "1.5h", "10m") == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[4:7]] == [
+        ["90s", "3"],
+        ["1.5h", "91"],
+        ["10m", "11"],
+    ]
+
+
+def test_json_holds_the_same_numbers_and_the_lines_that_were_skipped(path, capsys):
+    path.write_text(path.read_text() + '{"ts":')
+    assert report("--file", path, "--json", "--windows", "30m", "1h") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document) == ["file", "now", "skipped_lines", "windows"]
+    assert document["file"] == str(path)
+    assert document["now"] == NOW
+    assert document["skipped_lines"] == 1
+    assert [window["requests"] for window in document["windows"]] == [31, 61]
+    assert document["windows"][0]["errors_by_code"] == {"429": 1}
+
+
+def test_the_tables_say_how_many_lines_were_skipped(path, capsys):
+    assert report("--file", path) == 0
+    assert "skipped" not in capsys.readouterr().out
+    path.write_text(path.read_text() + "broken\n" + '{"ts":')
+    assert report("--file", path) == 0
+    assert capsys.readouterr().out.endswith("skipped 2 unreadable lines\n")
+
+
+def test_the_log_of_the_service_is_where_the_settings_say(tmp_path):
+    log = MetricsLog(tmp_path)
+    log.write(a_record())
+    log.close()
+    done = run(*COMMAND, "--json", "--windows", "36500d", PARAKEET_LOG_DIR=str(tmp_path))
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["windows"][0]["requests"] == 1
+
+
+def test_a_log_that_does_not_exist_yet_is_one_sentence(tmp_path, capsys):
+    assert report("--file", tmp_path / "metrics.log") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"No metrics yet: there is no file {tmp_path}/metrics.log.\n"
+
+
+def test_a_log_that_cannot_be_read_is_one_sentence(tmp_path, capsys):
+    assert report("--file", tmp_path) == 1
+    assert capsys.readouterr().err == f"Is a directory: {tmp_path}\n"
+
+
+def test_settings_at_fault_are_one_sentence():
+    done = run(*COMMAND, PARAKEET_PORT="0")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "PARAKEET_PORT must be at least 1, not 0\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--windows", "5x"], "'5x' is no length of time such as 90s, 30m, 1.5h or 3d"),
+        (["--windows"], "expected at least one argument"),
+        (["--plot", "plot.jpg"], "'plot.jpg' does not end in .png"),
+        (["--json", "--follow"], "not allowed with"),
+        (["--wat"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_arguments_are_told_in_one_sentence(arguments, complaint, capsys):
+    with pytest.raises(SystemExit) as exit:
+        report(*arguments)
+    assert exit.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_help_defines_every_number_of_the_report(capsys):
+    with pytest.raises(SystemExit):
+        report("--help")
+    text = capsys.readouterr().out
+    for name in (
+        "requests",
+        "success",
+        "req/min",
+        "audio min",
+        "RTFx",
+        "total",
+        "queue wait",
+        "inference",
+        "batch",
+        "errors",
+    ):
+        assert f"\n{name}" in text, name
+
+
+# Following
+
+
+def follow(path: Path, *between) -> None:
+    """Run `--follow`, doing one thing of `between` in each pause, then pressing Ctrl-C."""
+    steps = iter(between)
+
+    def pause(duration_s: float) -> None:
+        assert duration_s == 2.0
+        step = next(steps, None)
+        if step is None:
+            raise KeyboardInterrupt
+        step()
+
+    assert main(["--follow", "--windows", "1h", "--file", str(path)], clock=lambda: NOW, pause=pause) == 0
+
+
+def frames(out: str) -> list[str]:
+    return [frame for frame in out.split("\n\n\n") if frame]
+
+
+def test_follow_prints_again_with_what_was_added_until_ctrl_c(tmp_path, capsys):
+    path = tmp_path / "metrics.log"
+    follow(
+        path,
+        lambda: write_log(path, [a_record(NOW - 3)]),
+        lambda: path.rename(tmp_path / "metrics.log.2026-11-17"),
+        lambda: write_log(path, [a_record(NOW - 2), a_record(NOW - 1)]),
+    )
+    out, err = capsys.readouterr()
+    assert out.startswith(f"No metrics yet: waiting for {path}.\n")
+    counts = [line.split()[1] for line in out.splitlines() if line.split()[:1] == ["1h"]]
+    assert counts == ["1", "1", "3"]
+    assert err == ""
+
+
+def test_follow_clears_the_screen_of_a_terminal(path):
+    terminal, of_child = pty.openpty()
+    child = subprocess.Popen([*COMMAND, "--follow", "--file", path], cwd=PROJECT, stdout=of_child, stderr=of_child)
+    os.close(of_child)
+    with os.fdopen(terminal, "rb", buffering=0) as screen:
+        seen = b""
+        while b"no errors" not in seen:
+            seen += screen.read(4096)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(300) == 0
+    assert seen.startswith(b"\x1b[H\x1b[2J")
+    assert b"Traceback" not in seen
+
+
+# The command and its surroundings
+
+
+def test_a_reader_that_has_gone_is_no_error(path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        done = subprocess.run(
+            [*COMMAND, "--file", path], cwd=PROJECT, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=300
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_behind_the_output_is_one_sentence(path):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "--file", path], cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300
+        )
+    assert (done.returncode, done.stderr) == (1, "No space left on device: standard output\n")
+
+
+def test_a_python_without_the_project_is_told_to_activate_its_environment():
+    done = run(sys.executable, "-S", "-m", "src.metrics")  # -S: without site-packages
+    assert done.returncode == 1
+    assert done.stderr == f"numpy is not installed for {sys.executable}; try after: source .venv/bin/activate\n"
+
+
+def test_neither_the_log_nor_the_report_loads_torch_or_nemo_and_the_log_not_even_numpy():
+    script = """
+import sys
+import src.metrics
+assert not {"torch", "nemo", "numpy"} & set(sys.modules)
+import src.metrics.cli, src.settings
+assert not {"torch", "nemo", "matplotlib"} & set(sys.modules)
+"""
+    done = run(sys.executable, "-c", script)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Plotting
+
+
+def test_a_plot_without_matplotlib_says_how_to_install_it(path, tmp_path):
+    script = """
+import sys
+sys.modules["matplotlib"] = None  # what the import system does with it is the same as where it is missing
+from src.metrics.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+    done = run(sys.executable, "-c", script, "--file", path, "--plot", tmp_path / "plot.png")
+    assert done.returncode == 1
+    assert done.stderr == "--plot needs matplotlib; install it with: pip install '.[plot]'\n"
+    assert not (tmp_path / "plot.png").exists()
+
+
+def test_a_plot_is_drawn_as_a_png(path, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    target = tmp_path / "plot.png"
+    assert report("--file", path, "--windows", "30m", "3h", "--plot", target) == 0
+    assert capsys.readouterr().out == f"Drew the last 3h to {target}.\n"
+    assert target.read_bytes().startswith(b"\x89PNG\r\n")
+    assert target.stat().st_size > 10_000
+
+
+def test_a_plot_of_nothing_is_not_drawn(path, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["--file", str(path), "--plot", str(tmp_path / "plot.png")], clock=lambda: NOW + 30 * 86400) == 1
+    assert capsys.readouterr().err == "Nothing to draw: no request ended in the last 3d.\n"
+
+
+def test_the_bins_of_a_plot_hold_every_request_once(path):
+    plot = pytest.importorskip("src.metrics.plot", exc_type=ModuleNotFoundError)
+    from src.metrics.history import History
+    from src.metrics.report import Window
+
+    history = History(path)
+    history.update(0)
+    bins = plot.split(history.requests, Window.parse("3d"), NOW)
+    assert len(bins) == plot.BINS
+    assert bins[0].start_s == NOW - 119 * 60
+    assert bins[-1].start_s + bins[-1].width_s == pytest.approx(NOW)
+    assert sum(each.ok for each in bins) == 120
+    assert [each.errors for each in bins if each.errors] == [{(429, "queue_full"): 1}]
+    assert bins[-1].errors
