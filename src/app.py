@@ -41,7 +41,7 @@ from src.metrics import MetricsLog
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.transcription.service import TranscriptionService
-from src.wire.model_names import Served
+from src.wire.model_names import ServedModel
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def create_app(
     )
     app.state.secrets = ClientSecrets()
     app.state.created = int(time.time())
-    app.state.served = Served(settings.model_name, strict=settings.strict_model)
+    app.state.served = ServedModel(settings.model_name, strict=settings.strict_model)
     app.state.drain = drain
     app.state.messages = messages
     app.state.realtime = realtime.Realtime(

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from src.errors import ClientGone, QueueFull, UnsupportedEncoding, UploadTooLarge, UploadTooSlow
 from src.scheduling.arrival import Arrival, gives_way
 
-LEAST_BYTES_PER_S = 500.0
+MIN_BYTES_PER_S = 500.0
 """A small body may take longer by a second for so many bytes that have come: a quarter of the slowest voice codec in
 real time."""
 GROWTH_S = 300.0
@@ -161,7 +161,7 @@ class _Held:
 
 def allowed_s(size_bytes: int) -> float:
     """Return by how many seconds a body may take longer because so much of it has come: 20 MB may take 1,450 s."""
-    return GROWTH_S * math.log1p(size_bytes / (LEAST_BYTES_PER_S * GROWTH_S))
+    return GROWTH_S * math.log1p(size_bytes / (MIN_BYTES_PER_S * GROWTH_S))
 
 
 def _check_encoding(headers: list[str]) -> None:

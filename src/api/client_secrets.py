@@ -18,7 +18,7 @@ from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
 from src.realtime.config import SessionConfig, Transcription, meant
 from src.settings import Settings
-from src.wire.model_names import Served
+from src.wire.model_names import ServedModel
 
 router = APIRouter(tags=["realtime"])
 
@@ -144,7 +144,7 @@ def _minted(request: Request, session: dict[str, Any] | None, seconds: int) -> t
     state = request.app.state
     state.scheduler.check_ready()  # it does not know the model's languages before
     settings: Settings = state.settings
-    served: Served = state.served
+    served: ServedModel = state.served
     secrets: ClientSecrets = state.secrets
     rate = settings.realtime_openai_rate
     config = SessionConfig(AudioFormat(Encoding.PCM16, rate), rate, Transcription(model=served.name))

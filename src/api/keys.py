@@ -15,7 +15,7 @@ from src.realtime.config import SessionConfig
 
 SECRET_PREFIX = "ek_"
 """What OpenAI's temporary keys begin with; its SDKs allow them in browsers by it."""
-MOST_SECRETS = 5000
+MAX_SECRETS = 5000
 RETRY_S = 60.0
 
 
@@ -82,7 +82,7 @@ class ClientSecrets:
         most: how many are kept.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, most: int = MOST_SECRETS) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, most: int = MAX_SECRETS) -> None:
         self._now = now
         self._most = most
         self._kept: dict[str, _Kept] = {}

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from src.api.directory import Directory
 from src.api.openapi import errors
-from src.wire.model_names import Served
+from src.wire.model_names import ServedModel
 
 router = APIRouter(tags=["models"])
 
@@ -30,7 +30,7 @@ class ModelList(BaseModel):
 
 
 def _model(request: Request, name: str) -> ModelObject:
-    served: Served = request.app.state.served
+    served: ServedModel = request.app.state.served
     owner = served.name.partition("/")[0] if "/" in served.name else "local"
     return ModelObject(id=name, created=request.app.state.created, owned_by=owner)
 
@@ -39,7 +39,7 @@ def _model(request: Request, name: str) -> ModelObject:
 @router.get("/v1/models")
 async def models(request: Request) -> ModelList:
     """List the served model, its own name first."""
-    served: Served = request.app.state.served
+    served: ServedModel = request.app.state.served
     return ModelList(data=[_model(request, name) for name in served.names])
 
 
@@ -48,7 +48,7 @@ async def models(request: Request) -> ModelList:
 @router.get("/v1/models/{name:path}", responses=errors(404))
 async def model(request: Request, name: str) -> ModelObject:
     """Describe one name of the served model."""
-    served: Served = request.app.state.served
+    served: ServedModel = request.app.state.served
     if not served.stands_for(name):
         directory: Directory = request.app.state.directory
         raise served.not_found(name, directory.hint(request.scope, name, likeness=1))

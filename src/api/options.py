@@ -9,7 +9,7 @@ from src.errors import InvalidRequest, UnsupportedFormat
 from src.scheduling.jobs import Priority
 from src.text.keywords import hot_words
 from src.text.languages import language_code
-from src.wire.model_names import Served
+from src.wire.model_names import ServedModel
 
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
 
@@ -28,7 +28,7 @@ class Options:
     priority: Priority = Priority.NORMAL
 
 
-def parse_options(fields: Fields, served: Served, languages: Sequence[str]) -> Options:
+def parse_options(fields: Fields, served: ServedModel, languages: Sequence[str]) -> Options:
     """Check the fields of a transcription request; those that this server has no use for are ignored.
 
     `served` is the model and `languages` the codes of those it knows.

@@ -23,10 +23,10 @@ from src.api.keys import Credential
 from src.api.middleware import CLIENT_CLOSED, Trace
 from src.api.paths import is_azure
 from src.api.refusal import refusal
-from src.api.session_slots import Seat, Sessions, new_session_id
+from src.api.session_slots import Sessions, SessionSlot, new_session_id
 from src.audio.pcm_stream import RATES
 from src.audio.vad import SpeechDetector
-from src.engine.model import Heard
+from src.engine.model import StepResult
 from src.engine.windowing import Windowing
 from src.errors import ClientGone, InvalidRequest, QueueFull, ServiceError, error_body
 from src.memory.budget import Budget, Held, Room
@@ -41,7 +41,7 @@ from src.settings import Settings
 from src.text.transcript import Transcript
 from src.text.unset import given
 from src.transcription.service import Recording, TranscriptionService
-from src.wire.model_names import Served
+from src.wire.model_names import ServedModel
 
 log = logging.getLogger("src.access")
 
@@ -60,7 +60,7 @@ MESSAGE_COPIES = 5
 """How often a message is in memory while it is read: itself, its audio as text, and that as it is decoded."""
 FINISH_S = 30.0
 """How long a session that has come to its limit may take to finish what it has committed."""
-MOST_UNREAD = 1 << 20
+MAX_UNREAD = 1 << 20
 """Characters that may wait for a client to read them, before more is too much; the events of a minute are a tenth."""
 
 _OPENAI_CLIENTS = re.compile(r"openai|livekit|pipecat", re.IGNORECASE)
@@ -97,7 +97,7 @@ class Realtime:
     settings: Settings
     scheduler: Scheduler
     service: TranscriptionService
-    served: Served
+    served: ServedModel
     sessions: Sessions
     metrics: MetricsLog
     detector: SpeechDetector
@@ -150,7 +150,7 @@ async def realtime(websocket: WebSocket) -> None:
         await _Connection(websocket, shared, served, opening, seat, memory).run()
 
 
-def opening_of(websocket: WebSocket, settings: Settings, served: Served) -> Opening:
+def opening_of(websocket: WebSocket, settings: Settings, served: ServedModel) -> Opening:
     """Return what a connection says about its client.
 
     Raises:
@@ -220,9 +220,9 @@ class _Connection:
         self,
         websocket: WebSocket,
         shared: Realtime,
-        served: Served,
+        served: ServedModel,
         opening: Opening,
-        seat: Seat,
+        seat: SessionSlot,
         memory: Held,
     ) -> None:
         self._websocket = websocket
@@ -245,7 +245,7 @@ class _Connection:
         self._sent = 0
         self._left_with = CLOSED_WITHOUT_CODE
         self._items: dict[str, tuple[Trace, float]] = {}  # those without a text, with their length in seconds
-        self._step: tuple[Advance, asyncio.Task[Heard]] | None = None
+        self._step: tuple[Advance, asyncio.Task[StepResult]] | None = None
         self._work_may_have_come = asyncio.Event()
         self._something_to_write = asyncio.Event()
         self._progress = asyncio.Event()  # something that the reader or the end may wait for has come true
@@ -374,7 +374,7 @@ class _Connection:
         Raises:
             SlowReader: too much has been in the outbox before these already.
         """
-        if self._unread > MOST_UNREAD:
+        if self._unread > MAX_UNREAD:
             raise SlowReader
         for each in told:
             match each:
@@ -452,10 +452,10 @@ class _Connection:
                 Recording(item.samples),
                 self._items[item.item_id][0].measured,
                 priority=Priority.HIGH,  # its speaker waits for it, live text goes on
-                boosts=item.config.hot_words,
+                keywords=item.config.hot_words,
             )
 
-    async def _advance(self, work: Advance) -> Heard | None:
+    async def _advance(self, work: Advance) -> StepResult | None:
         """Return what the model heard; None where nobody wanted it any more."""
         task = asyncio.create_task(self._heard(work))
         self._step = (work, task)
@@ -467,7 +467,7 @@ class _Connection:
             await asyncio.gather(task, return_exceptions=True)
         return None if task.cancelled() else task.result()
 
-    async def _heard(self, work: Advance) -> Heard:
+    async def _heard(self, work: Advance) -> StepResult:
         async with self._shared.scheduler.admit() as admission:
             return await self._shared.scheduler.advance(admission, work.step)
 

@@ -19,7 +19,7 @@ from src.audio.probe import is_container
 from src.audio.samples import SAMPLE_RATE
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
 from src.transcription.service import Upload
-from src.wire.json_limits import MOST_PARTS, decode_base64, has_too_many_escapes, has_too_many_parts, string_within
+from src.wire.json_limits import MAX_PARTS, decode_base64, has_too_many_escapes, has_too_many_parts, string_within
 
 PCM_TYPES = frozenset({"audio/pcm", "audio/l16", "audio/x-l16"})
 RAW_TYPES = frozenset({"audio/raw", "audio/x-raw"})
@@ -191,7 +191,7 @@ def parse_object(body: bytes) -> Any:
         InvalidRequest: it is no JSON, or has more parts than any that is meant.
     """
     if has_too_many_parts(body):
-        raise InvalidRequest(f"The JSON of the body has more than {MOST_PARTS} values.")
+        raise InvalidRequest(f"The JSON of the body has more than {MAX_PARTS} values.")
     if has_too_many_escapes(body):
         raise InvalidRequest("The JSON of the body has more text than any that is meant.")
     try:

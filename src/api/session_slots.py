@@ -21,7 +21,7 @@ def new_session_id() -> str:
 
 
 @dataclass(eq=False, slots=True)
-class Seat:
+class SessionSlot:
     """One session's place."""
 
     active_at: float
@@ -41,7 +41,7 @@ class Sessions:
     def __init__(self, most: int, now: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._now = now
-        self._seats: set[Seat] = set()
+        self._seats: set[SessionSlot] = set()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ class Sessions:
             raise TooManySessions(message, retry_after_s=RETRY_S)
 
     @contextmanager
-    def joined(self) -> Iterator[Seat]:
+    def joined(self) -> Iterator[SessionSlot]:
         """Count the block as a session, whose place may be a silent client's so far.
 
         Raises:
@@ -70,7 +70,7 @@ class Sessions:
         staying = self._staying()
         if len(staying) >= self._most and (quietest := self._quietest(staying)):
             quietest.ending.set()
-        seat = Seat(self._now())
+        seat = SessionSlot(self._now())
         self._seats.add(seat)
         try:
             yield seat
@@ -78,7 +78,7 @@ class Sessions:
             self._seats.discard(seat)
             self._changed.set()
 
-    def touch(self, seat: Seat) -> None:
+    def touch(self, seat: SessionSlot) -> None:
         """Note that a session's client has sent something."""
         seat.active_at = self._now()
 
@@ -92,10 +92,10 @@ class Sessions:
                     self._changed.clear()
                     await self._changed.wait()
 
-    def _staying(self) -> list[Seat]:
+    def _staying(self) -> list[SessionSlot]:
         return [seat for seat in self._seats if not seat.ending.is_set()]
 
-    def _quietest(self, seats: list[Seat]) -> Seat | None:
+    def _quietest(self, seats: list[SessionSlot]) -> SessionSlot | None:
         """Return the one that has been silent longest, if that is long."""
         quietest = min(seats, key=lambda seat: seat.active_at)
         return quietest if quietest.active_at <= self._now() - QUIET_S else None

@@ -85,7 +85,7 @@ class _Exchange(Response):
                     await self._stream(admission, body.upload, options, send)
                     return None
                 transcript = await self._service.transcribe(
-                    admission, body.upload, self._trace.measured, priority=options.priority, boosts=options.keywords
+                    admission, body.upload, self._trace.measured, priority=options.priority, keywords=options.keywords
                 )
         if is_quick(options):
             return render(transcript, options, duration_s=self._duration_s)
@@ -97,7 +97,7 @@ class _Exchange(Response):
         # Log probabilities take 20 us for each token, which is 10 ms for a delta of two minutes.
         made = asyncio.to_thread if options.logprobs else _at_once
         pieces = self._service.stream(
-            admission, upload, self._trace.measured, priority=options.priority, boosts=options.keywords
+            admission, upload, self._trace.measured, priority=options.priority, keywords=options.keywords
         )
         async with aclosing(pieces):
             async for piece in pieces:

@@ -31,7 +31,7 @@ DECODERS = (
 )
 """FFmpeg's decoders of speech and music that people send; all its others stay shut."""
 
-MOST_LOST = 50_000
+MAX_LOST = 50_000
 """Damaged packets on end, after which the rest is given up: each takes 11 us, and some files have nothing else. In the
 shortest packets that codecs have, of 2.5 ms, these are two minutes."""
 
@@ -221,7 +221,7 @@ class _Reading:
             except self._broken:  # from the decoder, a lost packet; from the demuxer, which then ends, a lost rest
                 trouble = Complaint.UNREADABLE.error()
                 lost += 1
-                if lost > MOST_LOST:
+                if lost > MAX_LOST:
                     break
                 continue
             for frame in frames:

@@ -53,9 +53,9 @@ CPUCLOCK_SCHED = 2
 """Of the kernel's posix-timers.h: the clock that counts the CPU time of a process."""
 PATIENCE = 3.0
 """So many times its CPU time a worker may take by the clock: on a busy machine it gets a share of a core."""
-LEAST_WAIT_S = 0.01
+MIN_WAIT_S = 0.01
 """Between two looks at how much CPU time a worker has used."""
-LEAST_WORKERS = 4
+MIN_WORKERS = 4
 """So many find room at a time on any machine: on a small one each may take less than the setting says."""
 KEPT = (
     *("PATH", "HOME", "LANG", "LANGUAGE", "TZ"),
@@ -81,7 +81,7 @@ class Sandbox:
 
     def __init__(self, *, timeout_s: float, memory_mb: float, total_mb: float, most_workers: int) -> None:
         self._timeout_s = timeout_s
-        self._memory_bytes = int(min(memory_mb, total_mb / (LEAST_WORKERS + 1)) * 2**20)  # 1 for their files
+        self._memory_bytes = int(min(memory_mb, total_mb / (MIN_WORKERS + 1)) * 2**20)  # 1 for their files
         self._room = Room(Budget(int(total_mb * 2**20)), timeout_s, _unavailable)
         self._least_bytes = int(total_mb * 2**20) // most_workers  # of the room, for each: so no more fit
         self._lock = threading.Lock()  # held while the parent is started, told something or replaced
@@ -251,7 +251,7 @@ class Worker:
             patience_s = deadline - time.monotonic()
             if patience_s <= 0:
                 raise _unavailable()
-            self._channel.settimeout(max(LEAST_WAIT_S, min(left_s, patience_s)))
+            self._channel.settimeout(max(MIN_WAIT_S, min(left_s, patience_s)))
             with suppress(TimeoutError):
                 return self._channel.recv(MESSAGE_BYTES)
         raise TimeoutError("it takes more time than it may")

@@ -46,7 +46,7 @@ COMPLAINTS = tuple(Complaint)
 SHARED_SAMPLES = 1 << 20
 """Room for samples in the memory that both sides see: 65 s of audio at a time. Only the last may be fewer."""
 SHARED_BYTES = SHARED_SAMPLES * 4
-LEAST_SPEED = 20.0
+MIN_SPEED = 20.0
 """A decoder that gives audio may take longer: a second for each so many seconds of audio. MP3 takes one for 1,000."""
 NICENESS = 10
 """Added to the service's own: whatever many workers compute, the model and the event loop come first."""
@@ -74,7 +74,7 @@ class Task:
 
 def allowed_s(timeout_s: float, given_s: float) -> float:
     """Return how much CPU time decoding may have taken, in seconds, once it has given so many seconds of audio."""
-    return timeout_s + given_s / LEAST_SPEED
+    return timeout_s + given_s / MIN_SPEED
 
 
 def main(descriptor: int) -> None:

@@ -28,9 +28,9 @@ class Step:
     """Frames that the chunk has; those that the window does not have are not missed."""
     start_frame: int
     """The number of the chunk's first frame in the stream."""
-    memory: Any = None
-    """`Heard.memory` of the step before, None for a stream's first. Only the model's own thread looks into it."""
-    boosts: tuple[str, ...] = ()
+    decoder_state: Any = None
+    """What the step before returned, None for the first of a stream. Only the thread of the model reads it."""
+    keywords: tuple[str, ...] = ()
     """Hot words, the same for all steps of a stream."""
 
     @property
@@ -40,12 +40,12 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class StepResult:
     """What the model heard in the chunk of a step."""
 
     tokens: tuple[Token, ...]
     """Their times are seconds from the start of the stream."""
-    memory: Any
+    decoder_state: Any
     """For the next `Step`; of no use to any other stream."""
 
 
@@ -82,13 +82,13 @@ class Model(Protocol):
     def limits(self) -> BatchLimits:
         """How large its batches should be."""
 
-    def has_compiled(self, boosts: tuple[str, ...]) -> bool:
+    def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         """Whether `compile` has nothing to do for these hot words."""
 
-    def compile(self, boosts: tuple[str, ...]) -> None:
+    def compile(self, keywords: tuple[str, ...]) -> None:
         """Make hot words ready, so that no batch has to wait for that; any thread may do so."""
 
-    def collate(self, clips: Sequence[Samples], boosts: Sequence[tuple[str, ...]] | None = None) -> Batch:
+    def collate(self, clips: Sequence[Samples], keywords: Sequence[tuple[str, ...]] | None = None) -> Batch:
         """Join clips, and the hot words of each, into a batch; any thread may do so while the model runs another."""
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
@@ -103,5 +103,5 @@ class Model(Protocol):
     def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
         """Join steps of different streams into a batch; any thread may do so."""
 
-    def advance(self, batch: StepBatch) -> list[Heard]:
+    def advance(self, batch: StepBatch) -> list[StepResult]:
         """Return what is heard in the chunk of each step, in order; errors and thread are those of `transcribe`."""

@@ -24,7 +24,7 @@ from src.engine.decoder.biasing import CAPACITY
 from src.engine.decoder.decoder import Decoder
 from src.engine.device_errors import MemoryExhausted, faults_told, one_line
 from src.engine.frames import FRAME_SECONDS
-from src.engine.model import Batch, Heard, Step, StepBatch
+from src.engine.model import Batch, Step, StepBatch, StepResult
 from src.errors import DeviceLost, ModelUnavailable
 from src.settings import Settings
 from src.text.transcript import Transcript, text_of
@@ -149,22 +149,22 @@ class NemoModel:
         graphs = self._decoder.graphs if self._device.type == "cuda" else "off"
         return f"{decoding.cfg.strategy} {decoding.cfg.get('model_type', 'rnnt')}, CUDA graphs {graphs}"
 
-    def has_compiled(self, boosts: tuple[str, ...]) -> bool:
+    def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         """Whether these hot words are compiled, or hot words are off."""
-        return self._decoder.has_compiled(boosts)
+        return self._decoder.has_compiled(keywords)
 
-    def compile(self, boosts: tuple[str, ...]) -> None:
+    def compile(self, keywords: tuple[str, ...]) -> None:
         """Compile hot words, unless they are."""
-        self._decoder.compile(boosts)
+        self._decoder.compile(keywords)
 
-    def collate(self, clips: Sequence[Samples], boosts: Sequence[tuple[str, ...]] | None = None) -> Batch:
+    def collate(self, clips: Sequence[Samples], keywords: Sequence[tuple[str, ...]] | None = None) -> Batch:
         """Pad clips of 16 kHz mono float32 samples, none empty, to the longest.
 
-        `boosts` has the hot words of each clip, in the clips' order; None means none for any.
+        `keywords` has the hot words of each clip, in the clips' order; None means none for any.
         """
         audio = self._encoder.stage(clips)
         with faults_told(self._device):  # hot words take memory for a GPU's own reading, too
-            boosting = self._decoder.boosting_of(boosts) if boosts else None
+            boosting = self._decoder.boosting_of(keywords) if keywords else None
         return Batch(audio, tuple(len(clip) / SAMPLE_RATE for clip in clips), boosting)
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
@@ -176,10 +176,10 @@ class NemoModel:
 
     def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
         """Pad the windows of steps, none empty, to the longest."""
-        windows = self.collate([step.samples for step in steps], [step.boosts for step in steps])
+        windows = self.collate([step.samples for step in steps], [step.keywords for step in steps])
         return StepBatch(windows, tuple(steps))
 
-    def advance(self, batch: StepBatch) -> list[Heard]:
+    def advance(self, batch: StepBatch) -> list[StepResult]:
         """Run the network over a batch of steps and return what each adds to its stream."""
         with faults_told(self._device):
             encoded, lengths = self.encode(batch.windows)
@@ -224,7 +224,7 @@ class NemoModel:
             memory = None
             for start_frame in (0, 6):  # a stream's first step and a later one
                 step = Step(second, 0, 6, start_frame, memory, hot_word)
-                memory = self.advance(self.collate_steps([step] * max_batch))[0].memory
+                memory = self.advance(self.collate_steps([step] * max_batch))[0].decoder_state
         self.transcribe(self.collate([np.tile(second, 15)]))  # long enough for local attention
 
     def _run_largest(self, clip: Samples, clips: int) -> None:

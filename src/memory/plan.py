@@ -6,11 +6,11 @@ from src.settings import Settings
 
 MIB = 2**20
 UPLOADS_SHARE = 1 / 8
-MOST_UPLOADS_BYTES = 2048 * MIB
+MAX_UPLOADS_BYTES = 2048 * MIB
 """Of bodies; more than that is no use to the most requests that there may be."""
 DECODING_SHARE = 1 / 4
 AUDIO_SHARE = 1 / 4
-MOST_QUEUED_AUDIO_S = 14_400.0
+MAX_QUEUED_AUDIO_S = 14_400.0
 """Four hours: beyond, whoever waits would wait for long."""
 AUDIO_BYTES_PER_S = 96_000
 """What a second of decoded audio counts for: 16,000 samples of four bytes, half of which are in memory a second time
@@ -39,13 +39,13 @@ class MemoryPlan:
     @classmethod
     def of(cls, settings: Settings, memory_bytes: int) -> "MemoryPlan":
         """Divide the memory that the service may take, as far as the settings leave it open."""
-        uploads = min(MOST_UPLOADS_BYTES, round(UPLOADS_SHARE * memory_bytes))
+        uploads = min(MAX_UPLOADS_BYTES, round(UPLOADS_SHARE * memory_bytes))
         if settings.max_uploads_mb is not None:
             uploads = round(settings.max_uploads_mb * MIB)
         audio = round(AUDIO_SHARE * memory_bytes)
         if settings.max_audio_mb is not None:
             audio = round(settings.max_audio_mb * MIB)
-        queued_audio_s = settings.max_queued_audio_s or min(MOST_QUEUED_AUDIO_S, audio / AUDIO_BYTES_PER_S)
+        queued_audio_s = settings.max_queued_audio_s or min(MAX_QUEUED_AUDIO_S, audio / AUDIO_BYTES_PER_S)
         decoding = round(DECODING_SHARE * memory_bytes)
         uploads = max(settings.max_upload_bytes, uploads)
         return cls(uploads, audio // 2, audio // 4, audio // 8, audio // 8, decoding, queued_audio_s)

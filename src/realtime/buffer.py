@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_SAMPLES = 1 << 15  # 2 s, 128 kB: what a session with little audio costs
+MIN_SAMPLES = 1 << 15  # 2 s, 128 kB: what a session with little audio costs
 GROWTH = 1.25
 """How much larger an array is made than what it shall hold."""
-MOST_SLACK = 1.5
+MAX_SLACK = 1.5
 """How much larger it is left than what it holds."""
 
 
@@ -17,7 +17,7 @@ class AudioBuffer:
     """
 
     def __init__(self) -> None:
-        self._samples = np.empty(LEAST_SAMPLES, np.float32)
+        self._samples = np.empty(MIN_SAMPLES, np.float32)
         self._first = 0  # where in the array the sample `start` is
         self.start = 0
         self.end = 0
@@ -45,7 +45,7 @@ class AudioBuffer:
         self._first += dropped
         self.start += dropped
         if len(self._samples) > max(
-            LEAST_SAMPLES, MOST_SLACK * len(self)
+            MIN_SAMPLES, MAX_SLACK * len(self)
         ):  # what a long item took is not kept for the next
             self._make_room(0)
 
@@ -59,6 +59,6 @@ class AudioBuffer:
     def _make_room(self, samples: int) -> None:
         """Move what is held to the front of an array that has room for so many more, and for some after them."""
         held = self._samples[self._first : self._first + len(self)]
-        room = np.empty(max(LEAST_SAMPLES, round(GROWTH * (len(held) + samples))), np.float32)
+        room = np.empty(max(MIN_SAMPLES, round(GROWTH * (len(held) + samples))), np.float32)
         room[: len(held)] = held
         self._samples, self._first = room, 0

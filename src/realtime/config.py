@@ -16,8 +16,8 @@ from src.realtime.turn_detection import TurnDetection
 from src.text.keywords import hot_words
 from src.text.languages import language_code
 from src.text.unset import given
-from src.wire.json_limits import MOST_ITEMS
-from src.wire.model_names import Served
+from src.wire.json_limits import MAX_ITEMS
+from src.wire.model_names import ServedModel
 
 SEMANTIC_WAITS_MS = {"low": 8_000, "medium": 4_000, "auto": 4_000, "high": 2_000}
 """The longest that OpenAI's `semantic_vad` waits for more, by eagerness ("Realtime API reference", turn_detection)."""
@@ -71,7 +71,7 @@ class Transcription(_Part):
     language: Name | None = None
     languages: Annotated[list[Name], Few] | None = None
     prompt: Annotated[str, BeforeValidator(_shortened)] | None = None
-    keywords: Annotated[list[str], Field(max_length=MOST_ITEMS)] | None = None
+    keywords: Annotated[list[str], Field(max_length=MAX_ITEMS)] | None = None
     delay: Name | None = None
     timestamp_granularities: Annotated[list[Literal["word", "segment"]], Few] | None = None
 
@@ -171,7 +171,7 @@ class SessionConfig:
         """Which timed parts of an item are wanted: `word`, `segment`."""
         return frozenset(self.transcription.timestamp_granularities or ())
 
-    def updated(self, wanted: Mapping[str, Any], served: Served, languages: Sequence[str]) -> "SessionConfig":
+    def updated(self, wanted: Mapping[str, Any], served: ServedModel, languages: Sequence[str]) -> "SessionConfig":
         """Return the configuration with a client's changes; null takes a setting back to its default, but for
         the format, which stays. So does whatever else stands for nothing (see `given`).
 
@@ -223,7 +223,7 @@ class SessionConfig:
         now = self.format.rate if self.format.encoding is Encoding.PCM16 else self.pcm16_rate
         return AudioFormat(encoding, wanted.rate or now)
 
-    def _check_transcription(self, wish: "_Wish", served: Served, languages: Sequence[str]) -> None:
+    def _check_transcription(self, wish: "_Wish", served: ServedModel, languages: Sequence[str]) -> None:
         try:
             served.check((wish.value or {}).get("model"))  # that of the connection has been accepted already
             language_code(self.transcription.language or None, languages)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.engine.frames import SAMPLES_PER_FRAME, frames_in, whole_frames
-from src.engine.model import Heard, Step
+from src.engine.model import Step, StepResult
 from src.engine.windowing import Windowing
 from src.text.transcript import Token, text_of
 
@@ -48,13 +48,13 @@ class LiveTranscript:
             chunks. That is cheaper, but makes the text depend on how the audio arrived. 0: one chunk at a time.
     """
 
-    def __init__(self, windowing: Windowing, boosts: tuple[str, ...] = (), catch_up_s: float = 0.0) -> None:
+    def __init__(self, windowing: Windowing, keywords: tuple[str, ...] = (), catch_up_s: float = 0.0) -> None:
         self._windowing = windowing
-        self._boosts = boosts
+        self._keywords = keywords
         self._most_frames = whole_frames(catch_up_s)
         self._taken_frames = 0
         self._under_way: Window | None = None
-        self._memory: Any = None
+        self._decoder_state: Any = None
         self._tokens: list[Token] = []
         self._text = ""
 
@@ -90,9 +90,11 @@ class LiveTranscript:
     def step(self, window: Window, samples: NDArray[np.float32]) -> Step:
         """Return the step that decodes a window, which has these `samples`, and count it as under way."""
         self._under_way = window
-        return Step(samples, window.skip_frames, window.take_frames, self._taken_frames, self._memory, self._boosts)
+        return Step(
+            samples, window.skip_frames, window.take_frames, self._taken_frames, self._decoder_state, self._keywords
+        )
 
-    def add(self, heard: Heard) -> str:
+    def add(self, heard: StepResult) -> str:
         """Take in what the step under way has found and return what to append to the text given out so far.
 
         It leaves out what later tokens may still change.
@@ -101,7 +103,7 @@ class LiveTranscript:
             raise RuntimeError("no step is under way")
         self._taken_frames += self._under_way.take_frames
         self._under_way = None
-        self._memory = heard.memory
+        self._decoder_state = heard.decoder_state
         self._tokens.extend(heard.tokens)
         return self._give_out(_UNCERTAIN.sub("", text_of(self._tokens)))
 

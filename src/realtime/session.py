@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from src.audio.pcm_stream import AudioFormat, Encoding, StreamDecoder
 from src.audio.samples import SAMPLE_RATE
 from src.audio.vad import SpeechStream
-from src.engine.model import Heard
+from src.engine.model import StepResult
 from src.errors import InvalidRequest, QueueFull, ServiceError
 from src.memory.budget import Held
 from src.memory.plan import AUDIO_BYTES_PER_S
@@ -34,14 +34,14 @@ from src.realtime.session_params import Limits, Opening
 from src.text.transcript import Transcript
 from src.text.words import Segment, Word, segments_of, words_of
 from src.wire.logprobs import logprobs_of
-from src.wire.model_names import Served
+from src.wire.model_names import ServedModel
 from src.wire.usage import duration_usage
 
-LEAST_COMMIT_MS = 100
+MIN_COMMIT_MS = 100
 """A shorter item is refused, as OpenAI does."""
 ITEMS_KEPT = 1000
 """Items that can be asked for."""
-MOST_UNDER_WAY = 256
+MAX_UNDER_WAY = 256
 """Items and responses without a text yet, beyond which no more events should be read."""
 CATCH_UP_S = 10.0
 """Where live text lags behind, one step takes up to this much audio: a little worse, and much cheaper."""
@@ -83,7 +83,7 @@ class Session:
         self,
         opening: Opening,
         limits: Limits,
-        served: Served,
+        served: ServedModel,
         languages: Sequence[str],
         listen: Callable[[], SpeechStream],
         new_id: Callable[[str], str],
@@ -129,7 +129,7 @@ class Session:
     def backlogged(self) -> bool:
         """Whether so much is under way that the client should be made to wait."""
         audio_s = sum(item.audio_s for item in self._pending)
-        return audio_s > self._limits.max_audio_s or len(self._pending) + len(self._responses) > MOST_UNDER_WAY
+        return audio_s > self._limits.max_audio_s or len(self._pending) + len(self._responses) > MAX_UNDER_WAY
 
     def open(self) -> list[Output]:
         """Return what a client reads first."""
@@ -166,7 +166,7 @@ class Session:
         """Return whether the result of work under way is still of use."""
         return isinstance(work, Final) or self._stream_of(work) is not None
 
-    def heard(self, work: Advance, heard: Heard) -> list[Output]:
+    def heard(self, work: Advance, heard: StepResult) -> list[Output]:
         """Take in what the model heard in a step."""
         self._busy = None
         work.live.add(heard)
@@ -264,9 +264,9 @@ class Session:
     def _commit_by_hand(self) -> None:
         self._handle(self._intake.finish())
         length_ms = self._intake.uncommitted / MS
-        if length_ms < LEAST_COMMIT_MS:
+        if length_ms < MIN_COMMIT_MS:
             raise BufferTooShort(
-                f"Error committing input audio buffer: buffer too small. Expected at least {LEAST_COMMIT_MS}ms of "
+                f"Error committing input audio buffer: buffer too small. Expected at least {MIN_COMMIT_MS}ms of "
                 f"audio, but buffer only has {length_ms:.2f}ms of audio."
             )
         self._announces = True
@@ -291,8 +291,8 @@ class Session:
             raise InvalidRequest(f"There is an item {new.id!r} already.", param="item.id")
         audio = b"".join(content.audio for content in new.content)
         audio_s = len(audio) / self._config.format.bytes_per_second
-        if audio_s < LEAST_COMMIT_MS / 1000:
-            raise BufferTooShort(f"An item has at least {LEAST_COMMIT_MS}ms of audio.", param="item.content")
+        if audio_s < MIN_COMMIT_MS / 1000:
+            raise BufferTooShort(f"An item has at least {MIN_COMMIT_MS}ms of audio.", param="item.content")
         if audio_s > self._limits.max_audio_s:
             raise BufferFull(f"An item has at most {self._limits.max_audio_s:g} s of audio.", param="item.content")
         self._reserve(audio_s, "item.content")

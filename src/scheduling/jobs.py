@@ -1,6 +1,6 @@
 """The queue: who may wait, in which order, and who shares a batch. No clock, no event loop, no I/O.
 
-A request first reserves a `Place`, before its body is read. Its clip then joins the queue as a `Job` that takes over
+A request first reserves a `Slot`, before its body is read. Its clip then joins the queue as a `Job` that takes over
 the place, and gives it back when it leaves the queue for a batch (or for good). So places bound how many requests wait,
 wherever they are on their way. The same holds for the steps of a live stream; a batch has clips or steps, never both.
 
@@ -51,7 +51,7 @@ SHORT_S = 2.0
 
 
 @dataclass(eq=False, slots=True)
-class Place:
+class Slot:
     """The right of one request to wait. `held` until its job leaves the queue or it is released."""
 
     client: str | None = None
@@ -65,7 +65,7 @@ class Clip:
     """Audio to be transcribed in one piece: (samples,) float32 at 16 kHz, and the hot words to listen for."""
 
     samples: NDArray[np.float32]
-    boosts: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -73,7 +73,7 @@ class Job:
     """A clip or a step of a stream that waits for the model; when it was enqueued and gives up, in seconds."""
 
     work: Clip | Step
-    place: Place
+    place: Slot
     enqueued_at: float
     deadline: float = math.inf
     kind: Kind = Kind.UPLOAD
@@ -253,7 +253,7 @@ class JobQueue:
         self._form()
         return self._forming.is_full
 
-    def reserve(self, client: str | None = None) -> Place:
+    def reserve(self, client: str | None = None) -> Slot:
         """Take a place for a request of `client` that has just arrived.
 
         Raises:
@@ -263,9 +263,9 @@ class JobQueue:
             raise QueueFull(f"All {self.places} places of the queue are taken. Try again later.")
         self._held += 1
         self._on_their_way += 1
-        return Place(client)
+        return Slot(client)
 
-    def release(self, place: Place) -> None:
+    def release(self, place: Slot) -> None:
         """Give back the place of a request that will not enqueue anything; again and after its job left, do nothing."""
         if place.held and not place.queued:
             self._free(place)
@@ -388,6 +388,6 @@ class JobQueue:
         if job.place.held:
             self._free(job.place)
 
-    def _free(self, place: Place) -> None:
+    def _free(self, place: Slot) -> None:
         place.held = place.queued = False
         self._held -= 1

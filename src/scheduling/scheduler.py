@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from src.engine.batch_limits import BatchLimits
 from src.engine.device_errors import MemoryExhausted
-from src.engine.model import Batch, Heard, Model, Step, StepBatch
+from src.engine.model import Batch, Model, Step, StepBatch, StepResult
 from src.errors import (
     DeviceLost,
     ModelFailed,
@@ -33,7 +33,7 @@ from src.errors import (
     UploadTooSlow,
 )
 from src.scheduling.arrival import Arrival, Arrivals
-from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Place, Priority
+from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Priority, Slot
 from src.scheduling.returns import Returns
 from src.settings import Settings
 from src.text.transcript import Transcript
@@ -44,7 +44,7 @@ READY_RETRY_S = 5.0
 """What `Retry-After` says while the model loads or the server stops: about the time that either takes."""
 
 
-_Results = Sequence[Transcript | Heard]
+_Results = Sequence[Transcript | StepResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Outcome:
     batch_size: int
 
 
-MOST_LANE_FAILURES = 5
+MAX_LANE_FAILURES = 5
 """Failures of one lane, with no batch between them, after which the service gives up."""
 
 
@@ -66,7 +66,7 @@ MOST_LANE_FAILURES = 5
 class Admission:
     """A request's stay: the place it holds while it waits, and the scope that may be ended from outside."""
 
-    place: Place
+    place: Slot
     scope: asyncio.Timeout
     arrival: Arrival
     """How its body comes."""
@@ -81,7 +81,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What the model made of a job, a `Transcript` of a clip or `Heard` of a step, and at what cost; in seconds."""
+    """What the model made of a job, a `Transcript` or `StepResult`, and its cost in seconds."""
 
     result: Any
     queue_wait_s: float
@@ -253,7 +253,7 @@ class Scheduler:
             self._queue.release(place)
             self._changed.set()
 
-    def _place(self, client: str | None) -> Place:
+    def _place(self, client: str | None) -> Slot:
         """Reserve a place; where there is none, the slowest upload gives up its own, if that is slow."""
         try:
             return self._queue.reserve(client)
@@ -290,12 +290,12 @@ class Scheduler:
         *,
         kind: Kind = Kind.UPLOAD,
         priority: Priority = Priority.NORMAL,
-        boosts: tuple[str, ...] = (),
+        keywords: tuple[str, ...] = (),
     ) -> Outcome:
         """Queue a clip of 16 kHz mono float32 samples, not empty, and return what the model heard.
 
-        `boosts` are phrases to listen for. The first clip of an upload waits for a limited time; the request counts as
-        started with it, so its further ones wait for as long as it takes, also for room in memory. Cancelling the call
+        `keywords` are phrases to listen for. The first clip of an upload waits for a limited time; the
+        request counts as started with it. Its further clips wait as long as it takes, for memory too. Cancelling the call
         takes the job out of the queue.
 
         Raises:
@@ -303,24 +303,24 @@ class Scheduler:
             QueueTimeout: the clip waited for longer than `PARAKEET_MAX_QUEUE_WAIT_S`.
             OutOfMemory, TranscriptionFailed: the model cannot do this clip.
         """
-        done = await self._have_done(admission, Clip(samples, boosts), kind, priority)
+        done = await self._have_done(admission, Clip(samples, keywords), kind, priority)
         return Outcome(done.result, done.queue_wait_s, done.inference_s, done.lane, done.batch_size)
 
-    async def advance(self, admission: Admission, step: Step, *, priority: Priority = Priority.NORMAL) -> Heard:
+    async def advance(self, admission: Admission, step: Step, *, priority: Priority = Priority.NORMAL) -> StepResult:
         """Queue a step of a live stream, ahead of uploads, and return what the model heard in it.
 
         A stream's steps go one after the other, as each needs the memory of the one before. All else is as with a
         `transcribe` of kind `REALTIME`.
         """
         done = await self._have_done(admission, step, Kind.REALTIME, priority)
-        heard: Heard = done.result
+        heard: StepResult = done.result
         return heard
 
     async def _have_done(self, admission: Admission, work: Clip | Step, kind: Kind, priority: Priority) -> _Done:
         loop = asyncio.get_running_loop()
         is_first, admission.has_asked = not admission.has_asked, True
         admission.arrival.is_here = True
-        await self._compile(work.boosts)
+        await self._compile(work.keywords)
         if not is_first:
             async with self._room:
                 await self._until(lambda: self._queue.has_room(len(work.samples)))
@@ -345,11 +345,11 @@ class Scheduler:
             self._waiting.pop(job, None)
             self._changed.set()
 
-    async def _compile(self, boosts: tuple[str, ...]) -> None:
+    async def _compile(self, keywords: tuple[str, ...]) -> None:
         """Compile new hot words before their clip joins the queue: there, a batch and so others would wait for it."""
         model = self._model
-        if boosts and model and not model.has_compiled(boosts):
-            await asyncio.get_running_loop().run_in_executor(self._compiler, model.compile, boosts)
+        if keywords and model and not model.has_compiled(keywords):
+            await asyncio.get_running_loop().run_in_executor(self._compiler, model.compile, keywords)
 
     def _await_expiry(self) -> None:
         """Have jobs ended whose deadline passes; one timer is enough, as all have the same patience."""
@@ -371,7 +371,7 @@ class Scheduler:
         """Run batches for ever. What fails beside the model costs a batch; if it does again and again, the service."""
         loop = asyncio.get_running_loop()
         failures = 0
-        while failures < MOST_LANE_FAILURES:
+        while failures < MAX_LANE_FAILURES:
             jobs: list[Job] = []
             try:
                 async with self._turn:
@@ -502,7 +502,7 @@ def _collate(model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
     if steps:
         return model.collate_steps(steps)
     clips = [job.work for job in jobs]
-    return model.collate([clip.samples for clip in clips], [clip.boosts for clip in clips])
+    return model.collate([clip.samples for clip in clips], [clip.keywords for clip in clips])
 
 
 def _infer(model: Model, batch: Batch | StepBatch, jobs: int) -> _Results:

@@ -38,7 +38,7 @@ LINGER_S = 5.0
 under it, but one that never ends must not keep it."""
 UNREAD_S = 60.0
 """How long a client may take none of an answer that waits for it."""
-LEAST_READ_BYTES_PER_S = 500.0
+MIN_READ_BYTES_PER_S = 500.0
 """What it must take by the second after that."""
 MESSAGE_PATIENCE_S = 2.0
 """How long a WebSocket message waits where there is no memory for it."""
@@ -46,9 +46,9 @@ SLOW_MESSAGE_S = 5.0
 """A message that has been coming for longer than this gives way then; where there is none, the one that waited does."""
 RETRY_S = 0.05
 CLOSED_ABNORMALLY = 1006
-MOST_PIPELINED = 16
+MAX_PIPELINED = 16
 """Requests that may wait on one connection for the answers to those before; what comes after is not read before."""
-MOST_UNREAD_BYTES = 4 * 1024 * 1024
+MAX_UNREAD_BYTES = 4 * 1024 * 1024
 """What may wait for a client to read it. The answers to its pings wait for nothing; all else stops at an event more
 than 64 KiB."""
 
@@ -118,7 +118,7 @@ class Unread:
 
     def _look(self) -> None:
         late_s = self._loop.time() - self._since - UNREAD_S
-        if self._bytes_at_first - self._bytes < LEAST_READ_BYTES_PER_S * late_s:
+        if self._bytes_at_first - self._bytes < MIN_READ_BYTES_PER_S * late_s:
             self._transport.abort()
         else:
             self._looking = self._loop.call_later(UNREAD_S, self._look)
@@ -252,7 +252,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if answered is self.cycle and answered.response_complete and answered.more_body:
             self._expect(LINGER_S, self.transport.abort)
-        if self._unparsed and len(self.pipeline) < MOST_PIPELINED:
+        if self._unparsed and len(self.pipeline) < MAX_PIPELINED:
             self.flow.full = False
             self.flow.resume_reading()
             self._parse()
@@ -273,7 +273,7 @@ class HttpProtocol(HttpToolsProtocol):
         rest = memoryview(self._unparsed)
         self._unparsed = b""
         while rest and not self.transport.is_closing() and self._last_words is None:
-            if len(self.pipeline) >= MOST_PIPELINED:
+            if len(self.pipeline) >= MAX_PIPELINED:
                 self._unparsed = bytes(rest)
                 self.flow.pause_reading()
                 self.flow.full = True
@@ -553,7 +553,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         """Answer a ping, but not for ever where the answers are not read."""
         super().handle_ping()
-        if self.transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
+        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             self.transport.abort()
 
     def _pause_reading(self) -> None:

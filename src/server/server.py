@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 HEAD_S = 10.0
 """How long a client may take from its connection, or from a request's first byte, to the end of the request's head."""
-MOST_CONNECTIONS = 4096
-MOST_DESCRIPTORS = 1 << 16
+MAX_CONNECTIONS = 4096
+MAX_DESCRIPTORS = 1 << 16
 
 SLOW_READER_S = 5
 """How long, after the grace period, an answer that is ready may take to be read before its connection is cut."""
@@ -32,7 +32,7 @@ PING_TIMEOUT_S = 60.0
 
 
 def server_config(
-    app: FastAPI, *, head_s: float = HEAD_S, most_connections: int = MOST_CONNECTIONS, **options: Any
+    app: FastAPI, *, head_s: float = HEAD_S, most_connections: int = MAX_CONNECTIONS, **options: Any
 ) -> uvicorn.Config:
     """Return the configuration for `app`; `options` are uvicorn's own, such as host and port."""
     make_http = partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room()))
@@ -55,7 +55,7 @@ def server_config(
 def raise_descriptor_limit() -> None:
     """Let this process open as many files and connections as the system allows, within reason."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -63,7 +63,7 @@ def raise_descriptor_limit() -> None:
 def _room() -> int:
     """Return how many connections there is room for: half of what may be open, as a request needs more than its own."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else soft // 2
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else soft // 2
 
 
 class Server(uvicorn.Server):

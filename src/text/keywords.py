@@ -9,7 +9,7 @@ MAX_KEYWORDS = 100
 MAX_KEYWORD_LENGTH = 100
 LISTED_WORDS = 4
 """A prompt whose comma-separated items have at most this many words each is a list of hot words and no prose."""
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 """Items of a prompt that are looked at: nobody lists more, and to look costs."""
 
 
@@ -34,7 +34,7 @@ def hot_words(keywords: Sequence[str], prompt: str | None) -> tuple[str, ...]:
 
 def _listed(prompt: str) -> tuple[str, ...]:
     """Return phrases of a prompt that is a plain list with commas, and nothing of one that is prose."""
-    items = [item.strip() for item in prompt.split(",", MOST_LISTED)[:MOST_LISTED] if item.strip()]
+    items = [item.strip() for item in prompt.split(",", MAX_LISTED)[:MAX_LISTED] if item.strip()]
     is_list = len(items) > 1 and all(len(item.split()) <= LISTED_WORDS for item in items)
     if not is_list or any(mark in prompt for mark in ".?!:;\n"):
         return ()

@@ -47,9 +47,9 @@ CHUNKS_AHEAD = 2
 """Chunks of one file that are with the scheduler at a time: one to run and one to follow it."""
 READ_AHEAD_S = 600.0
 """Audio that is decoded, 38 MB of it, before the first of it is transcribed."""
-LEAST_BYTES_PER_S = 1_000
+MIN_BYTES_PER_S = 1_000
 """Of a media file; codecs take less for a second only where they are made for the narrowest lines."""
-LEAST_EXPECTED_S = 10.0
+MIN_EXPECTED_S = 10.0
 
 SHORT_S = 120.0
 """Whether a clip of at most this is `uneven` is found out in the event loop, in a millisecond."""
@@ -107,7 +107,7 @@ class _Work:
     admission: Admission
     measured: Measurements
     priority: Priority
-    boosts: tuple[str, ...]
+    keywords: tuple[str, ...]
     kind: Kind
 
 
@@ -253,10 +253,10 @@ class TranscriptionService:
         measured: Measurements,
         *,
         priority: Priority = Priority.NORMAL,
-        boosts: tuple[str, ...] = (),
+        keywords: tuple[str, ...] = (),
     ) -> Transcript:
         """Return the transcript of `source`; arguments and errors are those of `stream`."""
-        stream = self.stream(admission, source, measured, priority=priority, boosts=boosts)
+        stream = self.stream(admission, source, measured, priority=priority, keywords=keywords)
         async with aclosing(stream):
             return whole([piece async for piece in stream])
 
@@ -267,7 +267,7 @@ class TranscriptionService:
         measured: Measurements,
         *,
         priority: Priority = Priority.NORMAL,
-        boosts: tuple[str, ...] = (),
+        keywords: tuple[str, ...] = (),
     ) -> AsyncGenerator[Piece, None]:
         """Yield the transcript of `source` in pieces as they become final, and note in `measured` what it took.
 
@@ -279,7 +279,7 @@ class TranscriptionService:
         """
         admission.arrival.is_here = True
         kind = Kind.REALTIME if isinstance(source, Recording) else Kind.UPLOAD
-        work = _Work(admission, measured, priority, boosts, kind)
+        work = _Work(admission, measured, priority, keywords, kind)
         async with self._room.taken(_bytes_of(self._expected_s(source))) as held:
             pieces = self._pieces(work, source, _Footprint(self._room, held, self._most_s))
             async with aclosing(pieces):
@@ -290,17 +290,17 @@ class TranscriptionService:
     def _most_s(self) -> float:
         """How much audio of one upload is in memory at most, in seconds."""
         chunks_s = (2 * CHUNKS_AHEAD) * self._settings.chunk_seconds
-        return min(self._settings.max_audio_seconds, max(READ_AHEAD_S, chunks_s)) + LEAST_EXPECTED_S
+        return min(self._settings.max_audio_seconds, max(READ_AHEAD_S, chunks_s)) + MIN_EXPECTED_S
 
     def _expected_s(self, source: Source) -> float:
         """Return for how much audio of an upload to ask for room before it is decoded, in seconds."""
         if isinstance(source, Recording):
             return 0.0  # it is in memory, and counted there
         plain = plain_wav(source.data) if source.pcm is None else None
-        rate = LEAST_BYTES_PER_S
+        rate = MIN_BYTES_PER_S
         if form := plain or source.pcm:
             rate = max(1, 2 * form.channels * form.rate)  # a header may say 0, which decoding will refuse
-        return min(self._most_s, LEAST_EXPECTED_S + len(source.data) / rate)
+        return min(self._most_s, MIN_EXPECTED_S + len(source.data) / rate)
 
     async def _pieces(self, work: _Work, source: Source, footprint: _Footprint) -> AsyncGenerator[Piece, None]:
         merger = Merger()
@@ -389,7 +389,7 @@ class TranscriptionService:
 
     async def _ask(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:
         outcome = await self._scheduler.transcribe(
-            work.admission, samples, kind=work.kind, priority=work.priority, boosts=work.boosts
+            work.admission, samples, kind=work.kind, priority=work.priority, keywords=work.keywords
         )
         work.measured.add(outcome)
         return outcome.transcript

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from pydantic_core import from_json
 
-MOST_ITEMS = 10_000
+MAX_ITEMS = 10_000
 """Items of one list, such as keywords; more cannot be meant."""
-MOST_PARTS = 5 * MOST_ITEMS
+MAX_PARTS = 5 * MAX_ITEMS
 """Values in one JSON document."""
-MOST_ESCAPES = 4 * 1024 * 1024
+MAX_ESCAPES = 4 * 1024 * 1024
 """Of one JSON document, and bytes about characters beyond ASCII. Base64 in MIME's lines has 1.8 million in 64 MB."""
 
 WHITE_SPACE = b" \t\n\r\v\f"
@@ -35,13 +35,13 @@ def has_too_many_parts(document: str | bytes) -> bool:
         counts = (sum(map(piece.count, ",[{")) for piece in _steps(document))
     else:
         counts = (sum(map(piece.count, b",[{")) for piece in _steps(document))
-    return any(parts > MOST_PARTS for parts in accumulate(counts))
+    return any(parts > MAX_PARTS for parts in accumulate(counts))
 
 
 def has_too_many_escapes(document: bytes) -> bool:
     """Return whether JSON is text, where 64 MB can only be base64: so much with escapes takes four times as long."""
     odd = (piece.count(b"\\") if piece.isascii() else len(piece) for piece in _steps(document))
-    return sum(odd) > MOST_ESCAPES
+    return sum(odd) > MAX_ESCAPES
 
 
 def string_within(document: bytes, start: int, end: int) -> bytes:

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from src.text.transcript import Token
 from src.text.words import spelling
 
-LEAST_LOGPROB = -9999.0
+MIN_LOGPROB = -9999.0
 """What OpenAI writes for a token that is next to impossible (platform.openai.com, "Create chat completion"), as JSON
 has no infinity."""
 
@@ -42,7 +42,7 @@ def logprobs_of(tokens: Iterable[Token]) -> list[TokenLogprob]:
 
 def finite_logprob(logprob: float) -> float:
     """Return a log probability that JSON can write: rounded, never above 0."""
-    return round(max(LEAST_LOGPROB, min(0.0, logprob)), 6) if not math.isnan(logprob) else LEAST_LOGPROB
+    return round(max(MIN_LOGPROB, min(0.0, logprob)), 6) if not math.isnan(logprob) else MIN_LOGPROB
 
 
 def _spelled(token: Token) -> tuple[str, list[int]]:

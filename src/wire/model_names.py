@@ -41,7 +41,7 @@ any."""
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """The model that answers, as clients may name it."""
 
     name: str
@@ -69,7 +69,7 @@ class Served:
             raise self.not_found(name)
 
     @property
-    def by_any_name(self) -> "Served":
+    def by_any_name(self) -> "ServedModel":
         """The same model where every name stands for it, such as that of a deployment."""
         return replace(self, strict="0")
 

@@ -42,7 +42,7 @@ from src.engine.encoder.attention import LocalAttention
 from src.engine.encoder.nemo_encoder import NemoEncoder
 from src.engine.model import Batch
 from src.engine.nemo_model import NemoModel
-from src.scheduling.jobs import Clip, Job, JobQueue, Place
+from src.scheduling.jobs import Clip, Job, JobQueue, Slot
 from src.settings import Settings
 
 LATENCY_CLIP_S = 8.0
@@ -373,7 +373,7 @@ def scheduled(clips: Sequence[np.ndarray], limits: BatchLimits) -> list[list[int
         max_audio_s=float("inf"),
         whole_batches=limits.whole,
     )
-    jobs = [Job(Clip(clip), Place(), enqueued_at=number / 1000) for number, clip in enumerate(clips)]
+    jobs = [Job(Clip(clip), Slot(), enqueued_at=number / 1000) for number, clip in enumerate(clips)]
     numbers = {job: number for number, job in enumerate(jobs)}
     for job in jobs:
         queue.push(job)

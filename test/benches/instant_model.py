@@ -45,10 +45,10 @@ class InstantModel:
         importlib.import_module("torch")
         self._every_s = every_s
 
-    def has_compiled(self, boosts: tuple[str, ...]) -> bool:
+    def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         return True
 
-    def collate(self, clips: Sequence[np.ndarray], boosts: object = None) -> list[Transcript]:
+    def collate(self, clips: Sequence[np.ndarray], keywords: object = None) -> list[Transcript]:
         return [self._heard(len(clip) / SAMPLE_RATE) for clip in clips]
 
     def transcribe(self, batch: list[Transcript]) -> list[Transcript]:

@@ -32,7 +32,7 @@ from columns import columns
 from instant_model import InstantModel
 
 from src.audio.samples import SAMPLE_RATE
-from src.engine.model import Heard, Step, StepBatch
+from src.engine.model import Step, StepBatch, StepResult
 from src.errors import QueueFull
 from src.memory.process import settle
 from src.scheduling.jobs import Kind, Priority
@@ -40,7 +40,7 @@ from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 
 SILENCE = np.zeros(30 * SAMPLE_RATE, np.float32)
-MOST_RATIO = 1.2
+MAX_RATIO = 1.2
 KEYS = 4
 """Clients that the callers belong to."""
 
@@ -54,8 +54,8 @@ class Instant(InstantModel):
     def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
         return StepBatch([], tuple(steps))
 
-    def advance(self, batch: StepBatch) -> list[Heard]:
-        return [Heard((), None)] * len(batch.steps)
+    def advance(self, batch: StepBatch) -> list[StepResult]:
+        return [StepResult((), None)] * len(batch.steps)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=client.positive_int, default=7, help="(default: %(default)s)")
     parser.add_argument(
-        "--most", type=client.positive, default=MOST_RATIO, metavar="RATIO", help="(default: %(default)g)"
+        "--most", type=client.positive, default=MAX_RATIO, metavar="RATIO", help="(default: %(default)g)"
     )
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     return parser.parse_args(argv)

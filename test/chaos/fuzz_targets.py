@@ -19,7 +19,7 @@ ANSWERED = 0
 DOCUMENTED_ENDS = {1001, 1009, 1013}
 """Close codes in the README's table, without that for an error of the server's."""
 PROBE = json.dumps({"type": "no.such.event", "event_id": "probe"})
-MOST_EVENTS = 2_000
+MAX_EVENTS = 2_000
 PATIENCE_S = 30.0
 
 
@@ -72,7 +72,7 @@ def _end_of(url: str, messages: list[Message]) -> int | None:
         with connect(url, open_timeout=PATIENCE_S, max_size=None) as socket:
             for message in [*messages, PROBE]:
                 socket.send(message)
-            for _ in range(MOST_EVENTS):
+            for _ in range(MAX_EVENTS):
                 if _is_answer(json.loads(socket.recv(timeout=PATIENCE_S))):
                     return ANSWERED
     except ConnectionClosed as closed:

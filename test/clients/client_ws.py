@@ -38,7 +38,7 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True)
-class Heard:
+class StepResult:
     """What a conversation brought.
 
     `completed_s` is when `response.completed` came (`time.perf_counter`), `final_s` how long after `response.create`
@@ -66,7 +66,7 @@ def _append(pcm16: bytes) -> str:
     return json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm16).decode("ascii")})
 
 
-async def converse(to: str, audio: Sequence[str], headers: Mapping[str, str], *, period_s: float) -> Heard:
+async def converse(to: str, audio: Sequence[str], headers: Mapping[str, str], *, period_s: float) -> StepResult:
     """Connect to the address `to` with `headers`, send the messages `audio`, ask for the text and return it.
 
     Message i is sent `i * period_s` seconds after the first, or at once where that has passed (a period of 0: always).
@@ -116,7 +116,7 @@ class _Conversation:
         except ConnectionClosed:
             pass  # listening says why, after what the server said before
 
-    async def listen(self) -> Heard:
+    async def listen(self) -> StepResult:
         """Read until the text has come."""
         while True:
             event = _understand(await self._socket.recv())
@@ -130,7 +130,7 @@ class _Conversation:
             elif kind == "response.completed":
                 return self._heard(event)
 
-    def _heard(self, event: dict[str, Any]) -> Heard:
+    def _heard(self, event: dict[str, Any]) -> StepResult:
         completed_s = time.perf_counter()
         response = event.get("response")
         text = response.get("output_text") if isinstance(response, dict) else None
@@ -139,7 +139,7 @@ class _Conversation:
         if self._created_s is None:
             raise Failed("too early", "response.completed came before response.create was sent")
         first_delta_s = None if self._first_delta_s is None else self._first_delta_s - self._first_sent_s
-        return Heard(text, completed_s, first_delta_s, completed_s - self._created_s)
+        return StepResult(text, completed_s, first_delta_s, completed_s - self._created_s)
 
 
 def _schedule(started_s: float, period_s: float) -> Iterator[float]:

@@ -99,8 +99,8 @@ def expected(on_cpu, speech):
     return [texts(on_cpu, [each])[0] for each in speech]
 
 
-def texts(model, clips, boosts=None):
-    return [transcript.text for transcript in model.transcribe(model.collate(clips, boosts))]
+def texts(model, clips, keywords=None):
+    return [transcript.text for transcript in model.transcribe(model.collate(clips, keywords))]
 
 
 def live_text(model, samples):
@@ -129,8 +129,8 @@ def test_the_texts_are_those_of_the_cpu(on_cpu, speech, expected, dtype, graphs)
     for size in (3, 8, 64):
         for batch in in_batches(size, len(speech)):
             assert texts(model, [speech[at] for at in batch]) == [expected[at] for at in batch]
-    boosts = [("bicycle", "Denver")] * len(speech)
-    assert texts(model, speech, boosts) == texts(on_cpu, speech, boosts)
+    keywords = [("bicycle", "Denver")] * len(speech)
+    assert texts(model, speech, keywords) == texts(on_cpu, speech, keywords)
     assert live_text(model, speech[0]) == live_text(on_cpu, speech[0])
 
 
@@ -271,24 +271,24 @@ def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(t
 
 
 @pytest.mark.parametrize("count", [1, MOST])
-@pytest.mark.parametrize("boosts", [(), ("bicycle", "Denver")])
-def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, count, boosts):
+@pytest.mark.parametrize("keywords", [(), ("bicycle", "Denver")])
+def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, count, keywords):
     model = loaded(*USUAL)
     waits = []
     monkeypatch.setattr(
         "src.engine.decoder.decoder.brought", lambda data: waits.append(data.shape) or transfers.brought(data)
     )
     clips = speech[:count]
-    batch = model.collate(clips, [boosts] * count)
+    batch = model.collate(clips, [keywords] * count)
     expected = [transcript.tokens for transcript in model.transcribe(batch)]
     encoded, lengths = model.encode(batch)
     with nothing_may_wait():
         found = model._decoder.decode(encoded, lengths, batch.boosting, [len(samples) / 16_000 for samples in clips])
     assert found == expected
 
-    first = [Step(samples[:32_000], 0, 12, 0, None, boosts) for samples in clips]
+    first = [Step(samples[:32_000], 0, 12, 0, None, keywords) for samples in clips]
     heard = advanced(model, first)
-    steps = [replace(step, start_frame=12, memory=each.memory) for step, each in zip(first, heard, strict=True)]
+    steps = [replace(step, start_frame=12, decoder_state=r.decoder_state) for step, r in zip(first, heard, strict=True)]
     expected = [each.tokens for each in advanced(model, steps)]
     batch = model.collate_steps(steps)
     encoded, lengths = model.encode(batch.windows)
@@ -333,8 +333,8 @@ def test_a_stream_goes_on_in_batches_of_any_size(speech):
     def heard(sizes):
         memory, tokens = None, []
         for size, step in zip(sizes, windows, strict=True):
-            first, *_ = advanced(model, [replace(step, memory=memory)] * size)
-            memory = first.memory
+            first, *_ = advanced(model, [replace(step, decoder_state=memory)] * size)
+            memory = first.decoder_state
             tokens += first.tokens
         return text_of(tokens)
 

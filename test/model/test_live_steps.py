@@ -30,8 +30,8 @@ NAMES = ["piper-joe-1", "rhvoice-slt-1", "flite-slt-1", "pico-en-us-1", "fsdd-ja
 # What is heard.
 
 
-def whole(model: NemoModel, clips, boosts=None) -> list[Transcript]:
-    return model.transcribe(model.collate(list(clips), boosts))
+def whole(model: NemoModel, clips, keywords=None) -> list[Transcript]:
+    return model.transcribe(model.collate(list(clips), keywords))
 
 
 def words(text: str) -> list[str]:
@@ -67,14 +67,14 @@ def test_a_chunk_as_long_as_the_clip_gives_the_transcript_of_the_clip_itself(tin
     assert (live.text, live.tokens) == (transcript.text, transcript.tokens)
 
 
-def decoded_in_parts(model: NemoModel, samples: np.ndarray, takes, boosts=(), between=lambda: None) -> list[Token]:
+def decoded_in_parts(model: NemoModel, samples: np.ndarray, takes, keywords=(), between=lambda: None) -> list[Token]:
     """Decode a clip that was encoded as a whole in steps of so many frames, so that the decoder alone is tried."""
     encoded, lengths = model.encode(model.collate([samples]))
     memory, tokens, frame = None, [], 0
     while frame < lengths[0]:
-        step = Step(samples, frame, next(takes), frame, memory, boosts)
-        [heard] = model._decoder.advance(encoded, lengths, model._decoder.boosting_of([boosts]), [step])
-        memory, frame = heard.memory, frame + step.take_frames
+        step = Step(samples, frame, next(takes), frame, memory, keywords)
+        [heard] = model._decoder.advance(encoded, lengths, model._decoder.boosting_of([keywords]), [step])
+        memory, frame = heard.decoder_state, frame + step.take_frames
         tokens += heard.tokens
         between()
     return tokens
@@ -86,15 +86,15 @@ def assert_same(tokens, expected) -> None:
     assert [token.logprob for token in tokens] == pytest.approx([token.logprob for token in expected], abs=1e-4)
 
 
-@pytest.mark.parametrize("boosts", [(), ("London", "fifteen in the evening")])
+@pytest.mark.parametrize("keywords", [(), ("London", "fifteen in the evening")])
 @pytest.mark.parametrize("most", [1, 2, 5, 30])
-def test_no_frame_is_lost_or_doubled_however_far_a_chunks_last_token_reaches_into_the_next(tiny, boosts, most):
+def test_no_frame_is_lost_or_doubled_however_far_a_chunks_last_token_reaches_into_the_next(tiny, keywords, most):
     samples = clip("rhvoice-bdl-4")
     chance = random.Random(most)
-    tokens = decoded_in_parts(tiny, samples, iter(lambda: chance.randint(1, most), None), boosts)
-    [transcript] = whole(tiny, [samples], [boosts])
+    tokens = decoded_in_parts(tiny, samples, iter(lambda: chance.randint(1, most), None), keywords)
+    [transcript] = whole(tiny, [samples], [keywords])
     assert_same(tokens, transcript.tokens)
-    assert ("fifteen" in transcript.text) == bool(boosts)
+    assert ("fifteen" in transcript.text) == bool(keywords)
 
 
 def test_streams_at_different_places_share_batches_and_each_gets_the_text_that_it_gets_alone(tiny):
@@ -152,16 +152,16 @@ def test_a_hot_word_wins_in_its_own_stream_only_also_across_the_edge_of_chunks(t
 
 
 def test_a_stream_goes_on_with_its_hot_words_though_their_tree_was_forgotten_in_between(tiny):
-    samples, boosts = clip("rhvoice-bdl-4"), ("fifteen in the evening",)
+    samples, keywords = clip("rhvoice-bdl-4"), ("fifteen in the evening",)
     number = itertools.count()
 
     def use_more_lists_than_are_kept():
         for _ in range(Settings().max_sessions + CAPACITY):
             tiny.compile((f"list {next(number)}",))
-        assert not tiny.has_compiled(boosts)
+        assert not tiny.has_compiled(keywords)
 
-    tokens = decoded_in_parts(tiny, samples, itertools.repeat(4), boosts, use_more_lists_than_are_kept)
-    [transcript] = whole(tiny, [samples], [boosts])
+    tokens = decoded_in_parts(tiny, samples, itertools.repeat(4), keywords, use_more_lists_than_are_kept)
+    [transcript] = whole(tiny, [samples], [keywords])
     assert_same(tokens, transcript.tokens)
     assert "fifteen" in transcript.text
 
@@ -174,6 +174,6 @@ def test_a_stream_remembers_little_and_nothing_of_its_batch(tiny):
         window = live.next_step(len(samples), ended=True)
         steps.append(live.step(window, samples[window.start : window.stop]))
     for heard in tiny.advance(tiny.collate_steps(steps)):
-        state = heard.memory
+        state = heard.decoder_state
         tensors = [*state.predictor_state, state.predictor_output, state.label, state.decoded_length, state.time_jump]
         assert sum(tensor.untyped_storage().nbytes() for tensor in tensors) < 4096

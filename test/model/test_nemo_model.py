@@ -16,7 +16,7 @@ from src.engine.batch_limits import BatchLimits
 from src.engine.checkpoint import find_checkpoint
 from src.engine.encoder.padded_encoder import CPU_PART_S, parts_within
 from src.engine.frames import FRAME_SECONDS
-from src.engine.model import Heard
+from src.engine.model import StepResult
 from src.engine.nemo_model import NemoModel, threads_for
 from src.errors import ModelUnavailable
 from src.settings import Settings
@@ -309,14 +309,14 @@ class OnGpu(NemoModel):
     def __init__(self, decoder: Graphs) -> None:
         super().__init__(None, torch.device("cuda"), None, decoder, BatchLimits())
 
-    def collate(self, clips, boosts=None) -> None:
+    def collate(self, clips, keywords=None) -> None:
         pass
 
     def transcribe(self, batch) -> None:
         self._decoder.decode()
 
-    def advance(self, batch) -> list[Heard]:
-        return [Heard((), None)]
+    def advance(self, batch) -> list[StepResult]:
+        return [StepResult((), None)]
 
 
 def test_where_cuda_graphs_fail_the_decoder_goes_on_without_them_and_says_so(caplog):

@@ -46,8 +46,8 @@ def clips() -> dict[str, np.ndarray]:
     return {path.name: decode(path.read_bytes()) for path in sorted(CLIPS.glob("*.flac"))}
 
 
-def texts(model: NemoModel, clips, boosts=None) -> list[str]:
-    return [transcript.text for transcript in model.transcribe(model.collate(clips, boosts))]
+def texts(model: NemoModel, clips, keywords=None) -> list[str]:
+    return [transcript.text for transcript in model.transcribe(model.collate(clips, keywords))]
 
 
 def times(tokens: tuple[Token, ...]) -> list[tuple[int, float, float]]:

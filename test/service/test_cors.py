@@ -113,7 +113,7 @@ def test_a_page_may_read_of_an_error_that_nobody_knows(service, monkeypatch):
     def broken(self):
         raise RuntimeError
 
-    monkeypatch.setattr("src.wire.model_names.Served.names", property(broken))
+    monkeypatch.setattr("src.wire.model_names.ServedModel.names", property(broken))
     answer = service.http.get("/v1/models", headers={"origin": APP} | BEARER)
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (500, APP)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from src.engine.batch_limits import BatchLimits
-from src.engine.model import Heard, Step, StepBatch
+from src.engine.model import Step, StepBatch, StepResult
 from src.text.transcript import WORD_START, Token, Transcript
 
 FRAME_S = 0.08
@@ -34,10 +34,10 @@ class HeldModel:
     languages = ("en",)
     limits = BatchLimits()
 
-    def has_compiled(self, boosts: tuple[str, ...]) -> bool:
+    def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         return True
 
-    def collate(self, clips: Sequence[np.ndarray], boosts: object = None) -> list[np.ndarray]:
+    def collate(self, clips: Sequence[np.ndarray], keywords: object = None) -> list[np.ndarray]:
         return list(clips)
 
     def transcribe(self, batch: list[np.ndarray]) -> list[Transcript]:
@@ -46,7 +46,7 @@ class HeldModel:
     def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
         return StepBatch([step.samples for step in steps], tuple(steps))
 
-    def advance(self, batch: StepBatch) -> list[Heard]:
+    def advance(self, batch: StepBatch) -> list[StepResult]:
         texts = self._run(batch.windows)
         return [_heard(text, step) for text, step in zip(texts, batch.steps, strict=True)]
 
@@ -86,10 +86,10 @@ class SlowModel(HeldModel):
         return super()._run(clips)
 
 
-def _heard(text: str, step: Step) -> Heard:
+def _heard(text: str, step: Step) -> StepResult:
     start_s = step.start_frame * FRAME_S
     token = Token(0, WORD_START + text, start_s, start_s + FRAME_S, -0.25)
-    return Heard((token,), [*(step.memory or []), text])
+    return StepResult((token,), [*(step.decoder_state or []), text])
 
 
 def clip(number: int, seconds: float = 1.0, *, poison: bool = False) -> np.ndarray:
@@ -100,6 +100,6 @@ def clip(number: int, seconds: float = 1.0, *, poison: bool = False) -> np.ndarr
     return samples
 
 
-def step(number: int, seconds: float = 1.0, *, poison: bool = False, memory: object = None) -> Step:
+def step(number: int, seconds: float = 1.0, *, poison: bool = False, decoder_state: object = None) -> Step:
     """Return a step whose text a `HeldModel` gives as `str(number)`."""
-    return Step(clip(number, seconds, poison=poison), 0, round(seconds / FRAME_S), 0, memory)
+    return Step(clip(number, seconds, poison=poison), 0, round(seconds / FRAME_S), 0, decoder_state)

@@ -16,10 +16,10 @@ def default() -> Windowing:
 
 
 def streamed(
-    model: NemoModel, clips: list[np.ndarray], windowing: Windowing, boosts=None, starts=None
+    model: NemoModel, clips: list[np.ndarray], windowing: Windowing, keywords=None, starts=None
 ) -> list[LiveTranscript]:
     """Decode clips as streams that begin at the rounds in `starts`, the steps of each round being one batch."""
-    lives = [LiveTranscript(windowing, words) for words in boosts or [()] * len(clips)]
+    lives = [LiveTranscript(windowing, words) for words in keywords or [()] * len(clips)]
     starts = starts or [0] * len(clips)
     for turn in itertools.count():
         steps = {}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from src.audio.vad import FRAME_SAMPLES
 from src.engine.frames import SAMPLES_PER_FRAME, frames_in
-from src.engine.model import Heard
+from src.engine.model import StepResult
 from src.engine.windowing import Windowing
 from src.errors import ServiceError
 from src.memory.budget import Budget
@@ -21,7 +21,7 @@ from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Outpu
 from src.realtime.session import Session
 from src.realtime.session_params import Limits, Opening
 from src.text.transcript import WORD_START, Token, Transcript, text_of
-from src.wire.model_names import Served
+from src.wire.model_names import ServedModel
 
 RATE = 16_000
 WINDOWING = Windowing(left_s=0.32, chunk_s=0.16, right_s=0.08)
@@ -83,13 +83,13 @@ def said(frames: int, first: int = 0) -> tuple[Token, ...]:
     )
 
 
-def heard(work: Advance) -> Heard:
+def heard(work: Advance) -> StepResult:
     """What the played model hears in a step; its memory is how many frames it has heard."""
     step = work.step
-    assert (step.memory or 0) == step.start_frame
+    assert (step.decoder_state or 0) == step.start_frame
     room = frames_in(len(step.samples)) - step.skip_frames
     assert step.take_frames <= room
-    return Heard(said(step.take_frames, step.start_frame), step.start_frame + step.take_frames)
+    return StepResult(said(step.take_frames, step.start_frame), step.start_frame + step.take_frames)
 
 
 def transcript(samples: Samples) -> Transcript:
@@ -126,7 +126,7 @@ class Played:
         self.session = Session(
             Opening("sess_1", 1_756_324_625, rate, 24_000, model, beta, transcription, intent),
             Limits(max_audio_s, windowing, partials, final_from_stream),
-            Served("nvidia/parakeet", "1" if strict else "0"),
+            ServedModel("nvidia/parakeet", "1" if strict else "0"),
             ("en",),
             listen,
             lambda kind: f"{kind}_{next(self._numbers)}",

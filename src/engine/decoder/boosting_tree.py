@@ -20,7 +20,7 @@ FIRST_WEIGHT = 1.0
 DEPTH_SCALING = 2.0
 """How much more a phrase's later tokens are raised than its first; NeMo's value for TDT (`BoostingTreeModelConfig`)."""
 
-MOST_BACKOFFS = 10
+MAX_BACKOFFS = 10
 """How often a state goes back, one after the other, before it goes to the first state. Each time is a step for the
 whole batch when a token is chosen, and "no no no no ..." would have as many as it has tokens: 15 ms at 90 on a CPU,
 where 0.2 ms are usual. Phrases that are no such play with words have two or three."""
@@ -132,7 +132,7 @@ class _Trie:
         return np.searchsorted(self.offsets, states, side="right") - 1
 
     def backoffs(self) -> _Ints:
-        """Return for each state the longest other beginning of a spelling that its own end is, within `MOST_BACKOFFS`.
+        """Return for each state the longest other beginning of a spelling that its own end is, within `MAX_BACKOFFS`.
 
         The ends of one token are looked up first, then those of two, each from the one before in the state's parent; so
         it takes as many rounds as the longest has tokens, each with fewer states.
@@ -151,7 +151,7 @@ class _Trie:
             states, ends = states[found], ends[found]
         states = np.flatnonzero(longest)
         reached = longest[states]
-        for _ in range(MOST_BACKOFFS):
+        for _ in range(MAX_BACKOFFS):
             reached = longest[reached]
         longest[states[reached > 0]] = 0
         return longest

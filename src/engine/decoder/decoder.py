@@ -28,7 +28,7 @@ from src.engine.decoder.biasing import CAPACITY, Biasing, Boosting, PhraseLists,
 from src.engine.decoder.computers import Computers, lacking_for_hot_words, most_tokens, outputs_of
 from src.engine.decoder.cuda_graphs import Mode
 from src.engine.frames import FRAME_SECONDS
-from src.engine.model import Heard, Step
+from src.engine.model import Step, StepResult
 from src.engine.transfers import brought, sent
 from src.text.transcript import Token
 
@@ -125,11 +125,11 @@ class Decoder:
         if not self.has_compiled(phrases):
             self._phrase_lists.tree(phrases)
 
-    def boosting_of(self, boosts: Sequence[tuple[str, ...]]) -> Boosting | None:
+    def boosting_of(self, keywords: Sequence[tuple[str, ...]]) -> Boosting | None:
         """Return the hot words of a batch's clips, compiled, None where no clip has any; any thread may do so."""
-        if not self._boosts or not any(boosts):
+        if not self._boosts or not any(keywords):
             return None
-        trees = [self._phrase_lists.tree(phrases) if phrases else None for phrases in boosts]
+        trees = [self._phrase_lists.tree(phrases) if phrases else None for phrases in keywords]
         return joined(trees, pinned=self._device.type == "cuda")
 
     def decode(
@@ -153,7 +153,7 @@ class Decoder:
         lengths: "torch.Tensor",
         boosting: Boosting | None,
         steps: Sequence[Step],
-    ) -> list[Heard]:
+    ) -> list[StepResult]:
         """Return what is heard in the chunk of each step, and the memory for the stream's next step.
 
         `encoded` is (steps, width, frames) and `lengths` (steps,) in frames, both of the steps' whole windows;
@@ -163,12 +163,12 @@ class Decoder:
 
         with torch.inference_mode():
             frames, counts = _chunks(encoded.transpose(1, 2), lengths, steps)
-            emitted, state = self._search(frames, counts, boosting, [step.memory for step in steps])
+            emitted, state = self._search(frames, counts, boosting, [step.decoder_state for step in steps])
             # With CUDA graphs there may be the rows of an earlier, larger batch.
             items = self._plain.any_number.split_batched_state(state)[: len(steps)]
             memories = [_own(item) for item in items]
         return [
-            Heard(self._tokens(each, step.start_frame, step.end_s), memory)
+            StepResult(self._tokens(each, step.start_frame, step.end_s), memory)
             for each, step, memory in zip(emitted, steps, memories, strict=True)
         ]
 

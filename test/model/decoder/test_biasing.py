@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from media import clip, resampled, wav
 
 from src.engine.decoder.biasing import NO_TREE, Biasing, Boosting, forms_of, joined
-from src.engine.decoder.boosting_tree import DEPTH_SCALING, MOST_BACKOFFS, tree_of
+from src.engine.decoder.boosting_tree import DEPTH_SCALING, MAX_BACKOFFS, tree_of
 from src.engine.decoder.decoder import Decoder
 from src.engine.nemo_model import NemoModel
 from src.settings import Settings
@@ -41,8 +41,8 @@ def keeping(model: NemoModel, lists: int) -> NemoModel:
     return weighing(model, 1, Decoder(model._network, Settings().boost_alpha, phrase_lists=lists))
 
 
-def texts(model: NemoModel, clips, boosts=None) -> list[str]:
-    return [transcript.text for transcript in model.transcribe(model.collate(clips, boosts))]
+def texts(model: NemoModel, clips, keywords=None) -> list[str]:
+    return [transcript.text for transcript in model.transcribe(model.collate(clips, keywords))]
 
 
 @pytest.mark.parametrize("hot_words", [("Anna",), ("anna",), ("London", "Anna and Thomas"), ("\u65e5\u672c", "Anna")])
@@ -50,8 +50,8 @@ def test_a_hot_word_wins_where_it_lost_and_no_other_clip_of_the_batch_changes(ti
     others = [clip(name) for name in ("piper-joe-1", "rhvoice-slt-1", "fsdd-theo-2", "rhvoice-bdl-4")]
     alone = [texts(tiny, [samples])[0] for samples in others]
     batch = [others[0], phoned, others[1], phoned, *others[2:]]
-    boosts = [(), hot_words, (), (), (), ()]
-    assert texts(tiny, batch, boosts) == [alone[0], ANNA, alone[1], HENRY, *alone[2:]]
+    keywords = [(), hot_words, (), (), (), ()]
+    assert texts(tiny, batch, keywords) == [alone[0], ANNA, alone[1], HENRY, *alone[2:]]
 
 
 def test_a_hot_word_wins_in_a_clip_as_it_was_recorded(tiny, transcripts):
@@ -79,9 +79,9 @@ def test_the_probability_of_a_hot_word_is_the_models_own(tiny, phoned):
 
 def test_words_that_are_heard_anyway_change_nothing(tiny, transcripts):
     names = ["piper-joe-1", "flite-slt-1", "pico-en-us-1", "festival-cmu-us-slt-arctic-hts-1"]
-    boosts = [tuple(transcripts[f"{name}.flac"].split()) for name in names]
+    keywords = [tuple(transcripts[f"{name}.flac"].split()) for name in names]
     clips = [clip(name) for name in names]
-    assert texts(tiny, clips, boosts) == texts(tiny, clips)
+    assert texts(tiny, clips, keywords) == texts(tiny, clips)
 
 
 @pytest.mark.parametrize("alpha", [0.5, Settings().boost_alpha, 5])
@@ -203,7 +203,7 @@ def nemos_table(vocabulary: int):
 def spelled(draw) -> tuple[list[list[int]], int]:
     """Draw phrases in tokens, and how many tokens there are: few, so that beginnings and ends of phrases are alike."""
     vocabulary = draw(st.integers(1, 5))
-    spelling = st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=MOST_BACKOFFS)
+    spelling = st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=MAX_BACKOFFS)
     return draw(st.lists(spelling, min_size=1, max_size=20)), vocabulary
 
 
@@ -265,7 +265,7 @@ def test_no_phrase_makes_the_choice_of_a_token_long(tiny):
     states, steps = tree.backoff_states, 1
     while states.any():
         states, steps = tree.backoff_states[states], steps + 1
-    assert steps <= MOST_BACKOFFS + 1
+    assert steps <= MAX_BACKOFFS + 1
     table = nemos_table(256)
     numbers = Biasing(table, alpha=1.0).take(joined([tree]))
     state, raised = torch.zeros(1, dtype=torch.int64), []
@@ -321,7 +321,7 @@ def test_who_reads_the_table_is_told_of_what_has_moved_when_memory_ran_out(monke
 def test_the_texts_of_a_mixed_batch_are_those_with_trees_of_nemos_own(tiny, phoned, transcripts):
     names = ["rhvoice-bdl-4", "piper-joe-1", "flite-slt-1", "pico-en-us-1", "fsdd-theo-2"]
     clips = [phoned, *map(clip, names)]
-    boosts = [
+    keywords = [
         ("Anna", "anna and Thomas", "an"),
         ("fifteen", "twenty five", "fifteen in the"),
         (),
@@ -329,17 +329,17 @@ def test_the_texts_of_a_mixed_batch_are_those_with_trees_of_nemos_own(tiny, phon
         ("station", "Saturday", "stationary", "sat"),
         ("seven", "s"),
     ]
-    batch = tiny.collate(clips, boosts)
+    batch = tiny.collate(clips, keywords)
     ours = tiny.transcribe(batch)
     decoder = Decoder(tiny._network, Settings().boost_alpha)
-    decoder._biasing = NemosTable(decoder, boosts)
+    decoder._biasing = NemosTable(decoder, keywords)
     assert weighing(tiny, 1, decoder).transcribe(batch) == ours
 
 
 class NemosTable:
     """A table in which NeMo has put trees that it has made itself."""
 
-    def __init__(self, decoder: Decoder, boosts: list[tuple[str, ...]]) -> None:
+    def __init__(self, decoder: Decoder, keywords: list[tuple[str, ...]]) -> None:
         table = decoder._boosting.table
         self._numbers = [
             table.add_model(
@@ -348,7 +348,7 @@ class NemosTable:
             )
             if phrases
             else NO_TREE
-            for phrases in boosts
+            for phrases in keywords
         ]
 
     def take(self, _: Boosting) -> torch.Tensor:

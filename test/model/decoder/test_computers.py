@@ -58,11 +58,11 @@ def waits(monkeypatch) -> list[tuple[int, ...]]:
     return shapes
 
 
-def decoded(model, decoder, names, boosts=None):
+def decoded(model, decoder, names, keywords=None):
     """What a decoder makes of clips that `model` has encoded."""
     clips = [clip(name) for name in names]
     encoded, lengths = model.encode(model.collate(clips))
-    boosting = decoder.boosting_of(boosts) if boosts else None
+    boosting = decoder.boosting_of(keywords) if keywords else None
     return decoder.decode(encoded, lengths, boosting, [len(samples) / 16_000 for samples in clips])
 
 
@@ -75,11 +75,11 @@ def assert_alike(found, expected):
         assert [each.logprob for each in ours] == pytest.approx([each.logprob for each in theirs], abs=1e-4)
 
 
-@pytest.mark.parametrize("boosts", [None, BOOSTS])
-def test_tokens_times_and_probabilities_are_those_without_graphs_in_batches_of_any_size(tiny, decoder, waits, boosts):
+@pytest.mark.parametrize("keywords", [None, BOOSTS])
+def test_tokens_times_and_probabilities_are_those_without_graphs_in_batches_of_any_size(tiny, decoder, waits, keywords):
     counts = [2, 5, 1, 4, 3]  # so that some batches have fewer clips than their computer's graph
     for count in counts:
-        boosted = boosts and boosts[:count]
+        boosted = keywords and keywords[:count]
         found = decoded(tiny, decoder, NAMES[:count], boosted)
         assert sum(map(len, found)) > 5
         assert_alike(found, decoded(tiny, tiny._decoder, NAMES[:count], boosted))
@@ -107,15 +107,15 @@ def test_once_ready_no_batch_within_the_limits_has_a_graph_made_anew(tiny, decod
     states = [computer.state for computer in computers]
     assert [state.batch_size for state in states] == [FEW, len(NAMES)] * 2
     for names in (NAMES[:1], NAMES):
-        for boosts in (None, BOOSTS[: len(names)]):
-            expected = decoded(tiny, tiny._decoder, names, boosts)
-            assert_alike(decoded(tiny, decoder, names, boosts), expected)
+        for keywords in (None, BOOSTS[: len(names)]):
+            expected = decoded(tiny, tiny._decoder, names, keywords)
+            assert_alike(decoded(tiny, decoder, names, keywords), expected)
     assert [computer.state for computer in computers] == states
 
 
 def streams():
     """Utterances on their way, with the samples of each; only one has no hot words."""
-    return [(LiveTranscript(WINDOWING, boosts), clip(name)) for name, boosts in zip(NAMES, BOOSTS, strict=True)]
+    return [(LiveTranscript(WINDOWING, keywords), clip(name)) for name, keywords in zip(NAMES, BOOSTS, strict=True)]
 
 
 def stepped(model, decoder, lives, rounds):
@@ -127,7 +127,7 @@ def stepped(model, decoder, lives, rounds):
                 under_way.append((live, live.step(window, samples[window.start : window.stop])))
         steps = [step for _, step in under_way]
         encoded, lengths = model.encode(model.collate([step.samples for step in steps]))
-        heard = decoder.advance(encoded, lengths, decoder.boosting_of([step.boosts for step in steps]), steps)
+        heard = decoder.advance(encoded, lengths, decoder.boosting_of([step.keywords for step in steps]), steps)
         for (live, _), each in zip(under_way, heard, strict=True):
             live.add(each)
     return [live.tokens for live, _ in lives]
@@ -151,9 +151,9 @@ def test_both_computers_make_their_graphs_anew_where_the_trees_have_moved(tiny, 
     decoder._biasing.take(decoder.boosting_of([(f"list {'a' * number}",) for number in range(more)]))
     assert [computer.state for computer in computers] == [None, None]
     for names in (NAMES[:1], NAMES[: FEW + 1]):
-        boosts = BOOSTS[: len(names)]
-        expected = decoded(tiny, tiny._decoder, names, boosts)
-        assert_alike(decoded(tiny, decoder, names, boosts), expected)
+        keywords = BOOSTS[: len(names)]
+        expected = decoded(tiny, tiny._decoder, names, keywords)
+        assert_alike(decoded(tiny, decoder, names, keywords), expected)
     sizes = [(computer.state.batch_size, computer.state.max_time) for computer in computers]
     assert sizes == [(FEW, 400), (len(NAMES), 400)], "as before, so that no larger batch has them made once more"
 
@@ -175,9 +175,9 @@ def test_without_what_tritons_kernel_needs_only_hot_words_go_without_graphs(tiny
     assert "there is no C compiler" in caplog.text
     assert not without._boosting.table.use_triton
     for names in (NAMES[:1], NAMES):
-        boosts = BOOSTS[: len(names)]
-        expected = decoded(tiny, tiny._decoder, names, boosts)
-        assert_alike(decoded(tiny, without, names, boosts), expected)
+        keywords = BOOSTS[: len(names)]
+        expected = decoded(tiny, tiny._decoder, names, keywords)
+        assert_alike(decoded(tiny, without, names, keywords), expected)
         decoded(tiny, without, names)
     assert without._boosting.suiting(1).state is None
     assert without._plain.suiting(1).state is not None

@@ -103,8 +103,8 @@ def test_every_clip_in_mixed_batches_has_its_text(graphed, clips, plain, gpu):
 def test_hot_words_stay_with_their_clips(tiny, graphed, clips):
     names = ["piper-joe-1.flac", "long-30s.flac", "flite-slt-1.flac", "rhvoice-slt-1.flac", "rhvoice-bdl-2.flac"]
     batch = [clips[name] for name in names]
-    boosts = [(), ("Denver",), (), ("bicycle", "window"), ()]
-    expected, found = (model.transcribe(model.collate(batch, boosts)) for model in (tiny, graphed))
+    keywords = [(), ("Denver",), (), ("bicycle", "window"), ()]
+    expected, found = (model.transcribe(model.collate(batch, keywords)) for model in (tiny, graphed))
     for one, other in zip(expected, found, strict=True):
         assert other.text == one.text
         assert [token.id for token in other.tokens] == [token.id for token in one.tokens]

@@ -9,9 +9,9 @@ from src.api.options import parse_options
 from src.errors import InvalidRequest, ModelNotFound, UnsupportedFormat, UnsupportedLanguage
 from src.scheduling.jobs import Priority
 from src.text.languages import LANGUAGES, LONG_CODES
-from src.wire.model_names import OPENAI_MODELS, Served
+from src.wire.model_names import OPENAI_MODELS, ServedModel
 
-SERVED = Served("nvidia/parakeet-tdt-0.6b-v2", strict="auto")
+SERVED = ServedModel("nvidia/parakeet-tdt-0.6b-v2", strict="auto")
 
 
 def options(*pairs: tuple[str, str], served=SERVED, languages=("en",)):
@@ -137,7 +137,7 @@ NO_SPEECH = [
     ],
 )
 def test_names_stand_for_the_served_model_as_strictly_as_it_is_set(strict, taken, refused):
-    served = Served(SERVED.name, strict)
+    served = ServedModel(SERVED.name, strict)
     for name in taken:
         options(("model", name), served=served)
     for name in refused:

@@ -16,7 +16,7 @@ from src.api.responses import EventStream, render
 from src.errors import TranscriptionFailed
 from src.text.transcript import Token, Transcript
 from src.text.words import segments_of, words_of
-from src.wire.logprobs import LEAST_LOGPROB
+from src.wire.logprobs import MIN_LOGPROB
 
 FILES = Path(__file__).parents[2] / "golden"
 TREE = spoken("The black bi|cycle is un|der the tree. ~1 Yes, it is.")
@@ -134,9 +134,9 @@ def test_the_compression_ratio_tells_repetition():
 def test_an_impossible_token_has_a_number_for_its_probability(logprob):
     made = Transcript("a b", (Token(0, "\u2581a", 0, 0.1, logprob), Token(1, "\u2581b", 0.2, 0.3, 1e-9)))
     (segment,) = verbose(made, segments=True).segments
-    assert segment.avg_logprob == LEAST_LOGPROB
+    assert segment.avg_logprob == MIN_LOGPROB
     logprobs = openai_schema.TranscriptionJson.model_validate_json(answer(made, logprobs=True).body).logprobs
-    assert [logprob.logprob for logprob in logprobs] == [LEAST_LOGPROB, 0]
+    assert [logprob.logprob for logprob in logprobs] == [MIN_LOGPROB, 0]
 
 
 def test_text_that_json_html_or_sse_might_take_for_their_own_comes_through():

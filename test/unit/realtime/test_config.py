@@ -10,7 +10,7 @@ from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
 from src.realtime.config import NoiseReduction, SessionConfig, Transcription
 from src.realtime.turn_detection import TurnDetection
-from src.wire.model_names import Served
+from src.wire.model_names import ServedModel
 
 PCM = AudioFormat(Encoding.PCM16, 24_000)
 BARE = SessionConfig(AudioFormat(Encoding.PCM16, 16_000), 24_000, Transcription(model="parakeet"))
@@ -19,7 +19,7 @@ DEFAULT_VAD = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
 
 
 def updated(wanted: dict[str, Any], now: SessionConfig = OPENAI, *, strict: bool = False) -> SessionConfig:
-    return now.updated(wanted, Served("nvidia/parakeet", "1" if strict else "0"), ("en", "de"))
+    return now.updated(wanted, ServedModel("nvidia/parakeet", "1" if strict else "0"), ("en", "de"))
 
 
 def nested(**wanted: Any) -> dict[str, Any]:
@@ -409,7 +409,7 @@ def test_a_prompt_that_lists_too_much_is_a_hint_and_no_reason_to_refuse_an_updat
     ("model", "taken"), [("Systran/faster-whisper-large-v3", True), ("parakeet-tdt-0.6b-v3", True), ("gpt-4o", False)]
 )
 def test_names_of_speech_to_text_models_are_taken_in_sessions_as_in_requests(model, taken):
-    served = Served("nvidia/parakeet", "auto")
+    served = ServedModel("nvidia/parakeet", "auto")
     if taken:
         config = OPENAI.updated(nested(transcription={"model": model}), served, ("en",))
         assert config.transcription.model == model

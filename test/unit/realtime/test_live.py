@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from live_text import default
 
 from src.engine.frames import FRAME_SECONDS, SAMPLES_PER_FRAME, frames_in
-from src.engine.model import Heard
+from src.engine.model import StepResult
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript, Window
 from src.text.transcript import Token, text_of
@@ -23,7 +23,7 @@ def planned(windowing: Windowing, arrivals: list[int], catch_up_s: float = 0.0) 
     def go_on(samples: int, ended: bool) -> None:
         while window := live.next_step(samples, ended):
             live.step(window, np.zeros(window.stop - window.start, np.float32))
-            live.add(Heard((), None))
+            live.add(StepResult((), None))
             windows.append(window)
 
     for samples in itertools.accumulate(arrivals):
@@ -113,7 +113,7 @@ def test_deltas_only_add_and_make_up_the_text(parts):
         live.step(window, np.zeros(1, np.float32))
         heard = tuple(Token(0, piece, at, at, 0.0) for piece in pieces)
         tokens += heard
-        text += live.add(Heard(heard, None))
+        text += live.add(StepResult(heard, None))
         assert live.text == text
         assert text_of(tokens).startswith(text)
     text += live.finish()
@@ -135,5 +135,5 @@ def test_what_may_still_change_is_held_back_until_it_cannot(parts, deltas):
     given_out = []
     for pieces in parts:
         live.step(live.next_step(10**7), np.zeros(1, np.float32))
-        given_out.append(live.add(Heard(tuple(Token(0, piece, 0, 0, 0.0) for piece in pieces), None)))
+        given_out.append(live.add(StepResult(tuple(Token(0, piece, 0, 0, 0.0) for piece in pieces), None)))
     assert [*given_out, live.finish()] == deltas

@@ -612,7 +612,7 @@ def test_hot_words_named_before_the_first_step_hold_for_the_utterance():
     played.send(update({"audio": {"input": {"transcription": {"keywords": ["Parakeet"]}}}}), append(speech(2.0)))
     work = played.session.next_work()
     assert isinstance(work, Advance)
-    assert work.step.boosts == ("Parakeet",)
+    assert work.step.keywords == ("Parakeet",)
 
 
 def test_an_item_keeps_the_settings_of_its_commit():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.api.body import LEAST_BYTES_PER_S, allowed_s
+from src.api.body import MIN_BYTES_PER_S, allowed_s
 from src.scheduling.arrival import Arrival, gives_way
 
 
@@ -39,7 +39,7 @@ def test_a_body_that_is_here_gives_way_to_nobody():
 
 def test_what_a_body_must_bring_grows_with_it():
     assert allowed_s(0) == 0
-    assert allowed_s(1000) == pytest.approx(1000 / LEAST_BYTES_PER_S, rel=0.01)
+    assert allowed_s(1000) == pytest.approx(1000 / MIN_BYTES_PER_S, rel=0.01)
     for seconds, bytes_per_s in ((600, 2000), (600, 8000), (600, 32_000), (1000, 8000)):
         assert allowed_s(seconds * bytes_per_s) > seconds, "speech may come in real time"
     assert allowed_s(64 * 2**20) < 1900

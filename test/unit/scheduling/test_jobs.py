@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from src.engine.model import Step
 from src.errors import QueueFull
-from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Place, Priority
+from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority, Slot
 
 
 def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, whole_batches=()) -> JobQueue:
@@ -23,7 +23,7 @@ def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, w
     )
 
 
-def job(place: Place, at=0.0, seconds=1.0, is_step=False, **how) -> Job:
+def job(place: Slot, at=0.0, seconds=1.0, is_step=False, **how) -> Job:
     samples = np.zeros(round(seconds * 16_000), dtype=np.float32)
     return Job(Step(samples, 0, 1, 0) if is_step else Clip(samples), place, at, **how)
 
@@ -169,7 +169,7 @@ class AnySequence(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.queue = queue(places=5, max_batch=3, max_batch_audio_s=20, max_audio_s=30)
-        self.on_their_way: set[Place] = set()
+        self.on_their_way: set[Slot] = set()
         self.inside: set[Job] = set()
         self.left: set[Job] = set()
 
@@ -179,7 +179,7 @@ class AnySequence(RuleBasedStateMachine):
         if held == 5:
             with pytest.raises(QueueFull):
                 self.queue.reserve()
-            return Place(held=False)
+            return Slot(held=False)
         place = self.queue.reserve()
         self.on_their_way.add(place)
         return place

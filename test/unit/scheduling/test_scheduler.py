@@ -27,10 +27,10 @@ async def running(model: HeldModel, **settings):
         await scheduler.stop(0)
 
 
-async def ask(scheduler: Scheduler, samples, kind=Kind.UPLOAD, boosts=()):
+async def ask(scheduler: Scheduler, samples, kind=Kind.UPLOAD, keywords=()):
     """One request, from its arrival to its outcome."""
     async with scheduler.admit() as admission:
-        return await scheduler.transcribe(admission, samples, kind=kind, boosts=boosts)
+        return await scheduler.transcribe(admission, samples, kind=kind, keywords=keywords)
 
 
 def asking(scheduler, *clips) -> list[asyncio.Task]:
@@ -184,24 +184,24 @@ class Compiling(HeldModel):
         self.compiling, self.may_go_on = threading.Event(), threading.Event()
         self.compiled: list[tuple[str, ...]] = []
 
-    def has_compiled(self, boosts: tuple[str, ...]) -> bool:
-        return boosts in self.compiled
+    def has_compiled(self, keywords: tuple[str, ...]) -> bool:
+        return keywords in self.compiled
 
-    def compile(self, boosts: tuple[str, ...]) -> None:
+    def compile(self, keywords: tuple[str, ...]) -> None:
         self.compiling.set()
         assert self.may_go_on.wait(300)
-        self.compiled.append(boosts)
+        self.compiled.append(keywords)
 
 
 async def test_nobody_waits_for_the_hot_words_of_others_to_be_compiled():
     model = Compiling()
     async with running(model) as scheduler:
         model.compiled.append(("known",))
-        fresh = asyncio.create_task(ask(scheduler, clip(1), boosts=("new",)))
+        fresh = asyncio.create_task(ask(scheduler, clip(1), keywords=("new",)))
         await asyncio.to_thread(model.compiling.wait)
         assert (await ask(scheduler, clip(2))).transcript.text == "2"
-        assert (await ask(scheduler, clip(3), boosts=("known",))).transcript.text == "3"
-        assert (await advance(scheduler, replace(step(4), boosts=("known",)))).tokens
+        assert (await ask(scheduler, clip(3), keywords=("known",))).transcript.text == "3"
+        assert (await advance(scheduler, replace(step(4), keywords=("known",)))).tokens
         assert not fresh.done()
         model.may_go_on.set()
         assert (await fresh).transcript.text == "1"
@@ -393,14 +393,16 @@ async def test_further_clips_of_a_request_wait_for_room_where_a_first_is_refused
         await asyncio.gather(first, *others)
 
 
-async def test_each_stream_gets_what_is_heard_in_its_own_steps_and_its_own_memory():
+async def test_each_stream_gets_what_is_heard_in_its_own_steps_and_its_own_decoder_state():
     async with running(HeldModel(held=False)) as scheduler:
         heard = await asyncio.gather(*advancing(scheduler, *(step(number) for number in range(20))))
         again = await asyncio.gather(
-            *advancing(scheduler, *(step(100 + number, memory=each.memory) for number, each in enumerate(heard)))
+            *advancing(
+                scheduler, *(step(100 + number, decoder_state=each.decoder_state) for number, each in enumerate(heard))
+            )
         )
     assert [each.tokens[0].piece for each in heard] == [f"\u2581{number}" for number in range(20)]
-    assert [each.memory for each in again] == [[str(number), str(100 + number)] for number in range(20)]
+    assert [each.decoder_state for each in again] == [[str(number), str(100 + number)] for number in range(20)]
 
 
 async def test_steps_of_many_streams_share_batches_but_none_with_clips():
@@ -427,7 +429,7 @@ async def test_only_the_poison_step_of_a_batch_fails():
         await asyncio.gather(*busy)
         heard = await asyncio.gather(*batch, return_exceptions=True)
     assert isinstance(heard.pop(4), TranscriptionFailed)
-    assert [each.memory for each in heard] == [[str(number)] for number in (1, 2, 3, 4, 6, 7, 8)]
+    assert [each.decoder_state for each in heard] == [[str(number)] for number in (1, 2, 3, 4, 6, 7, 8)]
 
 
 async def test_a_cancelled_step_never_reaches_the_model():

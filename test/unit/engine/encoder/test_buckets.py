@@ -17,7 +17,7 @@ from src.engine.encoder.buckets import (
     parts_for,
 )
 from src.engine.frames import SAMPLES_PER_FRAME
-from src.engine.model import Heard
+from src.engine.model import StepResult
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
 
@@ -148,7 +148,7 @@ def windows_of(windowing: Windowing) -> set[int]:
         window = live.next_step(frames * SAMPLES_PER_FRAME)
         if window is not None:
             live.step(window, None)
-            live.add(Heard((), None))
+            live.add(StepResult((), None))
             found.add((window.stop - window.start) // SAMPLES_PER_FRAME)
     return found
 
