@@ -294,8 +294,8 @@ class Scheduler:
     ) -> Outcome:
         """Queue a clip of 16 kHz mono float32 samples, not empty, and return what the model heard.
 
-        `keywords` are phrases to listen for. The first clip of an upload waits for a limited time; the
-        request counts as started with it. Its further clips wait as long as it takes, for memory too. Cancelling the call
+        `keywords` are words and phrases to expect. The first clip of an upload waits for a limited time; the
+        request counts as started with it. Its further clips wait as long as it takes, for memory too. Cancelling it
         takes the job out of the queue.
 
         Raises:
