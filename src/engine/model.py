@@ -17,7 +17,7 @@ from src.text.transcript import Token, Transcript
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class StreamStep:
     """One window of a stream for the model, with what the model remembers of the stream so far."""
 
     samples: NDArray[np.float32]
@@ -46,7 +46,7 @@ class StepResult:
     tokens: tuple[Token, ...]
     """Their times are seconds from the start of the stream."""
     decoder_state: Any
-    """For the next `Step`; of no use to any other stream."""
+    """For the next `StreamStep`; of no use to any other stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class StepBatch:
 
     windows: Batch
     """What the encoder sees."""
-    steps: tuple[Step, ...]
+    steps: tuple[StreamStep, ...]
     """What the decoder goes by."""
 
 
@@ -100,7 +100,7 @@ class Model(Protocol):
             Exception: something is wrong with a clip.
         """
 
-    def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
+    def collate_steps(self, steps: Sequence[StreamStep]) -> StepBatch:
         """Join steps of different streams into a batch; any thread may do so."""
 
     def advance(self, batch: StepBatch) -> list[StepResult]:

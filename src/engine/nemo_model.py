@@ -24,7 +24,7 @@ from src.engine.decoder.biasing import CAPACITY
 from src.engine.decoder.decoder import Decoder
 from src.engine.device_errors import MemoryExhausted, faults_told, one_line
 from src.engine.frames import FRAME_SECONDS
-from src.engine.model import Batch, Step, StepBatch, StepResult
+from src.engine.model import Batch, StepBatch, StepResult, StreamStep
 from src.errors import DeviceLost, ModelUnavailable
 from src.settings import Settings
 from src.text.transcript import Transcript, text_of
@@ -174,7 +174,7 @@ class NemoModel:
             tokens = self._decoder.decode(encoded, lengths, batch.boosting, batch.clips_s)
         return [Transcript(text_of(each), each) for each in tokens]
 
-    def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
+    def collate_steps(self, steps: Sequence[StreamStep]) -> StepBatch:
         """Pad the windows of steps, none empty, to the longest."""
         windows = self.collate([step.samples for step in steps], [step.keywords for step in steps])
         return StepBatch(windows, tuple(steps))
@@ -223,7 +223,7 @@ class NemoModel:
             self.transcribe(self.collate([second] * max_batch, [hot_word] * max_batch))
             memory = None
             for start_frame in (0, 6):  # a stream's first step and a later one
-                step = Step(second, 0, 6, start_frame, memory, hot_word)
+                step = StreamStep(second, 0, 6, start_frame, memory, hot_word)
                 memory = self.advance(self.collate_steps([step] * max_batch))[0].decoder_state
         self.transcribe(self.collate([np.tile(second, 15)]))  # long enough for local attention
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.engine.frames import SAMPLES_PER_FRAME, frames_in, whole_frames
-from src.engine.model import Step, StepResult
+from src.engine.model import StepResult, StreamStep
 from src.engine.windowing import Windowing
 from src.text.transcript import Token, text_of
 
@@ -87,10 +87,10 @@ class LiveTranscript:
             take, end = max(0, frames_in(samples) - self._taken_frames), samples
         return self._window(take, end) if take else None
 
-    def step(self, window: Window, samples: NDArray[np.float32]) -> Step:
+    def step(self, window: Window, samples: NDArray[np.float32]) -> StreamStep:
         """Return the step that decodes a window, which has these `samples`, and count it as under way."""
         self._under_way = window
-        return Step(
+        return StreamStep(
             samples, window.skip_frames, window.take_frames, self._taken_frames, self._decoder_state, self._keywords
         )
 

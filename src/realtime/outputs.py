@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from src.engine.model import Step
+from src.engine.model import StreamStep
 from src.errors import ServiceError
 from src.realtime import events
 from src.realtime.items import Item
@@ -14,7 +14,7 @@ class Advance:
     """Work: one step of a stream."""
 
     live: LiveTranscript
-    step: Step
+    step: StreamStep
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from src.audio.samples import SAMPLE_RATE
 from src.engine.batch_limits import whole_batch
-from src.engine.model import Step
+from src.engine.model import StreamStep
 from src.errors import QueueFull
 from src.scheduling.lengths import ByLength
 from src.scheduling.order import Entry, Ordered
@@ -72,7 +72,7 @@ class Clip:
 class Job:
     """A clip or a step of a stream that waits for the model; when it was enqueued and gives up, in seconds."""
 
-    work: Clip | Step
+    work: Clip | StreamStep
     place: Slot
     enqueued_at: float
     deadline: float = math.inf
@@ -209,7 +209,7 @@ class JobQueue:
         self._entries: OrderedDict[Job, Entry[Job]] = OrderedDict()
         """All jobs in the order in which they came. (A plain dict is slow to find its first after many have left.)"""
         self._forming = self._new_batch()
-        self._others: dict[type[Clip | Step], ByLength[Job]] = {Clip: ByLength(), Step: ByLength()}
+        self._others: dict[type[Clip | StreamStep], ByLength[Job]] = {Clip: ByLength(), StreamStep: ByLength()}
         """All jobs that are not in the next batch, as far as that has been put together."""
         self._by_deadline: Ordered[Job] = Ordered()
         self._high: Counter[str | None] = Counter()

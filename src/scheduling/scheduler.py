@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from src.engine.batch_limits import BatchLimits
 from src.engine.device_errors import MemoryExhausted
-from src.engine.model import Batch, Model, Step, StepBatch, StepResult
+from src.engine.model import Batch, Model, StepBatch, StepResult, StreamStep
 from src.errors import (
     DeviceLost,
     ModelFailed,
@@ -306,7 +306,9 @@ class Scheduler:
         done = await self._have_done(admission, Clip(samples, keywords), kind, priority)
         return Outcome(done.result, done.queue_wait_s, done.inference_s, done.lane, done.batch_size)
 
-    async def advance(self, admission: Admission, step: Step, *, priority: Priority = Priority.NORMAL) -> StepResult:
+    async def advance(
+        self, admission: Admission, step: StreamStep, *, priority: Priority = Priority.NORMAL
+    ) -> StepResult:
         """Queue a step of a live stream, ahead of uploads, and return what the model heard in it.
 
         A stream's steps go one after the other, as each needs the memory of the one before. All else is as with a
@@ -316,7 +318,7 @@ class Scheduler:
         heard: StepResult = done.result
         return heard
 
-    async def _have_done(self, admission: Admission, work: Clip | Step, kind: Kind, priority: Priority) -> _Done:
+    async def _have_done(self, admission: Admission, work: Clip | StreamStep, kind: Kind, priority: Priority) -> _Done:
         loop = asyncio.get_running_loop()
         is_first, admission.has_asked = not admission.has_asked, True
         admission.arrival.is_here = True
@@ -498,7 +500,7 @@ class Scheduler:
 
 def _collate(model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
     """Join the work of jobs, which is all clips or all steps."""
-    steps = [job.work for job in jobs if isinstance(job.work, Step)]
+    steps = [job.work for job in jobs if isinstance(job.work, StreamStep)]
     if steps:
         return model.collate_steps(steps)
     clips = [job.work for job in jobs]

@@ -32,7 +32,7 @@ from columns import columns
 from instant_model import InstantModel
 
 from src.audio.samples import SAMPLE_RATE
-from src.engine.model import Step, StepBatch, StepResult
+from src.engine.model import StepBatch, StepResult, StreamStep
 from src.errors import QueueFull
 from src.memory.process import settle
 from src.scheduling.jobs import Kind, Priority
@@ -51,7 +51,7 @@ class Instant(InstantModel):
     def __init__(self) -> None:
         super().__init__(Settings())
 
-    def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
+    def collate_steps(self, steps: Sequence[StreamStep]) -> StepBatch:
         return StepBatch([], tuple(steps))
 
     def advance(self, batch: StepBatch) -> list[StepResult]:
@@ -201,7 +201,7 @@ class Callers:
         try:
             async with self._scheduler.admit(key) as admission:
                 if ask.is_step:
-                    await self._scheduler.advance(admission, Step(samples, 0, 12, 0))
+                    await self._scheduler.advance(admission, StreamStep(samples, 0, 12, 0))
                 else:
                     await self._scheduler.transcribe(admission, samples, kind=ask.kind, priority=ask.priority)
         finally:

@@ -22,7 +22,7 @@ from src.engine import transfers
 from src.engine.device_errors import MemoryExhausted
 from src.engine.encoder.cuda_graphs import GraphedEncoder
 from src.engine.encoder.features import Features
-from src.engine.model import Step
+from src.engine.model import StreamStep
 from src.engine.nemo_model import NemoModel
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
@@ -286,7 +286,7 @@ def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, 
         found = model._decoder.decode(encoded, lengths, batch.boosting, [len(samples) / 16_000 for samples in clips])
     assert found == expected
 
-    first = [Step(samples[:32_000], 0, 12, 0, None, keywords) for samples in clips]
+    first = [StreamStep(samples[:32_000], 0, 12, 0, None, keywords) for samples in clips]
     heard = advanced(model, first)
     steps = [replace(step, start_frame=12, decoder_state=r.decoder_state) for step, r in zip(first, heard, strict=True)]
     expected = [each.tokens for each in advanced(model, steps)]
@@ -328,7 +328,7 @@ def test_one_clip_does_not_pay_for_the_rows_of_a_large_batch(speech):
 def test_a_stream_goes_on_in_batches_of_any_size(speech):
     model = loaded("float32", "full")  # in which the size of a batch changes next to nothing
     samples = speech[0][:96_000]
-    windows = [Step(samples[start * 1280 : start * 1280 + 25_600], 0, 10, start) for start in (0, 10, 20, 30)]
+    windows = [StreamStep(samples[start * 1280 : start * 1280 + 25_600], 0, 10, start) for start in (0, 10, 20, 30)]
 
     def heard(sizes):
         memory, tokens = None, []

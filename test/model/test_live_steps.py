@@ -11,7 +11,7 @@ from media import clip
 
 from src.engine.decoder.biasing import CAPACITY
 from src.engine.frames import frames_in
-from src.engine.model import Step
+from src.engine.model import StreamStep
 from src.engine.nemo_model import NemoModel
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
@@ -72,7 +72,7 @@ def decoded_in_parts(model: NemoModel, samples: np.ndarray, takes, keywords=(), 
     encoded, lengths = model.encode(model.collate([samples]))
     memory, tokens, frame = None, [], 0
     while frame < lengths[0]:
-        step = Step(samples, frame, next(takes), frame, memory, keywords)
+        step = StreamStep(samples, frame, next(takes), frame, memory, keywords)
         [heard] = model._decoder.advance(encoded, lengths, model._decoder.boosting_of([keywords]), [step])
         memory, frame = heard.decoder_state, frame + step.take_frames
         tokens += heard.tokens

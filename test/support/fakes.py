@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from src.engine.batch_limits import BatchLimits
-from src.engine.model import Step, StepBatch, StepResult
+from src.engine.model import StepBatch, StepResult, StreamStep
 from src.text.transcript import WORD_START, Token, Transcript
 
 FRAME_S = 0.08
@@ -43,7 +43,7 @@ class HeldModel:
     def transcribe(self, batch: list[np.ndarray]) -> list[Transcript]:
         return [Transcript(text) for text in self._run(batch)]
 
-    def collate_steps(self, steps: Sequence[Step]) -> StepBatch:
+    def collate_steps(self, steps: Sequence[StreamStep]) -> StepBatch:
         return StepBatch([step.samples for step in steps], tuple(steps))
 
     def advance(self, batch: StepBatch) -> list[StepResult]:
@@ -86,7 +86,7 @@ class SlowModel(HeldModel):
         return super()._run(clips)
 
 
-def _heard(text: str, step: Step) -> StepResult:
+def _heard(text: str, step: StreamStep) -> StepResult:
     start_s = step.start_frame * FRAME_S
     token = Token(0, WORD_START + text, start_s, start_s + FRAME_S, -0.25)
     return StepResult((token,), [*(step.decoder_state or []), text])
@@ -100,6 +100,6 @@ def clip(number: int, seconds: float = 1.0, *, poison: bool = False) -> np.ndarr
     return samples
 
 
-def step(number: int, seconds: float = 1.0, *, poison: bool = False, decoder_state: object = None) -> Step:
+def step(number: int, seconds: float = 1.0, *, poison: bool = False, decoder_state: object = None) -> StreamStep:
     """Return a step whose text a `HeldModel` gives as `str(number)`."""
-    return Step(clip(number, seconds, poison=poison), 0, round(seconds / FRAME_S), 0, decoder_state)
+    return StreamStep(clip(number, seconds, poison=poison), 0, round(seconds / FRAME_S), 0, decoder_state)

@@ -28,7 +28,7 @@ from src.engine.decoder.biasing import CAPACITY, Biasing, Boosting, PhraseLists,
 from src.engine.decoder.computers import Computers, lacking_for_hot_words, most_tokens, outputs_of
 from src.engine.decoder.cuda_graphs import Mode
 from src.engine.frames import FRAME_SECONDS
-from src.engine.model import Step, StepResult
+from src.engine.model import StepResult, StreamStep
 from src.engine.transfers import brought, sent
 from src.text.transcript import Token
 
@@ -152,7 +152,7 @@ class Decoder:
         encoded: "torch.Tensor",
         lengths: "torch.Tensor",
         boosting: Boosting | None,
-        steps: Sequence[Step],
+        steps: Sequence[StreamStep],
     ) -> list[StepResult]:
         """Return what is heard in the chunk of each step, and the memory for the stream's next step.
 
@@ -295,7 +295,7 @@ def _emitted(row: NDArray[np.int32]) -> _Emitted:
 
 
 def _chunks(
-    frames: "torch.Tensor", lengths: "torch.Tensor", steps: Sequence[Step]
+    frames: "torch.Tensor", lengths: "torch.Tensor", steps: Sequence[StreamStep]
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
     """Return the frames of each window's chunk, (steps, frames, width), and how many those are, (steps,)."""
     import torch

@@ -8,7 +8,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from src.engine.model import Step
+from src.engine.model import StreamStep
 from src.errors import QueueFull
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority, Slot
 
@@ -25,7 +25,7 @@ def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, w
 
 def job(place: Slot, at=0.0, seconds=1.0, is_step=False, **how) -> Job:
     samples = np.zeros(round(seconds * 16_000), dtype=np.float32)
-    return Job(Step(samples, 0, 1, 0) if is_step else Clip(samples), place, at, **how)
+    return Job(StreamStep(samples, 0, 1, 0) if is_step else Clip(samples), place, at, **how)
 
 
 def pushed(queue: JobQueue, at=0.0, seconds=1.0, client=None, **how) -> Job:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from src.engine.batch_limits import whole_batch
-from src.engine.model import Step
+from src.engine.model import StreamStep
 from src.scheduling.arrival import FRESH_BYTES_PER_S, Arrival, Arrivals, gives_way
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority
 
@@ -84,7 +84,7 @@ class LikeAPlainList(RuleBasedStateMachine):
         for each_s in seconds:
             self.now += later_s
             samples = SILENCE[: round(each_s * 16_000)]
-            work = Step(samples, 0, 1, 0) if is_step else Clip(samples)
+            work = StreamStep(samples, 0, 1, 0) if is_step else Clip(samples)
             high = [job for job in self.plain.jobs if job.priority is Priority.HIGH and job.place.client == client]
             job = Job(work, self.queue.reserve(client), self.now, self.now + patience_s, kind, priority)
             self.queue.push(job)
@@ -195,7 +195,7 @@ def use(load: str, waiting: int, requests: int) -> int:
         now = next(numbers)
         seconds, kind, is_step = LOADS[load](choice, now)
         samples = SILENCE[: round(seconds * 16_000)]
-        work = Step(samples, 0, 1, 0) if is_step else Clip(samples)
+        work = StreamStep(samples, 0, 1, 0) if is_step else Clip(samples)
         job = Job(work, queue.reserve("key"), now / 1000, now / 1000 + 60, kind, choice.choice(list(Priority)))
         queue.push(job)
         return job
