@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv and installs the project into it. PYTHON=python3.12 chooses the interpreter.
+# Makes .venv and installs the project into it, in the versions that constraints.txt names.
+# PYTHON=python3.12 chooses the interpreter.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 # nemo_toolkit[asr] 3.0.0 needs nv_one_logger_pytorch_lightning_integration, whose Requires-Python is < 3.14.
@@ -22,8 +23,12 @@ is_of_this_project() {
     [[ -f $stamp ]] && has_wanted_python && [[ $(head -n 1 -- "$stamp") == "$(venv_identity)" ]]
 }
 
+requirements() { # what .venv is made from
+    cat -- pyproject.toml scripts/constraints.txt
+}
+
 is_set_up() {
-    is_of_this_project && [[ $(tail -n +2 -- "$stamp") == "$(<pyproject.toml)" ]]
+    is_of_this_project && [[ $(tail -n +2 -- "$stamp") == "$(requirements)" ]]
 }
 
 find_python() { # prints a supported python that can make an environment, or fails with what to install
@@ -58,8 +63,9 @@ make_venv() {
 install_project() {
     local output
     rm -f -- "$stamp"
-    output=$("$python" -m pip install --quiet --disable-pip-version-check --editable '.[test]' 2>&1) || fail "$output"
-    { venv_identity && cat pyproject.toml; } >"$stamp.new"
+    output=$("$python" -m pip install --quiet --disable-pip-version-check \
+        --constraint scripts/constraints.txt --editable '.[test]' 2>&1) || fail "$output"
+    { venv_identity && requirements; } >"$stamp.new"
     mv -- "$stamp.new" "$stamp"
 }
 
@@ -73,7 +79,7 @@ wait_for_other_setup() {
 
 install() {
     if is_of_this_project; then
-        echo "pyproject.toml has changed: bringing .venv up to date."
+        echo "The requirements have changed: bringing .venv up to date."
     else
         make_venv
     fi

@@ -123,6 +123,7 @@ class Checkout:
         write_script(python, f'exec "{sys.executable}" "$@"')
         version = "{}.{}".format(*sys.version_info)
         stamp = f"{self.root}: Python {version}\n" + (self.root / "pyproject.toml").read_text()
+        stamp += (self.root / "scripts" / "constraints.txt").read_text()
         (self.root / ".venv" / "setup.stamp").write_text(stamp)
 
 
@@ -365,6 +366,9 @@ def test_setup_mends_what_is_broken_and_then_does_nothing_until_something_change
     pyproject.write_text(EMPTY_PROJECT.format(dependencies='"pip"'))
     assert "bringing .venv up to date" in checkout.run("setup.sh").stdout
     assert checkout.run("setup.sh").stdout == ".venv is ready.\n"
+
+    write(checkout.root / "scripts" / "constraints.txt", "pip==0.1\n")
+    assert_failed_with(checkout.run("setup.sh"), "The user requested (constraint) pip==0.1")
 
 
 # --- the service
