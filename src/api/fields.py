@@ -2,7 +2,7 @@
 
 SDKs send lists as `name[]` or numbered, `name[0]`, and objects as `name[key]`, one part for each value, some with the
 brackets escaped; others repeat a plain name, join values with commas or send JSON. A value that stands for none
-(`src.wire.json_limits.given`) counts as unset, and a field that nobody asks for is ignored.
+(`src.text.unset.none_if_unset`) counts as unset, and a field that nobody asks for is ignored.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from src.errors import InvalidRequest
-from src.text.unset import given
+from src.text.unset import none_if_unset
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
@@ -37,7 +37,7 @@ class Fields:
         values: dict[str, list[str]] = {}
         for name, value in pairs:
             values.setdefault(field_name(name), []).append(value)
-        self._values = {name: each for name, each in values.items() if any(map(given, each))}
+        self._values = {name: each for name, each in values.items() if any(map(none_if_unset, each))}
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Fields":
@@ -61,11 +61,13 @@ class Fields:
         Raises:
             InvalidRequest: the field is longer than any that is meant.
         """
-        return next((value.strip() for value in self._bounded(name) if given(value)), None)
+        return next((value.strip() for value in self._bounded(name) if none_if_unset(value)), None)
 
     def hint(self, name: str) -> str | None:
         """Return as `text` does, but the beginning of what is too long."""
-        return next((value[:MAX_CHARACTERS].strip() for value in self._values.get(name, ()) if given(value)), None)
+        return next(
+            (value[:MAX_CHARACTERS].strip() for value in self._values.get(name, ()) if none_if_unset(value)), None
+        )
 
     def items(self, name: str) -> list[str]:
         """Return the values of a list field, be they repeated, joined by commas or a JSON list; none of them blank.
@@ -93,7 +95,7 @@ class Fields:
         Raises:
             InvalidRequest: one is not.
         """
-        return frozenset(_checked(name, item, allowed) for item in self.items(name) if given(item))
+        return frozenset(_checked(name, item, allowed) for item in self.items(name) if none_if_unset(item))
 
     def choice(self, name: str, allowed: Iterable[str], default: str) -> str:
         """Return the value of a field that must be one of `allowed`.
@@ -153,7 +155,7 @@ class Fields:
         parsed = _json(text)
         if not isinstance(parsed, dict):
             return {plain: text}
-        return {key: value for key, value in parsed.items() if given(str(value))}
+        return {key: value for key, value in parsed.items() if none_if_unset(str(value))}
 
 
 def field_name(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from src.api.fields import Fields
 from src.errors import InvalidRequest, UnsupportedFormat
 from src.scheduling.jobs import Priority
-from src.text.keywords import hot_words
+from src.text.keywords import parse_keywords
 from src.text.languages import language_code
 from src.wire.model_names import ServedModel
 
@@ -49,7 +49,7 @@ def parse_options(fields: Fields, served: ServedModel, languages: Sequence[str])
         logprobs="logprobs" in fields.choices("include", ("logprobs",)),
         stream=fields.flag("stream"),
         language=language_code(fields.text("language"), languages),
-        keywords=hot_words(fields.items("keywords"), fields.hint("prompt")),
+        keywords=parse_keywords(fields.items("keywords"), fields.hint("prompt")),
         priority=Priority[fields.choice("priority", ("high", "normal", "low"), "normal").upper()],
     )
 

@@ -39,7 +39,7 @@ from src.scheduling.jobs import Priority
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.text.transcript import Transcript
-from src.text.unset import given
+from src.text.unset import none_if_unset
 from src.transcription.service import Recording, TranscriptionService
 from src.wire.model_names import ServedModel
 
@@ -159,7 +159,7 @@ def opening_of(websocket: WebSocket, settings: Settings, served: ServedModel) ->
     """
     query, headers = websocket.query_params, websocket.headers
     protocols: Sequence[str] = websocket.scope["subprotocols"]
-    model = given(query.get("model"))
+    model = none_if_unset(query.get("model"))
     if model is None or not _CONVERSATIONS.match(model):
         served.check(model)
     credential: Credential = websocket.state.credential
@@ -201,7 +201,7 @@ def _intends_transcription(query: Mapping[str, str]) -> bool:
 
 
 def _sample_rate(query: Mapping[str, str]) -> int | None:
-    text = given(query.get("sample_rate"))
+    text = none_if_unset(query.get("sample_rate"))
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 6 or int(text) not in RATES:
@@ -452,7 +452,7 @@ class _Connection:
                 Recording(item.samples),
                 self._items[item.item_id][0].measured,
                 priority=Priority.HIGH,  # its speaker waits for it, live text goes on
-                keywords=item.config.hot_words,
+                keywords=item.config.keywords,
             )
 
     async def _advance(self, work: Advance) -> StepResult | None:

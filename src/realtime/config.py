@@ -13,9 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from src.audio.pcm_stream import G711_RATE, AudioFormat, Encoding
 from src.errors import InvalidRequest
 from src.realtime.turn_detection import TurnDetection
-from src.text.keywords import hot_words
+from src.text.keywords import parse_keywords
 from src.text.languages import language_code
-from src.text.unset import given
+from src.text.unset import none_if_unset
 from src.wire.json_limits import MAX_ITEMS
 from src.wire.model_names import ServedModel
 
@@ -157,9 +157,9 @@ class SessionConfig:
         return self.vad.detection if self.vad else None
 
     @property
-    def hot_words(self) -> tuple[str, ...]:
+    def keywords(self) -> tuple[str, ...]:
         """The phrases to listen for."""
-        return hot_words(self.transcription.keywords or (), self.transcription.prompt)
+        return parse_keywords(self.transcription.keywords or (), self.transcription.prompt)
 
     @property
     def logprobs(self) -> bool:
@@ -173,7 +173,7 @@ class SessionConfig:
 
     def updated(self, wanted: Mapping[str, Any], served: ServedModel, languages: Sequence[str]) -> "SessionConfig":
         """Return the configuration with a client's changes; null takes a setting back to its default, but for
-        the format, which stays. So does whatever else stands for nothing (see `given`).
+        the format, which stays. So does whatever else stands for nothing (see `none_if_unset`).
 
         `wanted` is the `session` object of its event; `served` is the model and `languages` the codes that it knows.
         Turn detection is on from the first change on unless the client turns it off, as in OpenAI's sessions.
@@ -227,7 +227,7 @@ class SessionConfig:
         try:
             served.check((wish.value or {}).get("model"))  # that of the connection has been accepted already
             language_code(self.transcription.language or None, languages)
-            hot_words(self.transcription.keywords or (), self.transcription.prompt)
+            parse_keywords(self.transcription.keywords or (), self.transcription.prompt)
         except InvalidRequest as error:
             error.param = f"{wish.path}.{error.param}"
             raise
@@ -310,7 +310,7 @@ def _is_unsaid(value: Any) -> bool:
 def meant(value: Any) -> Any:
     """Return a value with null for what stands for nothing, also within an object."""
     if isinstance(value, str):
-        return given(value)
+        return none_if_unset(value)
     return {key: meant(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
@@ -327,7 +327,7 @@ def _at(wanted: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     for key in filter(None, path.split(".")):
         passed = f"{passed}.{key}"
         inner = wanted.get(key)
-        if not inner or (isinstance(inner, str) and given(inner) is None):
+        if not inner or (isinstance(inner, str) and none_if_unset(inner) is None):
             return {}
         if not isinstance(inner, Mapping):
             raise WrongType(f"`{passed}` must be an object.", param=passed)

@@ -351,7 +351,7 @@ class Session:
         if not self._limits.final_from_stream:
             item.live = None
         elif item.live is None:
-            item.live = LiveTranscript(self._limits.windowing, item.config.hot_words)
+            item.live = LiveTranscript(self._limits.windowing, item.config.keywords)
         self._pending.append(item)
         self._responses.commit(item.item_id)
         self._remember(item.item_id, None)
@@ -424,7 +424,7 @@ class Session:
     def _new_live(self) -> LiveTranscript:
         limits = self._limits
         catch_up_s = 0.0 if limits.final_from_stream else CATCH_UP_S
-        return LiveTranscript(limits.windowing, self._config.hot_words, catch_up_s)
+        return LiveTranscript(limits.windowing, self._config.keywords, catch_up_s)
 
     def _stream_of(self, work: Advance) -> Utterance | Item | None:
         """Return what the stream of a step belongs to; None where it is committed or cleared meanwhile."""

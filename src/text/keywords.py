@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from src.errors import InvalidRequest
-from src.text.unset import given
+from src.text.unset import none_if_unset
 
 MAX_KEYWORDS = 100
 MAX_KEYWORD_LENGTH = 100
@@ -13,7 +13,7 @@ MAX_LISTED = 1000
 """Items of a prompt that are looked at: nobody lists more, and to look costs."""
 
 
-def hot_words(keywords: Sequence[str], prompt: str | None) -> tuple[str, ...]:
+def parse_keywords(keywords: Sequence[str], prompt: str | None) -> tuple[str, ...]:
     """Return the phrases to listen for, each once: the keywords, or where none is given what the prompt lists.
 
     A prompt is a hint: of its phrases those are taken that are not too long, as many as may be.
@@ -21,8 +21,8 @@ def hot_words(keywords: Sequence[str], prompt: str | None) -> tuple[str, ...]:
     Raises:
         InvalidRequest: there are too many keywords, or one is too long.
     """
-    if not any(map(given, keywords)):
-        return _listed(given(prompt) or "")
+    if not any(map(none_if_unset, keywords)):
+        return _listed(none_if_unset(prompt) or "")
     words = tuple(dict.fromkeys(keywords))
     if len(words) > MAX_KEYWORDS or any(len(word) > MAX_KEYWORD_LENGTH for word in words):
         raise InvalidRequest(

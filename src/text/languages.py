@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from src.errors import UnsupportedLanguage
-from src.text.unset import given
+from src.text.unset import none_if_unset
 
 LANGUAGES = {
     "bg": "bulgarian",
@@ -72,13 +72,13 @@ languages and `und` an undetermined one."""
 def language_code(asked: str | None, known: Sequence[str]) -> str:
     """Return the code of the language asked for as `en`, `eng`, `en-US`, `en_US.UTF-8` or `English`.
 
-    It is the first of `known` where none is asked for, also in the words of `given` and `ANY`. `known` has the
+    It is the first of `known` where none is asked for, also in the words of `none_if_unset` and `ANY`. `known` has the
     ISO 639-1 codes of the languages that the model knows.
 
     Raises:
         UnsupportedLanguage: it is none of them.
     """
-    if given(asked) is None:
+    if none_if_unset(asked) is None:
         return known[0]
     assert asked is not None
     name = asked.strip().lower()

@@ -6,7 +6,7 @@ LONGEST_UNSET = 100
 """Characters of such a value with the white space around it."""
 
 
-def given(value: str | None) -> str | None:
+def none_if_unset(value: str | None) -> str | None:
     """Return the value of an optional field, or None where it stands for none: blank, `null`, `None`, `undefined`."""
     is_unset = value is None or (len(value) <= LONGEST_UNSET and value.strip().lower() in UNSET)
     return None if is_unset else value

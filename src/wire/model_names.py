@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from src.errors import ModelNotFound
-from src.text.unset import given
+from src.text.unset import none_if_unset
 
 OPENAI_MODELS = (
     "whisper-1",
@@ -65,7 +65,7 @@ class ServedModel:
         Raises:
             ModelNotFound: the name is another model's.
         """
-        if (name := given(name)) is not None and not self.stands_for(name):
+        if (name := none_if_unset(name)) is not None and not self.stands_for(name):
             raise self.not_found(name)
 
     @property

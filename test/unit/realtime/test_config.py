@@ -202,10 +202,10 @@ def test_a_format_is_not_cleared_by_null():
 
 
 def test_keywords_are_hot_words_and_so_is_a_prompt_that_lists_them():
-    assert updated(nested(transcription={"keywords": ["Ada", "Grace"]})).hot_words == ("Ada", "Grace")
-    assert updated(nested(transcription={"prompt": "Ada, Grace"})).hot_words == ("Ada", "Grace")
-    assert updated(nested(transcription={"prompt": "Say it well."})).hot_words == ()
-    assert updated(nested(transcription={"keywords": []})).hot_words == ()
+    assert updated(nested(transcription={"keywords": ["Ada", "Grace"]})).keywords == ("Ada", "Grace")
+    assert updated(nested(transcription={"prompt": "Ada, Grace"})).keywords == ("Ada", "Grace")
+    assert updated(nested(transcription={"prompt": "Say it well."})).keywords == ()
+    assert updated(nested(transcription={"keywords": []})).keywords == ()
 
 
 def test_timed_parts_and_log_probabilities_are_off_until_asked_for():
@@ -290,7 +290,7 @@ def test_a_prompt_never_refuses_an_update(prompt):
     for wanted in ({"input_audio_transcription": {"prompt": prompt}}, nested(transcription={"prompt": prompt})):
         config = updated(wanted | {"turn_detection": None})
         assert config.vad is None
-        assert len(config.hot_words) <= 100
+        assert len(config.keywords) <= 100
         assert len(config.transcription.prompt) <= 65_536
 
 
@@ -402,7 +402,7 @@ def test_a_prompt_that_lists_too_much_is_a_hint_and_no_reason_to_refuse_an_updat
     wanted = {"format": {"type": "audio/pcmu"}, "transcription": {"prompt": ", ".join(["Anna", *terms, "Bob"])}}
     config = updated(nested(**wanted))
     assert config.format.encoding is Encoding.MULAW
-    assert config.hot_words == tuple(["Anna", *terms, "Bob"][:100] if len(terms) > 1 else ["Anna", "Bob"])
+    assert config.keywords == tuple(["Anna", *terms, "Bob"][:100] if len(terms) > 1 else ["Anna", "Bob"])
 
 
 @pytest.mark.parametrize(

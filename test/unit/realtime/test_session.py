@@ -621,7 +621,7 @@ def test_an_item_keeps_the_settings_of_its_commit():
     played.send(update({"audio": {"input": {"transcription": {"keywords": ["after"]}}}}))
     work = played.session.next_work()
     assert isinstance(work, Final)
-    assert work.item.config.hot_words == ("before",)
+    assert work.item.config.keywords == ("before",)
 
 
 def test_an_item_whose_step_fails_waits_for_those_before_it_to_fail_in_order():
