@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from src.errors import TooManySessions
+from src.notifier import Notifier
 
 RETRY_S = 10.0
 """What `Retry-After` says where all sessions are taken: they last as long as people speak."""
@@ -42,7 +43,7 @@ class Sessions:
         self._most = most
         self._now = now
         self._seats: set[SessionSlot] = set()
-        self._changed = asyncio.Event()
+        self._closed = Notifier()
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -76,7 +77,7 @@ class Sessions:
             yield seat
         finally:
             self._seats.discard(seat)
-            self._changed.set()
+            self._closed.notify()
 
     def touch(self, seat: SessionSlot) -> None:
         """Note that a session's client has sent something."""
@@ -88,9 +89,7 @@ class Sessions:
             seat.ending.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                while self._seats:
-                    self._changed.clear()
-                    await self._changed.wait()
+                await self._closed.until(lambda: not self._seats)
 
     def _staying(self) -> list[SessionSlot]:
         return [seat for seat in self._seats if not seat.ending.is_set()]

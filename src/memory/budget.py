@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from src.errors import ServiceError
+from src.notifier import Notifier
 
 
 class Budget:
@@ -126,7 +127,7 @@ class Room:
         self._wait_s = wait_s
         self.full = full
         self._turn = asyncio.Lock()  # held by the one who waits for room, behind whom the others queue
-        self._freed = asyncio.Event()
+        self._freed = Notifier()
 
     @asynccontextmanager
     async def taken(self, size_bytes: int) -> AsyncIterator[Held]:
@@ -140,21 +141,19 @@ class Room:
                 await self._wait(held, size_bytes)
                 yield held
         finally:
-            self._freed.set()
+            self._freed.notify()
 
     def shrink(self, held: Held, to_bytes: int) -> None:
         """Give back what is held beyond so many bytes."""
         if to_bytes < held.bytes:
             held.hold(to_bytes)
-            self._freed.set()
+            self._freed.notify()
 
     async def _wait(self, held: Held, size_bytes: int) -> None:
         if not size_bytes or (not self._turn.locked() and held.hold(size_bytes)):
             return
         try:
             async with asyncio.timeout(self._wait_s), self._turn:
-                while not held.hold(size_bytes):
-                    self._freed.clear()
-                    await self._freed.wait()
+                await self._freed.until(lambda: held.hold(size_bytes))
         except TimeoutError:
             raise self.full() from None

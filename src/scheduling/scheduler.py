@@ -32,6 +32,7 @@ from src.errors import (
     TranscriptionFailed,
     UploadTooSlow,
 )
+from src.notifier import Notifier
 from src.scheduling.arrival import Arrival, Arrivals
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Priority, Slot
 from src.scheduling.returns import Returns
@@ -118,7 +119,7 @@ class Scheduler:
         self._batches_run = 0
         self._returns = Returns()
         self._patient_until = 0.0  # how long the next batch waits for the callers of that before
-        self._changed = asyncio.Event()  # something that a lane waits for may have come true
+        self._changes = Notifier()  # of all that a lane, a request or `stop` waits for
         self._turn = asyncio.Lock()  # held by the one lane that chooses its batch
         self._room = asyncio.Lock()  # held by the one request that waits for room for a further clip
         self._model_free = asyncio.Lock()
@@ -211,9 +212,7 @@ class Scheduler:
         self._stopping = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                while self._admitted:
-                    self._changed.clear()
-                    await self._changed.wait()
+                await self._changes.until(lambda: not self._admitted)
         self._end_all(_shutting_down())
         for lane in self._lanes:
             lane.cancel()
@@ -251,7 +250,7 @@ class Scheduler:
             del self._admitted[admission.arrival]
             self._arrivals.discard(admission.arrival)
             self._queue.release(place)
-            self._changed.set()
+            self._changes.notify()
 
     def _place(self, client: str | None) -> Slot:
         """Reserve a place; where there is none, the slowest upload gives up its own, if that is slow."""
@@ -325,7 +324,7 @@ class Scheduler:
         await self._compile(work.keywords)
         if not is_first:
             async with self._room:
-                await self._until(lambda: self._queue.has_room(len(work.samples)))
+                await self._changes.until(lambda: self._queue.has_room(len(work.samples)))
         now = loop.time()
         # An upload can be sent again, what was spoken cannot; and a step that gave up would only queue up anew.
         is_patient = not is_first or kind is Kind.REALTIME
@@ -339,13 +338,13 @@ class Scheduler:
         ending: asyncio.Future[_Done] = loop.create_future()
         self._waiting[job] = ending
         self._await_expiry()
-        self._changed.set()
+        self._changes.notify()
         try:
             return await ending
         finally:
             self._queue.drop(job)
             self._waiting.pop(job, None)
-            self._changed.set()
+            self._changes.notify()
 
     async def _compile(self, keywords: tuple[str, ...]) -> None:
         """Compile new hot words before their clip joins the queue: there, a batch and so others would wait for it."""
@@ -392,14 +391,16 @@ class Scheduler:
                     self._batches -= 1
                     self._batches_run += 1
                     self._note_end(len(jobs), started, loop.time())
-                self._changed.set()
+                self._changes.notify()
         self._break_down(f"lane {lane} has failed {failures} times in a row")
 
     async def _next_batch(self) -> list[Job]:
         """Wait until there is something to run and a reason to take it now, then take it."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._until(lambda: len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch))
+            await self._changes.until(
+                lambda: len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch)
+            )
             # What can make an idle model's batch larger: those who were in the one before, and those on their way.
             await self._full_or(self._patient_until, lambda: self._returns.are_here)
             if not len(self._queue):  # whoever waited has left
@@ -411,6 +412,9 @@ class Scheduler:
             if popped.batch:
                 return popped.batch
 
+    def _may_take_batch(self) -> bool:
+        return len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch)
+
     def _note_end(self, jobs: int, started: float, now: float) -> None:
         """Note that a batch has ended. Its callers are waited for where others wait: nobody waits alone for them."""
         self._returns.end(jobs, now)
@@ -421,12 +425,7 @@ class Scheduler:
         """Wait until the next batch is full, or for a condition, or a time of the event loop."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                await self._until(lambda: condition() or self._queue.has_full_batch)
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
+                await self._changes.until(lambda: condition() or self._queue.has_full_batch)
 
     async def _run(self, model: Model, lane: int, jobs: Sequence[Job]) -> None:
         """Run a batch and end its jobs. One that raises is halved, so that in the end only the job at fault fails."""
