@@ -35,6 +35,7 @@ from src.errors import (
 from src.notifier import Notifier
 from src.scheduling.arrival import Arrival, Arrivals
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Priority, Slot
+from src.scheduling.outcome import Outcome
 from src.scheduling.returns import Returns
 from src.settings import Settings
 from src.text.transcript import Transcript
@@ -46,18 +47,6 @@ READY_RETRY_S = 5.0
 
 
 _Results = Sequence[Transcript | StepResult]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a clip that the model transcribed; times in seconds."""
-
-    transcript: Transcript
-    queue_wait_s: float
-    inference_s: float
-    lane: int
-    batch_size: int
-
 
 MAX_LANE_FAILURES = 5
 """Failures of one lane, with no batch between them, after which the service gives up."""
@@ -71,24 +60,18 @@ class Admission:
     scope: asyncio.Timeout
     arrival: Arrival
     """How its body comes."""
-    has_asked: bool = False
+    has_submitted: bool = False
+    """Whether a job of it has been queued."""
     ended_with: ServiceError | None = None
+
+    def body_received(self) -> None:
+        """Note that the whole body has come: from now on the request keeps its slot."""
+        self.arrival.is_here = True
 
     def end(self, error: ServiceError, now: float) -> None:
         """Have its block end with an error."""
         self.ended_with = error
         self.scope.reschedule(now)
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What the model made of a job, a `Transcript` or `StepResult`, and its cost in seconds."""
-
-    result: Any
-    queue_wait_s: float
-    inference_s: float
-    lane: int
-    batch_size: int
 
 
 class Scheduler:
@@ -110,7 +93,7 @@ class Scheduler:
         self._window_s = settings.microbatch_window_ms / 1000
         self._model: Model | None = None
         self._lanes: list[asyncio.Task[None]] = []
-        self._waiting: dict[Job, asyncio.Future[_Done]] = {}  # what the callers of jobs await
+        self._waiting: dict[Job, asyncio.Future[Outcome[Any]]] = {}  # what the callers of jobs await
         self._expiry: asyncio.TimerHandle | None = None  # of the job that waits longest of those that give up
         self._admitted: dict[Arrival, Admission] = {}
         self._arrivals = Arrivals()
@@ -290,7 +273,7 @@ class Scheduler:
         kind: Kind = Kind.UPLOAD,
         priority: Priority = Priority.NORMAL,
         keywords: tuple[str, ...] = (),
-    ) -> Outcome:
+    ) -> Outcome[Transcript]:
         """Queue a clip of 16 kHz mono float32 samples, not empty, and return what the model heard.
 
         `keywords` are words and phrases to expect. The first clip of an upload waits for a limited time; the
@@ -302,8 +285,8 @@ class Scheduler:
             QueueTimeout: the clip waited for longer than `PARAKEET_MAX_QUEUE_WAIT_S`.
             OutOfMemory, TranscriptionFailed: the model cannot do this clip.
         """
-        done = await self._have_done(admission, Clip(samples, keywords), kind, priority)
-        return Outcome(done.result, done.queue_wait_s, done.inference_s, done.lane, done.batch_size)
+        outcome: Outcome[Transcript] = await self._submit(admission, Clip(samples, keywords), kind, priority)
+        return outcome
 
     async def advance(
         self, admission: Admission, step: StreamStep, *, priority: Priority = Priority.NORMAL
@@ -313,14 +296,15 @@ class Scheduler:
         A stream's steps go one after the other, as each needs the memory of the one before. All else is as with a
         `transcribe` of kind `REALTIME`.
         """
-        done = await self._have_done(admission, step, Kind.REALTIME, priority)
-        heard: StepResult = done.result
-        return heard
+        outcome: Outcome[StepResult] = await self._submit(admission, step, Kind.REALTIME, priority)
+        return outcome.result
 
-    async def _have_done(self, admission: Admission, work: Clip | StreamStep, kind: Kind, priority: Priority) -> _Done:
+    async def _submit(
+        self, admission: Admission, work: Clip | StreamStep, kind: Kind, priority: Priority
+    ) -> Outcome[Any]:
         loop = asyncio.get_running_loop()
-        is_first, admission.has_asked = not admission.has_asked, True
-        admission.arrival.is_here = True
+        is_first, admission.has_submitted = not admission.has_submitted, True
+        admission.body_received()
         await self._compile(work.keywords)
         if not is_first:
             async with self._room:
@@ -335,7 +319,7 @@ class Scheduler:
         except QueueFull as full:
             raise self._told_when(full) from None
         self._returns.join(now)
-        ending: asyncio.Future[_Done] = loop.create_future()
+        ending: asyncio.Future[Outcome[Any]] = loop.create_future()
         self._waiting[job] = ending
         self._await_expiry()
         self._changes.notify()
@@ -462,7 +446,7 @@ class Scheduler:
             results = await self._in_time(loop.run_in_executor(self._model_thread, _infer, model, batch, len(jobs)))
             inference_s = loop.time() - started
         for job, result in zip(jobs, results, strict=True):
-            self._end(job, _Done(result, started - job.enqueued_at, inference_s, lane, len(jobs)))
+            self._end(job, Outcome(result, started - job.enqueued_at, inference_s, lane, len(jobs)))
 
     async def _in_time(self, running: asyncio.Future[_Results]) -> _Results:
         """Return the results of a batch.
@@ -483,10 +467,10 @@ class Scheduler:
     async def _collate(self, model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
         return await asyncio.get_running_loop().run_in_executor(self._collators, _collate, model, jobs)
 
-    def _end(self, job: Job, done: _Done) -> None:
+    def _end(self, job: Job, outcome: Outcome[Any]) -> None:
         ending = self._waiting.pop(job, None)
         if ending and not ending.done():
-            ending.set_result(done)
+            ending.set_result(outcome)
 
     def _fail(self, job: Job, error: ServiceError) -> None:
         ending = self._waiting.pop(job, None)

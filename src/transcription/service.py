@@ -27,7 +27,8 @@ from src.engine.frames import FRAME_SECONDS
 from src.memory.budget import Held, Room
 from src.memory.plan import AUDIO_BYTES_PER_S
 from src.scheduling.jobs import Kind, Priority
-from src.scheduling.scheduler import Admission, Outcome, Scheduler
+from src.scheduling.outcome import Outcome
+from src.scheduling.scheduler import Admission, Scheduler
 from src.settings import Settings
 from src.text.merge import Merger, Piece, whole
 from src.text.transcript import Transcript
@@ -91,7 +92,7 @@ class Measurements:
         """Note that decoding and cutting took so long."""
         self.duration_preprocess_s = (self.duration_preprocess_s or 0.0) + seconds
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome[Transcript]) -> None:
         """Note what a clip took: its inference is added to the others', the rest is the first clip's."""
         self.duration_inference_s = (self.duration_inference_s or 0.0) + outcome.inference_s
         if self.queue_wait_s is None:
@@ -277,7 +278,7 @@ class TranscriptionService:
             QueueFull: there is no memory for the decoded audio of an upload, nor was within the queue's time limit.
             QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
         """
-        admission.arrival.is_here = True
+        admission.body_received()
         kind = Kind.REALTIME if isinstance(source, Recording) else Kind.UPLOAD
         work = _Work(admission, measured, priority, keywords, kind)
         async with self._room.taken(_bytes_of(self._expected_s(source))) as held:
@@ -392,7 +393,7 @@ class TranscriptionService:
             work.admission, samples, kind=work.kind, priority=work.priority, keywords=work.keywords
         )
         work.measured.add(outcome)
-        return outcome.transcript
+        return outcome.result
 
 
 def _measured(blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[NDArray[np.float32]]:

@@ -215,7 +215,7 @@ async def served_at_once(model, clips):
 
     async def ask(samples):
         async with scheduler.admit() as admission:
-            return (await scheduler.transcribe(admission, samples)).transcript.text
+            return (await scheduler.transcribe(admission, samples)).result.text
 
     await scheduler.start(lambda: model)
     try:

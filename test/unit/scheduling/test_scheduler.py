@@ -61,7 +61,7 @@ async def settled() -> None:
 async def test_each_caller_gets_the_text_of_its_own_clip():
     async with running(HeldModel(held=False)) as scheduler:
         outcomes = await asyncio.gather(*asking(scheduler, *(clip(number) for number in range(40))))
-    assert [outcome.transcript.text for outcome in outcomes] == [str(number) for number in range(40)]
+    assert [outcome.result.text for outcome in outcomes] == [str(number) for number in range(40)]
 
 
 async def test_batches_fill_to_the_maximum_while_the_model_is_busy():
@@ -97,7 +97,7 @@ async def test_a_lone_request_starts_at_once_however_long_the_window():
     model = HeldModel(held=False)
     async with running(model, microbatch_window_ms=3_600_000) as scheduler:
         outcome = await ask(scheduler, clip(7))
-    assert (outcome.transcript.text, outcome.batch_size) == ("7", 1)
+    assert (outcome.result.text, outcome.batch_size) == ("7", 1)
 
 
 async def test_an_idle_model_waits_for_a_request_that_is_on_its_way():
@@ -199,12 +199,12 @@ async def test_nobody_waits_for_the_hot_words_of_others_to_be_compiled():
         model.compiled.append(("known",))
         fresh = asyncio.create_task(ask(scheduler, clip(1), keywords=("new",)))
         await asyncio.to_thread(model.compiling.wait)
-        assert (await ask(scheduler, clip(2))).transcript.text == "2"
-        assert (await ask(scheduler, clip(3), keywords=("known",))).transcript.text == "3"
+        assert (await ask(scheduler, clip(2))).result.text == "2"
+        assert (await ask(scheduler, clip(3), keywords=("known",))).result.text == "3"
         assert (await advance(scheduler, replace(step(4), keywords=("known",)))).tokens
         assert not fresh.done()
         model.may_go_on.set()
-        assert (await fresh).transcript.text == "1"
+        assert (await fresh).result.text == "1"
     assert model.compiled == [("known",), ("new",)]
 
 
@@ -220,7 +220,7 @@ async def test_a_request_is_refused_when_all_places_are_taken_and_told_when_to_c
         assert refused.value.headers == {"Retry-After": "7"}
         model.release_all()
         await asyncio.gather(*running_now, *waiting)
-        assert (await ask(scheduler, clip(4))).transcript.text == "4"
+        assert (await ask(scheduler, clip(4))).result.text == "4"
 
 
 async def test_too_much_decoded_audio_is_refused():
@@ -245,7 +245,7 @@ async def test_a_request_that_waits_too_long_is_ended_while_the_model_is_still_b
             await ask(scheduler, clip(1))
         assert late.value.headers == {"Retry-After": "1"}
         model.release_all()
-        assert (await busy[0]).transcript.text == "0", "a clip in a batch is finished, however long it takes"
+        assert (await busy[0]).result.text == "0", "a clip in a batch is finished, however long it takes"
     assert model.clips == ["0"]
 
 
@@ -259,14 +259,14 @@ async def test_only_the_poison_clip_of_a_batch_fails():
         model.release_all()
         outcomes = await asyncio.gather(*busy, *batch, return_exceptions=True)
     assert isinstance(outcomes.pop(5), TranscriptionFailed)
-    assert [outcome.transcript.text for outcome in outcomes] == ["0", "1", "2", "3", "4", "6", "7", "8"]
+    assert [outcome.result.text for outcome in outcomes] == ["0", "1", "2", "3", "4", "6", "7", "8"]
 
 
 async def test_the_scheduler_serves_on_after_a_poison_clip():
     async with running(HeldModel(held=False)) as scheduler:
         with pytest.raises(TranscriptionFailed):
             await ask(scheduler, clip(1, poison=True))
-        assert (await ask(scheduler, clip(2))).transcript.text == "2"
+        assert (await ask(scheduler, clip(2))).result.text == "2"
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3])
@@ -320,7 +320,7 @@ async def test_a_stop_finishes_what_was_admitted_and_refuses_the_rest():
         model.release_all()
         await stopping
         outcomes = await asyncio.gather(*admitted)
-    assert sorted(int(outcome.transcript.text) for outcome in outcomes) == list(range(20))
+    assert sorted(int(outcome.result.text) for outcome in outcomes) == list(range(20))
 
 
 async def test_after_the_grace_period_everyone_is_told_also_those_in_the_model_and_those_still_uploading():
@@ -375,7 +375,7 @@ async def test_only_the_first_clip_of_a_request_has_to_be_served_in_time():
             await ask(scheduler, clip(3))  # which came later and waits in vain
         assert not second.done()
         model.release_all()
-        assert [(await each).transcript.text for each in (first, second)] == ["1", "2"]
+        assert [(await each).result.text for each in (first, second)] == ["1", "2"]
 
 
 async def test_further_clips_of_a_request_wait_for_room_where_a_first_is_refused():
@@ -389,7 +389,7 @@ async def test_further_clips_of_a_request_wait_for_room_where_a_first_is_refused
         await settled()
         assert scheduler.waiting == 1
         model.release_all()
-        assert (await further).transcript.text == "3"
+        assert (await further).result.text == "3"
         await asyncio.gather(first, *others)
 
 
