@@ -3,8 +3,6 @@
 import logging
 import os
 import re
-import time
-from dataclasses import dataclass, field, fields
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -12,53 +10,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.paths import route_path
 from src.errors import ClientGone, ServiceError, error_body
-from src.metrics import MetricsLog, Record
-from src.transcription.service import Measurements
+from src.metrics import MetricsLog
+from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 
 log = logging.getLogger("src.access")
-
-CLIENT_CLOSED = 499
-"""The status under which a request is recorded whose client left; nginx's number for it."""
 
 UNRECORDED = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 """Probes and pages: they would drown the requests that the metrics are about."""
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
-
-
-@dataclass(slots=True)
-class Trace:
-    """What is known so far about a request or a realtime item; `code` is the word of its error, if it ends in one."""
-
-    request_id: str
-    started: float = field(default_factory=time.monotonic)
-    status: int = CLIENT_CLOSED
-    code: str | None = None
-    measured: Measurements = field(default_factory=Measurements)
-
-    @property
-    def total_s(self) -> float:
-        """Seconds since the request arrived."""
-        return time.monotonic() - self.started
-
-    @property
-    def outcome(self) -> str:
-        """The status, and the word of the error if there is one, for a log."""
-        return f"{self.status} {self.code}" if self.code else f"{self.status}"
-
-    def record(self, *, model: str, route: str) -> Record:
-        """Return the line of the metrics log for what ends now."""
-        return Record(
-            ts=time.time(),
-            status="ok" if self.status < 400 else "error",
-            code=self.status,
-            duration_total_s=self.total_s,
-            model=model,
-            request_id=self.request_id,
-            route=route,
-            error=self.code,
-            **{each.name: getattr(self.measured, each.name) for each in fields(self.measured)},  # asdict copies
-        )
 
 
 class RequestTrace:
@@ -108,18 +68,7 @@ class RequestTrace:
         if route_path(scope) in UNRECORDED:
             return
         route = getattr(scope.get("route"), "path", "unknown")
-        record = trace.record(model=self._model, route=route)
-        self._metrics.write(record)
-        audio = "" if record.audio_len_s is None else f", audio {record.audio_len_s:.2f} s"
-        log.info(
-            "%s %s %s in %.3f s%s, %s",
-            scope["method"],
-            route,
-            trace.outcome,
-            record.duration_total_s,
-            audio,
-            record.request_id,
-        )
+        write_trace(trace, self._metrics, model=self._model, route=route, label=f"{scope['method']} {route}")
 
 
 def _request_id(given: str | None) -> str:

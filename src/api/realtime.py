@@ -20,7 +20,6 @@ from starlette.websockets import WebSocketDisconnect
 
 from src.api.auth import KEY_PROTOCOL
 from src.api.keys import Credential
-from src.api.middleware import CLIENT_CLOSED, Trace
 from src.api.paths import is_azure
 from src.api.refusal import refusal
 from src.api.session_slots import Sessions, SessionSlot, new_session_id
@@ -31,6 +30,7 @@ from src.engine.windowing import Windowing
 from src.errors import ClientGone, InvalidRequest, QueueFull, ServiceError, error_body
 from src.memory.budget import Budget, Held, Room
 from src.metrics import MetricsLog
+from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 from src.realtime import events
 from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Output, Work
 from src.realtime.session import Session
@@ -495,10 +495,8 @@ class _Connection:
         trace, audio_s = self._items.pop(item_id)
         trace.status, trace.code = status, code
         trace.measured.audio_len_s = audio_s
-        record = trace.record(model=self._shared.settings.model_name, route=self._route)
-        self._shared.metrics.write(record)
-        seconds = record.duration_total_s
-        log.info("WS %s item %s in %.3f s, audio %.2f s, %s", self._route, trace.outcome, seconds, audio_s, item_id)
+        model = self._shared.settings.model_name
+        write_trace(trace, self._shared.metrics, model=model, route=self._route, label=f"WS {self._route} item")
 
 
 async def _within(limit_s: float, waiting: Awaitable[None]) -> None:

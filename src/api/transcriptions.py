@@ -10,13 +10,13 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from src.api.middleware import Trace
 from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST, errors
 from src.api.options import Options, parse_options
 from src.api.paths import is_azure
 from src.api.request import parse_body
 from src.api.responses import EventStream, Transcription, VerboseTranscription, is_quick, render
 from src.errors import ClientGone, ServiceError
+from src.metrics.trace import Trace
 from src.scheduling.scheduler import Admission
 from src.transcription.service import TranscriptionService, Upload
 

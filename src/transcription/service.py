@@ -26,8 +26,8 @@ from src.audio.vad import Listening, Span, SpeechDetector
 from src.engine.frames import FRAME_SECONDS
 from src.memory.budget import Held, Room
 from src.memory.plan import AUDIO_BYTES_PER_S
+from src.metrics.trace import Measurements
 from src.scheduling.jobs import Kind, Priority
-from src.scheduling.outcome import Outcome
 from src.scheduling.scheduler import Admission, Scheduler
 from src.settings import Settings
 from src.text.merge import Merger, Piece, whole
@@ -75,30 +75,6 @@ class Recording:
 
 
 Source = Upload | Recording
-
-
-@dataclass(slots=True)
-class Measurements:
-    """What is known about a request so far, for its metrics line; times in seconds, None for what it never reached."""
-
-    audio_len_s: float | None = None
-    duration_preprocess_s: float | None = None
-    duration_inference_s: float | None = None
-    queue_wait_s: float | None = None
-    lane: int | None = None
-    batch_size: int | None = None
-
-    def add_preprocessing(self, seconds: float) -> None:
-        """Note that decoding and cutting took so long."""
-        self.duration_preprocess_s = (self.duration_preprocess_s or 0.0) + seconds
-
-    def add(self, outcome: Outcome[Transcript]) -> None:
-        """Note what a clip took: its inference is added to the others', the rest is the first clip's."""
-        self.duration_inference_s = (self.duration_inference_s or 0.0) + outcome.inference_s
-        if self.queue_wait_s is None:
-            self.queue_wait_s = outcome.queue_wait_s
-            self.lane = outcome.lane
-            self.batch_size = outcome.batch_size
 
 
 @dataclass(slots=True)
@@ -392,14 +368,19 @@ class TranscriptionService:
         outcome = await self._scheduler.transcribe(
             work.admission, samples, kind=work.kind, priority=work.priority, keywords=work.keywords
         )
-        work.measured.add(outcome)
+        work.measured.add_clip(
+            queue_wait_s=outcome.queue_wait_s,
+            inference_s=outcome.inference_s,
+            lane=outcome.lane,
+            batch_size=outcome.batch_size,
+        )
         return outcome.result
 
 
 def _measured(blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[NDArray[np.float32]]:
     """Pass blocks on, and count what has passed."""
     for block in blocks:
-        measured.audio_len_s = (measured.audio_len_s or 0.0) + len(block) / SAMPLE_RATE
+        measured.add_audio(len(block) / SAMPLE_RATE)
         yield block
 
 
