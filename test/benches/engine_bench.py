@@ -319,7 +319,7 @@ INSIDE_TEXT = {
 
 def engine_stages(engine: NemoModel) -> dict[str, tuple[Any, str]]:
     """Return the methods of the engine's stages."""
-    from src.engine.encoder.cuda_graphs import GraphedEncoder
+    from src.engine.encoder.graphed_encoder import GraphedEncoder
 
     if isinstance(engine._encoder, GraphedEncoder):  # the features are in its graphs
         parts = {"encoder": (engine._encoder, "encode")}

@@ -20,8 +20,8 @@ from service_process import service_of
 
 from src.engine import transfers
 from src.engine.device_errors import MemoryExhausted
-from src.engine.encoder.cuda_graphs import GraphedEncoder
 from src.engine.encoder.features import Features
+from src.engine.encoder.graphed_encoder import GraphedEncoder
 from src.engine.model import StreamStep
 from src.engine.nemo_model import NemoModel
 from src.engine.windowing import Windowing

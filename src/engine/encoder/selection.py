@@ -14,7 +14,7 @@ from src.engine.device_errors import faults_told, one_line
 from src.engine.encoder import fastconformer as own
 from src.engine.encoder import features, selfcheck
 from src.engine.encoder.buckets import ALIGNMENT, buckets_for, longest_frames
-from src.engine.encoder.cuda_graphs import GraphedEncoder
+from src.engine.encoder.graphed_encoder import GraphedEncoder
 from src.engine.encoder.nemo_encoder import NemoEncoder
 from src.engine.encoder.operations import Operations, PlainOperations
 from src.engine.encoder.padded_encoder import PaddedEncoder, Pass

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from fake_gpu import PlayedGpu
 
 from src.engine.device_errors import MemoryExhausted
-from src.engine.encoder import cuda_graphs as encoder_graphs
+from src.engine.encoder import graphed_encoder
 from src.engine.encoder.buckets import Bucket, Buckets, Cost, parts_for
-from src.engine.encoder.cuda_graphs import GraphedEncoder
+from src.engine.encoder.graphed_encoder import GraphedEncoder
 from src.errors import DeviceLost
 
 CPU = torch.device("cpu")
@@ -214,9 +214,9 @@ def test_capturing_stops_when_it_takes_too_long(caplog, monkeypatch):
     now = [0.0]
 
     def pass_time(_: int) -> None:
-        now[0] += encoder_graphs.MAX_CAPTURE_S / 3.5
+        now[0] += graphed_encoder.MAX_CAPTURE_S / 3.5
 
-    monkeypatch.setattr(encoder_graphs.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(graphed_encoder.time, "monotonic", lambda: now[0])
     gpu = PlayedGpu(fail=pass_time)
     made = graphed(gpu)
     assert gpu.captured == 4
