@@ -114,7 +114,7 @@ class Realtime:
         settings = self.settings
         return Limits(
             settings.max_audio_seconds,
-            Windowing.of(settings),
+            Windowing.from_settings(settings),
             partials=settings.realtime_partials,
             final_from_stream=settings.realtime_final == "stream",
         )

@@ -28,7 +28,7 @@ class BatchLimits:
     """Numbers of clips that no padding goes with, ascending; none where any number is like any other."""
 
     @classmethod
-    def of(cls, settings: Settings, gpu_bytes: int | None = None) -> "BatchLimits":
+    def from_settings(cls, settings: Settings, gpu_bytes: int | None = None) -> "BatchLimits":
         """Return what `settings` say, and where they say nothing, what suits a GPU of so much memory, or a CPU."""
         if gpu_bytes is None:
             return cls().under(settings)

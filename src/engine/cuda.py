@@ -20,7 +20,7 @@ Capture = Callable[[Work], Work]
 
 
 @dataclass(frozen=True, slots=True)
-class Arriving:
+class DeviceCopy:
     """Data on its way to the device."""
 
     data: torch.Tensor
@@ -43,7 +43,7 @@ class Gpu(Protocol):
     def pinned(self, size: int) -> torch.Tensor:
         """Return `size` bytes of host memory, uint8, that `send` copies without the host's help."""
 
-    def send(self, data: torch.Tensor) -> Arriving:
+    def send(self, data: torch.Tensor) -> DeviceCopy:
         """Begin to copy pinned memory to the device, beside the work that it has; any thread may do so."""
 
     def capturing(self) -> AbstractContextManager[Capture]:
@@ -87,7 +87,7 @@ class Cuda:
         """Return pinned memory, of torch's cache of it."""
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
-    def send(self, data: torch.Tensor) -> Arriving:
+    def send(self, data: torch.Tensor) -> DeviceCopy:
         """Copy on a stream of its own; torch keeps the pinned memory until it is read."""
         with torch.cuda.stream(self._incoming):
             arriving = data.to(self._device, non_blocking=True)
@@ -98,7 +98,7 @@ class Cuda:
             stream.wait_event(arrived)
             arriving.record_stream(stream)  # its memory must not be reused before that stream has read it
 
-        return Arriving(arriving, wait)
+        return DeviceCopy(arriving, wait)
 
     @contextmanager
     def capturing(self) -> Iterator[Capture]:

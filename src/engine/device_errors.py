@@ -23,7 +23,7 @@ class MemoryExhausted(Exception):
 
 
 @contextmanager
-def faults_told(device: "torch.device") -> Iterator[None]:
+def classify_device_errors(device: "torch.device") -> Iterator[None]:
     """Run the block, work on `device`, and give its errors their meaning.
 
     Raises:
@@ -35,9 +35,9 @@ def faults_told(device: "torch.device") -> Iterator[None]:
         yield
     except Exception as error:
         if is_out_of_memory(error):
-            _let_go(error, device)
+            _free_memory(error, device)
             raise MemoryExhausted(one_line(error)) from None
-        if not _answers(device):
+        if not _is_responding(device):
             raise DeviceLost(one_line(error)) from error
         raise
 
@@ -62,7 +62,7 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(message.split())[:200]}".rstrip(".: ")
 
 
-def _let_go(error: Exception, device: "torch.device") -> None:
+def _free_memory(error: Exception, device: "torch.device") -> None:
     """Free what the frames hold that the error went through: a retry needs the memory."""
     import torch
 
@@ -71,7 +71,7 @@ def _let_go(error: Exception, device: "torch.device") -> None:
         torch.cuda.empty_cache()
 
 
-def _answers(device: "torch.device") -> bool:
+def _is_responding(device: "torch.device") -> bool:
     """Whether the device still computes."""
     import torch
 

@@ -15,6 +15,6 @@ def frames_in(samples: int) -> int:
     return math.ceil(samples // SAMPLES_PER_FEATURE / FEATURES_PER_FRAME)
 
 
-def whole_frames(seconds: float) -> int:
+def nearest_frames(seconds: float) -> int:
     """Return the number of frames nearest to a duration."""
     return round(seconds * SAMPLE_RATE / SAMPLES_PER_FRAME)

@@ -22,7 +22,7 @@ from src.engine.batch_limits import BatchLimits
 from src.engine.checkpoint import find_checkpoint
 from src.engine.decoder.biasing import CAPACITY
 from src.engine.decoder.decoder import Decoder
-from src.engine.device_errors import MemoryExhausted, faults_told, one_line
+from src.engine.device_errors import MemoryExhausted, classify_device_errors, one_line
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import Batch, StepBatch, StepResult, StreamStep
 from src.errors import DeviceLost, ModelUnavailable
@@ -91,7 +91,7 @@ class NemoModel:
             from nemo.collections.asr.models import ASRModel
 
             from src.engine.cuda import Cuda, prepare
-            from src.engine.encoder.selection import OwnEncoder, batch_encoder, checked
+            from src.engine.encoder.selection import ParakeetEncoder, new_batch_encoder, select_encoder
         imported = time.monotonic()
 
         torch.set_num_threads(threads_for(len(os.sched_getaffinity(0)), torch.get_num_threads()))
@@ -101,13 +101,13 @@ class NemoModel:
                 prepare(device)
             gpu = gpu or Cuda(device)
         dtype = _dtype(settings.dtype, device)
-        limits = BatchLimits.of(settings, gpu.memory_bytes if gpu else None)
+        limits = BatchLimits.from_settings(settings, gpu.memory_bytes if gpu else None)
         with _quiet():
             network = _restore(ASRModel, path, settings.model_id)
             network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
             _freeze(network)
             millions = sum(weight.numel() for weight in network.parameters()) / 1e6
-            ours = OwnEncoder.of(network, device, dtype, settings)
+            ours = ParakeetEncoder.of(network, device, dtype, settings)
             _place(network, device, dtype)
             decoder = Decoder(
                 network, settings.boost_alpha, settings.cuda_graphs, phrase_lists=settings.max_sessions + CAPACITY
@@ -116,8 +116,9 @@ class NemoModel:
 
         try:
             with _quiet():
-                encoder = checked(ours, network, settings)
-            batches = batch_encoder(encoder, device, gpu, limits.clips, settings)  # before the decoder captures graphs
+                encoder = select_encoder(ours, network, settings)
+            # Before the decoder captures graphs.
+            batches = new_batch_encoder(encoder, device, gpu, limits.clips, settings)
             model = cls(network, device, batches, decoder, limits)
             model.make_ready(limits.clips, min(settings.chunk_seconds, settings.max_audio_seconds))
         except Exception as error:
@@ -163,13 +164,13 @@ class NemoModel:
         `keywords` has the hot words of each clip, in the clips' order; None means none for any.
         """
         audio = self._encoder.stage(clips)
-        with faults_told(self._device):  # hot words take memory for a GPU's own reading, too
+        with classify_device_errors(self._device):  # hot words take memory for a GPU's own reading, too
             boosting = self._decoder.boosting_of(keywords) if keywords else None
         return Batch(audio, tuple(len(clip) / SAMPLE_RATE for clip in clips), boosting)
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         """Run the network over a batch and return one transcript for each of its clips."""
-        with faults_told(self._device):
+        with classify_device_errors(self._device):
             encoded, lengths = self.encode(batch)
             tokens = self._decoder.decode(encoded, lengths, batch.boosting, batch.clips_s)
         return [Transcript(text_of(each), each) for each in tokens]
@@ -181,7 +182,7 @@ class NemoModel:
 
     def advance(self, batch: StepBatch) -> list[StepResult]:
         """Run the network over a batch of steps and return what each adds to its stream."""
-        with faults_told(self._device):
+        with classify_device_errors(self._device):
             encoded, lengths = self.encode(batch.windows)
             return self._decoder.advance(encoded, lengths, batch.windows.boosting, batch.steps)
 
@@ -215,7 +216,7 @@ class NemoModel:
         """
         second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
         if self._device.type == "cuda":
-            with faults_told(self._device):
+            with classify_device_errors(self._device):
                 self._decoder.make_ready(max_batch, _frames_of(longest_s))
             clip_s = min(longest_s, self.limits.audio_s / max_batch)
             self._run_largest(np.resize(second, round(clip_s * SAMPLE_RATE)), max_batch)

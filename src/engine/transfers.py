@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def sent(values: Sequence[Sequence[int]], device: "torch.device") -> "torch.Tensor":
+def to_device(values: Sequence[Sequence[int]], device: "torch.device") -> "torch.Tensor":
     """Return rows of whole numbers on a device, int64; the host does not wait until they are there."""
     import torch
 
@@ -20,7 +20,7 @@ def sent(values: Sequence[Sequence[int]], device: "torch.device") -> "torch.Tens
     return numbers.to(device, non_blocking=True)
 
 
-def brought(data: "torch.Tensor") -> NDArray[Any]:
+def to_host(data: "torch.Tensor") -> NDArray[Any]:
     """Return what a device has made, or will have made when it is done with the work that the caller's stream has."""
     import torch
 

@@ -5,7 +5,7 @@ The encoder sees [left context | chunk | right context]; the decoder goes over t
 
 from dataclasses import dataclass
 
-from src.engine.frames import whole_frames
+from src.engine.frames import nearest_frames
 from src.settings import Settings
 
 FIRST_EXTRA_S = 0.48
@@ -28,29 +28,29 @@ class Windowing:
     """What must have been spoken after a chunk before it is decoded."""
 
     @classmethod
-    def of(cls, settings: Settings) -> "Windowing":
+    def from_settings(cls, settings: Settings) -> "Windowing":
         """Return how the settings want it."""
         return cls(settings.realtime_left_s, settings.realtime_chunk_s, settings.realtime_right_s)
 
     @property
     def left_frames(self) -> int:
         """The left context in frames."""
-        return whole_frames(self.left_s)
+        return nearest_frames(self.left_s)
 
     @property
     def right_frames(self) -> int:
         """The right context in frames."""
-        return whole_frames(self.right_s)
+        return nearest_frames(self.right_s)
 
     @property
     def chunk_frames(self) -> int:
         """A chunk in frames, one at least."""
-        return max(1, whole_frames(self.chunk_s))
+        return max(1, nearest_frames(self.chunk_s))
 
     @property
     def first_frames(self) -> int:
         """An utterance's first chunk in frames."""
-        return self.chunk_frames + whole_frames(FIRST_EXTRA_S)
+        return self.chunk_frames + nearest_frames(FIRST_EXTRA_S)
 
     @property
     def window_frames(self) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.engine.frames import SAMPLES_PER_FRAME, frames_in, whole_frames
+from src.engine.frames import SAMPLES_PER_FRAME, frames_in, nearest_frames
 from src.engine.model import StepResult, StreamStep
 from src.engine.windowing import Windowing
 from src.text.transcript import Token, text_of
@@ -51,7 +51,7 @@ class LiveTranscript:
     def __init__(self, windowing: Windowing, keywords: tuple[str, ...] = (), catch_up_s: float = 0.0) -> None:
         self._windowing = windowing
         self._keywords = keywords
-        self._most_frames = whole_frames(catch_up_s)
+        self._most_frames = nearest_frames(catch_up_s)
         self._taken_frames = 0
         self._under_way: Window | None = None
         self._decoder_state: Any = None

@@ -89,7 +89,9 @@ class Scheduler:
         self._settings = settings
         self._on_breakdown = on_breakdown
         self._broken: ModelFailed | None = None
-        self._queue = self._queue_for(BatchLimits.of(settings))  # nobody is admitted to it; the model's device matters
+        self._queue = self._queue_for(
+            BatchLimits.from_settings(settings)
+        )  # nobody is admitted to it; the model's device matters
         self._window_s = settings.microbatch_window_ms / 1000
         self._model: Model | None = None
         self._lanes: list[asyncio.Task[None]] = []

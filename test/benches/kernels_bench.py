@@ -22,7 +22,15 @@ import torch
 from gpu_part import DIFFERENT, NO_GPU, Rows, arguments, put, say
 
 from src.engine import toolchain
-from src.engine.encoder.operations import LOW, Depthwise, Distances, Layout, Operations, PlainOperations, by_tap
+from src.engine.encoder.operations import (
+    MASKED_SCORE,
+    BatchLayout,
+    DepthwiseConv,
+    Operations,
+    PlainOperations,
+    RelativePositions,
+    taps_first,
+)
 
 Tensor = torch.Tensor
 
@@ -57,10 +65,10 @@ class Batch:
         """Numbers of a frame."""
         return self.heads * self.head
 
-    def layout(self, like: Tensor) -> Layout:
+    def layout(self, like: Tensor) -> BatchLayout:
         """Return how its frames lie, for an encoder of the dtype and on the device of a tensor."""
         counts = torch.tensor(self.counts, device=like.device)
-        return Layout(len(self.counts), self.frames, counts, self.context, like.new_tensor(LOW))
+        return BatchLayout(len(self.counts), self.frames, counts, self.context, like.new_tensor(MASKED_SCORE))
 
 
 SMALL = (
@@ -131,7 +139,7 @@ class Random:
         counts = self._counts * batch.features // batch.frames
 
         def run(operations: Operations, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-            return operations.subsample_step(x, counts, Depthwise(weight, by_tap(weight), bias))
+            return operations.subsample_step(x, counts, DepthwiseConv(weight, taps_first(weight), bias))
 
         x = self._numbers(len(batch.counts), batch.features, batch.bands, batch.channels)
         weight, bias = self._numbers(batch.channels, 1, 3, 3), self._numbers(batch.channels)
@@ -141,7 +149,7 @@ class Random:
         batch = self._batch
 
         def run(operations: Operations, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-            conv = Depthwise(weight, by_tap(weight), bias)
+            conv = DepthwiseConv(weight, taps_first(weight), bias)
             out = operations.convolve(x.view(-1, x.shape[2]), conv, batch.layout(x))
             return out.view(*x.shape[:2], -1)
 
@@ -154,7 +162,7 @@ class Random:
         reach = batch.frames if batch.context is None else min(batch.frames, batch.context + 3)
 
         def run(operations: Operations, qkv: Tensor, encodings: Tensor, shift: Tensor) -> Tensor:
-            distances = Distances(encodings[:, 8:-8], shift)  # of a larger table
+            distances = RelativePositions(encodings[:, 8:-8], shift)  # of a larger table
             out = operations.attend(qkv.view(-1, qkv.shape[2]), batch.heads, distances, batch.layout(qkv))
             return out.view(*qkv.shape[:2], -1)
 

@@ -276,7 +276,7 @@ def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, 
     model = loaded(*USUAL)
     waits = []
     monkeypatch.setattr(
-        "src.engine.decoder.decoder.brought", lambda data: waits.append(data.shape) or transfers.brought(data)
+        "src.engine.decoder.decoder.to_host", lambda data: waits.append(data.shape) or transfers.to_host(data)
     )
     clips = speech[:count]
     batch = model.collate(clips, [keywords] * count)

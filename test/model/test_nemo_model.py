@@ -14,7 +14,7 @@ from media import CLIPS
 
 from src.engine.batch_limits import BatchLimits
 from src.engine.checkpoint import find_checkpoint
-from src.engine.encoder.padded_encoder import CPU_PART_S, parts_within
+from src.engine.encoder.padded_encoder import CPU_SUB_BATCH_S, split_by_length
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult
 from src.engine.nemo_model import NemoModel, threads_for
@@ -268,15 +268,15 @@ def test_a_path_is_found_with_its_tilde(monkeypatch, tmp_path):
 
 
 def test_a_batch_is_encoded_in_parts_of_like_length_on_a_cpu():
-    assert parts_within([5, 1, 9, 2, 2, 30], 10) == [[1, 3, 4], [0], [2], [5]]
-    assert parts_within([30], 10) == [[0]]
+    assert split_by_length([5, 1, 9, 2, 2, 30], 10) == [[1, 3, 4], [0], [2], [5]]
+    assert split_by_length([30], 10) == [[0]]
 
 
 def test_parts_of_a_batch_come_back_in_its_order(tiny, clips):
     """Clips of 2 to 30 s are several parts."""
     names = ("long-30s", "piper-joe-1", "long-30s", "flite-slt-1", "rhvoice-bdl-2")
     mixed = [clips[f"{name}.flac"] for name in names]
-    assert len(parts_within([len(clip) for clip in mixed], round(CPU_PART_S * 16_000))) > 1
+    assert len(split_by_length([len(clip) for clip in mixed], round(CPU_SUB_BATCH_S * 16_000))) > 1
     together = tiny.transcribe(tiny.collate(mixed))
     alone = [tiny.transcribe(tiny.collate([clip]))[0] for clip in mixed]
     assert [each.text for each in together] == [each.text for each in alone]

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 import torch
 
-from src.engine.cuda import Arriving, Capture, Work
+from src.engine.cuda import Capture, DeviceCopy, Work
 
 GB = 10**9
 
 
-class PlayedGpu:
+class FakeGpu:
     """Plays `src.engine.cuda.Cuda`.
 
     Pinned memory comes full of NaN, as it may. What is sent has arrived only once somebody waits for it. A graph is its
@@ -48,10 +48,10 @@ class PlayedGpu:
     def pinned(self, size: int) -> torch.Tensor:
         return torch.full((size,), 255, dtype=torch.uint8)
 
-    def send(self, data: torch.Tensor) -> Arriving:
+    def send(self, data: torch.Tensor) -> DeviceCopy:
         self.sent.append(data)
         there = torch.full_like(data, 255)
-        return Arriving(there, lambda: there.copy_(data))
+        return DeviceCopy(there, lambda: there.copy_(data))
 
     @contextmanager
     def capturing(self) -> Iterator[Capture]:

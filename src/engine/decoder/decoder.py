@@ -29,7 +29,7 @@ from src.engine.decoder.computers import Computers, lacking_for_hot_words, most_
 from src.engine.decoder.cuda_graphs import Mode
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult, StreamStep
-from src.engine.transfers import brought, sent
+from src.engine.transfers import to_device, to_host
 from src.text.transcript import Token
 
 if TYPE_CHECKING:
@@ -191,12 +191,12 @@ class Decoder:
             said = outputs_of(computer, clips, most_tokens(frames.shape[1]))
             if said is None:
                 said = self._said(found, clips, max(1, int(found.current_lengths[:clips].max())), before)
-            rows = brought(self._packed(frames, found, said, before))
+            rows = to_host(self._packed(frames, found, said, before))
             if (longest := int(rows[:, 0].max())) > said.shape[1]:
                 said = outputs_of(computer, clips, longest)  # there may be room for more than one batch's frames have
                 if said is None:
                     said = self._said(found, clips, longest, before)
-                rows = brought(self._packed(frames, found, said, before))
+                rows = to_host(self._packed(frames, found, said, before))
         return list(map(_emitted, rows)), after
 
     def _find(
@@ -300,7 +300,9 @@ def _chunks(
     """Return the frames of each window's chunk, (steps, frames, width), and how many those are, (steps,)."""
     import torch
 
-    skipped, wanted = sent([[step.skip_frames for step in steps], [step.take_frames for step in steps]], frames.device)
+    skipped, wanted = to_device(
+        [[step.skip_frames for step in steps], [step.take_frames for step in steps]], frames.device
+    )
     longest = min(max(step.take_frames for step in steps), frames.shape[1])
     places = skipped.unsqueeze(1) + torch.arange(longest, device=frames.device)
     places = places.clamp(max=frames.shape[1] - 1).unsqueeze(2).expand(-1, -1, frames.shape[2])

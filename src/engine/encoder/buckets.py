@@ -12,12 +12,12 @@ from itertools import pairwise
 from src.audio.samples import SAMPLE_RATE
 from src.engine.frames import FEATURES_PER_FRAME, SAMPLES_PER_FEATURE
 
-FRAMES = (32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 512, 768, 1024, 1504)
+BUCKET_FRAMES = (32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 512, 768, 1024, 1504)
 """Lengths of buckets in encoder frames of 80 ms: close together where most clips are, up to a chunk of 120 s."""
-CLIPS = (1, 2, 4, 8, 16, 32, 64)
+BUCKET_CLIPS = (1, 2, 4, 8, 16, 32, 64)
 ALIGNMENT = 8
 """All lengths are multiples of it: rows of attention scores are then aligned as PyTorch's fused kernels want them."""
-MAX_WINDOWS = 8
+MAX_WINDOW_BUCKETS = 8
 """Lengths of live windows that get buckets of their own; the default settings have six."""
 
 _GB = 1e9
@@ -45,7 +45,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SubBatch:
     """Clips of a batch, by their numbers in it, and the bucket that holds them."""
 
     clips: tuple[int, ...]
@@ -56,21 +56,21 @@ class Part:
 class Cost:
     """What a part costs, in seconds."""
 
-    part_s: float = 1.5e-3
+    overhead_s: float = 1.5e-3
     """Each part by itself: the launch, and kernels too small for the device."""
     frame_s: float = 2.9e-6
     """Each padded frame of it. Both are estimates, from counted kernels and bytes of the 0.6B shape and what an H100
     does in a second; they hold until the device has been measured."""
 
     @classmethod
-    def through(cls, small: tuple[int, float], large: tuple[int, float]) -> "Cost":
+    def fit(cls, small: tuple[int, float], large: tuple[int, float]) -> "Cost":
         """Return the cost that two measured parts have, each given as its frames and its seconds."""
         frame_s = max(0.0, large[1] - small[1]) / (large[0] - small[0])
         return cls(max(0.0, small[1] - frame_s * small[0]), frame_s)
 
     def of(self, bucket: Bucket) -> float:
         """Return what a part in this bucket costs."""
-        return self.part_s + self.frame_s * bucket.size
+        return self.overhead_s + self.frame_s * bucket.size
 
 
 class Buckets:
@@ -88,7 +88,7 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._all)
 
-    def holding(self, clips: int, samples: int) -> Bucket | None:
+    def smallest_for(self, clips: int, samples: int) -> Bucket | None:
         """Return the smallest bucket for so many clips of up to `samples` samples; None if they fit none."""
         for count in self.clip_counts:
             if count >= clips:
@@ -108,8 +108,8 @@ def _steps(buckets: Iterable[Bucket]) -> tuple[list[int], list[Bucket]]:
     return [bucket.samples for bucket in best], best
 
 
-def buckets_for(longest_s: float, most_clips: int, free_bytes: float, windows: Sequence[int] = ()) -> Buckets:
-    """Return the buckets for batches of up to `most_clips` clips of up to `longest_s` seconds.
+def choose_buckets(max_clip_s: float, max_clips: int, free_bytes: float, windows: Sequence[int] = ()) -> Buckets:
+    """Return the buckets for batches of up to `max_clips` clips of up to `max_clip_s` seconds.
 
     Args:
         longest_s: the longest clip; where it is longer than the longest bucket, clips of such length fit none.
@@ -118,18 +118,18 @@ def buckets_for(longest_s: float, most_clips: int, free_bytes: float, windows: S
         windows: lengths in frames of the windows that streams are decoded by. They are few and come again and again,
             so each has a bucket that holds it without padding, but for the alignment.
     """
-    frames = _up_to(FRAMES, _frames_of(longest_s))
+    frames = _up_to(BUCKET_FRAMES, _frames_of(max_clip_s))
     exact = {aligned_frames(window * FEATURES_PER_FRAME * SAMPLES_PER_FEATURE) for window in windows}
-    frames |= set(sorted(exact)[-MAX_WINDOWS:])
+    frames |= set(sorted(exact)[-MAX_WINDOW_BUCKETS:])
     most = next(most for memory, most in _FRAMES_BY_MEMORY if free_bytes >= memory)
-    clips = _up_to(CLIPS, most_clips)
+    clips = _up_to(BUCKET_CLIPS, max_clips)
     return Buckets(Bucket(count, length) for count in clips for length in frames if count * length <= most)
 
 
-def longest_frames(longest_s: float) -> int:
-    """Return the most frames that a clip of up to `longest_s` seconds is padded to."""
-    frames = _frames_of(longest_s)
-    return max(frames, *_up_to(FRAMES, frames))
+def max_padded_frames(max_clip_s: float) -> int:
+    """Return the most frames that a clip of up to `max_clip_s` seconds is padded to."""
+    frames = _frames_of(max_clip_s)
+    return max(frames, *_up_to(BUCKET_FRAMES, frames))
 
 
 def _frames_of(seconds: float) -> int:
@@ -152,7 +152,7 @@ def aligned(size: int, alignment: int = ALIGNMENT) -> int:
     return -(-size // alignment) * alignment
 
 
-def parts_for(lengths: Sequence[int], buckets: Buckets, cost: Cost) -> list[Part]:
+def split_batch(lengths: Sequence[int], buckets: Buckets, cost: Cost) -> list[SubBatch]:
     """Deal clips, given by their lengths in samples, out to buckets at the least cost in all.
 
     Sorted by length, the longest first, each part is a run of neighbours, and as many as its bucket has room for: to
@@ -162,7 +162,7 @@ def parts_for(lengths: Sequence[int], buckets: Buckets, cost: Cost) -> list[Part
     """
     order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
     costs_s = [0.0] * (len(order) + 1)  # of all clips from each on
-    chosen: list[Part] = []  # the part that begins with each, from the last on
+    chosen: list[SubBatch] = []  # the part that begins with each, from the last on
     for first in reversed(range(len(order))):
         choices = _parts_from(first, order, lengths, buckets)
         costs_s[first], part = min(
@@ -170,7 +170,7 @@ def parts_for(lengths: Sequence[int], buckets: Buckets, cost: Cost) -> list[Part
             key=lambda choice: choice[0],
         )
         chosen.append(part)
-    parts: list[Part] = []
+    parts: list[SubBatch] = []
     first = 0
     while first < len(order):
         parts.append(chosen[len(order) - 1 - first])
@@ -178,14 +178,14 @@ def parts_for(lengths: Sequence[int], buckets: Buckets, cost: Cost) -> list[Part
     return parts
 
 
-def _parts_from(first: int, order: Sequence[int], lengths: Sequence[int], buckets: Buckets) -> list[Part]:
+def _parts_from(first: int, order: Sequence[int], lengths: Sequence[int], buckets: Buckets) -> list[SubBatch]:
     """Return the parts that may begin with the clip `order[first]`."""
     longest = lengths[order[first]]
     parts = []
     for count in buckets.clip_counts:
-        bucket = buckets.holding(min(count, len(order) - first), longest)
+        bucket = buckets.smallest_for(min(count, len(order) - first), longest)
         if bucket is not None:
-            parts.append(Part(tuple(order[first : first + count]), bucket))
+            parts.append(SubBatch(tuple(order[first : first + count]), bucket))
         if first + count >= len(order):
             break
-    return parts or [Part((order[first],), Bucket(1, aligned_frames(longest)))]
+    return parts or [SubBatch((order[first],), Bucket(1, aligned_frames(longest)))]

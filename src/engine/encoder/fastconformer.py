@@ -17,7 +17,15 @@ import torch
 import torch.nn.functional as F
 
 from src.engine.encoder.buckets import ALIGNMENT, aligned
-from src.engine.encoder.operations import LOW, Depthwise, Distances, Layout, Operations, PlainOperations, by_tap
+from src.engine.encoder.operations import (
+    MASKED_SCORE,
+    BatchLayout,
+    DepthwiseConv,
+    Operations,
+    PlainOperations,
+    RelativePositions,
+    taps_first,
+)
 from src.engine.encoder.positions import Positions
 
 Tensor = torch.Tensor
@@ -88,7 +96,7 @@ class Layer:
     attention_out: Linear
     convolution_norm: Norm
     gated: Linear
-    depthwise: Depthwise
+    depthwise: DepthwiseConv
     """With the batch normalisation in it."""
     convolution_out: Linear
     after: FeedForward
@@ -99,7 +107,7 @@ class Layer:
 class SubsamplingStep:
     """A convolution by channel that halves frames and bands, and the product that mixes the channels."""
 
-    depthwise: Depthwise
+    depthwise: DepthwiseConv
     pointwise: Linear
 
 
@@ -115,8 +123,8 @@ class Subsampling:
     """Takes (bands, channels) as one row; the scale of the encoder's input is in it."""
 
 
-class Encoder:
-    """NeMo's encoder, if `unsupported` has nothing against it, on `device` with weights of `dtype`.
+class FastConformerEncoder:
+    """NeMo's encoder, if `unsupported_reason` has nothing against it, on `device` with weights of `dtype`.
 
     Args:
         encoder: NeMo's, in float32 and evaluation mode.
@@ -147,7 +155,7 @@ class Encoder:
         self._alignment = alignment
         self._pieces = pieces
         self.operations: Operations = operations or PlainOperations()
-        self._low = torch.tensor(LOW, dtype=dtype, device=device)  # made here, or each pass would copy it
+        self._low = torch.tensor(MASKED_SCORE, dtype=dtype, device=device)  # made here, or each pass would copy it
         weights = _Weights(device, dtype)
         self._subsampling = weights.subsampling(encoder)
         self._layers = [weights.layer(layer) for layer in encoder.layers]
@@ -169,7 +177,7 @@ class Encoder:
         clips, frames, width = x.shape
         context = self.context if self.context is not None and frames > self.context + 1 else None
         reach = frames if context is None else min(frames, aligned(context + 1, self._alignment))
-        layout = Layout(clips, frames, counts, context, self._low)
+        layout = BatchLayout(clips, frames, counts, context, self._low)
         rows = x.reshape(-1, width)
         for layer, distances in zip(self._layers, self._positions.within(reach), strict=True):
             rows = self._run(layer, rows, distances, layout)
@@ -208,7 +216,7 @@ class Encoder:
             x = step.pointwise(self.operations.subsample_step(x, counts, step.depthwise))
         return weights.out(x.relu_().flatten(2))
 
-    def _run(self, layer: Layer, x: Tensor, distances: Distances, layout: Layout) -> Tensor:
+    def _run(self, layer: Layer, x: Tensor, distances: RelativePositions, layout: BatchLayout) -> Tensor:
         """Run one layer on rows, which it writes to."""
         layer.before.add_to(x)
         qkv = layer.qkv(layer.attention_norm(x))
@@ -271,7 +279,7 @@ class _Weights:
         biases[0] = biases[0] + attention.pos_bias_v.flatten()
         return self._linear(torch.cat([part.weight for part in parts]), torch.cat(biases))
 
-    def _normalised(self, conv: Any, norm: Any) -> Depthwise:
+    def _normalised(self, conv: Any, norm: Any) -> DepthwiseConv:
         """Put the batch normalisation, whose statistics stand still, into the convolution before it."""
         gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         bias = norm.bias - norm.running_mean * gain
@@ -279,9 +287,9 @@ class _Weights:
             bias = bias + conv.bias * gain
         return self._depthwise(conv.weight * gain[:, None, None], bias)
 
-    def _depthwise(self, weight: Tensor, bias: Tensor) -> Depthwise:
+    def _depthwise(self, weight: Tensor, bias: Tensor) -> DepthwiseConv:
         weight = self._put(weight)
-        return Depthwise(weight, by_tap(weight), self._put(bias))
+        return DepthwiseConv(weight, taps_first(weight), self._put(bias))
 
     def _linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
         return Linear(self._put(weight), None if bias is None else self._put(bias))
@@ -293,8 +301,8 @@ class _Weights:
         return weight.detach().to(self._device, self._dtype).contiguous()
 
 
-def unsupported(encoder: Any) -> str | None:
-    """Return why `Encoder` cannot stand in for a NeMo encoder, None where it can.
+def unsupported_reason(encoder: Any) -> str | None:
+    """Return why `FastConformerEncoder` cannot stand in for a NeMo encoder, None where it can.
 
     It knows the published Parakeet checkpoints' kind in any size: 0.6B v2 and v3, 1.1B, 110M.
     """

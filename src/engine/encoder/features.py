@@ -14,7 +14,7 @@ MIN_STD = 1e-5
 """What NeMo adds to a band's deviation before it divides by it (`CONSTANT` of its features.py)."""
 
 
-def unsupported(featurizer: Any) -> str | None:
+def unsupported_reason(featurizer: Any) -> str | None:
     """Return why `Features` cannot stand in for a NeMo featurizer, None where it can."""
     known = {
         "normalize": "per_feature",
@@ -37,7 +37,7 @@ def unsupported(featurizer: Any) -> str | None:
 
 
 class Features:
-    """Features of a NeMo featurizer's kind (`unsupported` tells), computed in float32 on `device`."""
+    """Features of a NeMo featurizer's kind (`unsupported_reason` tells), computed in float32 on `device`."""
 
     def __init__(self, featurizer: Any, device: torch.device) -> None:
         self._window = featurizer.window.to(device, torch.float32)

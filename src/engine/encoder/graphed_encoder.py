@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 
 from src.engine.cuda import Capture, Gpu, Work
-from src.engine.device_errors import MemoryExhausted, faults_told, one_line
-from src.engine.encoder.buckets import Bucket, Buckets, Cost, parts_for
-from src.engine.encoder.fastconformer import Encoder
+from src.engine.device_errors import MemoryExhausted, classify_device_errors, one_line
+from src.engine.encoder.buckets import Bucket, Buckets, Cost, split_batch
+from src.engine.encoder.fastconformer import FastConformerEncoder
 from src.engine.encoder.features import Features
-from src.engine.encoder.selfcheck import MAX_ERRORS, EncodersDiffer, relative_error
+from src.engine.encoder.selfcheck import MAX_ERRORS, EncoderMismatch, relative_error
 from src.engine.encoder.staging import EMPTY_ROW_SAMPLES, Staged, stage
 from src.engine.frames import frames_in
 from src.errors import DeviceLost
@@ -60,7 +60,7 @@ class _Buffers:
     """(numbers,) float32: features, where they are not computed in the graphs."""
 
     @classmethod
-    def of(cls, buckets: Buckets, encoder: Encoder) -> "_Buffers":
+    def of(cls, buckets: Buckets, encoder: FastConformerEncoder) -> "_Buffers":
         rows = max(bucket.clips for bucket in buckets)
         samples = max(bucket.clips * bucket.samples for bucket in buckets)
         device = encoder.device
@@ -95,7 +95,7 @@ class GraphedEncoder:
         buckets: the shapes to be captured.
     """
 
-    def __init__(self, features: Features, encoder: Encoder, gpu: Gpu, buckets: Buckets) -> None:
+    def __init__(self, features: Features, encoder: FastConformerEncoder, gpu: Gpu, buckets: Buckets) -> None:
         self._features = features
         self._encoder = encoder
         self._gpu = gpu
@@ -138,8 +138,8 @@ class GraphedEncoder:
             MemoryExhausted: a smaller batch may do.
             DeviceLost: nothing will do any more.
         """
-        parts = parts_for([len(clip) for clip in clips], self._buckets, self._cost)
-        with faults_told(self._encoder.device):
+        parts = split_batch([len(clip) for clip in clips], self._buckets, self._cost)
+        with classify_device_errors(self._encoder.device):
             return stage(clips, parts, self._gpu)
 
     def encode(self, staged: Staged) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,7 +177,7 @@ class GraphedEncoder:
     def _make_graphs(self) -> None:
         try:
             self._capture()
-            with faults_told(self._encoder.device):
+            with classify_device_errors(self._encoder.device):
                 self._check()
         except DeviceLost:
             raise
@@ -196,7 +196,7 @@ class GraphedEncoder:
             Exception: whatever torch raises where nothing can be captured.
         """
         deadline = time.monotonic() + MAX_CAPTURE_S
-        with faults_told(self._encoder.device):
+        with classify_device_errors(self._encoder.device):
             buffers = self._buffers = _Buffers.of(self._wished, self._encoder)
         try:
             self._use(self._capture_all(buffers, self._record_both, deadline), "features and encoder")
@@ -223,7 +223,8 @@ class GraphedEncoder:
                 if time.monotonic() > deadline:
                     reason = f"all would take longer than {MAX_CAPTURE_S:.0f} s"
                     break
-                with suppress(MemoryExhausted), faults_told(self._encoder.device):  # a smaller one may find some
+                # A smaller graph may still find memory.
+                with suppress(MemoryExhausted), classify_device_errors(self._encoder.device):
                     graphs[bucket] = record(buffers, bucket, capture)
         if not graphs:
             raise MemoryExhausted("there is no memory for any CUDA graph")
@@ -266,18 +267,18 @@ class GraphedEncoder:
             expected, expected_counts = self._run(*noise[bucket])
             name = f"the graph of {bucket.clips} x {bucket.frames} frames"
             if not torch.equal(counts, expected_counts):
-                raise EncodersDiffer(f"{name} counts other frames")
+                raise EncoderMismatch(f"{name} counts other frames")
             error = relative_error(encoded, expected, counts)
             if not error < MAX_ERRORS[self._encoder.dtype]:  # nor is NaN
-                raise EncodersDiffer(f"{name} has an error of {error:.1g}")
+                raise EncoderMismatch(f"{name} has an error of {error:.1g}")
 
     def _measure(self) -> None:
         """Measure what the smallest and the largest part cost; without memory for that the estimate stays."""
         buckets = list(self._buckets)
         small, large = buckets[-1], buckets[0]
         if small.size < large.size:
-            with suppress(MemoryExhausted), faults_told(self._encoder.device):
-                self._cost = Cost.through((small.size, self._seconds(small)), (large.size, self._seconds(large)))
+            with suppress(MemoryExhausted), classify_device_errors(self._encoder.device):
+                self._cost = Cost.fit((small.size, self._seconds(small)), (large.size, self._seconds(large)))
 
     def _seconds(self, bucket: Bucket) -> float:
         noise = self._noise(bucket)

@@ -26,7 +26,7 @@ class NemoEncoder:
         self._dtype: torch.dtype = next(network.encoder.parameters()).dtype
 
     def __call__(self, samples: "torch.Tensor", lengths: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Do what `padded_encoder.Pass` says."""
+        """Do what `padded_encoder.AudioEncoder` says."""
         # Features are computed in float32 whatever the weights are: bfloat16 audio costs accuracy (NeMo,
         # modules/audio_preprocessing.py).
         features, counts = self._preprocessor(input_signal=samples, length=lengths)

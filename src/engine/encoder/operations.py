@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 Tensor = torch.Tensor
 
-LOW = -30_000.0
+MASKED_SCORE = -30_000.0
 """The score of a key that is not to be seen. It is finite, so that a padded query without any key makes no NaN, and
 fits float16, whose range ends at 65,504."""
 QUERY_BLOCK = 256
@@ -23,19 +23,19 @@ QUERY_BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Depthwise:
+class DepthwiseConv:
     """The weights of a convolution that treats each channel alone, in both layouts that are in use."""
 
     weight: Tensor
     """(channels, 1, taps) or (channels, 1, 3, 3), as PyTorch's convolutions take it."""
-    by_tap: Tensor
+    weight_by_tap: Tensor
     """(taps, channels), contiguous: the same numbers; the taps of 3 x 3 are in row-major order, (frame, band)."""
     bias: Tensor
     """(channels,)."""
 
 
 @dataclass(frozen=True)
-class Distances:
+class RelativePositions:
     """What one layer knows of the distances between a query and a key, from `reach` - 1 down to -`reach`.
 
     Column j is the distance `reach` - 1 - j, so query q and key k meet in column `reach` - 1 - q + k.
@@ -49,17 +49,17 @@ class Distances:
 
 
 @dataclass(frozen=True)
-class Block:
+class AttentionBlock:
     """Queries that are attended to together, and the keys that the context lets any of them see."""
 
     queries: slice
     keys: slice
-    hidden: Tensor
+    masked: Tensor
     """Bool, broadcast over (clips, heads, queries, keys): keys that are padding or out of the query's context."""
 
 
 @dataclass(frozen=True)
-class Layout:
+class BatchLayout:
     """How the frames of a batch lie: rows of `clips` times `frames`, one clip after the other."""
 
     clips: int
@@ -68,8 +68,8 @@ class Layout:
     """(clips,) int64: the real frames of each clip; the others are padding."""
     context: int | None
     """Frames that a query sees to each side, None for all."""
-    low: Tensor
-    """A scalar, `LOW`, on the device and of the weights' dtype."""
+    masked_score: Tensor
+    """A scalar, `MASKED_SCORE`, on the device and of the weights' dtype."""
 
     @cached_property
     def is_padding(self) -> Tensor:
@@ -77,7 +77,7 @@ class Layout:
         return self._places >= self.counts[:, None]
 
     @cached_property
-    def blocks(self) -> Sequence[Block]:
+    def blocks(self) -> Sequence[AttentionBlock]:
         """The blocks of attention: one where it is full or the clips are short."""
         if self.context is None or self.frames <= QUERY_BLOCK + 2 * self.context:
             return [self._block(slice(0, self.frames), slice(0, self.frames))]
@@ -87,16 +87,16 @@ class Layout:
     def _places(self) -> Tensor:
         return torch.arange(self.frames, device=self.counts.device)
 
-    def _banded(self, context: int) -> Iterator[Block]:
+    def _banded(self, context: int) -> Iterator[AttentionBlock]:
         for start in range(0, self.frames, QUERY_BLOCK):
             stop = min(start + QUERY_BLOCK, self.frames)
             yield self._block(slice(start, stop), slice(max(0, start - context), min(stop + context, self.frames)))
 
-    def _block(self, queries: slice, keys: slice) -> Block:
-        hidden = self.is_padding[:, None, None, keys]
+    def _block(self, queries: slice, keys: slice) -> AttentionBlock:
+        masked = self.is_padding[:, None, None, keys]
         if self.context is not None:
-            hidden = hidden | ((self._places[queries, None] - self._places[None, keys]).abs() > self.context)
-        return Block(queries, keys, hidden)
+            masked = masked | ((self._places[queries, None] - self._places[None, keys]).abs() > self.context)
+        return AttentionBlock(queries, keys, masked)
 
 
 class Operations(Protocol):
@@ -105,21 +105,21 @@ class Operations(Protocol):
     name: str
     """What the log calls them."""
 
-    def subsample_step(self, x: Tensor, counts: Tensor, conv: Depthwise) -> Tensor:
+    def subsample_step(self, x: Tensor, counts: Tensor, conv: DepthwiseConv) -> Tensor:
         """Return a 3 x 3 convolution by channel, of stride 2 and padding 1 both ways, of relu(x).
 
         `x` is (clips, frames, bands, channels), contiguous, and may be written to; its frames from `counts`, (clips,)
         int64, on count as 0. Returns (clips, ceil(frames / 2), ceil(bands / 2), channels), contiguous.
         """
 
-    def convolve(self, x: Tensor, conv: Depthwise, layout: Layout) -> Tensor:
+    def convolve(self, x: Tensor, conv: DepthwiseConv, layout: BatchLayout) -> Tensor:
         """Return silu of a convolution over the frames, by channel and as long after as before, of glu(x).
 
         `x` is (clips * frames, 2 * width), contiguous: values, then gates. glu(x) counts as 0 in padded frames.
         Returns (clips * frames, width), contiguous.
         """
 
-    def attend(self, qkv: Tensor, heads: int, distances: Distances, layout: Layout) -> Tensor:
+    def attend(self, qkv: Tensor, heads: int, distances: RelativePositions, layout: BatchLayout) -> Tensor:
         """Return what attention with relative positions sees, (clips * frames, width), contiguous.
 
         `qkv` is (clips * frames, 3 * width), contiguous: queries of positions, keys, values, each of `heads` heads. The
@@ -133,7 +133,7 @@ class PlainOperations:
 
     name = "plain PyTorch"
 
-    def subsample_step(self, x: Tensor, counts: Tensor, conv: Depthwise) -> Tensor:
+    def subsample_step(self, x: Tensor, counts: Tensor, conv: DepthwiseConv) -> Tensor:
         """See `Operations`."""
         is_padding = torch.arange(x.shape[1], device=x.device) >= counts[:, None]
         x = x.relu_().masked_fill_(is_padding[:, :, None, None], 0.0)
@@ -141,7 +141,7 @@ class PlainOperations:
         x = F.conv2d(x.permute(0, 3, 1, 2), conv.weight, conv.bias, stride=2, padding=1, groups=channels)
         return x.permute(0, 2, 3, 1).contiguous()
 
-    def convolve(self, x: Tensor, conv: Depthwise, layout: Layout) -> Tensor:
+    def convolve(self, x: Tensor, conv: DepthwiseConv, layout: BatchLayout) -> Tensor:
         """See `Operations`."""
         channels, _, taps = conv.weight.shape
         x = F.glu(x, dim=1).view(layout.clips, 1, layout.frames, channels)
@@ -150,7 +150,7 @@ class PlainOperations:
         x = F.conv2d(x, conv.weight.unsqueeze(2), conv.bias, padding=(0, taps // 2), groups=channels)
         return F.silu(x, inplace=True).permute(0, 2, 3, 1).reshape(-1, channels)
 
-    def attend(self, qkv: Tensor, heads: int, distances: Distances, layout: Layout) -> Tensor:
+    def attend(self, qkv: Tensor, heads: int, distances: RelativePositions, layout: BatchLayout) -> Tensor:
         """See `Operations`."""
         rows, width = qkv.shape[0], qkv.shape[1] // 3
         # The scores of positions: one product for each head, over all frames of all clips.
@@ -163,7 +163,7 @@ class PlainOperations:
                 q[:, :, block.queries],
                 k[:, :, block.keys],
                 v[:, :, block.keys],
-                attn_mask=torch.where(block.hidden, layout.low, _shifted(by_distance, block, layout)),
+                attn_mask=torch.where(block.masked, layout.masked_score, _shifted(by_distance, block, layout)),
             )
             for block in layout.blocks
         ]
@@ -171,7 +171,7 @@ class PlainOperations:
         return joined.transpose(1, 2).reshape(rows, width)
 
 
-def _shifted(by_distance: Tensor, block: Block, layout: Layout) -> Tensor:
+def _shifted(by_distance: Tensor, block: AttentionBlock, layout: BatchLayout) -> Tensor:
     """Return the scores of positions of a block, (clips, heads, queries, keys), as a view.
 
     `by_distance` is (heads, clips * frames, 2 * reach). The step from a row to the next goes one column less far, which
@@ -187,6 +187,6 @@ def _shifted(by_distance: Tensor, block: Block, layout: Layout) -> Tensor:
     )
 
 
-def by_tap(weight: Tensor) -> Tensor:
+def taps_first(weight: Tensor) -> Tensor:
     """Return a convolution's weights by channel, (channels, 1, ...), as (taps, channels), contiguous."""
     return weight.reshape(weight.shape[0], math.prod(weight.shape[1:])).t().contiguous()

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.samples import SAMPLE_RATE
-from src.engine.device_errors import faults_told
+from src.engine.device_errors import classify_device_errors
 
 if TYPE_CHECKING:
     import torch
 
-Pass = Callable[["torch.Tensor", "torch.Tensor"], tuple["torch.Tensor", "torch.Tensor"]]
+AudioEncoder = Callable[["torch.Tensor", "torch.Tensor"], tuple["torch.Tensor", "torch.Tensor"]]
 """Encodes samples, (clips, samples) float32, of which `lengths`, (clips,) int64, are real; both are on the device.
 
 Returns (clips, frames, width) and the number of real frames, (clips,) int64. What lies behind those is any number.
 """
 
-CPU_PART_S = 36.0
+CPU_SUB_BATCH_S = 36.0
 """Padded seconds of audio that the encoder gets at a time on a CPU: more at once does not fit the caches. 32 clips of 2
 to 30 s in one batch took 5.2 s as a whole and 2.0 s in parts of 24 or 48 s, eight of 60 s 2.5 s and 1.8 s (two cores,
 the bundled model)."""
@@ -38,7 +38,7 @@ class Padded:
 class PaddedEncoder:
     """Encodes batches on `device` by `run`, in one pass on a GPU and in parts of like length on a CPU."""
 
-    def __init__(self, run: Pass, device: "torch.device") -> None:
+    def __init__(self, run: AudioEncoder, device: "torch.device") -> None:
         self._run = run
         self._device = device
 
@@ -50,7 +50,7 @@ class PaddedEncoder:
         """Pad clips of 16 kHz mono float32 samples to the longest; any thread may do so."""
         import torch
 
-        with faults_told(self._device):  # memory for a GPU's own reading is the GPU's to give
+        with classify_device_errors(self._device):  # memory for a GPU's own reading is the GPU's to give
             samples = torch.zeros(
                 (len(clips), max(map(len, clips))), dtype=torch.float32, pin_memory=self._device.type == "cuda"
             )
@@ -81,7 +81,7 @@ class PaddedEncoder:
         """Return the clips of a batch, by number, in the parts that the encoder takes at a time."""
         if self._device.type != "cpu":
             return [list(range(len(lengths)))]
-        return parts_within(lengths.tolist(), round(CPU_PART_S * SAMPLE_RATE))
+        return split_by_length(lengths.tolist(), round(CPU_SUB_BATCH_S * SAMPLE_RATE))
 
     def _encode(self, samples: "torch.Tensor", lengths: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
         return self._run(
@@ -90,7 +90,7 @@ class PaddedEncoder:
         )
 
 
-def parts_within(lengths: Sequence[int], most: int) -> list[list[int]]:
+def split_by_length(lengths: Sequence[int], most: int) -> list[list[int]]:
     """Return the numbers of clips of these lengths, put together by length.
 
     A part's longest clip times its clips is at most `most`; a longer clip is alone.

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from src.engine.encoder.operations import Distances
+from src.engine.encoder.operations import RelativePositions
 
 Tensor = torch.Tensor
 
@@ -34,7 +34,7 @@ class Positions:
             for layer, shift in zip(layers, self._shifts, strict=True)
         ]
 
-    def within(self, reach: int) -> Iterator[Distances]:
+    def within(self, reach: int) -> Iterator[RelativePositions]:
         """Yield the distances from `reach` - 1 down to -`reach` of each layer in turn."""
         if reach > self._reach:
             encodings = sinusoids(reach, self._projections[0].shape[1], self._projections[0].device)
@@ -43,14 +43,14 @@ class Positions:
             return
         near = slice(self._reach - reach, self._reach + reach)
         for table in self._tables:
-            yield Distances(table.encodings[:, near], table.shift)
+            yield RelativePositions(table.encodings[:, near], table.shift)
 
-    def _projected(self, encodings: Tensor, weight: Tensor, shift: Tensor) -> Distances:
+    def _projected(self, encodings: Tensor, weight: Tensor, shift: Tensor) -> RelativePositions:
         """Project encodings (distances, width) float32 by a weight of float32 on the same device."""
         head = weight.shape[0] // self._heads
         projected = (encodings @ weight.t()).div_(math.sqrt(head)).view(-1, self._heads, head)
         rounded = projected.transpose(0, 1).to(self._dtype).contiguous()
-        return Distances(rounded, shift)
+        return RelativePositions(rounded, shift)
 
 
 def sinusoids(reach: int, width: int, device: torch.device) -> Tensor:

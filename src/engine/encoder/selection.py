@@ -10,14 +10,14 @@ import torch
 
 from src.engine import toolchain
 from src.engine.cuda import Gpu
-from src.engine.device_errors import faults_told, one_line
+from src.engine.device_errors import classify_device_errors, one_line
 from src.engine.encoder import fastconformer as own
 from src.engine.encoder import features, selfcheck
-from src.engine.encoder.buckets import ALIGNMENT, buckets_for, longest_frames
+from src.engine.encoder.buckets import ALIGNMENT, choose_buckets, max_padded_frames
 from src.engine.encoder.graphed_encoder import GraphedEncoder
 from src.engine.encoder.nemo_encoder import NemoEncoder
 from src.engine.encoder.operations import Operations, PlainOperations
-from src.engine.encoder.padded_encoder import PaddedEncoder, Pass
+from src.engine.encoder.padded_encoder import AudioEncoder, PaddedEncoder
 from src.engine.windowing import Windowing
 from src.errors import DeviceLost
 from src.settings import Settings
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 Tensor = torch.Tensor
 
 
-class OwnEncoder:
+class ParakeetEncoder:
     """Features and encoder of this project's own, on the device."""
 
-    def __init__(self, features: features.Features, encoder: own.Encoder) -> None:
+    def __init__(self, features: features.Features, encoder: own.FastConformerEncoder) -> None:
         self.features = features
         self.encoder = encoder
 
@@ -40,33 +40,33 @@ class OwnEncoder:
         return f"own, {self.encoder.operations.name}"
 
     def __call__(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Do what `Pass` says."""
+        """Do what `AudioEncoder` says."""
         return self.encoder(*self.features(samples, lengths))
 
     @classmethod
-    def of(cls, network: Any, device: torch.device, dtype: torch.dtype, settings: Settings) -> "OwnEncoder | None":
+    def of(cls, network: Any, device: torch.device, dtype: torch.dtype, settings: Settings) -> "ParakeetEncoder | None":
         """Build one from a NeMo network in float32; None where the settings or the network's kind are against it."""
         if settings.encoder == "nemo":
             return None
         featurizer = network.preprocessor.featurizer
-        reason = features.unsupported(featurizer) or own.unsupported(network.encoder)
+        reason = features.unsupported_reason(featurizer) or own.unsupported_reason(network.encoder)
         if reason:
             log.info("This checkpoint's encoder stays NeMo's, which is slower: %s.", reason)
             return None
-        encoder = own.Encoder(
+        encoder = own.FastConformerEncoder(
             network.encoder,
             device,
             dtype,
             context=context_of(network, settings),
-            longest=longest_frames(_longest_s(settings)),
-            operations=operations_for(device),
+            longest=max_padded_frames(_longest_s(settings)),
+            operations=select_operations(device),
             alignment=1 if device.type == "cpu" else ALIGNMENT,
             pieces=settings.subsampling_chunking_factor,
         )
         return cls(features.Features(featurizer, device), encoder)
 
 
-def operations_for(device: torch.device) -> Operations:
+def select_operations(device: torch.device) -> Operations:
     """Return what does the encoder's fused steps: on a GPU Triton's kernels, where they can be compiled."""
     if device.type != "cuda":
         return PlainOperations()
@@ -89,7 +89,7 @@ def context_of(network: Any, settings: Settings) -> int | None:
     return own.context_of(network.encoder)
 
 
-def checked(ours: OwnEncoder | None, network: Any, settings: Settings) -> OwnEncoder | NemoEncoder:
+def select_encoder(ours: ParakeetEncoder | None, network: Any, settings: Settings) -> ParakeetEncoder | NemoEncoder:
     """Return the encoder that is to serve: ours if it gives what that of `network` gives, which then lets its own go.
 
     `network` is on its device and of its dtype.
@@ -107,24 +107,24 @@ def checked(ours: OwnEncoder | None, network: Any, settings: Settings) -> OwnEnc
     return ours
 
 
-def batch_encoder(
-    encoder: OwnEncoder | NemoEncoder, device: torch.device, gpu: Gpu | None, most_clips: int, settings: Settings
+def new_batch_encoder(
+    encoder: ParakeetEncoder | NemoEncoder, device: torch.device, gpu: Gpu | None, max_clips: int, settings: Settings
 ) -> PaddedEncoder | GraphedEncoder:
-    """Return what encodes batches of up to `most_clips` clips on `device`: on a GPU, ours by buckets and CUDA graphs.
+    """Return what encodes batches of up to `max_clips` clips on `device`: on a GPU, ours by buckets and CUDA graphs.
 
     Raises:
         DeviceLost: the device answers to nothing any more.
     """
     if gpu is None or isinstance(encoder, NemoEncoder):
         return PaddedEncoder(encoder, device)
-    windows = Windowing.of(settings).window_frames
-    buckets = buckets_for(_longest_s(settings), most_clips, gpu.free_bytes, windows)
+    windows = Windowing.from_settings(settings).window_frames
+    buckets = choose_buckets(_longest_s(settings), max_clips, gpu.free_bytes, windows)
     graphed = GraphedEncoder(encoder.features, encoder.encoder, gpu, buckets)
     graphed.make_ready(graphs=settings.cuda_graphs != "off")
     return graphed
 
 
-def _is_right(ours: OwnEncoder, nemos: Pass) -> bool:
+def _is_right(ours: ParakeetEncoder, nemos: AudioEncoder) -> bool:
     """Whether our encoder gives what NeMo's gives, if need be without Triton's kernels."""
     problem = _problem(ours, nemos)
     if problem and not isinstance(ours.encoder.operations, PlainOperations):
@@ -136,11 +136,11 @@ def _is_right(ours: OwnEncoder, nemos: Pass) -> bool:
     return problem is None
 
 
-def _problem(ours: OwnEncoder, nemos: Pass) -> str | None:
+def _problem(ours: ParakeetEncoder, nemos: AudioEncoder) -> str | None:
     """Return how our encoder fails its check, None if it does not."""
     encoder = ours.encoder
     try:
-        with faults_told(encoder.device):
+        with classify_device_errors(encoder.device):
             selfcheck.check_attention(encoder)
             error = selfcheck.compare(ours, nemos, encoder.device, encoder.dtype, encoder.context)
     except DeviceLost:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from src.engine.encoder.buckets import ALIGNMENT, aligned
-from src.engine.encoder.fastconformer import Encoder
-from src.engine.encoder.operations import LOW, Distances, Layout
-from src.engine.encoder.padded_encoder import Pass
+from src.engine.encoder.fastconformer import FastConformerEncoder
+from src.engine.encoder.operations import MASKED_SCORE, BatchLayout, RelativePositions
+from src.engine.encoder.padded_encoder import AudioEncoder
 from src.engine.frames import SAMPLES_PER_FRAME
 
 Tensor = torch.Tensor
@@ -29,11 +29,13 @@ MAX_LOCAL_FRAMES = 1504
 """The longest clip for that: 120 s. With a wider context, local attention is not tried."""
 
 
-class EncodersDiffer(Exception):
+class EncoderMismatch(Exception):
     """One encoder does not give what the other gives."""
 
 
-def compare(found: Pass, expected: Pass, device: torch.device, dtype: torch.dtype, context: int | None) -> float:
+def compare(
+    found: AudioEncoder, expected: AudioEncoder, device: torch.device, dtype: torch.dtype, context: int | None
+) -> float:
     """Compare two encoders with weights of `dtype` on noise of several lengths, and return the largest error.
 
     `context` is that of local attention in frames, None for full attention.
@@ -49,15 +51,15 @@ def compare(found: Pass, expected: Pass, device: torch.device, dtype: torch.dtyp
             encoded, counts = found(samples, lengths)
             others, other_counts = expected(samples, lengths)
             if counts.tolist() != other_counts.tolist():
-                raise EncodersDiffer(f"it counts {counts.tolist()} frames, not {other_counts.tolist()}")
+                raise EncoderMismatch(f"it counts {counts.tolist()} frames, not {other_counts.tolist()}")
             error = relative_error(encoded, others, counts)
             if not error < MAX_ERRORS[dtype]:  # nor is NaN
-                raise EncodersDiffer(f"it differs by {error:.1g} of the norm")
+                raise EncoderMismatch(f"it differs by {error:.1g} of the norm")
             largest = max(largest, error)
     return largest
 
 
-def check_attention(encoder: Encoder) -> None:
+def check_attention(encoder: FastConformerEncoder) -> None:
     """Compare an encoder's attention with its definition, on numbers on which it depends on each key.
 
     What an encoder makes of noise is attended to so evenly that `compare` takes a wrong context for rounding.
@@ -74,7 +76,7 @@ def check_attention(encoder: Encoder) -> None:
             shape = (layout.clips, layout.frames, encoder.width)
             error = relative_error(found.view(shape), expected.view(shape), layout.counts)
             if not (error < MAX_ATTENTION_ERRORS[encoder.dtype] and bool(found.isfinite().all())):
-                raise EncodersDiffer(f"its attention differs by {error:.1g} of the norm")
+                raise EncoderMismatch(f"its attention differs by {error:.1g} of the norm")
 
 
 def relative_error(found: Tensor, expected: Tensor, counts: Tensor) -> float:
@@ -104,7 +106,9 @@ def _noise(frames: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]
     return samples.to(device), lengths.to(device)
 
 
-def _attention_input(encoder: Encoder, counts: Sequence[int], context: int | None) -> tuple[Tensor, Distances, Layout]:
+def _attention_input(
+    encoder: FastConformerEncoder, counts: Sequence[int], context: int | None
+) -> tuple[Tensor, RelativePositions, BatchLayout]:
     """Return what an encoder's operations attend to, of random numbers, for clips of so many frames."""
     chance = torch.Generator().manual_seed(0)
 
@@ -114,13 +118,13 @@ def _attention_input(encoder: Encoder, counts: Sequence[int], context: int | Non
     clips, frames, head = len(counts), aligned(max(counts)), encoder.width // encoder.heads
     reach = frames if context is None else min(frames, aligned(context + 1))
     table = numbers(encoder.heads, 2 * reach + 2 * ALIGNMENT, head).div_(head**0.5)
-    distances = Distances(table[:, ALIGNMENT:-ALIGNMENT], numbers(encoder.width))
-    low = torch.tensor(LOW, dtype=encoder.dtype, device=encoder.device)
-    layout = Layout(clips, frames, torch.tensor(counts, device=encoder.device), context, low)
+    distances = RelativePositions(table[:, ALIGNMENT:-ALIGNMENT], numbers(encoder.width))
+    low = torch.tensor(MASKED_SCORE, dtype=encoder.dtype, device=encoder.device)
+    layout = BatchLayout(clips, frames, torch.tensor(counts, device=encoder.device), context, low)
     return numbers(clips * frames, 3 * encoder.width), distances, layout
 
 
-def _attended(qkv: Tensor, heads: int, distances: Distances, layout: Layout) -> Tensor:
+def _attended(qkv: Tensor, heads: int, distances: RelativePositions, layout: BatchLayout) -> Tensor:
     """Return what `Operations.attend` defines, in float32, step by step."""
     q, k, v = qkv.float().view(layout.clips, layout.frames, 3, heads, -1).permute(2, 0, 3, 1, 4)
     places = torch.arange(layout.frames, device=qkv.device)
@@ -129,9 +133,9 @@ def _attended(qkv: Tensor, heads: int, distances: Distances, layout: Layout) -> 
     columns = (reach - 1 - apart).clamp_(0, 2 * reach - 1).expand(layout.clips, heads, -1, -1)
     contents = (q + distances.shift.float().view(heads, 1, -1)) @ k.transpose(2, 3) / q.shape[3] ** 0.5
     positions = (q @ distances.encodings.float().transpose(1, 2)).gather(3, columns)
-    hidden = (places >= layout.counts[:, None])[:, None, None]
+    masked = (places >= layout.counts[:, None])[:, None, None]
     if layout.context is not None:
-        hidden = hidden | (apart.abs() > layout.context)
-    weights = (contents + positions).masked_fill(hidden, LOW).softmax(3)
+        masked = masked | (apart.abs() > layout.context)
+    weights = (contents + positions).masked_fill(masked, MASKED_SCORE).softmax(3)
     seen: Tensor = weights @ v
     return seen.transpose(1, 2).reshape(qkv.shape[0], -1)

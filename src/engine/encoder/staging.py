@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from src.engine.cuda import Arriving, Gpu
-from src.engine.encoder.buckets import Bucket, Part
+from src.engine.cuda import DeviceCopy, Gpu
+from src.engine.encoder.buckets import Bucket, SubBatch
 from src.engine.frames import SAMPLES_PER_FRAME
 
 EMPTY_ROW_SAMPLES = SAMPLES_PER_FRAME
@@ -38,16 +38,16 @@ class Staged:
 
     lengths: tuple[int, ...]
     """Of each clip, in samples."""
-    parts: tuple[Part, ...]
-    block: Arriving
+    parts: tuple[SubBatch, ...]
+    block: DeviceCopy
     """For each part the lengths of its rows, their clips' numbers, and their samples."""
 
-    def padded(self) -> Iterator[tuple[Part, PaddedPart]]:
+    def padded(self) -> Iterator[tuple[SubBatch, PaddedPart]]:
         """Yield each part with what the device has of it."""
         return zip(self.parts, _views(self.block.data, self.parts), strict=True)
 
 
-def stage(clips: Sequence[NDArray[np.float32]], parts: Sequence[Part], gpu: Gpu) -> Staged:
+def stage(clips: Sequence[NDArray[np.float32]], parts: Sequence[SubBatch], gpu: Gpu) -> Staged:
     """Lay out clips of 16 kHz samples by their parts and begin to copy them to the device.
 
     Raises:
@@ -69,7 +69,7 @@ def _size_bytes(bucket: Bucket) -> int:
     return bucket.clips * (_ROW_BYTES + _SAMPLE_BYTES * bucket.samples)
 
 
-def _views(block: torch.Tensor, parts: Sequence[Part]) -> Iterator[PaddedPart]:
+def _views(block: torch.Tensor, parts: Sequence[SubBatch]) -> Iterator[PaddedPart]:
     """Yield what a block, (bytes,) uint8, has of each part."""
     start = 0
     for part in parts:

@@ -13,7 +13,7 @@ import torch
 import triton
 
 from src.engine.encoder import kernels
-from src.engine.encoder.operations import Depthwise, Distances, Layout
+from src.engine.encoder.operations import BatchLayout, DepthwiseConv, RelativePositions
 
 Tensor = torch.Tensor
 
@@ -43,30 +43,30 @@ class TritonOperations:
 
     name = "Triton kernels"
 
-    def subsample_step(self, x: Tensor, counts: Tensor, conv: Depthwise) -> Tensor:
+    def subsample_step(self, x: Tensor, counts: Tensor, conv: DepthwiseConv) -> Tensor:
         """See `Operations`."""
         clips, frames, bands, channels = x.shape
         out = x.new_empty(clips, (frames + 1) // 2, (bands + 1) // 2, channels)
         _, new_frames, new_bands, _ = out.shape
         block = 4 * 32 * WARPS  # four neighbouring channels for each thread, read at once
         grid = (new_frames, triton.cdiv(new_bands, BANDS) * triton.cdiv(channels, block), clips)
-        tensors, shape = (x, counts, conv.by_tap, conv.bias, out), (frames, bands, new_frames, new_bands)
+        tensors, shape = (x, counts, conv.weight_by_tap, conv.bias, out), (frames, bands, new_frames, new_bands)
         _launch(kernels.subsample, grid, WARPS, *tensors, *shape, CHANNELS=channels, BANDS=BANDS, BLOCK=block)
         return out
 
-    def convolve(self, x: Tensor, conv: Depthwise, layout: Layout) -> Tensor:
+    def convolve(self, x: Tensor, conv: DepthwiseConv, layout: BatchLayout) -> Tensor:
         """See `Operations`."""
-        taps, width = conv.by_tap.shape
+        taps, width = conv.weight_by_tap.shape
         out = x.new_empty(x.shape[0], width)
         per_thread = next((many for many in (4, 2) if many * 2 * taps <= MAX_WINDOW), 1)
         block = per_thread * 32 * WARPS
         grid = (triton.cdiv(layout.frames, FRAMES), triton.cdiv(width, block), layout.clips)
-        tensors = (x, layout.counts, conv.by_tap, conv.bias, out)
+        tensors = (x, layout.counts, conv.weight_by_tap, conv.bias, out)
         sizes = {"WIDTH": width, "TAPS": taps, "FRAMES": FRAMES, "BLOCK": block}
         _launch(kernels.convolve, grid, WARPS, *tensors, layout.frames, **sizes)
         return out
 
-    def attend(self, qkv: Tensor, heads: int, distances: Distances, layout: Layout) -> Tensor:
+    def attend(self, qkv: Tensor, heads: int, distances: RelativePositions, layout: BatchLayout) -> Tensor:
         """See `Operations`.
 
         The scores of positions are a product of their own, (heads, clips * frames, 2 * reach), as in plain PyTorch; the

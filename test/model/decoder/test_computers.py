@@ -50,11 +50,11 @@ def waits(monkeypatch) -> list[tuple[int, ...]]:
     """The shapes of what was brought from the device, in order."""
     shapes = []
 
-    def brought(data):
+    def to_host(data):
         shapes.append(tuple(data.shape))
-        return transfers.brought(data)
+        return transfers.to_host(data)
 
-    monkeypatch.setattr("src.engine.decoder.decoder.brought", brought)
+    monkeypatch.setattr("src.engine.decoder.decoder.to_host", to_host)
     return shapes
 
 
@@ -262,7 +262,7 @@ def test_what_a_gpu_has_made_is_read_when_it_has_arrived(monkeypatch):
     monkeypatch.setattr(torch, "empty", pinned)
     monkeypatch.setattr(torch.cuda, "Event", Event)
     made = torch.arange(6, dtype=torch.int32).view(2, 3).as_subclass(OnGpu)
-    np.testing.assert_array_equal(transfers.brought(made), [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(transfers.to_host(made), [[0, 1, 2], [3, 4, 5]])
 
 
 def test_numbers_go_to_a_gpu_from_pinned_memory_and_nobody_waits(monkeypatch):
@@ -278,5 +278,5 @@ def test_numbers_go_to_a_gpu_from_pinned_memory_and_nobody_waits(monkeypatch):
         return Numbers()
 
     monkeypatch.setattr(torch, "tensor", tensor)
-    transfers.sent([[1, 2], [3, 4]], torch.device("cuda"))
+    transfers.to_device([[1, 2], [3, 4]], torch.device("cuda"))
     assert asked == [([[1, 2], [3, 4]], True), ("cuda", True)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from media import clip
 from nemo_parts import conformer, featurizer
 
-from src.engine.encoder.fastconformer import MAX_CONVOLVED, SUBSAMPLING, Encoder, unsupported
+from src.engine.encoder.fastconformer import MAX_CONVOLVED, SUBSAMPLING, FastConformerEncoder, unsupported_reason
 from src.engine.encoder.features import Features
 from src.engine.encoder.operations import QUERY_BLOCK
 
@@ -75,8 +75,8 @@ def assert_equal(nemos, own, counts: list[int], bands: int) -> None:
 @given(sizes, contexts, st.lists(frames, min_size=1, max_size=3), st.integers(0, 7), st.sampled_from([1, 8]))
 def test_any_size_of_the_family_gives_what_nemos_gives(size, context, encoder_frames, fewer, alignment):
     nemos = conformer(**size | with_attention(context))
-    assert unsupported(nemos) is None
-    own = Encoder(nemos, CPU, torch.float32, context=context, longest=160, alignment=alignment)
+    assert unsupported_reason(nemos) is None
+    own = FastConformerEncoder(nemos, CPU, torch.float32, context=context, longest=160, alignment=alignment)
     counts = [max(1, count * SUBSAMPLING - fewer) for count in encoder_frames]
     assert_equal(nemos, own, counts, size["feat_in"])
 
@@ -94,21 +94,21 @@ def test_any_size_of_the_family_gives_what_nemos_gives(size, context, encoder_fr
 )
 def test_long_clips_beside_short_ones_give_what_nemos_gives(size, context):
     nemos = conformer(**with_attention(context))
-    own = Encoder(nemos, CPU, torch.float32, context=context)
+    own = FastConformerEncoder(nemos, CPU, torch.float32, context=context)
     assert_equal(nemos, own, [size * SUBSAMPLING, 77, size * SUBSAMPLING // 2], 128)
 
 
 @pytest.mark.parametrize("context", [None, 40])
 def test_a_clip_longer_than_expected_gives_what_nemos_gives(context):
     nemos = conformer(**with_attention(context))
-    own = Encoder(nemos, CPU, torch.float32, context=context, longest=30)
+    own = FastConformerEncoder(nemos, CPU, torch.float32, context=context, longest=30)
     assert_equal(nemos, own, [500 * SUBSAMPLING, 30 * SUBSAMPLING], 128)
 
 
 def test_a_checkpoint_with_a_context_of_its_own_keeps_it():
     nemos = conformer(att_context_size=[12, 12])
-    assert unsupported(nemos) is None
-    own = Encoder(nemos, CPU, torch.float32, context=12)
+    assert unsupported_reason(nemos) is None
+    own = FastConformerEncoder(nemos, CPU, torch.float32, context=12)
     assert_equal(nemos, own, [800, 333], 128)
 
 
@@ -116,12 +116,12 @@ def test_a_checkpoint_with_a_context_of_its_own_keeps_it():
 @pytest.mark.parametrize("counts", [[1, 1600], [803, 407, 801], [7]])
 def test_the_convolutions_give_the_same_in_pieces(pieces, counts):
     nemos = conformer()
-    own = Encoder(nemos, CPU, torch.float32, pieces=pieces)
+    own = FastConformerEncoder(nemos, CPU, torch.float32, pieces=pieces)
     assert_equal(nemos, own, counts, 128)
 
 
 def test_the_first_convolution_puts_its_channels_last_so_that_its_output_is_not_copied():
-    weights = Encoder(conformer(), CPU, torch.float32)._subsampling
+    weights = FastConformerEncoder(conformer(), CPU, torch.float32)._subsampling
     out = torch.nn.functional.conv2d(torch.zeros(2, 1, 80, 128), weights.first_weight, weights.first_bias, stride=2)
     assert out.permute(0, 2, 3, 1).is_contiguous()
 
@@ -129,7 +129,7 @@ def test_the_first_convolution_puts_its_channels_last_so_that_its_output_is_not_
 def test_a_batch_too_large_for_one_convolution_is_taken_in_pieces(monkeypatch):
     monkeypatch.setitem(MAX_CONVOLVED, "cpu", 200_000)
     nemos = conformer()
-    assert_equal(nemos, Encoder(nemos, CPU, torch.float32), [1600, 900], 128)
+    assert_equal(nemos, FastConformerEncoder(nemos, CPU, torch.float32), [1600, 900], 128)
 
 
 @settings(max_examples=10)
@@ -137,7 +137,7 @@ def test_a_batch_too_large_for_one_convolution_is_taken_in_pieces(monkeypatch):
 def test_padding_changes_no_real_frame(context, more_frames, more_clips):
     """As where a batch is padded to a bucket: more frames than the longest clip has, and rows without a clip."""
     counts = [555, 1, 160]
-    own = Encoder(conformer(), CPU, torch.float32, context=context)
+    own = FastConformerEncoder(conformer(), CPU, torch.float32, context=context)
     features = mels(counts, 128)
     padded = torch.nn.functional.pad(features, (0, more_frames * SUBSAMPLING, 0, 0, 0, more_clips))
     with torch.inference_mode():
@@ -151,7 +151,7 @@ def test_padding_changes_no_real_frame(context, more_frames, more_clips):
 @pytest.mark.parametrize("context", [None, 16])
 def test_clips_too_short_for_a_frame_are_finite_and_counted_as_nemo_does(context):
     nemos, theirs = conformer(**with_attention(context)), featurizer()
-    own, features = Encoder(nemos, CPU, torch.float32, context=context), Features(theirs, CPU)
+    own, features = FastConformerEncoder(nemos, CPU, torch.float32, context=context), Features(theirs, CPU)
     for lengths in ([0, 1, 159, 16_000, 160], [0], [159, 1]):
         samples, counts = torch.randn(len(lengths), max(160, *lengths)), torch.tensor(lengths)
         with torch.inference_mode():
@@ -180,7 +180,7 @@ def test_in_half_precision_it_is_closer_to_float32_than_nemos(nemos, spoken, dty
     with torch.inference_mode():
         expected, counts = whole(audio_signal=features, length=lengths)
         theirs, _ = half(audio_signal=features.to(dtype), length=lengths)
-        ours, _ = Encoder(whole, CPU, dtype)(features, lengths)
+        ours, _ = FastConformerEncoder(whole, CPU, dtype)(features, lengths)
     assert ours.dtype == dtype
     of_theirs = error(theirs.float().mT, expected, counts.tolist())
     assert 1e-6 < error(ours.float(), expected, counts.tolist()) < of_theirs
@@ -197,8 +197,8 @@ PUBLISHED = {
 def test_a_layer_of_the_published_shapes_gives_what_nemos_gives(published):
     shape = {"d_model": 1024, "n_heads": 8, "n_layers": 1, "subsampling_conv_channels": 256} | PUBLISHED[published]
     nemos = conformer(**shape)
-    assert unsupported(nemos) is None
-    assert_equal(nemos, Encoder(nemos, CPU, torch.float32), [200, 130], shape["feat_in"])
+    assert unsupported_reason(nemos) is None
+    assert_equal(nemos, FastConformerEncoder(nemos, CPU, torch.float32), [200, 130], shape["feat_in"])
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_layer_of_the_published_shapes_gives_what_nemos_gives(published):
     ids=str,
 )
 def test_any_other_encoder_is_left_to_nemo_and_named(changed, says):
-    reason = unsupported(conformer(**changed))
+    reason = unsupported_reason(conformer(**changed))
     assert reason is not None
     assert says in reason
 
@@ -228,5 +228,5 @@ def test_any_other_encoder_is_left_to_nemo_and_named(changed, says):
 def test_a_layer_that_does_something_else_is_left_to_nemo():
     encoder = conformer()
     encoder.layers[1].feed_forward2.activation = torch.nn.ReLU()
-    assert unsupported(encoder) == "its activation is ReLU"
-    assert unsupported(torch.nn.Linear(1, 1)) == "it is a Linear"
+    assert unsupported_reason(encoder) == "its activation is ReLU"
+    assert unsupported_reason(torch.nn.Linear(1, 1)) == "it is a Linear"

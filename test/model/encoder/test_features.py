@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nemo_parts import featurizer
 
-from src.engine.encoder.features import Features, unsupported
+from src.engine.encoder.features import Features, unsupported_reason
 
 CPU = torch.device("cpu")
 
@@ -58,7 +58,7 @@ def test_the_samples_themselves_stay_as_they_are():
 
 
 def test_the_published_checkpoints_features_are_known():
-    assert [unsupported(featurizer(nfilt=mels)) for mels in (80, 128)] == [None, None]
+    assert [unsupported_reason(featurizer(nfilt=mels)) for mels in (80, 128)] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,6 @@ def test_the_published_checkpoints_features_are_known():
     ids=str,
 )
 def test_other_features_are_left_to_nemo_and_named(changed):
-    reason = unsupported(featurizer(**changed))
+    reason = unsupported_reason(featurizer(**changed))
     assert reason is not None
     assert reason.startswith("its features have")

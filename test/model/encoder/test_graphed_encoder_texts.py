@@ -11,22 +11,22 @@ from collections.abc import Iterator
 
 import pytest
 import soundfile
-from fake_gpu import PlayedGpu
+from fake_gpu import FakeGpu
 from media import CLIPS
 
 from src.engine.encoder.nemo_encoder import NemoEncoder
-from src.engine.encoder.selection import batch_encoder
+from src.engine.encoder.selection import new_batch_encoder
 from src.engine.nemo_model import NemoModel
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
 from src.settings import Settings
 
-LIVE = Windowing.of(Settings())
+LIVE = Windowing.from_settings(Settings())
 
 
 @pytest.fixture(scope="module")
-def gpu() -> PlayedGpu:
-    return PlayedGpu()
+def gpu() -> FakeGpu:
+    return FakeGpu()
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +73,16 @@ def test_the_start_says_which_encoder_runs_and_how(graphed, started):
 
 
 def test_nothing_is_captured_where_that_is_switched_off(tiny):
-    gpu = PlayedGpu()
+    gpu = FakeGpu()
     settings = Settings(model_id="tiny", cuda_graphs="off", chunk_seconds=10, microbatch_max_batch=1)
-    assert batch_encoder(tiny._encoder._run, tiny._device, gpu, 1, settings).describe() == "CUDA graphs off"
+    assert new_batch_encoder(tiny._encoder._run, tiny._device, gpu, 1, settings).describe() == "CUDA graphs off"
     assert gpu.captured == 0
 
 
 def test_nothing_is_captured_of_nemos_encoder(tiny):
-    gpu = PlayedGpu()
+    gpu = FakeGpu()
     nemos = NemoEncoder.__new__(NemoEncoder)
-    assert batch_encoder(nemos, tiny._device, gpu, 1, Settings(model_id="tiny")).describe() == "CUDA graphs off"
+    assert new_batch_encoder(nemos, tiny._device, gpu, 1, Settings(model_id="tiny")).describe() == "CUDA graphs off"
     assert gpu.captured == 0
 
 

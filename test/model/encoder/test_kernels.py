@@ -14,8 +14,8 @@ import pytest
 import torch
 from nemo_parts import conformer
 
-from src.engine.encoder.fastconformer import Encoder
-from src.engine.encoder.operations import Depthwise, Distances, Layout
+from src.engine.encoder.fastconformer import FastConformerEncoder
+from src.engine.encoder.operations import BatchLayout, DepthwiseConv, RelativePositions
 
 triton = pytest.importorskip("triton")
 
@@ -68,7 +68,9 @@ def test_each_step_gives_what_plain_pytorch_gives_and_reads_no_padding():
 
 def test_the_encoder_gives_the_same_with_full_and_local_attention(tmp_path):
     nemos = conformer(feat_in=8, n_layers=1)
-    encoders = [Encoder(nemos, torch.device("cpu"), torch.float32, context=context) for context in (None, 2)]
+    encoders = [
+        FastConformerEncoder(nemos, torch.device("cpu"), torch.float32, context=context) for context in (None, 2)
+    ]
     torch.save(encoders, tmp_path / "encoders")
     assert interpreted("-c", WHOLE, str(tmp_path / "encoders")) == "compared\n" * 2
 
@@ -165,8 +167,10 @@ def run_all(dtype: torch.dtype, head: int, taps: int) -> None:
         return torch.empty(shape, dtype=dtype, device="meta")
 
     counts = empty(2, dtype=torch.int64)
-    layout = Layout(2, 104, counts, 16, empty())
-    operations.subsample_step(empty(2, 416, 64, 256), counts, Depthwise(empty(256, 1, 3, 3), empty(9, 256), empty(256)))
-    operations.convolve(empty(208, 2048), Depthwise(empty(1024, 1, taps), empty(taps, 1024), empty(1024)), layout)
+    layout = BatchLayout(2, 104, counts, 16, empty())
+    operations.subsample_step(
+        empty(2, 416, 64, 256), counts, DepthwiseConv(empty(256, 1, 3, 3), empty(9, 256), empty(256))
+    )
+    operations.convolve(empty(208, 2048), DepthwiseConv(empty(1024, 1, taps), empty(taps, 1024), empty(1024)), layout)
     heads = 1024 // head
-    operations.attend(empty(208, 3072), heads, Distances(empty(heads, 48, head), empty(1024)), layout)
+    operations.attend(empty(208, 3072), heads, RelativePositions(empty(heads, 48, head), empty(1024)), layout)

@@ -16,11 +16,11 @@ from running_service import serving
 from src.engine import toolchain
 from src.engine.encoder import selection as encoders
 from src.engine.encoder import selfcheck
-from src.engine.encoder.fastconformer import Encoder
+from src.engine.encoder.fastconformer import FastConformerEncoder
 from src.engine.encoder.features import Features
-from src.engine.encoder.operations import Layout, PlainOperations
-from src.engine.encoder.selection import OwnEncoder, operations_for
-from src.engine.encoder.selfcheck import EncodersDiffer
+from src.engine.encoder.operations import BatchLayout, PlainOperations
+from src.engine.encoder.selection import ParakeetEncoder, select_operations
+from src.engine.encoder.selfcheck import EncoderMismatch
 from src.engine.nemo_model import NemoModel
 from src.settings import Settings
 
@@ -38,13 +38,13 @@ def network(**changed) -> SimpleNamespace:
 
 
 def test_the_bundled_checkpoint_is_served_by_the_services_own_encoder_and_nemos_weights_are_let_go(tiny):
-    assert isinstance(tiny._encoder._run, OwnEncoder)
+    assert isinstance(tiny._encoder._run, ParakeetEncoder)
     assert tiny._network.encoder is None
 
 
 def test_an_encoder_of_another_kind_stays_nemos_and_the_log_says_why(caplog):
     caplog.set_level(logging.INFO)
-    assert OwnEncoder.of(network(conv_norm_type="layer_norm"), CPU, torch.float32, Settings()) is None
+    assert ParakeetEncoder.of(network(conv_norm_type="layer_norm"), CPU, torch.float32, Settings()) is None
     [line] = caplog.messages
     assert "stays NeMo's" in line
     assert "layer_norm" in line
@@ -56,7 +56,7 @@ def own_messages(caplog, level: int = logging.NOTSET) -> list[str]:
 
 
 def test_the_setting_leaves_everything_to_nemo_without_a_word(caplog):
-    assert OwnEncoder.of(network(), CPU, torch.float32, Settings(encoder="nemo")) is None
+    assert ParakeetEncoder.of(network(), CPU, torch.float32, Settings(encoder="nemo")) is None
     assert not own_messages(caplog)
 
 
@@ -77,7 +77,7 @@ def test_an_encoder_that_raises_in_its_check_gives_way_to_nemos(nemos, monkeypat
     def broken(*_) -> None:
         raise RuntimeError("no kernel image is available")
 
-    monkeypatch.setattr(Encoder, "__call__", broken)
+    monkeypatch.setattr(FastConformerEncoder, "__call__", broken)
     model = NemoModel.load(Settings(model_id="tiny"))
     [warning] = own_messages(caplog, logging.WARNING)
     assert "no kernel image is available" in warning
@@ -95,7 +95,7 @@ def test_kernels_that_fail_their_check_give_way_to_plain_pytorch_with_one_warnin
     kernels = SimpleNamespace(
         name="Triton kernels", attend=broken, convolve=plain.convolve, subsample_step=plain.subsample_step
     )
-    monkeypatch.setattr(encoders, "operations_for", lambda device: kernels)
+    monkeypatch.setattr(encoders, "select_operations", lambda device: kernels)
     caplog.set_level(logging.INFO)
     model = NemoModel.load(Settings(model_id="tiny"))
     [warning] = own_messages(caplog, logging.WARNING)
@@ -107,7 +107,7 @@ def test_kernels_that_fail_their_check_give_way_to_plain_pytorch_with_one_warnin
 
 def test_a_gpu_without_what_triton_needs_gets_plain_pytorch_and_the_log_says_what_is_missing(monkeypatch, caplog):
     monkeypatch.setattr(toolchain, "missing", lambda: "there is no C compiler")
-    assert isinstance(operations_for(torch.device("cuda")), PlainOperations)
+    assert isinstance(select_operations(torch.device("cuda")), PlainOperations)
     [warning] = caplog.messages
     assert "there is no C compiler" in warning
 
@@ -116,18 +116,18 @@ def test_a_gpu_with_a_triton_that_cannot_be_loaded_gets_plain_pytorch(monkeypatc
     monkeypatch.setattr(toolchain, "missing", lambda: None)
     monkeypatch.setitem(sys.modules, "triton", None)
     monkeypatch.delitem(sys.modules, "src.engine.encoder.triton_operations", raising=False)
-    assert isinstance(operations_for(torch.device("cuda")), PlainOperations)
+    assert isinstance(select_operations(torch.device("cuda")), PlainOperations)
     [warning] = caplog.messages
     assert "triton" in warning
 
 
 def test_a_cpu_gets_plain_pytorch_without_a_word(caplog):
-    assert isinstance(operations_for(CPU), PlainOperations)
+    assert isinstance(select_operations(CPU), PlainOperations)
     assert not own_messages(caplog)
 
 
-def own(encoder, dtype=torch.float32, context=None) -> OwnEncoder:
-    return OwnEncoder(Features(featurizer(), CPU), Encoder(encoder, CPU, dtype, context=context))
+def own(encoder, dtype=torch.float32, context=None) -> ParakeetEncoder:
+    return ParakeetEncoder(Features(featurizer(), CPU), FastConformerEncoder(encoder, CPU, dtype, context=context))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -140,7 +140,7 @@ def test_the_check_finds_a_wrong_band_that_only_long_clips_show():
     encoder = conformer()
     whole, banded = own(encoder), own(encoder, context=100)
     assert selfcheck.compare(banded, whole, CPU, torch.bfloat16, context=None) == 0
-    with pytest.raises(EncodersDiffer, match="of the norm"):
+    with pytest.raises(EncoderMismatch, match="of the norm"):
         selfcheck.compare(banded, own(encoder, context=128), CPU, torch.float32, context=128)
 
 
@@ -158,14 +158,14 @@ class Seeing(PlainOperations):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("context", [None, 1, 16, 128])
 def test_the_check_lets_rounding_in_attention_pass(dtype, context):
-    selfcheck.check_attention(Encoder(conformer(), CPU, dtype, context=context))
+    selfcheck.check_attention(FastConformerEncoder(conformer(), CPU, dtype, context=context))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("change", [lambda c: c + 1, lambda c: c - 1, lambda _: None], ids=["wider", "narrower", "all"])
 def test_the_check_finds_attention_to_a_context_that_is_wrong_by_one_frame(dtype, change):
-    wrong = Encoder(conformer(), CPU, dtype, context=128, operations=Seeing(change))
-    with pytest.raises(EncodersDiffer, match="its attention differs"):
+    wrong = FastConformerEncoder(conformer(), CPU, dtype, context=128, operations=Seeing(change))
+    with pytest.raises(EncoderMismatch, match="its attention differs"):
         selfcheck.check_attention(wrong)
 
 
@@ -175,17 +175,17 @@ def to_one_frame_too_few(self, queries, keys):
     if self.context is None:
         return block
     apart = self._places[queries, None] - self._places[None, keys]
-    return replace(block, hidden=block.hidden | (apart == self.context))
+    return replace(block, masked=block.masked | (apart == self.context))
 
 
-is_seen = Layout._block
+is_seen = BatchLayout._block
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_check_finds_a_context_that_is_wrong_on_one_side(dtype, monkeypatch):
-    monkeypatch.setattr(Layout, "_block", to_one_frame_too_few)
-    with pytest.raises(EncodersDiffer, match="its attention differs"):
-        selfcheck.check_attention(Encoder(conformer(), CPU, dtype, context=128))
+    monkeypatch.setattr(BatchLayout, "_block", to_one_frame_too_few)
+    with pytest.raises(EncoderMismatch, match="its attention differs"):
+        selfcheck.check_attention(FastConformerEncoder(conformer(), CPU, dtype, context=128))
 
 
 @pytest.mark.parametrize("count", [-1, 1], ids=["too few keys", "padding"])
@@ -194,8 +194,8 @@ def test_the_check_finds_attention_to_other_keys_than_the_real_ones(count):
         def attend(self, qkv, heads, distances, layout):
             return super().attend(qkv, heads, distances, replace(layout, counts=layout.counts + count))
 
-    wrong = Encoder(conformer(), CPU, torch.bfloat16, operations=Miscounting())
-    with pytest.raises(EncodersDiffer, match="its attention differs"):
+    wrong = FastConformerEncoder(conformer(), CPU, torch.bfloat16, operations=Miscounting())
+    with pytest.raises(EncoderMismatch, match="its attention differs"):
         selfcheck.check_attention(wrong)
 
 
@@ -205,8 +205,8 @@ def test_the_check_finds_padding_that_is_no_number():
             seen = super().attend(qkv, heads, distances, layout)
             return seen.masked_fill(layout.is_padding.view(-1, 1), float("nan"))
 
-    wrong = Encoder(conformer(), CPU, torch.float32, operations=Leaving())
-    with pytest.raises(EncodersDiffer, match="its attention"):
+    wrong = FastConformerEncoder(conformer(), CPU, torch.float32, operations=Leaving())
+    with pytest.raises(EncoderMismatch, match="its attention"):
         selfcheck.check_attention(wrong)
 
 
@@ -220,7 +220,7 @@ def test_the_check_finds_padding_that_is_no_number():
 )
 def test_the_check_finds(changed, says):
     right = own(conformer())
-    with pytest.raises(EncodersDiffer, match=says):
+    with pytest.raises(EncoderMismatch, match=says):
         selfcheck.compare(lambda *clips: changed(*right(*clips)), right, CPU, torch.bfloat16, context=None)
 
 

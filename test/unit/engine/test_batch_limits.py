@@ -17,14 +17,14 @@ from src.settings import Settings
     ],
 )
 def test_batches_suit_the_memory_of_the_device(gpu_gb, clips, audio_s, whole):
-    limits = BatchLimits.of(Settings(), gpu_gb and round(gpu_gb * 1e9))
+    limits = BatchLimits.from_settings(Settings(), gpu_gb and round(gpu_gb * 1e9))
     assert limits == BatchLimits(clips, audio_s, whole)
 
 
 def test_what_is_set_holds_on_any_device_and_the_rest_stays():
     for gpu_bytes in (None, 80_000_000_000):
-        limits = BatchLimits.of(Settings(microbatch_max_batch=12, microbatch_max_audio_s=100), gpu_bytes)
+        limits = BatchLimits.from_settings(Settings(microbatch_max_batch=12, microbatch_max_audio_s=100), gpu_bytes)
         assert (limits.clips, limits.audio_s) == (12, 100)
         assert limits.under(Settings(microbatch_max_batch=12, microbatch_max_audio_s=100)) == limits
-    limits = BatchLimits.of(Settings(microbatch_max_batch=12), 80_000_000_000)
+    limits = BatchLimits.from_settings(Settings(microbatch_max_batch=12), 80_000_000_000)
     assert (limits.clips, limits.audio_s, limits.whole) == (12, 1920, (8,))

@@ -80,7 +80,7 @@ async def test_the_limits_are_those_of_the_models_device_where_none_are_set(capl
     caplog.set_level("INFO")
     for settings, sizes in (({}, [1, 32, 8, 1]), ({"microbatch_max_batch": 20}, [1, 16, 16, 8, 1])):
         model = HeldModel()
-        model.limits = BatchLimits.of(Settings(), gpu_bytes=80_000_000_000)
+        model.limits = BatchLimits.from_settings(Settings(), gpu_bytes=80_000_000_000)
         async with running(model, lanes=1, **settings) as scheduler:
             first = asking(scheduler, clip(0))
             await started(model)

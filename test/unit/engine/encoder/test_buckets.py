@@ -12,9 +12,9 @@ from src.engine.encoder.buckets import (
     Buckets,
     Cost,
     aligned_frames,
-    buckets_for,
-    longest_frames,
-    parts_for,
+    choose_buckets,
+    max_padded_frames,
+    split_batch,
 )
 from src.engine.frames import SAMPLES_PER_FRAME
 from src.engine.model import StepResult
@@ -37,30 +37,30 @@ def padded(parts) -> int:
 
 @given(lengths_of_clips, some_buckets, costs)
 def test_every_clip_is_in_one_part_whose_bucket_holds_it(lengths, buckets, cost):
-    parts = parts_for(lengths, buckets, cost)
+    parts = split_batch(lengths, buckets, cost)
     assert sorted(clip for part in parts for clip in part.clips) == list(range(len(lengths)))
     for part in parts:
         assert len(part.clips) <= part.bucket.clips
         assert all(lengths[clip] <= part.bucket.samples for clip in part.clips)
         assert part.bucket in set(buckets) or (
-            len(part.clips) == 1 and buckets.holding(1, lengths[part.clips[0]]) is None
+            len(part.clips) == 1 and buckets.smallest_for(1, lengths[part.clips[0]]) is None
         )
 
 
 @given(lengths_of_clips, some_buckets, costs)
 def test_parts_never_cost_more_than_one_bucket_for_all(lengths, buckets, cost):
-    one = buckets.holding(len(lengths), max(lengths))
+    one = buckets.smallest_for(len(lengths), max(lengths))
     if one is not None:
-        parts = parts_for(lengths, buckets, cost)
+        parts = split_batch(lengths, buckets, cost)
         assert sum(cost.of(part.bucket) for part in parts) <= cost.of(one) * (1 + 1e-9)
 
 
 @given(lengths_of_clips, some_buckets, costs, st.randoms(use_true_random=False))
 def test_parts_are_the_same_each_time_and_as_dear_in_any_order(lengths, buckets, cost, chance):
-    parts = parts_for(lengths, buckets, cost)
-    assert parts_for(lengths, buckets, cost) == parts
+    parts = split_batch(lengths, buckets, cost)
+    assert split_batch(lengths, buckets, cost) == parts
     shuffled = chance.sample(lengths, len(lengths))
-    assert [part.bucket for part in parts_for(shuffled, buckets, cost)] == [part.bucket for part in parts]
+    assert [part.bucket for part in split_batch(shuffled, buckets, cost)] == [part.bucket for part in parts]
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=6), some_buckets, costs)
@@ -70,17 +70,17 @@ def test_no_other_way_to_deal_out_neighbours_is_cheaper(frames, buckets, cost):
     def cheapest(rest) -> float:
         if not rest:
             return 0.0
-        ways = ((count, buckets.holding(count, rest[0])) for count in range(1, len(rest) + 1))
+        ways = ((count, buckets.smallest_for(count, rest[0])) for count in range(1, len(rest) + 1))
         known = [cost.of(bucket) + cheapest(rest[count:]) for count, bucket in ways if bucket is not None]
         return min(known) if known else cost.of(Bucket(1, aligned_frames(rest[0]))) + cheapest(rest[1:])
 
-    assert sum(cost.of(part.bucket) for part in parts_for(lengths, buckets, cost)) == pytest.approx(cheapest(lengths))
+    assert sum(cost.of(part.bucket) for part in split_batch(lengths, buckets, cost)) == pytest.approx(cheapest(lengths))
 
 
 @given(some_buckets, st.integers(1, 70), st.integers(1, 130 * SECOND))
 def test_the_bucket_for_clips_is_the_smallest_that_holds_them(buckets, clips, samples):
     fitting = [bucket.size for bucket in buckets if bucket.clips >= clips and bucket.samples >= samples]
-    found = buckets.holding(clips, samples)
+    found = buckets.smallest_for(clips, samples)
     assert (found.size if found else None) == min(fitting, default=None)
 
 
@@ -94,25 +94,25 @@ def test_a_clip_fits_the_bucket_of_its_length_and_no_shorter_one(samples):
 
 def test_what_fits_no_bucket_is_alone_and_the_others_are_dealt_out():
     buckets = Buckets([Bucket(4, 64)])
-    parts = parts_for([SECOND, 20 * SECOND, 2 * SECOND], buckets, Cost())
+    parts = split_batch([SECOND, 20 * SECOND, 2 * SECOND], buckets, Cost())
     assert [(part.clips, part.bucket) for part in parts] == [((1,), Bucket(1, 256)), ((2, 0), Bucket(4, 64))]
 
 
 def test_clips_of_two_to_thirty_seconds_are_padded_by_a_sixth_instead_of_a_half():
     chance = random.Random(0)
     lengths = [round(chance.uniform(2, 30) * SECOND) for _ in range(128)]
-    parts = parts_for(lengths, buckets_for(120, 64, H100_BYTES), Cost())
+    parts = split_batch(lengths, choose_buckets(120, 64, H100_BYTES), Cost())
     assert 1 - sum(lengths) / (len(lengths) * max(lengths)) > 0.4
     assert 1 - sum(lengths) / padded(parts) < 0.19
 
 
 def test_many_clips_of_one_length_fill_the_largest_buckets():
-    parts = parts_for([15 * SECOND] * 128, buckets_for(120, 64, H100_BYTES), Cost())
+    parts = split_batch([15 * SECOND] * 128, choose_buckets(120, 64, H100_BYTES), Cost())
     assert [part.bucket for part in parts] == [Bucket(64, 192)] * 2
 
 
 @pytest.mark.parametrize(
-    ("free_gb", "longest_s", "most_clips", "graphs", "largest"),
+    ("free_gb", "longest_s", "max_clips", "graphs", "largest"),
     [
         (85, 120, 64, 88, 16_384),
         (85, 30, 64, 68, 16_384),
@@ -123,22 +123,22 @@ def test_many_clips_of_one_length_fill_the_largest_buckets():
     ],
 )
 def test_buckets_go_by_the_memory_that_is_free_the_longest_clip_and_the_largest_batch(
-    free_gb, longest_s, most_clips, graphs, largest
+    free_gb, longest_s, max_clips, graphs, largest
 ):
-    buckets = buckets_for(longest_s, most_clips, free_gb * 1e9)
+    buckets = choose_buckets(longest_s, max_clips, free_gb * 1e9)
     sizes = [bucket.size for bucket in buckets]
     assert len(buckets) == graphs
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == largest
-    assert buckets.holding(1, round(longest_s * SECOND)) is not None
+    assert buckets.smallest_for(1, round(longest_s * SECOND)) is not None
 
 
 @pytest.mark.parametrize(("longest_s", "frames"), [(10, 128), (30, 384), (120, 1504), (300, 3752)])
 def test_the_longest_clip_is_padded_to_no_more_frames_than_is_said(longest_s, frames):
-    assert longest_frames(longest_s) == frames
-    buckets = buckets_for(longest_s, 1, H100_BYTES)
+    assert max_padded_frames(longest_s) == frames
+    buckets = choose_buckets(longest_s, 1, H100_BYTES)
     assert max(bucket.frames for bucket in buckets) == min(frames, 1504)
-    assert all(part.bucket.frames <= frames for part in parts_for([longest_s * SECOND], buckets, Cost()))
+    assert all(part.bucket.frames <= frames for part in split_batch([longest_s * SECOND], buckets, Cost()))
 
 
 def windows_of(windowing: Windowing) -> set[int]:
@@ -160,10 +160,10 @@ def windows_of(windowing: Windowing) -> set[int]:
 )
 def test_live_windows_have_buckets_without_padding_but_for_alignment(windowing):
     assert set(windowing.window_frames) == windows_of(windowing)
-    buckets = buckets_for(120, 64, H100_BYTES, windowing.window_frames)
+    buckets = choose_buckets(120, 64, H100_BYTES, windowing.window_frames)
     for frames in sorted(windowing.window_frames)[-ALIGNMENT:]:
         for clips in (1, 32, 64):
-            bucket = buckets.holding(clips, frames * SAMPLES_PER_FRAME)
+            bucket = buckets.smallest_for(clips, frames * SAMPLES_PER_FRAME)
             assert bucket.clips == clips
             assert bucket.frames - frames <= ALIGNMENT
 
@@ -171,15 +171,15 @@ def test_live_windows_have_buckets_without_padding_but_for_alignment(windowing):
 def test_short_steps_do_not_make_a_bucket_for_each_of_their_many_windows():
     many = Windowing(30, 0.08, 0.2).window_frames
     assert len(many) > 300
-    assert len(buckets_for(120, 64, H100_BYTES, many)) <= len(buckets_for(120, 64, H100_BYTES)) + 8 * 7
+    assert len(choose_buckets(120, 64, H100_BYTES, many)) <= len(choose_buckets(120, 64, H100_BYTES)) + 8 * 7
 
 
 def test_a_cost_goes_through_both_points_that_were_measured():
-    cost = Cost.through((32, 2e-3), (16_384, 50e-3))
+    cost = Cost.fit((32, 2e-3), (16_384, 50e-3))
     assert cost.of(Bucket(1, 32)) == pytest.approx(2e-3)
     assert cost.of(Bucket(64, 256)) == pytest.approx(50e-3)
 
 
 def test_a_measurement_that_went_wrong_makes_no_part_free_of_frames_or_cheaper_than_nothing():
-    assert Cost.through((32, 2e-3), (1024, 1e-3)) == Cost(2e-3, 0.0)
-    assert Cost.through((512, 1e-3), (1024, 4e-3)).part_s == 0.0
+    assert Cost.fit((32, 2e-3), (1024, 1e-3)) == Cost(2e-3, 0.0)
+    assert Cost.fit((512, 1e-3), (1024, 4e-3)).overhead_s == 0.0

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from fake_gpu import PlayedGpu
+from fake_gpu import FakeGpu
 
 from src.engine.device_errors import MemoryExhausted
 from src.engine.encoder import graphed_encoder
-from src.engine.encoder.buckets import Bucket, Buckets, Cost, parts_for
+from src.engine.encoder.buckets import Bucket, Buckets, Cost, split_batch
 from src.engine.encoder.graphed_encoder import GraphedEncoder
 from src.errors import DeviceLost
 
@@ -55,7 +55,7 @@ class Toy:
         return torch.stack((sums, 2 * sums), dim=2).to(self.dtype), (counts + 7) // 8
 
 
-def graphed(gpu: PlayedGpu, buckets: Buckets = SMALL, dtype=torch.float32) -> GraphedEncoder:
+def graphed(gpu: FakeGpu, buckets: Buckets = SMALL, dtype=torch.float32) -> GraphedEncoder:
     made = GraphedEncoder(Means(), Toy(dtype), gpu, buckets)
     made.make_ready()
     gpu.replays.clear()
@@ -101,7 +101,7 @@ def raising(error: Exception, *numbers: int):
 
 
 def test_all_buckets_are_captured_the_largest_first_and_the_log_says_what_they_took():
-    gpu = PlayedGpu(free_gb=(60, *[55] * len(SMALL), 56.5))
+    gpu = FakeGpu(free_gb=(60, *[55] * len(SMALL), 56.5))
     made = graphed(gpu)
     assert gpu.captured == len(SMALL)
     assert made.describe().startswith("9 CUDA graphs of features and encoder (3.5 GB, ")
@@ -110,13 +110,13 @@ def test_all_buckets_are_captured_the_largest_first_and_the_log_says_what_they_t
 def test_each_shape_runs_once_before_it_is_captured():
     features, encoder = Means(), Toy()
     runs = []
-    gpu = PlayedGpu(fail=lambda _: runs.append((features.runs, encoder.runs)))
+    gpu = FakeGpu(fail=lambda _: runs.append((features.runs, encoder.runs)))
     GraphedEncoder(features, encoder, gpu, SMALL).make_ready()
     assert runs == [(number, number) for number in range(1, len(SMALL) + 1)]
 
 
 def test_a_batch_is_one_copy_and_one_replay_for_each_part():
-    gpu = PlayedGpu()
+    gpu = FakeGpu()
     made = graphed(gpu)
     staged = made.stage(MIXED)
     assert len(gpu.sent) == 1
@@ -125,7 +125,7 @@ def test_a_batch_is_one_copy_and_one_replay_for_each_part():
 
 
 def test_clips_come_back_in_their_order_whatever_their_parts_alone_and_together():
-    made = graphed(PlayedGpu())
+    made = graphed(FakeGpu())
     for clip in MIXED:
         assert_encodes(made, [clip])
     assert_encodes(made, MIXED)
@@ -133,7 +133,7 @@ def test_clips_come_back_in_their_order_whatever_their_parts_alone_and_together(
 
 
 def test_what_a_batch_gives_outlives_the_next_one():
-    made = graphed(PlayedGpu())
+    made = graphed(FakeGpu())
     first, _ = made.encode(made.stage(MIXED[1:2]))
     kept = first.clone()
     made.encode(made.stage(MIXED[5:6]))
@@ -141,7 +141,7 @@ def test_what_a_batch_gives_outlives_the_next_one():
 
 
 def test_a_batch_may_be_staged_while_another_one_waits():
-    made = graphed(PlayedGpu())
+    made = graphed(FakeGpu())
     staged = [made.stage([clip]) for clip in MIXED]
     for each, clip in reversed(list(zip(staged, MIXED, strict=True))):
         encoded, counts = made.encode(each)
@@ -149,14 +149,14 @@ def test_a_batch_may_be_staged_while_another_one_waits():
 
 
 def test_what_fits_no_bucket_is_encoded_without_a_graph_beside_what_does():
-    gpu = PlayedGpu()
+    gpu = FakeGpu()
     made = graphed(gpu)
     assert_encodes(made, [*clips_of(7.3), *MIXED])
-    assert len(gpu.replays) == len(parts_for([len(clip) for clip in MIXED], SMALL, Cost()))
+    assert len(gpu.replays) == len(split_batch([len(clip) for clip in MIXED], SMALL, Cost()))
 
 
 def test_without_graphs_the_same_parts_are_encoded_one_by_one():
-    gpu = PlayedGpu()
+    gpu = FakeGpu()
     made = GraphedEncoder(Means(), Toy(), gpu, SMALL)
     made.make_ready(graphs=False)
     assert_encodes(made, MIXED)
@@ -165,7 +165,7 @@ def test_without_graphs_the_same_parts_are_encoded_one_by_one():
 
 
 def test_where_features_cannot_be_captured_the_encoder_alone_is(caplog):
-    gpu = PlayedGpu(fail=raising(RuntimeError("cuFFT cannot be captured"), 0))
+    gpu = FakeGpu(fail=raising(RuntimeError("cuFFT cannot be captured"), 0))
     features, encoder = Means(), Toy()
     made = GraphedEncoder(features, encoder, gpu, SMALL)
     made.make_ready()
@@ -177,7 +177,7 @@ def test_where_features_cannot_be_captured_the_encoder_alone_is(caplog):
 
 
 def test_where_nothing_can_be_captured_it_is_encoded_without_graphs(caplog):
-    gpu = PlayedGpu(fail=raising(RuntimeError("operation not permitted when stream is capturing")))
+    gpu = FakeGpu(fail=raising(RuntimeError("operation not permitted when stream is capturing")))
     made = graphed(gpu)
     assert made.describe() == "CUDA graphs off"
     assert ["encoder alone" in text or "without CUDA graphs" in text for text in warnings(caplog)] == [True, True]
@@ -186,7 +186,7 @@ def test_where_nothing_can_be_captured_it_is_encoded_without_graphs(caplog):
 
 
 def test_a_shape_that_finds_no_memory_is_left_out_and_the_smaller_ones_are_captured(caplog):
-    gpu = PlayedGpu(fail=raising(torch.OutOfMemoryError("CUDA out of memory"), 0, 1))
+    gpu = FakeGpu(fail=raising(torch.OutOfMemoryError("CUDA out of memory"), 0, 1))
     made = graphed(gpu)
     assert made.describe().startswith("7 CUDA graphs of features and encoder")
     assert warnings(caplog) == ["The encoder has 7 of 9 CUDA graphs: GPU memory is short."]
@@ -194,7 +194,7 @@ def test_a_shape_that_finds_no_memory_is_left_out_and_the_smaller_ones_are_captu
 
 
 def test_where_no_shape_finds_memory_it_is_encoded_without_graphs(caplog):
-    made = graphed(PlayedGpu(fail=raising(torch.OutOfMemoryError("CUDA out of memory"))))
+    made = graphed(FakeGpu(fail=raising(torch.OutOfMemoryError("CUDA out of memory"))))
     assert made.describe() == "CUDA graphs off"
     [warning] = warnings(caplog)
     assert "without CUDA graphs" in warning
@@ -203,7 +203,7 @@ def test_where_no_shape_finds_memory_it_is_encoded_without_graphs(caplog):
 
 
 def test_capturing_stops_while_there_is_memory_left_for_others(caplog):
-    gpu = PlayedGpu(free_gb=(60, 4, 3, 2.2, 2.1))
+    gpu = FakeGpu(free_gb=(60, 4, 3, 2.2, 2.1))
     made = graphed(gpu)
     assert gpu.captured == 3
     assert warnings(caplog) == ["The encoder has 3 of 9 CUDA graphs: GPU memory is short."]
@@ -217,7 +217,7 @@ def test_capturing_stops_when_it_takes_too_long(caplog, monkeypatch):
         now[0] += graphed_encoder.MAX_CAPTURE_S / 3.5
 
     monkeypatch.setattr(graphed_encoder.time, "monotonic", lambda: now[0])
-    gpu = PlayedGpu(fail=pass_time)
+    gpu = FakeGpu(fail=pass_time)
     made = graphed(gpu)
     assert gpu.captured == 4
     [warning] = warnings(caplog)
@@ -238,7 +238,7 @@ def test_a_graph_that_gives_something_else_is_found_and_none_is_used(wrong, how,
             else:
                 buffers.encoded *= 1.1 if how == "a tenth more" else float("nan")
 
-    gpu = PlayedGpu(spoil=spoil)
+    gpu = FakeGpu(spoil=spoil)
     made = GraphedEncoder(Means(), Toy(), gpu, SMALL)
     made.make_ready()
     assert made.describe() == "CUDA graphs off"
@@ -267,36 +267,36 @@ def test_how_far_a_graph_may_be_off_goes_by_the_number_format(dtype, error, pass
     def spoil(_: int) -> None:
         made._buffers.encoded *= 1 + error
 
-    made = GraphedEncoder(Means(), Toy(dtype), PlayedGpu(spoil=spoil), SMALL)
+    made = GraphedEncoder(Means(), Toy(dtype), FakeGpu(spoil=spoil), SMALL)
     made.make_ready()
     assert (made.describe() != "CUDA graphs off") == passes
 
 
 def test_a_device_that_is_lost_while_capturing_is_not_taken_for_one_that_cannot_capture(monkeypatch):
-    monkeypatch.setattr("src.engine.device_errors._answers", lambda device: False)
+    monkeypatch.setattr("src.engine.device_errors._is_responding", lambda device: False)
     with pytest.raises(DeviceLost):
-        graphed(PlayedGpu(fail=raising(RuntimeError("an illegal memory access was encountered"))))
+        graphed(FakeGpu(fail=raising(RuntimeError("an illegal memory access was encountered"))))
 
 
 def test_a_device_that_is_lost_while_graphs_are_checked_is_not_taken_for_one_that_cannot_replay(monkeypatch):
     def lose(_: int) -> None:
         raise RuntimeError("an illegal memory access was encountered")
 
-    monkeypatch.setattr("src.engine.device_errors._answers", lambda device: False)
+    monkeypatch.setattr("src.engine.device_errors._is_responding", lambda device: False)
     with pytest.raises(DeviceLost):
-        graphed(PlayedGpu(spoil=lose))
+        graphed(FakeGpu(spoil=lose))
 
 
 def test_what_a_part_costs_is_measured_and_goes_into_how_a_batch_is_dealt_out():
     clips = clips_of(*[0.5] * 2, *[2.4] * 2)
-    dear_parts = graphed(PlayedGpu(times_s=(1.0, 1.0, 1.0, 1.001)))
+    dear_parts = graphed(FakeGpu(times_s=(1.0, 1.0, 1.0, 1.001)))
     assert len(dear_parts.stage(clips).parts) == 1
-    dear_frames = graphed(PlayedGpu(times_s=(1e-6, 1e-6, 1e-6, 1.0)))
+    dear_frames = graphed(FakeGpu(times_s=(1e-6, 1e-6, 1e-6, 1.0)))
     assert len(dear_frames.stage(clips).parts) == 4
 
 
 def test_where_there_is_no_memory_to_measure_the_estimate_stays(caplog):
-    class Full(PlayedGpu):
+    class Full(FakeGpu):
         def seconds(self, work):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -306,12 +306,12 @@ def test_where_there_is_no_memory_to_measure_the_estimate_stays(caplog):
 
 
 def test_one_bucket_is_enough():
-    made = graphed(PlayedGpu(), Buckets([Bucket(2, 32)]))
+    made = graphed(FakeGpu(), Buckets([Bucket(2, 32)]))
     assert_encodes(made, MIXED)
 
 
 def test_a_batch_without_memory_to_be_put_together_says_that_a_smaller_one_may_do():
-    class Full(PlayedGpu):
+    class Full(FakeGpu):
         def pinned(self, size):
             raise RuntimeError("cannot allocate memory")
 
