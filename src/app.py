@@ -27,7 +27,7 @@ from src.api.middleware import RequestTrace
 from src.api.openapi import errors
 from src.api.paths import Location
 from src.api.refusal import refusal
-from src.api.session_slots import Sessions
+from src.api.session_slots import SessionSlots
 from src.audio.sandbox import Sandbox
 from src.audio.vad import SpeechDetector
 from src.engine.model import Model
@@ -115,7 +115,7 @@ def create_app(
     room = Room(uploaded_audio, settings.max_queue_wait_s, partial(_full, AUDIO_FULL, settings))
     session_audio = Budget(plan.session_audio, settings.max_sessions)
     messages, reading = Budget(plan.messages, settings.max_sessions), Budget(plan.reading)
-    sessions = Sessions(settings.max_sessions)
+    sessions = SessionSlots(settings.max_sessions)
     app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
     app.state.scheduler = scheduler

@@ -16,7 +16,7 @@ from src.api.request import parse_object
 from src.api.session_slots import new_session_id
 from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
-from src.realtime.config import SessionConfig, Transcription, meant
+from src.realtime.config import AudioTranscription, SessionConfig, unset_to_none
 from src.settings import Settings
 from src.wire.model_names import ServedModel
 
@@ -127,10 +127,10 @@ async def _object_of(request: Request) -> dict[str, Any]:
 
 
 def _validated(wanted: dict[str, Any]) -> SecretRequest:
-    expires_after, session = meant(wanted.get("expires_after")), wanted.get("session")
+    expires_after, session = unset_to_none(wanted.get("expires_after")), wanted.get("session")
     if isinstance(expires_after, dict):
         expires_after = {name: value for name, value in expires_after.items() if value is not None}
-    session = meant(session) if isinstance(session, str) else session  # what is in it is the configuration's to read
+    session = unset_to_none(session) if isinstance(session, str) else session  # the configuration reads what is in it
     try:
         return SecretRequest.model_validate({"expires_after": expires_after, "session": session})
     except ValidationError as error:
@@ -147,6 +147,6 @@ def _minted(request: Request, session: dict[str, Any] | None, seconds: int) -> t
     served: ServedModel = state.served
     secrets: ClientSecrets = state.secrets
     rate = settings.realtime_openai_rate
-    config = SessionConfig(AudioFormat(Encoding.PCM16, rate), rate, Transcription(model=served.name))
+    config = SessionConfig(AudioFormat(Encoding.PCM16, rate), rate, AudioTranscription(model=served.name))
     config = config.updated(session or {}, served, state.scheduler.languages)
     return config, secrets.mint(credential_of(request).owner, config, seconds)

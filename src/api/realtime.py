@@ -22,7 +22,7 @@ from src.api.auth import KEY_PROTOCOL
 from src.api.keys import Credential
 from src.api.paths import is_azure
 from src.api.refusal import refusal
-from src.api.session_slots import Sessions, SessionSlot, new_session_id
+from src.api.session_slots import SessionSlot, SessionSlots, new_session_id
 from src.audio.pcm_stream import RATES
 from src.audio.vad import SpeechDetector
 from src.engine.model import StepResult
@@ -32,9 +32,9 @@ from src.memory.budget import Budget, Held, Room
 from src.metrics import MetricsLog
 from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 from src.realtime import events
-from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Output, Work
+from src.realtime.outputs import ItemCommitted, ItemEnded, ItemWork, Output, StepWork, Work
 from src.realtime.session import Session
-from src.realtime.session_params import Limits, Opening
+from src.realtime.session_params import SessionLimits, SessionParams
 from src.scheduling.jobs import Priority
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
@@ -98,7 +98,7 @@ class Realtime:
     scheduler: Scheduler
     service: TranscriptionService
     served: ServedModel
-    sessions: Sessions
+    sessions: SessionSlots
     metrics: MetricsLog
     detector: SpeechDetector
     audio: Budget
@@ -109,10 +109,10 @@ class Realtime:
     """Threads in which audio is decoded; those of uploads may be busy for long."""
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> SessionLimits:
         """What holds for every session."""
         settings = self.settings
-        return Limits(
+        return SessionLimits(
             settings.max_audio_seconds,
             Windowing.from_settings(settings),
             partials=settings.realtime_partials,
@@ -139,18 +139,18 @@ async def realtime(websocket: WebSocket) -> None:
     try:
         opening = opening_of(websocket, shared.settings, served)
         shared.scheduler.check_ready()
-        shared.sessions.check_room()
+        shared.sessions.check_available()
     except ServiceError as error:
         log.info("WS %s refused: %d %s", route, error.status, error.code)
         await websocket.send_denial_response(refusal(error))
         return
-    with shared.sessions.joined() as seat, shared.audio.joined(sure=True) as memory:
+    with shared.sessions.acquire() as seat, shared.audio.joined(sure=True) as memory:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
         await websocket.accept(subprotocol, [(b"x-request-id", opening.session_id.encode())])
         await _Connection(websocket, shared, served, opening, seat, memory).run()
 
 
-def opening_of(websocket: WebSocket, settings: Settings, served: ServedModel) -> Opening:
+def opening_of(websocket: WebSocket, settings: Settings, served: ServedModel) -> SessionParams:
     """Return what a connection says about its client.
 
     Raises:
@@ -174,7 +174,7 @@ def opening_of(websocket: WebSocket, settings: Settings, served: ServedModel) ->
     )
     default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
     asked_rate = _sample_rate(query)
-    return Opening(
+    return SessionParams(
         session_id=new_session_id(),
         expires_at=int(time.time() + settings.realtime_session_s),
         rate=asked_rate or default_rate,
@@ -221,7 +221,7 @@ class _Connection:
         websocket: WebSocket,
         shared: Realtime,
         served: ServedModel,
-        opening: Opening,
+        opening: SessionParams,
         seat: SessionSlot,
         memory: Held,
     ) -> None:
@@ -245,7 +245,7 @@ class _Connection:
         self._sent = 0
         self._left_with = CLOSED_WITHOUT_CODE
         self._items: dict[str, tuple[Trace, float]] = {}  # those without a text, with their length in seconds
-        self._step: tuple[Advance, asyncio.Task[StepResult]] | None = None
+        self._step: tuple[StepWork, asyncio.Task[StepResult]] | None = None
         self._work_may_have_come = asyncio.Event()
         self._something_to_write = asyncio.Event()
         self._progress = asyncio.Event()  # something that the reader or the end may wait for has come true
@@ -428,7 +428,7 @@ class _Connection:
         """Have work done, and bring the result back."""
         back: Callable[[], list[Output]]
         try:
-            if isinstance(work, Final):
+            if isinstance(work, ItemWork):
                 back = partial(self._session.transcribed, work, await self._transcribe(work))
             elif heard := await self._advance(work):
                 back = partial(self._session.heard, work, heard)
@@ -440,11 +440,11 @@ class _Connection:
             log.exception("%s: work failed", self._opening.session_id)
             internal = ServiceError("The server met an unexpected error. Other items are not affected.")
             back = partial(self._session.failed, work, internal)
-        is_long = isinstance(work, Final) or work.live.token_count > LONG_TEXT
+        is_long = isinstance(work, ItemWork) or work.live.token_count > LONG_TEXT
         async with self._using:
             self._give_out(await self._beside_the_loop(self._told, back) if is_long else self._told(back))
 
-    async def _transcribe(self, work: Final) -> Transcript:
+    async def _transcribe(self, work: ItemWork) -> Transcript:
         shared, item = self._shared, work.item
         async with shared.scheduler.admit() as admission:
             return await shared.service.transcribe(
@@ -455,7 +455,7 @@ class _Connection:
                 keywords=item.config.keywords,
             )
 
-    async def _advance(self, work: Advance) -> StepResult | None:
+    async def _advance(self, work: StepWork) -> StepResult | None:
         """Return what the model heard; None where nobody wanted it any more."""
         task = asyncio.create_task(self._heard(work))
         self._step = (work, task)
@@ -467,14 +467,14 @@ class _Connection:
             await asyncio.gather(task, return_exceptions=True)
         return None if task.cancelled() else task.result()
 
-    async def _heard(self, work: Advance) -> StepResult:
+    async def _heard(self, work: StepWork) -> StepResult:
         async with self._shared.scheduler.admit() as admission:
             return await self._shared.scheduler.advance(admission, work.step)
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
     async def _end_when_asked(self) -> Close:
-        await self._seat.ending.wait()
+        await self._seat.should_end.wait()
         await self._finished()
         return STOPPING
 

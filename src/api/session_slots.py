@@ -12,7 +12,7 @@ from src.notifier import Notifier
 
 RETRY_S = 10.0
 """What `Retry-After` says where all sessions are taken: they last as long as people speak."""
-QUIET_S = 60.0
+EVICTABLE_AFTER_S = 60.0
 """A session whose client has been silent for so long gives up its place where a new one would find none."""
 
 
@@ -27,11 +27,11 @@ class SessionSlot:
 
     active_at: float
     """When its client last sent something, in seconds of the sessions' clock."""
-    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    should_end: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the session shall come to its end."""
 
 
-class Sessions:
+class SessionSlots:
     """Counts sessions, and ends them in good order.
 
     Args:
@@ -48,7 +48,7 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._seats)
 
-    def check_room(self) -> None:
+    def check_available(self) -> None:
         """Pass where one more may be opened.
 
         Raises:
@@ -61,16 +61,16 @@ class Sessions:
             raise TooManySessions(message, retry_after_s=RETRY_S)
 
     @contextmanager
-    def joined(self) -> Iterator[SessionSlot]:
+    def acquire(self) -> Iterator[SessionSlot]:
         """Count the block as a session, whose place may be a silent client's so far.
 
         Raises:
             TooManySessions: they are all taken, by clients that use them.
         """
-        self.check_room()
+        self.check_available()
         staying = self._staying()
         if len(staying) >= self._most and (quietest := self._quietest(staying)):
-            quietest.ending.set()
+            quietest.should_end.set()
         seat = SessionSlot(self._now())
         self._seats.add(seat)
         try:
@@ -86,15 +86,15 @@ class Sessions:
     async def drain(self, grace_s: float) -> None:
         """Ask all sessions to end, and wait for that at most `grace_s` seconds."""
         for seat in self._seats:
-            seat.ending.set()
+            seat.should_end.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._closed.until(lambda: not self._seats)
 
     def _staying(self) -> list[SessionSlot]:
-        return [seat for seat in self._seats if not seat.ending.is_set()]
+        return [seat for seat in self._seats if not seat.should_end.is_set()]
 
     def _quietest(self, seats: list[SessionSlot]) -> SessionSlot | None:
         """Return the one that has been silent longest, if that is long."""
         quietest = min(seats, key=lambda seat: seat.active_at)
-        return quietest if quietest.active_at <= self._now() - QUIET_S else None
+        return quietest if quietest.active_at <= self._now() - EVICTABLE_AFTER_S else None

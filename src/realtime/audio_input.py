@@ -11,7 +11,7 @@ from src.audio.samples import SAMPLE_RATE
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import Hearing, SpeechStream
 from src.realtime.buffer import AudioBuffer
-from src.realtime.turn_detection import SpeechStarted, SpeechStopped, TurnDetection, TurnDetector, TurnEvent
+from src.realtime.turn_detection import TurnDetection, TurnDetector, TurnEvent, TurnStarted, TurnStopped
 
 UNSETTLED_S = 1.0
 """So much audio is kept undecoded at the beginning, in case the client says only then in which format it is."""
@@ -27,7 +27,7 @@ MARGIN_S = 1.0
 """What is kept of the silence before speech."""
 
 
-class Intake:
+class AudioInput:
     """Audio on its way from the wire to items.
 
     The methods that return turn events compute while they are iterated over; each event is to be dealt with before the
@@ -165,14 +165,14 @@ class Intake:
             self._forget_silence_before_speech()
             return
         for event in self._turns.feed(samples):
-            self._is_leftover = not isinstance(event, SpeechStarted)
+            self._is_leftover = not isinstance(event, TurnStarted)
             yield event
         if self._turns.began is None:
             self._forget_silence(self._turns.keep_from)
         elif len(self.buffer) >= self._longest_turn:
             self._turns.take(self.buffer.end)
             self._is_leftover = True
-            yield SpeechStopped(self.buffer.end)
+            yield TurnStopped(self.buffer.end)
 
     def _forget_silence(self, keep_from: int) -> None:
         kept = 0.0 if self._is_leftover else SILENCE_KEPT_S

@@ -64,7 +64,7 @@ Few = Field(max_length=100)
 """Items of a list. What is echoed is bounded: it is written on the event loop, and many clients read 1 MiB at most."""
 
 
-class Transcription(_Part):
+class AudioTranscription(_Part):
     """How to transcribe; what this model has no use for is echoed only."""
 
     model: Name | None = None
@@ -123,7 +123,7 @@ class _Update(_Part):
     """A client's wishes, the shapes brought to one."""
 
     format: Format | None = None
-    transcription: Transcription | None = None
+    transcription: AudioTranscription | None = None
     turn_detection: Annotated[Vad, Field(discriminator="type")] | None = None
     noise_reduction: NoiseReduction | None = None
     include: Annotated[list[Name], Few] | None = None
@@ -136,7 +136,7 @@ class SessionConfig:
     format: AudioFormat
     pcm16_rate: int
     """The rate that beta's name `pcm16` stands for on this connection."""
-    transcription: Transcription
+    transcription: AudioTranscription
     turn_detection: Vad | Literal["default"] | None = DEFAULT
     noise_reduction: NoiseReduction | None = None
     include: tuple[str, ...] | None = None
@@ -182,7 +182,7 @@ class SessionConfig:
             InvalidRequest: a field has a wrong value, `param` names it; the configuration is as it was.
             ModelNotFound, UnsupportedLanguage: what is asked for is not served here.
         """
-        if meant(wanted.get("type")) not in (None, "transcription", "realtime"):
+        if unset_to_none(wanted.get("type")) not in (None, "transcription", "realtime"):
             raise InvalidRequest("`session.type` must be transcription.", param="session.type")
         wishes = _brought_together(wanted)
         update = _validated({name: self._completed(name, wish.value) for name, wish in wishes.items()}, wishes)
@@ -190,7 +190,7 @@ class SessionConfig:
         if "format" in changes:
             changes["format"] = self._format(update.format)
         if "transcription" in changes:
-            changes["transcription"] = update.transcription or Transcription()
+            changes["transcription"] = update.transcription or AudioTranscription()
         if "include" in changes:
             changes["include"] = None if update.include is None else tuple(update.include)
         config = replace(self, **changes, vad_by_default=True)
@@ -293,7 +293,7 @@ def _brought_together(wanted: Mapping[str, Any]) -> dict[str, _Wish]:
     """Return the settings that are there, by their names in `_Update`."""
     wishes = {}
     for name, places in _PLACES.items():
-        read = _detection if name == "turn_detection" else meant
+        read = _detection if name == "turn_detection" else unset_to_none
         for place in places:
             holder, _, key = place.rpartition(".")
             values = _at(wanted, holder)
@@ -307,18 +307,18 @@ def _is_unsaid(value: Any) -> bool:
     return isinstance(value, str) and value.strip() in ("", "undefined")
 
 
-def meant(value: Any) -> Any:
+def unset_to_none(value: Any) -> Any:
     """Return a value with null for what stands for nothing, also within an object."""
     if isinstance(value, str):
         return none_if_unset(value)
-    return {key: meant(each) for key, each in value.items()} if isinstance(value, dict) else value
+    return {key: unset_to_none(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def _detection(value: Any) -> Any:
-    """Return turn detection as `meant` does, with null for what is called none."""
+    """Return turn detection as `unset_to_none` does, with null for what is called none."""
     kind = value.get("type") if isinstance(value, dict) else value
     is_none = isinstance(kind, str) and kind.strip().lower() in NO_DETECTION
-    return None if is_none or value is False else meant(value)
+    return None if is_none or value is False else unset_to_none(value)
 
 
 def _at(wanted: Mapping[str, Any], path: str) -> Mapping[str, Any]:

@@ -366,7 +366,7 @@ class ItemError(BaseModel):
     param: str | None
 
 
-class TranscriptionFailed(ServerEvent):
+class TranscriptionFailure(ServerEvent):
     """An item has no text."""
 
     type: Literal["conversation.item.input_audio_transcription.failed"] = (
@@ -377,7 +377,7 @@ class TranscriptionFailed(ServerEvent):
     error: ItemError
 
 
-class ErrorDetail(ItemError):
+class EventError(ItemError):
     """What was wrong with an event; `event_id` is the client's own."""
 
     event_id: str | None
@@ -387,7 +387,7 @@ class Error(ServerEvent):
     """An event of the client was of no effect; the session goes on."""
 
     type: Literal["error"] = "error"
-    error: ErrorDetail
+    error: EventError
 
 
 class ResponseState(ServerEvent):

@@ -22,7 +22,7 @@ _UNCERTAIN = re.compile(r"[\s\ufffd]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class StepWindow:
     """Which part of an utterance the next step takes."""
 
     start: int
@@ -38,7 +38,7 @@ class Window:
 class LiveTranscript:
     """One utterance on its way: which step comes next, and the text that has become certain.
 
-    The caller keeps the samples. It asks for `next_step`, has the model `advance` by the `step`, and gives what that
+    The caller keeps the samples. It asks for `next_window`, has the model `advance` by the `step`, and gives what that
     returns to `add`, one step at a time.
 
     Args:
@@ -53,7 +53,7 @@ class LiveTranscript:
         self._keywords = keywords
         self._most_frames = nearest_frames(catch_up_s)
         self._taken_frames = 0
-        self._under_way: Window | None = None
+        self._under_way: StepWindow | None = None
         self._decoder_state: Any = None
         self._tokens: list[Token] = []
         self._text = ""
@@ -73,7 +73,7 @@ class LiveTranscript:
         """What has been given out so far."""
         return self._text
 
-    def next_step(self, samples: int, ended: bool = False) -> Window | None:
+    def next_window(self, samples: int, ended: bool = False) -> StepWindow | None:
         """Return what to decode next of an utterance of which so many samples at 16 kHz are there.
 
         None means that more must come first, that the step before is still under way, or, if the utterance has `ended`,
@@ -87,14 +87,14 @@ class LiveTranscript:
             take, end = max(0, frames_in(samples) - self._taken_frames), samples
         return self._window(take, end) if take else None
 
-    def step(self, window: Window, samples: NDArray[np.float32]) -> StreamStep:
+    def begin_step(self, window: StepWindow, samples: NDArray[np.float32]) -> StreamStep:
         """Return the step that decodes a window, which has these `samples`, and count it as under way."""
         self._under_way = window
         return StreamStep(
             samples, window.skip_frames, window.take_frames, self._taken_frames, self._decoder_state, self._keywords
         )
 
-    def add(self, heard: StepResult) -> str:
+    def finish_step(self, result: StepResult) -> str:
         """Take in what the step under way has found and return what to append to the text given out so far.
 
         It leaves out what later tokens may still change.
@@ -103,11 +103,11 @@ class LiveTranscript:
             raise RuntimeError("no step is under way")
         self._taken_frames += self._under_way.take_frames
         self._under_way = None
-        self._decoder_state = heard.decoder_state
-        self._tokens.extend(heard.tokens)
+        self._decoder_state = result.decoder_state
+        self._tokens.extend(result.tokens)
         return self._give_out(_UNCERTAIN.sub("", text_of(self._tokens)))
 
-    def take_back(self) -> None:
+    def cancel_step(self) -> None:
         """Forget the step under way, which came to nothing; what it was for is still to do."""
         self._under_way = None
 
@@ -124,9 +124,9 @@ class LiveTranscript:
             return 0
         return first + max(0, min(spare, self._most_frames - first)) // chunk * chunk
 
-    def _window(self, take_frames: int, stop: int) -> Window:
+    def _window(self, take_frames: int, stop: int) -> StepWindow:
         skip = min(self._taken_frames, self._windowing.left_frames)
-        return Window((self._taken_frames - skip) * SAMPLES_PER_FRAME, stop, skip, take_frames)
+        return StepWindow((self._taken_frames - skip) * SAMPLES_PER_FRAME, stop, skip, take_frames)
 
     def _give_out(self, text: str) -> str:
         delta = text[len(self._text) :]

@@ -10,7 +10,7 @@ from src.realtime.live import LiveTranscript
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Advance:
+class StepWork:
     """Work: one step of a stream."""
 
     live: LiveTranscript
@@ -18,13 +18,13 @@ class Advance:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Final:
+class ItemWork:
     """Work: an item as a whole."""
 
     item: Item
 
 
-Work = Advance | Final
+Work = StepWork | ItemWork
 
 
 @dataclass(frozen=True, slots=True)

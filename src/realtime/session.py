@@ -24,13 +24,13 @@ from src.memory.budget import Held
 from src.memory.plan import AUDIO_BYTES_PER_S
 from src.realtime import events
 from src.realtime import turn_detection as turns
-from src.realtime.audio_input import Intake
-from src.realtime.config import SessionConfig, Transcription
+from src.realtime.audio_input import AudioInput
+from src.realtime.config import AudioTranscription, SessionConfig
 from src.realtime.items import Item, Utterance, item_body
 from src.realtime.live import LiveTranscript
-from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Output, Work
+from src.realtime.outputs import ItemCommitted, ItemEnded, ItemWork, Output, StepWork, Work
 from src.realtime.responses import Responses
-from src.realtime.session_params import Limits, Opening
+from src.realtime.session_params import SessionLimits, SessionParams
 from src.text.transcript import Transcript
 from src.text.words import Segment, Word, segments_of, words_of
 from src.wire.logprobs import logprobs_of
@@ -81,8 +81,8 @@ class Session:
 
     def __init__(
         self,
-        opening: Opening,
-        limits: Limits,
+        opening: SessionParams,
+        limits: SessionLimits,
         served: ServedModel,
         languages: Sequence[str],
         listen: Callable[[], SpeechStream],
@@ -98,11 +98,11 @@ class Session:
         self._config = opening.config or SessionConfig(
             AudioFormat(Encoding.PCM16, opening.rate),
             opening.pcm16_rate,
-            Transcription(model=opening.model),
+            AudioTranscription(model=opening.model),
             vad_by_default=opening.transcription,
         )
         self._announces = opening.transcription
-        self._intake = Intake(self._config.format, listen, round(limits.max_audio_s * SAMPLE_RATE))
+        self._intake = AudioInput(self._config.format, listen, round(limits.max_audio_s * SAMPLE_RATE))
         self._utterance: Utterance | None = None
         self._stalled_until = 0  # after a step that failed, live text waits for audio up to this sample
         self._pending: deque[Item] = deque()
@@ -164,12 +164,12 @@ class Session:
 
     def wants(self, work: Work) -> bool:
         """Return whether the result of work under way is still of use."""
-        return isinstance(work, Final) or self._stream_of(work) is not None
+        return isinstance(work, ItemWork) or self._stream_of(work) is not None
 
-    def heard(self, work: Advance, heard: StepResult) -> list[Output]:
+    def heard(self, work: StepWork, heard: StepResult) -> list[Output]:
         """Take in what the model heard in a step."""
         self._busy = None
-        work.live.add(heard)
+        work.live.finish_step(heard)
         stream = self._stream_of(work)
         # Live text is for the simple dialect too; that reads of its items in nothing else than the response.
         if stream and self._limits.partials and (isinstance(stream, Utterance) or stream.announced):
@@ -177,7 +177,7 @@ class Session:
         self._end_streamed()
         return self._outputs()
 
-    def transcribed(self, work: Final, transcript: Transcript) -> list[Output]:
+    def transcribed(self, work: ItemWork, transcript: Transcript) -> list[Output]:
         """Take in the text of an item."""
         self._busy = None
         self._complete(work.item, transcript)
@@ -186,9 +186,9 @@ class Session:
     def failed(self, work: Work, error: ServiceError) -> list[Output]:
         """Take in that work could not be done: an item fails with it, live text tries again with more audio."""
         self._busy = None
-        stream = work.item if isinstance(work, Final) else self._stream_of(work)
-        if isinstance(work, Advance):
-            work.live.take_back()
+        stream = work.item if isinstance(work, ItemWork) else self._stream_of(work)
+        if isinstance(work, StepWork):
+            work.live.cancel_step()
         if isinstance(stream, Utterance):
             self._stalled_until = self._intake.buffer.end + round(self._limits.windowing.chunk_s * SAMPLE_RATE)
         elif stream and stream is self._pending[0]:  # others try again when their turn has come, to fail in order
@@ -199,8 +199,8 @@ class Session:
     def abandoned(self, work: Work) -> list[Output]:
         """Take in that work was not done."""
         self._busy = None
-        if isinstance(work, Advance):
-            work.live.take_back()
+        if isinstance(work, StepWork):
+            work.live.cancel_step()
         self._end_streamed()
         return self._outputs()
 
@@ -320,10 +320,10 @@ class Session:
     def _handle(self, found: Iterable[turns.TurnEvent]) -> None:
         for event in found:
             match event:
-                case turns.SpeechStarted(at):
+                case turns.TurnStarted(at):
                     self._intake.buffer.drop_until(at)
                     self._tell(events.SpeechStarted(audio_start_ms=at // MS, item_id=self._current().item_id))
-                case turns.SpeechStopped(at):
+                case turns.TurnStopped(at):
                     self._tell(events.SpeechStopped(audio_end_ms=at // MS, item_id=self._current().item_id))
                     self._commit(at, announced=True)
                 case turns.IdleTimeout(start, end):
@@ -383,7 +383,7 @@ class Session:
     def _fail(self, item: Item, error: ServiceError) -> None:
         if item.announced:
             detail = events.ItemError(type=error.type, code=error.code, message=error.message, param=error.param)
-            self._tell(events.TranscriptionFailed(item_id=item.item_id, content_index=0, error=detail))
+            self._tell(events.TranscriptionFailure(item_id=item.item_id, content_index=0, error=detail))
         self._end(item, error, self._responses.end(item.item_id, error))
 
     def _end(self, item: Item, error: ServiceError | None, responses: Iterable[events.ServerEvent]) -> None:
@@ -400,7 +400,7 @@ class Session:
 
     def _item_work(self, item: Item) -> Work | None:
         if item.live is None:
-            return Final(item)
+            return ItemWork(item)
         return _advance(item.live, len(item.samples), lambda start, stop: item.samples[start:stop], ended=True)
 
     def _live_work(self) -> Work | None:
@@ -426,7 +426,7 @@ class Session:
         catch_up_s = 0.0 if limits.final_from_stream else CATCH_UP_S
         return LiveTranscript(limits.windowing, self._config.keywords, catch_up_s)
 
-    def _stream_of(self, work: Advance) -> Utterance | Item | None:
+    def _stream_of(self, work: StepWork) -> Utterance | Item | None:
         """Return what the stream of a step belongs to; None where it is committed or cleared meanwhile."""
         if self._utterance and self._live() is work.live:
             return self._utterance
@@ -436,8 +436,8 @@ class Session:
         """Complete the items whose text comes from their stream, as far as those have come to their end."""
         while self._pending and (live := self._pending[0].live):
             item = self._pending[0]
-            is_under_way = isinstance(self._busy, Advance) and self._busy.live is live
-            if is_under_way or live.next_step(len(item.samples), ended=True) is not None:
+            is_under_way = isinstance(self._busy, StepWork) and self._busy.live is live
+            if is_under_way or live.next_window(len(item.samples), ended=True) is not None:
                 return
             live.finish()
             self._complete(item, Transcript(live.text, live.tokens))
@@ -459,7 +459,7 @@ class Session:
         self._tell(events.SessionState(type=kind, session=told | config))
 
     def _refuse(self, error: ServiceError, event_id: str | None) -> None:
-        detail = events.ErrorDetail(
+        detail = events.EventError(
             type=error.type, code=error.code, message=error.message, param=error.param, event_id=event_id
         )
         self._tell(events.Error(error=detail))
@@ -475,10 +475,10 @@ class Session:
 
 def _advance(
     live: LiveTranscript, samples: int, piece: Callable[[int, int], NDArray[np.float32]], *, ended: bool = False
-) -> Advance | None:
+) -> StepWork | None:
     """Return the next step of a stream of so many samples, whose pieces `piece` gives, if it is time for one."""
-    window = live.next_step(samples, ended)
-    return Advance(live, live.step(window, piece(window.start, window.stop))) if window else None
+    window = live.next_window(samples, ended)
+    return StepWork(live, live.begin_step(window, piece(window.start, window.stop))) if window else None
 
 
 def _completed(item: Item, transcript: Transcript) -> events.TranscriptionCompleted:

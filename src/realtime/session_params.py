@@ -7,7 +7,7 @@ from src.realtime.config import SessionConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class SessionParams:
     """What a connection says about its client before the first event."""
 
     session_id: str
@@ -29,7 +29,7 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SessionLimits:
     """What holds for every session."""
 
     max_audio_s: float

@@ -41,14 +41,14 @@ class TurnDetection:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechStarted:
+class TurnStarted:
     """A turn is open; it begins at sample `at`, which includes the padding."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechStopped:
+class TurnStopped:
     """The open turn is over; it ends at sample `at`, which includes the pause."""
 
     at: int
@@ -62,7 +62,7 @@ class IdleTimeout:
     end: int
 
 
-TurnEvent = SpeechStarted | SpeechStopped | IdleTimeout
+TurnEvent = TurnStarted | TurnStopped | IdleTimeout
 
 
 class TurnDetector:
@@ -129,13 +129,13 @@ class TurnDetector:
             return self._start(probability) or self._time_out()
         return self._stop(probability)
 
-    def _start(self, probability: float) -> SpeechStarted | None:
+    def _start(self, probability: float) -> TurnStarted | None:
         self._run = self._run + 1 if probability >= self.detection.threshold else 0
         if self._run < MIN_FRAMES:
             return None
         self._began = self._padded(self._clock)
         self._speech_end = self._clock
-        return SpeechStarted(self._began)
+        return TurnStarted(self._began)
 
     def _time_out(self) -> IdleTimeout | None:
         if self.detection.idle_timeout_ms is None or self._run:
@@ -146,7 +146,7 @@ class TurnDetector:
         self.take(timeout.end)
         return timeout
 
-    def _stop(self, probability: float) -> SpeechStopped | None:
+    def _stop(self, probability: float) -> TurnStopped | None:
         if probability >= max(self.detection.threshold - HYSTERESIS, LOWEST):
             self._speech_end = self._clock
             return None
@@ -154,7 +154,7 @@ class TurnDetector:
         if self._clock < end:
             return None
         self.take(end)
-        return SpeechStopped(end)
+        return TurnStopped(end)
 
     def _padded(self, now: int) -> int:
         """Return where a turn begins whose speech is, up to sample `now`, the current run."""

@@ -106,9 +106,9 @@ def texts(model, clips, keywords=None):
 def live_text(model, samples):
     """The text of samples that are decoded step by step."""
     live = LiveTranscript(Windowing(left_s=4.8, chunk_s=0.96, right_s=0.96))
-    while window := live.next_step(len(samples), ended=True):
-        step = live.step(window, samples[window.start : window.stop])
-        live.add(model.advance(model.collate_steps([step]))[0])
+    while window := live.next_window(len(samples), ended=True):
+        step = live.begin_step(window, samples[window.start : window.stop])
+        live.finish_step(model.advance(model.collate_steps([step]))[0])
     live.finish()
     return live.text
 

@@ -126,7 +126,7 @@ def test_probabilities_in_a_stream_are_those_of_the_whole_where_it_hears_the_sam
 
 def test_speech_too_short_for_a_frame_is_no_step_and_one_frame_is(tiny):
     live = LiveTranscript(default())
-    assert live.next_step(100, ended=True) is None
+    assert live.next_window(100, ended=True) is None
     [live] = streamed(tiny, [clip("piper-joe-1")[:1300]], default())
     assert live.text == ""
 
@@ -171,8 +171,8 @@ def test_a_stream_remembers_little_and_nothing_of_its_batch(tiny):
     steps = []
     for samples in clips:
         live = LiveTranscript(default())
-        window = live.next_step(len(samples), ended=True)
-        steps.append(live.step(window, samples[window.start : window.stop]))
+        window = live.next_window(len(samples), ended=True)
+        steps.append(live.begin_step(window, samples[window.start : window.stop]))
     for heard in tiny.advance(tiny.collate_steps(steps)):
         state = heard.decoder_state
         tensors = [*state.predictor_state, state.predictor_output, state.label, state.decoded_length, state.time_jump]

@@ -13,7 +13,7 @@ import src.app
 from src.api.keys import ClientSecrets
 from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import TooManySecrets
-from src.realtime.config import SessionConfig, Transcription
+from src.realtime.config import AudioTranscription, SessionConfig
 
 SESSION = {
     "type": "transcription",
@@ -172,7 +172,7 @@ class Clock:
         return self.now_s
 
 
-CONFIG = SessionConfig(AudioFormat(Encoding.PCM16, 24_000), 24_000, Transcription())
+CONFIG = SessionConfig(AudioFormat(Encoding.PCM16, 24_000), 24_000, AudioTranscription())
 
 
 def test_a_secret_that_has_expired_opens_nothing(tmp_path, monkeypatch):

@@ -24,14 +24,14 @@ def streamed(
     for turn in itertools.count():
         steps = {}
         for live, samples, start in zip(lives, clips, starts, strict=True):
-            window = live.next_step(len(samples), ended=True) if turn >= start else None
+            window = live.next_window(len(samples), ended=True) if turn >= start else None
             if window:
-                steps[live] = live.step(window, samples[window.start : window.stop])
+                steps[live] = live.begin_step(window, samples[window.start : window.stop])
         if not steps and turn > max(starts):
             break
         if steps:
             for live, heard in zip(steps, model.advance(model.collate_steps(list(steps.values()))), strict=True):
-                live.add(heard)
+                live.finish_step(heard)
     for live in lives:
         live.finish()
     return lives

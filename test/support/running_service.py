@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from src.api.session_slots import Sessions
+from src.api.session_slots import SessionSlots
 from src.app import create_app
 from src.engine.model import Model
 from src.scheduling.scheduler import Scheduler
@@ -25,7 +25,7 @@ class Service:
     http: httpx.Client
     port: int
     scheduler: Scheduler
-    sessions: Sessions
+    sessions: SessionSlots
     log_dir: Path
     server: Server
 

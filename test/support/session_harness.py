@@ -17,9 +17,9 @@ from src.engine.windowing import Windowing
 from src.errors import ServiceError
 from src.memory.budget import Budget
 from src.realtime import events
-from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Output, Work
+from src.realtime.outputs import ItemCommitted, ItemEnded, ItemWork, Output, StepWork, Work
 from src.realtime.session import Session
-from src.realtime.session_params import Limits, Opening
+from src.realtime.session_params import SessionLimits, SessionParams
 from src.text.transcript import WORD_START, Token, Transcript, text_of
 from src.wire.model_names import ServedModel
 
@@ -83,7 +83,7 @@ def said(frames: int, first: int = 0) -> tuple[Token, ...]:
     )
 
 
-def heard(work: Advance) -> StepResult:
+def heard(work: StepWork) -> StepResult:
     """What the played model hears in a step; its memory is how many frames it has heard."""
     step = work.step
     assert (step.decoder_state or 0) == step.start_frame
@@ -124,8 +124,8 @@ class Played:
         self._final = final
         self._watch = watch
         self.session = Session(
-            Opening("sess_1", 1_756_324_625, rate, 24_000, model, beta, transcription, intent),
-            Limits(max_audio_s, windowing, partials, final_from_stream),
+            SessionParams("sess_1", 1_756_324_625, rate, 24_000, model, beta, transcription, intent),
+            SessionLimits(max_audio_s, windowing, partials, final_from_stream),
             ServedModel("nvidia/parakeet", "1" if strict else "0"),
             ("en",),
             listen,
@@ -156,7 +156,7 @@ class Played:
 
     def do(self, work: Work) -> None:
         """Do a piece of work."""
-        if isinstance(work, Final):
+        if isinstance(work, ItemWork):
             self.take_note(self.session.transcribed(work, self._final(work.item.samples)))
         else:
             self.take_note(self.session.heard(work, heard(work)))

@@ -22,7 +22,7 @@ from session_harness import (
 
 from src.engine.frames import frames_in
 from src.errors import QueueFull, ServiceError
-from src.realtime.outputs import Advance, Final, ItemCommitted, ItemEnded, Work
+from src.realtime.outputs import ItemCommitted, ItemEnded, ItemWork, StepWork, Work
 from src.realtime.session import Session
 from src.text.transcript import Transcript
 
@@ -451,7 +451,7 @@ class AnySequence(RuleBasedStateMachine):
     def take_work(self):
         self.busy = self.session.next_work()
         assert self.busy is not None or self.session.idle, "an item waits, and nobody works for it"
-        if isinstance(self.busy, Final):
+        if isinstance(self.busy, ItemWork):
             assert self.busy.item.item_id == self.ledger.waiting[0].item_id
 
     @precondition(lambda self: self.busy)
@@ -476,7 +476,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def drop_unwanted_work(self):
         if not self.session.wants(self.busy):
-            assert isinstance(self.busy, Advance)
+            assert isinstance(self.busy, StepWork)
             self.abandon_work()
 
     @rule()

@@ -123,13 +123,13 @@ def stepped(model, decoder, lives, rounds):
     for numbers in rounds:
         under_way = []
         for live, samples in (lives[number] for number in numbers):
-            if window := live.next_step(len(samples), ended=True):
-                under_way.append((live, live.step(window, samples[window.start : window.stop])))
+            if window := live.next_window(len(samples), ended=True):
+                under_way.append((live, live.begin_step(window, samples[window.start : window.stop])))
         steps = [step for _, step in under_way]
         encoded, lengths = model.encode(model.collate([step.samples for step in steps]))
         heard = decoder.advance(encoded, lengths, decoder.boosting_of([step.keywords for step in steps]), steps)
         for (live, _), each in zip(under_way, heard, strict=True):
-            live.add(each)
+            live.finish_step(each)
     return [live.tokens for live, _ in lives]
 
 

@@ -121,17 +121,17 @@ def live_texts(model: NemoModel, streams) -> list[str]:
     begun = 0
     while waiting:
         begun += 1
-        windows = {number: lives[number].next_step(len(streams[number]), ended=True) for number in waiting[:begun]}
+        windows = {number: lives[number].next_window(len(streams[number]), ended=True) for number in waiting[:begun]}
         waiting = [number for number in waiting if windows.get(number, True)]
         steps = [
-            (lives[number], lives[number].step(window, streams[number][window.start : window.stop]))
+            (lives[number], lives[number].begin_step(window, streams[number][window.start : window.stop]))
             for number, window in windows.items()
             if window
         ]
         if steps:
             heard = model.advance(model.collate_steps([step for _, step in steps]))
             for (live, _), each in zip(steps, heard, strict=True):
-                live.add(each)
+                live.finish_step(each)
     for live in lives:
         live.finish()
     return [live.text for live in lives]

@@ -12,9 +12,9 @@ from session_harness import Loudness, silence, speech
 
 from src.audio.pcm_stream import AudioFormat, Encoding
 from src.audio.vad import SpeechDetector
-from src.realtime.audio_input import SILENCE_KEPT_S, SLICE_S, Intake
+from src.realtime.audio_input import SILENCE_KEPT_S, SLICE_S, AudioInput
 from src.realtime.buffer import AudioBuffer
-from src.realtime.turn_detection import IdleTimeout, SpeechStarted, SpeechStopped, TurnDetection, TurnEvent
+from src.realtime.turn_detection import IdleTimeout, TurnDetection, TurnEvent, TurnStarted, TurnStopped
 
 RATE = 16_000
 PCM = AudioFormat(Encoding.PCM16, RATE)
@@ -26,21 +26,21 @@ def detector() -> SpeechDetector:
     return SpeechDetector()
 
 
-def intake(format=PCM, detection=DEFAULTS, listen=Loudness, longest_s=600.0) -> Intake:
-    made = Intake(format, listen, round(longest_s * RATE))
+def intake(format=PCM, detection=DEFAULTS, listen=Loudness, longest_s=600.0) -> AudioInput:
+    made = AudioInput(format, listen, round(longest_s * RATE))
     assert list(made.detect(detection)) == []
     return made
 
 
-def dealt_with(made: Intake, events: Iterator[TurnEvent], items: list[np.ndarray]) -> list[TurnEvent]:
+def dealt_with(made: AudioInput, events: Iterator[TurnEvent], items: list[np.ndarray]) -> list[TurnEvent]:
     """Take the events as a session does, and what they make items of."""
     found = []
     for event in events:
         found.append(event)
         match event:
-            case SpeechStarted(at):
+            case TurnStarted(at):
                 made.buffer.drop_until(at)
-            case SpeechStopped(at):
+            case TurnStopped(at):
                 items.append(made.buffer.take_until(at))
             case IdleTimeout(start, end):
                 made.buffer.drop_until(start)
@@ -48,7 +48,7 @@ def dealt_with(made: Intake, events: Iterator[TurnEvent], items: list[np.ndarray
     return found
 
 
-def taken_in(made: Intake, wire: bytes, size: int) -> tuple[list[TurnEvent], list[np.ndarray]]:
+def taken_in(made: AudioInput, wire: bytes, size: int) -> tuple[list[TurnEvent], list[np.ndarray]]:
     """What is found in bytes that come in pieces, and the items, of which the last is what is left."""
     found: list[TurnEvent] = []
     items: list[np.ndarray] = []
@@ -133,8 +133,8 @@ def test_a_turn_without_end_is_cut_at_the_same_sample_however_it_came():
     wire = pcm16(np.concatenate([silence(1.0), speech(60.0), silence(1.0)]))
     expected, items = taken_in(intake(longest_s=20), wire, len(wire))
     assert [len(item) / RATE for item in items[:2]] == [20, 20]
-    starts = [event.at for event in expected if isinstance(event, SpeechStarted)]
-    stops = [event.at for event in expected if isinstance(event, SpeechStopped)]
+    starts = [event.at for event in expected if isinstance(event, TurnStarted)]
+    stops = [event.at for event in expected if isinstance(event, TurnStopped)]
     assert starts[1:] == stops[:-1], "nothing is lost in between"
     for size in (33, 3_200, 100_001):
         found, pieces = taken_in(intake(longest_s=20), wire, size)

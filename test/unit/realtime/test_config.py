@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
-from src.realtime.config import NoiseReduction, SessionConfig, Transcription
+from src.realtime.config import AudioTranscription, NoiseReduction, SessionConfig
 from src.realtime.turn_detection import TurnDetection
 from src.wire.model_names import ServedModel
 
 PCM = AudioFormat(Encoding.PCM16, 24_000)
-BARE = SessionConfig(AudioFormat(Encoding.PCM16, 16_000), 24_000, Transcription(model="parakeet"))
-OPENAI = SessionConfig(PCM, 24_000, Transcription(model="parakeet"), vad_by_default=True)
+BARE = SessionConfig(AudioFormat(Encoding.PCM16, 16_000), 24_000, AudioTranscription(model="parakeet"))
+OPENAI = SessionConfig(PCM, 24_000, AudioTranscription(model="parakeet"), vad_by_default=True)
 DEFAULT_VAD = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
 
 
@@ -227,7 +227,7 @@ def is_none(value: str | None) -> bool:
 @pytest.mark.parametrize("nothing", NOTHING)
 def test_what_stands_for_nothing_is_null_in_every_field(nothing):
     """In either shape, and for settings of every type."""
-    transcription = dict.fromkeys(Transcription.model_fields, nothing)
+    transcription = dict.fromkeys(AudioTranscription.model_fields, nothing)
     detection = dict.fromkeys(
         ("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms", "create_response"), nothing
     )
@@ -249,7 +249,7 @@ def test_what_stands_for_nothing_is_null_in_every_field(nothing):
     )
     assert ga == beta
     assert (ga.format, ga.detection, ga.include) == (PCM, TurnDetection(), None)
-    assert ga.transcription == Transcription()
+    assert ga.transcription == AudioTranscription()
     eager = updated({"turn_detection": {"type": "semantic_vad", "eagerness": nothing}})
     assert vad(eager) == {"type": "semantic_vad", "eagerness": "auto"}
     assert ga.noise_reduction == NoiseReduction()
@@ -365,7 +365,7 @@ def test_a_strict_server_takes_no_other_model():
 
 
 def test_a_strict_server_does_not_mind_the_model_of_the_connection_afterwards():
-    connected = SessionConfig(PCM, 24_000, Transcription(model="gpt-realtime"), vad_by_default=True)
+    connected = SessionConfig(PCM, 24_000, AudioTranscription(model="gpt-realtime"), vad_by_default=True)
     config = updated(nested(transcription={"language": "en"}), connected, strict=True)
     assert config.transcription.model == "gpt-realtime"
 

@@ -11,19 +11,19 @@ from live_text import default
 from src.engine.frames import FRAME_SECONDS, SAMPLES_PER_FRAME, frames_in
 from src.engine.model import StepResult
 from src.engine.windowing import Windowing
-from src.realtime.live import LiveTranscript, Window
+from src.realtime.live import LiveTranscript, StepWindow
 from src.text.transcript import Token, text_of
 
 
-def planned(windowing: Windowing, arrivals: list[int], catch_up_s: float = 0.0) -> list[Window]:
+def planned(windowing: Windowing, arrivals: list[int], catch_up_s: float = 0.0) -> list[StepWindow]:
     """The windows of an utterance whose samples arrive in such pieces and then end, each asked for at once."""
     live = LiveTranscript(windowing, (), catch_up_s)
     windows = []
 
     def go_on(samples: int, ended: bool) -> None:
-        while window := live.next_step(samples, ended):
-            live.step(window, np.zeros(window.stop - window.start, np.float32))
-            live.add(StepResult((), None))
+        while window := live.next_window(samples, ended):
+            live.begin_step(window, np.zeros(window.stop - window.start, np.float32))
+            live.finish_step(StepResult((), None))
             windows.append(window)
 
     for samples in itertools.accumulate(arrivals):
@@ -66,7 +66,7 @@ def test_the_plan_does_not_depend_on_how_the_audio_arrives(windowing, arrivals):
 def test_a_step_waits_for_its_right_context_and_for_no_more(windowing, arrivals):
     live = LiveTranscript(windowing)
     samples = sum(arrivals)
-    window = live.next_step(samples)
+    window = live.next_window(samples)
     needed = (windowing.first_frames + windowing.right_frames) * SAMPLES_PER_FRAME
     assert (window is not None) == (samples >= needed)
     assert window is None or window.stop == needed
@@ -90,12 +90,12 @@ def test_with_catching_up_one_step_takes_many_chunks_in_a_row_but_not_without():
 
 def test_while_a_step_is_under_way_there_is_no_other_and_one_that_came_to_nothing_is_planned_again():
     live = LiveTranscript(default())
-    window = live.next_step(100_000)
-    assert live.next_step(100_000) == window, "asking changes nothing"
-    live.step(window, np.zeros(window.stop, np.float32))
-    assert live.next_step(100_000) is None
-    live.take_back()
-    assert live.next_step(100_000) == window
+    window = live.next_window(100_000)
+    assert live.next_window(100_000) == window, "asking changes nothing"
+    live.begin_step(window, np.zeros(window.stop, np.float32))
+    assert live.next_window(100_000) is None
+    live.cancel_step()
+    assert live.next_window(100_000) == window
 
 
 BYTES = ["<0xE2>", "<0x82>", "<0xAC>", "<0x20>"]
@@ -109,11 +109,11 @@ def test_deltas_only_add_and_make_up_the_text(parts):
     live = LiveTranscript(default())
     tokens, text = [], ""
     for at, pieces in enumerate(parts):
-        window = live.next_step(10**7)
-        live.step(window, np.zeros(1, np.float32))
+        window = live.next_window(10**7)
+        live.begin_step(window, np.zeros(1, np.float32))
         heard = tuple(Token(0, piece, at, at, 0.0) for piece in pieces)
         tokens += heard
-        text += live.add(StepResult(heard, None))
+        text += live.finish_step(StepResult(heard, None))
         assert live.text == text
         assert text_of(tokens).startswith(text)
     text += live.finish()
@@ -134,6 +134,6 @@ def test_what_may_still_change_is_held_back_until_it_cannot(parts, deltas):
     live = LiveTranscript(default())
     given_out = []
     for pieces in parts:
-        live.step(live.next_step(10**7), np.zeros(1, np.float32))
-        given_out.append(live.add(StepResult(tuple(Token(0, piece, 0, 0, 0.0) for piece in pieces), None)))
+        live.begin_step(live.next_window(10**7), np.zeros(1, np.float32))
+        given_out.append(live.finish_step(StepResult(tuple(Token(0, piece, 0, 0, 0.0) for piece in pieces), None)))
     assert [*given_out, live.finish()] == deltas

@@ -28,7 +28,7 @@ from src.errors import QueueFull
 from src.memory.budget import Budget
 from src.memory.plan import AUDIO_BYTES_PER_S
 from src.realtime.audio_input import SLICE_S
-from src.realtime.outputs import Advance, Final, ItemCommitted
+from src.realtime.outputs import ItemCommitted, ItemWork, StepWork
 from src.realtime.session import CATCH_UP_S, Session
 from src.text.transcript import Transcript
 
@@ -611,7 +611,7 @@ def test_hot_words_named_before_the_first_step_hold_for_the_utterance():
     assert played.session.next_work() is None
     played.send(update({"audio": {"input": {"transcription": {"keywords": ["Parakeet"]}}}}), append(speech(2.0)))
     work = played.session.next_work()
-    assert isinstance(work, Advance)
+    assert isinstance(work, StepWork)
     assert work.step.keywords == ("Parakeet",)
 
 
@@ -620,7 +620,7 @@ def test_an_item_keeps_the_settings_of_its_commit():
     played.send(update({"audio": {"input": {"transcription": {"keywords": ["before"]}}}}), append(speech(0.5)), COMMIT)
     played.send(update({"audio": {"input": {"transcription": {"keywords": ["after"]}}}}))
     work = played.session.next_work()
-    assert isinstance(work, Final)
+    assert isinstance(work, ItemWork)
     assert work.item.config.keywords == ("before",)
 
 

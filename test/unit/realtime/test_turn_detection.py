@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from src.audio.vad import SpeechDetector, alone
 from src.realtime.turn_detection import (
     IdleTimeout,
-    SpeechStarted,
-    SpeechStopped,
     TurnDetection,
     TurnDetector,
     TurnEvent,
+    TurnStarted,
+    TurnStopped,
 )
 
 FRAME = 512
@@ -61,29 +61,29 @@ def in_pieces(detector: TurnDetector, samples: NDArray[np.float32], size: int) -
 
 def test_a_turn_begins_with_the_padding_before_its_speech_and_ends_with_the_pause_after_it():
     started, stopped = heard((0, 20), (0.9, 10), (0, 20))
-    assert started == SpeechStarted(20 * FRAME - PADDING)
-    assert stopped == SpeechStopped(30 * FRAME + PAUSE)
+    assert started == TurnStarted(20 * FRAME - PADDING)
+    assert stopped == TurnStopped(30 * FRAME + PAUSE)
 
 
 def test_times_are_on_the_clock_of_the_session():
     assert heard((0, 20), (0.9, 10), (0, 20), start=7777) == [
-        SpeechStarted(7777 + 20 * FRAME - PADDING),
-        SpeechStopped(7777 + 30 * FRAME + PAUSE),
+        TurnStarted(7777 + 20 * FRAME - PADDING),
+        TurnStopped(7777 + 30 * FRAME + PAUSE),
     ]
 
 
 def test_padding_and_pause_are_as_long_as_asked():
     detection = TurnDetection(prefix_padding_ms=0, silence_duration_ms=100)
     assert heard((0, 20), (0.9, 10), (0, 4), detection=detection) == [
-        SpeechStarted(20 * FRAME),
-        SpeechStopped(30 * FRAME + 1600),
+        TurnStarted(20 * FRAME),
+        TurnStopped(30 * FRAME + 1600),
     ]
     none = TurnDetection(prefix_padding_ms=0, silence_duration_ms=0)
-    assert heard((0.9, 10), (0, 1), detection=none) == [SpeechStarted(0), SpeechStopped(10 * FRAME)]
+    assert heard((0.9, 10), (0, 1), detection=none) == [TurnStarted(0), TurnStopped(10 * FRAME)]
 
 
 def test_padding_does_not_reach_back_behind_the_beginning():
-    assert heard((0, 3), (0.9, 10), start=1000) == [SpeechStarted(1000)]
+    assert heard((0, 3), (0.9, 10), start=1000) == [TurnStarted(1000)]
 
 
 def test_padding_does_not_reach_back_into_the_turn_before():
@@ -95,22 +95,22 @@ def test_a_turn_is_over_as_soon_as_the_pause_is_long_enough():
     detector = TurnDetector(TurnDetection(), Script((0.9, 10)))
     detector.feed(frames(25))
     assert detector.feed(np.zeros(FRAME - 1, np.float32)) == []
-    assert detector.feed(np.zeros(1, np.float32)) == [SpeechStopped(10 * FRAME + PAUSE)]
+    assert detector.feed(np.zeros(1, np.float32)) == [TurnStopped(10 * FRAME + PAUSE)]
 
 
 def test_a_shorter_pause_is_part_of_the_turn():
-    assert heard((0.9, 5), (0, 15), (0.9, 5), (0, 16)) == [SpeechStarted(0), SpeechStopped(25 * FRAME + PAUSE)]
+    assert heard((0.9, 5), (0, 15), (0.9, 5), (0, 16)) == [TurnStarted(0), TurnStopped(25 * FRAME + PAUSE)]
 
 
 def test_a_turn_needs_two_frames_of_speech_in_a_row():
     assert heard((0, 20), (0.99, 1), (0, 1), (0.99, 1), (0, 20)) == []
-    assert heard((0, 20), (0.99, 1), (0, 1), (0.99, 2)) == [SpeechStarted(22 * FRAME - PADDING)]
+    assert heard((0, 20), (0.99, 1), (0, 1), (0.99, 2)) == [TurnStarted(22 * FRAME - PADDING)]
 
 
 def test_speech_is_told_while_it_goes_on():
     detector = TurnDetector(TurnDetection(), Script((0, 20), (0.9, 100)))
     assert detector.feed(frames(21)) == []
-    assert detector.feed(frames(1)) == [SpeechStarted(20 * FRAME - PADDING)]
+    assert detector.feed(frames(1)) == [TurnStarted(20 * FRAME - PADDING)]
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
@@ -118,14 +118,14 @@ def test_speech_begins_at_the_threshold_and_goes_on_down_to_015_below_it(thresho
     detection = TurnDetection(threshold=threshold)
     above, below = threshold + 0.01, threshold - 0.01
     assert heard((below, 30), detection=detection) == []
-    assert heard((above, 2), (threshold - 0.14, 30), detection=detection) == [SpeechStarted(0)]
-    assert heard((above, 2), (threshold - 0.16, 30), detection=detection)[1] == SpeechStopped(2 * FRAME + PAUSE)
+    assert heard((above, 2), (threshold - 0.14, 30), detection=detection) == [TurnStarted(0)]
+    assert heard((above, 2), (threshold - 0.16, 30), detection=detection)[1] == TurnStopped(2 * FRAME + PAUSE)
 
 
 def test_a_turn_can_end_also_where_the_threshold_is_next_to_nothing():
     detection = TurnDetection(threshold=0.05)
-    assert heard((0.06, 2), (0.02, 30), detection=detection) == [SpeechStarted(0)]
-    assert heard((0.06, 2), (0.005, 30), detection=detection)[1] == SpeechStopped(2 * FRAME + PAUSE)
+    assert heard((0.06, 2), (0.02, 30), detection=detection) == [TurnStarted(0)]
+    assert heard((0.06, 2), (0.005, 30), detection=detection)[1] == TurnStopped(2 * FRAME + PAUSE)
 
 
 # Nobody speaks
@@ -146,22 +146,22 @@ def test_without_an_idle_timeout_silence_is_nothing():
 def test_the_idle_time_counts_from_the_end_of_the_last_turn():
     quiet_from = 10 * FRAME + PAUSE
     assert heard((0.9, 10), (0, 60), detection=IDLE)[1:] == [
-        SpeechStopped(quiet_from),
+        TurnStopped(quiet_from),
         IdleTimeout(quiet_from, quiet_from + 16_000),
     ]
 
 
 def test_a_turn_does_not_time_out_however_long_it_is():
-    assert heard((0.9, 1000), detection=IDLE) == [SpeechStarted(0)]
+    assert heard((0.9, 1000), detection=IDLE) == [TurnStarted(0)]
 
 
 def test_speech_that_is_just_beginning_is_not_cut_by_a_timeout():
-    assert heard((0, 31), (0.9, 5), detection=IDLE) == [SpeechStarted(31 * FRAME - PADDING)]
+    assert heard((0, 31), (0.9, 5), detection=IDLE) == [TurnStarted(31 * FRAME - PADDING)]
     assert heard((0, 31), (0.9, 1), (0, 1), detection=IDLE) == [IdleTimeout(0, 16_000)]
 
 
 def test_padding_does_not_reach_back_behind_a_timeout():
-    assert heard((0, 32), (0.9, 5), detection=IDLE) == [IdleTimeout(0, 16_000), SpeechStarted(16_000)]
+    assert heard((0, 32), (0.9, 5), detection=IDLE) == [IdleTimeout(0, 16_000), TurnStarted(16_000)]
 
 
 # What the session decides
@@ -181,7 +181,7 @@ def test_speech_that_goes_on_after_what_was_taken_is_a_turn_from_there():
     until = 10 * FRAME + 100
     detector.feed(np.zeros(until, np.float32))
     detector.take(until)
-    assert detector.feed(frames(40)) == [SpeechStarted(until), SpeechStopped(20 * FRAME + PAUSE)]
+    assert detector.feed(frames(40)) == [TurnStarted(until), TurnStopped(20 * FRAME + PAUSE)]
 
 
 def test_the_idle_time_counts_from_what_was_taken_by_hand():
@@ -214,7 +214,7 @@ def test_another_detection_holds_from_the_next_audio_on_and_keeps_the_open_turn(
     detector.feed(frames(20))
     detector.detection = replace(detector.detection, silence_duration_ms=1000)
     assert detector.feed(frames(21)) == []
-    assert detector.feed(frames(1)) == [SpeechStopped(10 * FRAME + 16_000)]
+    assert detector.feed(frames(1)) == [TurnStopped(10 * FRAME + 16_000)]
 
 
 RUNS = st.lists(st.tuples(st.sampled_from([0, 0.2, 0.4, 0.6, 0.9]), st.integers(1, 40)), max_size=12)
@@ -243,7 +243,7 @@ def test_events_are_the_same_for_any_cuts_and_in_order(runs, detection, start, s
     assert times == sorted(times)
     assert all(start <= at <= start + len(samples) for at in times)
     turns = [type(event) for event in whole if not isinstance(event, IdleTimeout)]
-    assert turns == ([SpeechStarted, SpeechStopped] * len(turns))[: len(turns)]
+    assert turns == ([TurnStarted, TurnStopped] * len(turns))[: len(turns)]
 
 
 def edges(event: TurnEvent) -> list[int]:
@@ -283,7 +283,7 @@ def test_every_bundled_clip_with_words_is_turns_and_no_other_is(listening, trans
         samples = as_pcm16(silence(1), clip(name.removesuffix(".flac")) * level, silence(1))
         events = listening().feed(samples)
         assert bool(events) == bool(text), name
-        assert [type(event) for event in events] == [SpeechStarted, SpeechStopped] * (len(events) // 2), name
+        assert [type(event) for event in events] == [TurnStarted, TurnStopped] * (len(events) // 2), name
 
 
 @pytest.mark.parametrize("level", [1, 0.1, 0.01])
@@ -315,7 +315,7 @@ def test_speech_just_after_a_click_is_a_turn_as_without_it(listening, click, lev
     before = silence(2)
     before[24_000 : 24_000 + len(click)] = click * np.random.default_rng(0).choice([-1, 1], len(click))
     events = listening().feed(as_pcm16(before, quiet, silence(1)))
-    assert [type(event) for event in events] == [type(event) for event in without] == [SpeechStarted, SpeechStopped]
+    assert [type(event) for event in events] == [type(event) for event in without] == [TurnStarted, TurnStopped]
     assert [event.at for event in events] == pytest.approx([event.at for event in without], abs=0.3 * SAMPLE_RATE)
 
 
@@ -349,7 +349,7 @@ def test_who_goes_on_speaking_after_a_commit_by_hand_is_in_the_next_turn(listeni
     speech = clip("piper-joe-1")
     middle = len(speech) // 2
     detector = listening()
-    assert [type(event) for event in detector.feed(speech[:middle])] == [SpeechStarted]
+    assert [type(event) for event in detector.feed(speech[:middle])] == [TurnStarted]
     detector.take(middle)
     started, stopped = detector.feed(np.concatenate([speech[middle:], silence(1)]))
     assert middle <= started.at <= middle + 0.2 * SAMPLE_RATE

@@ -145,10 +145,10 @@ def windows_of(windowing: Windowing) -> set[int]:
     """The lengths, in frames, of the windows that a stream of a few minutes is decoded by."""
     live, found = LiveTranscript(windowing), set()
     for frames in range(2000):
-        window = live.next_step(frames * SAMPLES_PER_FRAME)
+        window = live.next_window(frames * SAMPLES_PER_FRAME)
         if window is not None:
-            live.step(window, None)
-            live.add(StepResult((), None))
+            live.begin_step(window, None)
+            live.finish_step(StepResult((), None))
             found.add((window.stop - window.start) // SAMPLES_PER_FRAME)
     return found
 
