@@ -40,7 +40,7 @@ from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.text.transcript import Transcript
 from src.text.unset import none_if_unset
-from src.transcription.service import Recording, TranscriptionService
+from src.transcription.service import ItemAudio, TranscriptionService
 from src.wire.model_names import ServedModel
 
 log = logging.getLogger("src.access")
@@ -449,7 +449,7 @@ class _Connection:
         async with shared.scheduler.admit() as admission:
             return await shared.service.transcribe(
                 admission,
-                Recording(item.samples),
+                ItemAudio(item.samples),
                 self._items[item.item_id][0].measured,
                 priority=Priority.HIGH,  # its speaker waits for it, live text goes on
                 keywords=item.config.keywords,

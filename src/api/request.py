@@ -19,7 +19,13 @@ from src.audio.probe import is_container
 from src.audio.samples import SAMPLE_RATE
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
 from src.transcription.service import Upload
-from src.wire.json_limits import MAX_PARTS, decode_base64, has_too_many_escapes, has_too_many_parts, string_within
+from src.wire.json_limits import (
+    MAX_VALUES,
+    decode_base64,
+    decode_json_string,
+    has_too_many_escapes,
+    has_too_many_values,
+)
 
 PCM_TYPES = frozenset({"audio/pcm", "audio/l16", "audio/x-l16"})
 RAW_TYPES = frozenset({"audio/raw", "audio/x-raw"})
@@ -190,8 +196,8 @@ def parse_object(body: bytes) -> Any:
     Raises:
         InvalidRequest: it is no JSON, or has more parts than any that is meant.
     """
-    if has_too_many_parts(body):
-        raise InvalidRequest(f"The JSON of the body has more than {MAX_PARTS} values.")
+    if has_too_many_values(body):
+        raise InvalidRequest(f"The JSON of the body has more than {MAX_VALUES} values.")
     if has_too_many_escapes(body):
         raise InvalidRequest("The JSON of the body has more text than any that is meant.")
     try:
@@ -207,7 +213,7 @@ def _parse_json(body: bytes) -> tuple[bytes, Fields]:
     if start < end:
         data, fields = _data_and_fields(body[:start] + TAKEN.encode() + body[end:])
         if data == TAKEN:
-            return _audio(lambda: string_within(body, start, end)), fields
+            return _audio(lambda: decode_json_string(body, start, end)), fields
     data, fields = _data_and_fields(body)
     return _audio(data.encode), fields
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from src.metrics import report, table
 from src.metrics.history import History
 from src.metrics.log import metrics_path
-from src.metrics.report import Summary, Window, summarize
+from src.metrics.report import ReportWindow, Summary, summarize
 
 WINDOWS = ("30m", "1h", "3h", "6h", "12h", "24h", "3d")
 REFRESH_S = 2.0
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "--windows",
         nargs="+",
         type=_window,
-        default=[Window.parse(text) for text in WINDOWS],
+        default=[ReportWindow.parse(text) for text in WINDOWS],
         metavar="WINDOW",
         help=f"lengths of time until now, such as 90s, 30m, 1.5h or 3d (default: {' '.join(WINDOWS)})",
     )
@@ -71,9 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _window(text: str) -> Window:
+def _window(text: str) -> ReportWindow:
     try:
-        return Window.parse(text)
+        return ReportWindow.parse(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no length of time such as 90s, 30m, 1.5h or 3d") from None
 
@@ -105,7 +105,7 @@ def _report(history: History, options: argparse.Namespace, now: float) -> int:
     return 0
 
 
-def _follow(history: History, windows: Sequence[Window], clock: Clock, pause: Callable[[float], None]) -> int:
+def _follow(history: History, windows: Sequence[ReportWindow], clock: Clock, pause: Callable[[float], None]) -> int:
     """Print the report again and again; a log that does not exist yet is waited for."""
     while True:
         now = clock()
@@ -118,7 +118,7 @@ def _follow(history: History, windows: Sequence[Window], clock: Clock, pause: Ca
         pause(REFRESH_S)
 
 
-def _plot(history: History, window: Window, now: float, path: Path) -> int:
+def _plot(history: History, window: ReportWindow, now: float, path: Path) -> int:
     try:
         from src.metrics import plot
     except ModuleNotFoundError:
@@ -132,11 +132,11 @@ def _plot(history: History, window: Window, now: float, path: Path) -> int:
     return 0
 
 
-def _since(windows: Sequence[Window], now: float) -> float:
+def _since(windows: Sequence[ReportWindow], now: float) -> float:
     return now - max(window.seconds for window in windows)
 
 
-def _summaries(history: History, windows: Sequence[Window], now: float) -> list[Summary]:
+def _summaries(history: History, windows: Sequence[ReportWindow], now: float) -> list[Summary]:
     return [summarize(history.requests, window, now) for window in windows]
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from src.metrics.history import Column, Requests
 from src.metrics.parser import Failure
-from src.metrics.report import Percentiles, Window, count_failures
+from src.metrics.report import Percentiles, ReportWindow, count_failures
 
 BINS = 120
 SHORTEST_S = 60.0
@@ -32,7 +32,7 @@ class Bin:
     total_s: Percentiles
 
 
-def split(requests: Requests, window: Window, now: float) -> list[Bin]:
+def split(requests: Requests, window: ReportWindow, now: float) -> list[Bin]:
     """Cut the window that ends at `now` (Unix seconds) into bins, leaving out the time before its first request.
 
     Raises:

@@ -27,14 +27,14 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ReportWindow:
     """A length of time that ends now."""
 
     name: str
     seconds: float
 
     @classmethod
-    def parse(cls, text: str) -> "Window":
+    def parse(cls, text: str) -> "ReportWindow":
         """Return the window of `30m`, `1.5h`, `3d` or `90s`.
 
         Raises:
@@ -68,7 +68,7 @@ class Percentiles:
 class Summary:
     """The report's numbers for one window; `None` where there is nothing to take a mean or a ratio of."""
 
-    window: Window
+    window: ReportWindow
     requests: int
     ok: int
     audio_s: float
@@ -119,7 +119,7 @@ class Summary:
         }
 
 
-def summarize(requests: Requests, window: Window, now: float) -> Summary:
+def summarize(requests: Requests, window: ReportWindow, now: float) -> Summary:
     """Return the report's numbers over `window`, which ends at `now` (Unix seconds)."""
     inside = requests.between(now - window.seconds, now)
     done = inside.where(inside.ok)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, Ty
 from pydantic_core import PydanticCustomError
 
 from src.errors import InvalidRequest
-from src.wire.json_limits import MAX_PARTS, decode_base64, has_too_many_parts
+from src.wire.json_limits import MAX_VALUES, decode_base64, has_too_many_values
 from src.wire.logprobs import TokenLogprob
 from src.wire.usage import DurationUsage
 
@@ -159,8 +159,8 @@ def parse(message: str | bytes) -> ClientEvent:
     """
     if not isinstance(message, str) and not _may_be_json(message):
         return _append(message)
-    if has_too_many_parts(message):
-        raise InvalidEvent(f"The message has more than {MAX_PARTS} values.", code="invalid_json")
+    if has_too_many_values(message):
+        raise InvalidEvent(f"The message has more than {MAX_VALUES} values.", code="invalid_json")
     try:
         return _CLIENT_EVENT.validate_json(message)
     except ValidationError as error:

@@ -18,7 +18,7 @@ SAME_TIME_S = 0.25
 """Times of one word in two chunks differ by less, three frames: a chunk's frames are its own, and so is its context."""
 
 
-class Piece(NamedTuple):
+class TranscriptDelta(NamedTuple):
     """What has become final of a recording's transcript. The texts of all pieces, put together, are its text."""
 
     tokens: tuple[Token, ...]
@@ -33,7 +33,7 @@ class Merger:
         self._started = False
         self._reached_s = 0.0
 
-    def add(self, chunk: Chunk, transcript: Transcript) -> Piece:
+    def add(self, chunk: Chunk, transcript: Transcript) -> TranscriptDelta:
         """Return what becomes final with this chunk; `transcript` has times from the chunk's beginning."""
         overlap_s = 2 * (chunk.end_s - chunk.to_s)
         if not self._held and not overlap_s:
@@ -45,18 +45,18 @@ class Merger:
         self._held = words[certain:]
         return self._said(words[:certain])
 
-    def finish(self) -> Piece:
+    def finish(self) -> TranscriptDelta:
         """Return what was waiting for a chunk that does not come."""
         held, self._held = self._held, []
         return self._said(held)
 
-    def _said(self, words: Sequence[Word]) -> Piece:
+    def _said(self, words: Sequence[Word]) -> TranscriptDelta:
         return self._piece([token for word in words for token in word.tokens], " ".join(word.written for word in words))
 
-    def _piece(self, tokens: Iterable[Token], text: str) -> Piece:
+    def _piece(self, tokens: Iterable[Token], text: str) -> TranscriptDelta:
         spaced = f" {text}" if text and self._started else text
         self._started = self._started or bool(text)
-        return Piece(tuple(map(self._in_order, tokens)), spaced)
+        return TranscriptDelta(tuple(map(self._in_order, tokens)), spaced)
 
     def _in_order(self, token: Token) -> Token:
         """Let a token begin no earlier than the one before it, across seams too."""
@@ -71,10 +71,10 @@ def merge(pieces: Iterable[tuple[Chunk, Transcript]]) -> Transcript:
     merger = Merger()
     found = [merger.add(chunk, transcript) for chunk, transcript in pieces]
     found.append(merger.finish())
-    return whole(found)
+    return join_deltas(found)
 
 
-def whole(pieces: Sequence[Piece]) -> Transcript:
+def join_deltas(pieces: Sequence[TranscriptDelta]) -> Transcript:
     """Return the transcript that pieces, in order, make."""
     return Transcript(
         "".join(piece.text for piece in pieces), tuple(token for piece in pieces for token in piece.tokens)

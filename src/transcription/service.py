@@ -30,18 +30,18 @@ from src.metrics.trace import Measurements
 from src.scheduling.jobs import Kind, Priority
 from src.scheduling.scheduler import Admission, Scheduler
 from src.settings import Settings
-from src.text.merge import Merger, Piece, whole
+from src.text.merge import Merger, TranscriptDelta, join_deltas
 from src.text.transcript import Transcript
 from src.transcription.vad_fallback import (
     MIN_SPEECH_S,
-    amended,
-    doubtful,
     has_gaps,
+    insert_words,
     louder_than,
-    retries,
-    spoken,
-    uneven,
-    unheard,
+    may_hide_quiet_speech,
+    missed_speech,
+    needs_vad_check,
+    retry_clips,
+    without_short_spans,
 )
 
 CHUNKS_AHEAD = 2
@@ -53,7 +53,7 @@ MIN_BYTES_PER_S = 1_000
 MIN_EXPECTED_S = 10.0
 
 SHORT_S = 120.0
-"""Whether a clip of at most this is `uneven` is found out in the event loop, in a millisecond."""
+"""Whether a clip of at most this is `may_hide_quiet_speech` is found out in the event loop, in a millisecond."""
 STRETCHES = 4
 """Of a clip, so many stretches of speech without words are tried again."""
 
@@ -67,18 +67,18 @@ class Upload:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Recording:
+class ItemAudio:
     """Audio that somebody has just spoken, decoded already; it overtakes uploads."""
 
     samples: NDArray[np.float32]
     """(samples,) float32 at 16 kHz."""
 
 
-Source = Upload | Recording
+AudioSource = Upload | ItemAudio
 
 
 @dataclass(slots=True)
-class _Work:
+class _Request:
     """One request on its way through the service."""
 
     admission: Admission
@@ -88,7 +88,7 @@ class _Work:
     kind: Kind
 
 
-class _Footprint:
+class _AudioReservation:
     """The memory of one upload's decoded audio: asked for before it is decoded, given back as it is transcribed.
 
     Audio is counted in the thread that decodes it and given back in the event loop, never at the same time.
@@ -226,7 +226,7 @@ class TranscriptionService:
     async def transcribe(
         self,
         admission: Admission,
-        source: Source,
+        source: AudioSource,
         measured: Measurements,
         *,
         priority: Priority = Priority.NORMAL,
@@ -235,17 +235,17 @@ class TranscriptionService:
         """Return the transcript of `source`; arguments and errors are those of `stream`."""
         stream = self.stream(admission, source, measured, priority=priority, keywords=keywords)
         async with aclosing(stream):
-            return whole([piece async for piece in stream])
+            return join_deltas([delta async for delta in stream])
 
     async def stream(
         self,
         admission: Admission,
-        source: Source,
+        source: AudioSource,
         measured: Measurements,
         *,
         priority: Priority = Priority.NORMAL,
         keywords: tuple[str, ...] = (),
-    ) -> AsyncGenerator[Piece, None]:
+    ) -> AsyncGenerator[TranscriptDelta, None]:
         """Yield the transcript of `source` in pieces as they become final, and note in `measured` what it took.
 
         Raises:
@@ -255,13 +255,13 @@ class TranscriptionService:
             QueueFull, QueueTimeout, TranscriptionFailed: as `Scheduler.transcribe`.
         """
         admission.body_received()
-        kind = Kind.REALTIME if isinstance(source, Recording) else Kind.UPLOAD
-        work = _Work(admission, measured, priority, keywords, kind)
+        kind = Kind.REALTIME if isinstance(source, ItemAudio) else Kind.UPLOAD
+        request = _Request(admission, measured, priority, keywords, kind)
         async with self._room.taken(_bytes_of(self._expected_s(source))) as held:
-            pieces = self._pieces(work, source, _Footprint(self._room, held, self._most_s))
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield piece
+            deltas = self._deltas(request, source, _AudioReservation(self._room, held, self._most_s))
+            async with aclosing(deltas):
+                async for delta in deltas:
+                    yield delta
 
     @property
     def _most_s(self) -> float:
@@ -269,9 +269,9 @@ class TranscriptionService:
         chunks_s = (2 * CHUNKS_AHEAD) * self._settings.chunk_seconds
         return min(self._settings.max_audio_seconds, max(READ_AHEAD_S, chunks_s)) + MIN_EXPECTED_S
 
-    def _expected_s(self, source: Source) -> float:
+    def _expected_s(self, source: AudioSource) -> float:
         """Return for how much audio of an upload to ask for room before it is decoded, in seconds."""
-        if isinstance(source, Recording):
+        if isinstance(source, ItemAudio):
             return 0.0  # it is in memory, and counted there
         plain = plain_wav(source.data) if source.pcm is None else None
         rate = MIN_BYTES_PER_S
@@ -279,27 +279,29 @@ class TranscriptionService:
             rate = max(1, 2 * form.channels * form.rate)  # a header may say 0, which decoding will refuse
         return min(self._most_s, MIN_EXPECTED_S + len(source.data) / rate)
 
-    async def _pieces(self, work: _Work, source: Source, footprint: _Footprint) -> AsyncGenerator[Piece, None]:
+    async def _deltas(
+        self, request: _Request, source: AudioSource, reservation: _AudioReservation
+    ) -> AsyncGenerator[TranscriptDelta, None]:
         merger = Merger()
         pending: deque[tuple[Chunk, asyncio.Task[Transcript]]] = deque()
-        async with aclosing(self._reader(source, work.measured, footprint)) as reader:
+        async with aclosing(self._reader(source, request.measured, reservation)) as reader:
             try:
                 coming = deque(await reader.next(2))
-                footprint.give_back(0.0)
-                if len(coming) > 1 and work.kind is Kind.UPLOAD:
-                    work.kind = Kind.CHUNK
+                reservation.give_back(0.0)
+                if len(coming) > 1 and request.kind is Kind.UPLOAD:
+                    request.kind = Kind.CHUNK
                 while coming or pending:
                     if coming and len(pending) < CHUNKS_AHEAD:
                         chunk = coming.popleft()
-                        pending.append((chunk, asyncio.create_task(self._hear(work, chunk.samples))))
+                        pending.append((chunk, asyncio.create_task(self._transcribe_clip(request, chunk.samples))))
                         if coming:
                             coming.extend(await reader.next(1))
                         continue
                     done, task = pending[0]
-                    piece = merger.add(done, await task)
+                    delta = merger.add(done, await task)
                     pending.popleft()
-                    footprint.give_back(done.to_s)
-                    yield piece
+                    reservation.give_back(done.to_s)
+                    yield delta
                 yield merger.finish()
             finally:
                 tasks = [task for _, task in pending]
@@ -307,20 +309,20 @@ class TranscriptionService:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _reader(self, source: Source, measured: Measurements, footprint: _Footprint) -> _ChunkReader:
+    def _reader(self, source: AudioSource, measured: Measurements, reservation: _AudioReservation) -> _ChunkReader:
         chunk_s, limit_s = self._settings.chunk_seconds, self._settings.max_audio_seconds
-        if isinstance(source, Recording):
+        if isinstance(source, ItemAudio):
             threads = None if len(source.samples) <= chunk_s * SAMPLE_RATE else self._workers
             return _ChunkReader(self._chunks(self._blocks(source.samples), measured), threads, measured)
         samples = quick_samples(source.data, source.pcm, min(chunk_s, limit_s))
         if samples is not None:
-            return _ChunkReader(self._chunks(footprint.counted([samples]), measured), None, measured)
+            return _ChunkReader(self._chunks(reservation.counted([samples]), measured), None, measured)
         if needs_library(source.data, source.pcm):
             decoding = self._sandbox.decode(source.data, max_seconds=limit_s)
-            chunks = self._chunks(footprint.counted(decoding.blocks()), measured)
+            chunks = self._chunks(reservation.counted(decoding.blocks()), measured)
             return _ChunkReader(chunks, self._waiters, measured, decoding, self._sandbox.room(source.data))
         blocks = decode_blocks(source.data, max_seconds=limit_s, pcm=source.pcm)
-        return _ChunkReader(self._chunks(footprint.counted(blocks), measured), self._workers, measured)
+        return _ChunkReader(self._chunks(reservation.counted(blocks), measured), self._workers, measured)
 
     def _chunks(self, blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[Chunk]:
         """Decode and cut, as far as the caller has asked for chunks; what needs no cut meets no detector."""
@@ -335,40 +337,40 @@ class TranscriptionService:
         size = BLOCK_SAMPLES if len(samples) > self._settings.chunk_seconds * SAMPLE_RATE else max(1, len(samples))
         return (samples[at : at + size] for at in range(0, len(samples), size))
 
-    async def _hear(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:
+    async def _transcribe_clip(self, request: _Request, samples: NDArray[np.float32]) -> Transcript:
         """Have a clip transcribed; where that is doubtful, let the detector judge, and try the speech alone."""
         if not _can_hold_speech(samples):
             return Transcript("")
-        transcript = await self._ask(work, samples)
-        if not doubtful(transcript, samples) and not _may_be_uneven(transcript, samples):
+        transcript = await self._submit(request, samples)
+        if not needs_vad_check(transcript, samples) and not _may_hide_quiet_speech(transcript, samples):
             return transcript
         spans = await self._microbatcher.ask(self._speech_in(transcript, samples))
         if not spans:
             return transcript if spans is None else Transcript("")
-        for stretch in islice(unheard(transcript, spans), STRETCHES):
-            for retry in retries(samples, stretch):
-                found = retry.restored(await self._ask(work, retry.samples))
-                amendable, transcript = transcript, amended(transcript, found, stretch, spans)
+        for stretch in islice(missed_speech(transcript, spans), STRETCHES):
+            for retry in retry_clips(samples, stretch):
+                found = retry.in_clip_time(await self._submit(request, retry.samples))
+                amendable, transcript = transcript, insert_words(transcript, found, stretch, spans)
                 if amendable.text or transcript.text:
                     break
         return transcript
 
     def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> Listening[tuple[Span, ...] | None]:
         """Find out where somebody speaks in a clip; None where its transcript has no need to be compared with that."""
-        if doubtful(transcript, samples):
+        if needs_vad_check(transcript, samples):
             if transcript.text and not has_gaps(transcript, samples):  # it has all words, if somebody speaks at all
                 speaks = yield from self._detector.hears_speech(samples, MIN_SPEECH_S)
                 return None if speaks else ()
-            return spoken((yield from self._detector.spans(samples)))
-        if uneven(transcript, samples):
-            return spoken((yield from self._detector.spans(samples))) or None
+            return without_short_spans((yield from self._detector.spans(samples)))
+        if may_hide_quiet_speech(transcript, samples):
+            return without_short_spans((yield from self._detector.spans(samples))) or None
         return None
 
-    async def _ask(self, work: _Work, samples: NDArray[np.float32]) -> Transcript:
+    async def _submit(self, request: _Request, samples: NDArray[np.float32]) -> Transcript:
         outcome = await self._scheduler.transcribe(
-            work.admission, samples, kind=work.kind, priority=work.priority, keywords=work.keywords
+            request.admission, samples, kind=request.kind, priority=request.priority, keywords=request.keywords
         )
-        work.measured.add_clip(
+        request.measured.add_clip(
             queue_wait_s=outcome.queue_wait_s,
             inference_s=outcome.inference_s,
             lane=outcome.lane,
@@ -400,10 +402,10 @@ def _read_ahead(blocks: Iterable[NDArray[np.float32]], seconds: float) -> Iterat
     yield from blocks
 
 
-def _may_be_uneven(transcript: Transcript, samples: NDArray[np.float32]) -> bool:
-    """Whether a clip is `uneven`; a long one may be where it has gaps, and a thread has to look."""
+def _may_hide_quiet_speech(transcript: Transcript, samples: NDArray[np.float32]) -> bool:
+    """Whether a clip is `may_hide_quiet_speech`; a long one may be where it has gaps, and a thread has to look."""
     is_short = len(samples) <= SHORT_S * SAMPLE_RATE
-    return has_gaps(transcript, samples) and (not is_short or uneven(transcript, samples))
+    return has_gaps(transcript, samples) and (not is_short or may_hide_quiet_speech(transcript, samples))
 
 
 def _can_hold_speech(samples: NDArray[np.float32]) -> bool:

@@ -3,9 +3,9 @@
 Models of this family sometimes return nothing for a short utterance beside silence (NeMo issue 15757), nothing for
 quiet speech beside something far louder, by which they scale all of a clip, and words for tones, music or faint noise.
 The speech detector knows better, but costs 0.7 ms for a second of audio. So it is asked only where cheap signs call for
-it: `doubtful`, `uneven`. Where it finds no speech there is no text; where it finds speech and the model found none
-(`unheard`), the model gets that stretch alone, with one margin after another (`retries`), and what it says then has its
-place among the other words (`amended`).
+it: `needs_vad_check`, `may_hide_quiet_speech`. Where it finds no speech there is no text; where it finds speech and the
+model found none (`missed_speech`), the model gets that stretch alone, with one margin after another (`retry_clips`),
+and what it says then has its place among the other words (`insert_words`).
 """
 
 import math
@@ -49,7 +49,7 @@ MARGINS_S = (0.25, 0.5, 0.1, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Retry:
+class RetryClip:
     """Another version of a clip to give to the model."""
 
     samples: Samples
@@ -59,7 +59,7 @@ class Retry:
     clip_s: float
     """The duration of the clip."""
 
-    def restored(self, transcript: Transcript) -> Transcript:
+    def in_clip_time(self, transcript: Transcript) -> Transcript:
         """Return its transcript with the times of the clip."""
         return Transcript(transcript.text, tuple(self._restored(token) for token in transcript.tokens))
 
@@ -68,7 +68,7 @@ class Retry:
         return replace(token, start_s=start_s, end_s=end_s)
 
 
-def doubtful(transcript: Transcript, samples: Samples) -> bool:
+def needs_vad_check(transcript: Transcript, samples: Samples) -> bool:
     """Whether the detector should be asked about a clip of 16 kHz samples (samples,) that has this transcript."""
     if not transcript.text:
         return louder_than(SILENT, samples)
@@ -86,7 +86,7 @@ def has_gaps(transcript: Transcript, samples: Samples) -> bool:
     return bool(transcript.tokens) and any(_untold(Span(0.0, len(samples) / SAMPLE_RATE), transcript.tokens, GAP_S))
 
 
-def uneven(transcript: Transcript, samples: Samples) -> bool:
+def may_hide_quiet_speech(transcript: Transcript, samples: Samples) -> bool:
     """Whether a clip has sounds without words that are far quieter than others in it, and vary as speech does.
 
     It takes 10 us for a second of 16 kHz samples (samples,) that have this transcript, and `has_gaps`.
@@ -129,28 +129,28 @@ def _peak(samples: Samples) -> float:
     return float(np.abs(samples).max(initial=0))
 
 
-def spoken(spans: Sequence[Span]) -> tuple[Span, ...]:
+def without_short_spans(spans: Sequence[Span]) -> tuple[Span, ...]:
     """Return those of the detector's spans that are long enough for a word."""
     return tuple(span for span in spans if span.end_s - span.start_s >= MIN_SPEECH_S)
 
 
-def speech_in(spans: Sequence[Span]) -> Span | None:
+def speech_extent(spans: Sequence[Span]) -> Span | None:
     """Return the stretch from the first to the last speech, given what the detector found; None if nobody speaks."""
-    speech = spoken(spans)
+    speech = without_short_spans(spans)
     return Span(speech[0].start_s, speech[-1].end_s) if speech else None
 
 
-def unheard(transcript: Transcript, spans: Sequence[Span]) -> Iterator[Span]:
+def missed_speech(transcript: Transcript, spans: Sequence[Span]) -> Iterator[Span]:
     """Yield the stretches of speech that lack words, given what the detector found.
 
     Where there is no text, that is all from the first speech to the last.
     """
-    whole = speech_in(spans)
+    whole = speech_extent(spans)
     if whole and not transcript.text:
         yield whole
         return
     stretch: Span | None = None
-    for span in spoken(spans):
+    for span in without_short_spans(spans):
         if _is_told(span, transcript.tokens):
             continue
         if stretch and span.start_s - stretch.end_s < GAP_S:
@@ -178,7 +178,7 @@ def _is_near(token: Token, span: Span) -> bool:
     return span.start_s - NEAR_S <= token.start_s <= span.end_s + NEAR_S
 
 
-def retries(samples: Samples, speech: Span) -> Iterator[Retry]:
+def retry_clips(samples: Samples, speech: Span) -> Iterator[RetryClip]:
     """Yield versions of a clip in which the model may hear its `speech`: that alone, between margins of silence."""
     first, last = (round(time_s * SAMPLE_RATE) for time_s in speech)
     for margin_s in MARGINS_S:
@@ -188,7 +188,7 @@ def retries(samples: Samples, speech: Span) -> Iterator[Retry]:
         padded = np.pad(kept, (max(-start, 0), max(end - len(samples), 0)))
         _silence_loud(padded[:margin][::-1], padded[margin : margin + last - first])
         _silence_loud(padded[margin + last - first :], padded[margin : margin + last - first])
-        yield Retry(padded, start / SAMPLE_RATE, len(samples) / SAMPLE_RATE)
+        yield RetryClip(padded, start / SAMPLE_RATE, len(samples) / SAMPLE_RATE)
 
 
 def _silence_loud(margin: Samples, speech: Samples) -> None:
@@ -198,7 +198,7 @@ def _silence_loud(margin: Samples, speech: Samples) -> None:
         margin[loud[0] :] = 0
 
 
-def amended(transcript: Transcript, found: Transcript, stretch: Span, speech: Sequence[Span]) -> Transcript:
+def insert_words(transcript: Transcript, found: Transcript, stretch: Span, speech: Sequence[Span]) -> Transcript:
     """Return a transcript with what was found in a stretch of it, where that has more words than it had there.
 
     Words that lie beside all `speech` are left out then: the model made them of noise.

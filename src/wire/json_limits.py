@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 MAX_ITEMS = 10_000
 """Items of one list, such as keywords; more cannot be meant."""
-MAX_PARTS = 5 * MAX_ITEMS
+MAX_VALUES = 5 * MAX_ITEMS
 """Values in one JSON document."""
 MAX_ESCAPES = 4 * 1024 * 1024
 """Of one JSON document, and bytes about characters beyond ASCII. Base64 in MIME's lines has 1.8 million in 64 MB."""
@@ -18,7 +18,7 @@ MAX_ESCAPES = 4 * 1024 * 1024
 WHITE_SPACE = b" \t\n\r\v\f"
 URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
 """From base64's second alphabet to its first (RFC 4648, section 5)."""
-PIECE = 1024 * 1024
+BLOCK = 1024 * 1024
 """Characters that one step goes over, at most some 3 ms; other threads come in between. A multiple of four."""
 LONGEST_ESCAPE = len(r"\u0041") - 1
 """Characters of an escape in JSON that a cut behind one of them would go through."""
@@ -26,7 +26,7 @@ LONGEST_ESCAPE = len(r"\u0041") - 1
 _Text = TypeVar("_Text", str, bytes)
 
 
-def has_too_many_parts(document: str | bytes) -> bool:
+def has_too_many_values(document: str | bytes) -> bool:
     """Return whether JSON has more values than any that is meant: 64 MB of `[],` would become gigabytes of lists.
 
     Commas and brackets within strings count too. Base64 has none.
@@ -35,7 +35,7 @@ def has_too_many_parts(document: str | bytes) -> bool:
         counts = (sum(map(piece.count, ",[{")) for piece in _steps(document))
     else:
         counts = (sum(map(piece.count, b",[{")) for piece in _steps(document))
-    return any(parts > MAX_PARTS for parts in accumulate(counts))
+    return any(parts > MAX_VALUES for parts in accumulate(counts))
 
 
 def has_too_many_escapes(document: bytes) -> bool:
@@ -44,7 +44,7 @@ def has_too_many_escapes(document: bytes) -> bool:
     return sum(odd) > MAX_ESCAPES
 
 
-def string_within(document: bytes, start: int, end: int) -> bytes:
+def decode_json_string(document: bytes, start: int, end: int) -> bytes:
     """Return, as UTF-8, the JSON string whose quotes are before `start` and at `end`.
 
     Raises:
@@ -52,7 +52,7 @@ def string_within(document: bytes, start: int, end: int) -> bytes:
     """
     read = []
     while start < end:
-        stop = min(start + PIECE, end)
+        stop = min(start + BLOCK, end)
         escape = document.rfind(b"\\", stop - LONGEST_ESCAPE, stop) if stop < end else -1
         stop = escape if escape > start else stop
         read.append(from_json(b'"' + document[start:stop] + b'"').encode())
@@ -93,4 +93,4 @@ def _plain(encoded: bytes) -> bytes:
 
 
 def _steps(document: _Text) -> Iterator[_Text]:
-    return (document[start : start + PIECE] for start in range(0, len(document), PIECE))
+    return (document[start : start + BLOCK] for start in range(0, len(document), BLOCK))

@@ -32,7 +32,7 @@ from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.vad import SpeechDetector, alone
 from src.engine.nemo_model import NemoModel
 from src.settings import Settings
-from src.transcription.vad_fallback import MIN_SPEECH_S, doubtful, has_gaps
+from src.transcription.vad_fallback import MIN_SPEECH_S, has_gaps, needs_vad_check
 
 JOINED_S = 10.0
 BATCH = 8
@@ -91,7 +91,7 @@ def share_of(name: str, clips: Sequence[Samples], model: NemoModel, rounds: int,
     """Return what is doubtful of clips, and what asking about it costs."""
     groups = [clips[start : start + BATCH] for start in range(0, len(clips), BATCH)]
     heard = [each for group in groups for each in model.transcribe(model.collate(group))]
-    pairs = [(each, samples) for each, samples in zip(heard, clips, strict=True) if doubtful(each, samples)]
+    pairs = [(each, samples) for each, samples in zip(heard, clips, strict=True) if needs_vad_check(each, samples)]
     early = [samples for each, samples in pairs if each.text and not has_gaps(each, samples)]
     costs_ms = costs(early, rounds, at_once) if early else (None, None, None)
     return Share(name, len(clips), len(pairs), len(early), *costs_ms)

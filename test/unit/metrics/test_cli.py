@@ -263,11 +263,11 @@ def test_a_plot_of_nothing_is_not_drawn(path, tmp_path, capsys):
 def test_the_bins_of_a_plot_hold_every_request_once(path):
     plot = pytest.importorskip("src.metrics.plot", exc_type=ModuleNotFoundError)
     from src.metrics.history import History
-    from src.metrics.report import Window
+    from src.metrics.report import ReportWindow
 
     history = History(path)
     history.update(0)
-    bins = plot.split(history.requests, Window.parse("3d"), NOW)
+    bins = plot.split(history.requests, ReportWindow.parse("3d"), NOW)
     assert len(bins) == plot.BINS
     assert bins[0].start_s == NOW - 119 * 60
     assert bins[-1].start_s + bins[-1].width_s == pytest.approx(NOW)

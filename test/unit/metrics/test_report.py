@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from records import NOW, a_failure, a_record, write_log
 
 from src.metrics.history import History
-from src.metrics.report import Window, summarize
+from src.metrics.report import ReportWindow, summarize
 from src.metrics.table import render
 
-WINDOWS = [Window.parse(text) for text in ("30m", "1h", "3h", "6h", "12h", "24h", "3d")]
+WINDOWS = [ReportWindow.parse(text) for text in ("30m", "1h", "3h", "6h", "12h", "24h", "3d")]
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
@@ -33,7 +33,7 @@ def report_on(*records, window: str = "1h"):
     """Return the JSON of one window over `records`, which go through a file."""
     with tempfile.TemporaryDirectory() as folder:
         history = history_of(write_log(Path(folder) / "metrics.log", records))
-    return summarize(history.requests, Window.parse(window), NOW).to_json()
+    return summarize(history.requests, ReportWindow.parse(window), NOW).to_json()
 
 
 # The numbers
@@ -47,7 +47,7 @@ def naive_percentiles(values: list[float | None]) -> dict[str, float | None]:
     return {f"p{percent}": cuts[percent - 1] for percent in (50, 95, 99)}
 
 
-def naive_report(entries: list[dict], window: Window) -> dict:
+def naive_report(entries: list[dict], window: ReportWindow) -> dict:
     """The report's definitions once more, over the lines of the log as plain Python."""
     inside = [entry for entry in entries if NOW - window.seconds < entry["ts"] <= NOW]
     done = [entry for entry in inside if entry["status"] == "ok"]
@@ -177,7 +177,7 @@ def test_an_error_that_took_the_model_counts_as_its_work_but_not_as_audio():
 
 @pytest.mark.parametrize(("text", "length_s"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), ("3d", 259200)])
 def test_a_window_is_a_number_and_a_unit(text, length_s):
-    assert Window.parse(text) == Window(text, length_s)
+    assert ReportWindow.parse(text) == ReportWindow(text, length_s)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_window_is_a_number_and_a_unit(text, length_s):
 )
 def test_anything_else_is_no_window(text):
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        Window.parse(text)
+        ReportWindow.parse(text)
 
 
 # The tables
@@ -431,7 +431,7 @@ def test_new_kinds_of_error_join_those_already_known(tmp_path):
     history = history_of(path)
     append(path, a_failure(500, "internal_error").to_line() + "\n" + a_failure(429, "queue_full").to_line() + "\n")
     history.update(0)
-    report = summarize(history.requests, Window.parse("1h"), NOW).to_json()
+    report = summarize(history.requests, ReportWindow.parse("1h"), NOW).to_json()
     assert report["errors_by_code"] == {"429": 2, "500": 1}
 
 

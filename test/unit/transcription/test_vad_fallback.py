@@ -15,15 +15,15 @@ from src.transcription.vad_fallback import (
     MARGINS_S,
     MIN_SPEECH_S,
     SCAN_SAMPLES,
-    Retry,
-    amended,
-    doubtful,
+    RetryClip,
     has_gaps,
+    insert_words,
     louder_than,
-    retries,
-    speech_in,
-    uneven,
-    unheard,
+    may_hide_quiet_speech,
+    missed_speech,
+    needs_vad_check,
+    retry_clips,
+    speech_extent,
 )
 
 RNG = np.random.default_rng(0)
@@ -47,17 +47,17 @@ def transcript(text: str, logprob: float = -0.01) -> Transcript:
 def reconsidered(hear: Callable[[Samples], Transcript], detector: SpeechDetector, samples: Samples) -> Transcript:
     """What a clip's transcript is in the end."""
     found = hear(samples)
-    is_doubtful = doubtful(found, samples)
-    if not is_doubtful and not (has_gaps(found, samples) and uneven(found, samples)):
+    is_doubtful = needs_vad_check(found, samples)
+    if not is_doubtful and not (has_gaps(found, samples) and may_hide_quiet_speech(found, samples)):
         return found
     if is_doubtful and found.text and not has_gaps(found, samples):
         return found if alone(detector.hears_speech(samples, MIN_SPEECH_S)) else Transcript("")
     spans = alone(detector.spans(samples))
-    if speech_in(spans) is None:
+    if speech_extent(spans) is None:
         return Transcript("") if is_doubtful else found
-    for stretch in list(unheard(found, spans)):
-        for retry in retries(samples, stretch):
-            was, found = found, amended(found, retry.restored(hear(retry.samples)), stretch, spans)
+    for stretch in list(missed_speech(found, spans)):
+        for retry in retry_clips(samples, stretch):
+            was, found = found, insert_words(found, retry.in_clip_time(hear(retry.samples)), stretch, spans)
             if was.text or found.text:
                 break
     return found
@@ -165,9 +165,9 @@ def test_clear_speech_in_silence_or_in_a_room_is_not_uneven():
     faint = np.where(time_s > 4, np.sin(1000 * time_s) * np.sin(20 * time_s), 0) * 0.003
     room = RNG.normal(scale=0.001, size=len(time_s))
     assert has_gaps(told, spoken.astype(np.float32))
-    assert not uneven(told, spoken.astype(np.float32))
-    assert not uneven(told, (spoken + room).astype(np.float32))
-    assert uneven(told, (spoken + faint).astype(np.float32))
+    assert not may_hide_quiet_speech(told, spoken.astype(np.float32))
+    assert not may_hide_quiet_speech(told, (spoken + room).astype(np.float32))
+    assert may_hide_quiet_speech(told, (spoken + faint).astype(np.float32))
     assert not has_gaps(told, spoken[: 3 * SAMPLE_RATE].astype(np.float32))
 
 
@@ -181,26 +181,29 @@ def said(*words: tuple[str, float]) -> Transcript:
 
 def test_speech_lacks_words_where_none_are_near_or_a_second_of_it_has_none():
     told = said(("one", 0.2), ("two", 0.6))
-    assert list(unheard(told, [Span(0.1, 1.0)])) == []
-    assert list(unheard(told, [Span(0.1, 1.0), Span(2, 2.1)])) == []
-    assert list(unheard(told, [Span(0.1, 1.0), Span(2, 2.4), Span(3, 4), Span(6, 7)])) == [Span(2, 4), Span(6, 7)]
-    assert list(unheard(told, [Span(0.1, 2.5)])) == [Span(0.1, 2.5)]
-    assert list(unheard(Transcript(""), [Span(1, 2), Span(5, 6)])) == [Span(1, 6)]
+    assert list(missed_speech(told, [Span(0.1, 1.0)])) == []
+    assert list(missed_speech(told, [Span(0.1, 1.0), Span(2, 2.1)])) == []
+    assert list(missed_speech(told, [Span(0.1, 1.0), Span(2, 2.4), Span(3, 4), Span(6, 7)])) == [
+        Span(2, 4),
+        Span(6, 7),
+    ]
+    assert list(missed_speech(told, [Span(0.1, 2.5)])) == [Span(0.1, 2.5)]
+    assert list(missed_speech(Transcript(""), [Span(1, 2), Span(5, 6)])) == [Span(1, 6)]
 
 
 def test_what_is_found_takes_its_place_and_words_beside_all_speech_go():
     speech = [Span(1, 2), Span(5, 7)]
     before = said(("Loud.", 1.2), ("Oh.", 3.5), ("well", 5.1))
     found = said(("quiet", 5.2), ("words", 6.0))
-    assert amended(before, found, Span(5, 7), speech) == said(("Loud.", 1.2), ("quiet", 5.2), ("words", 6.0))
-    assert amended(before, said(("once", 5.2)), Span(5, 7), speech) == before, "no more words than it had"
-    assert amended(Transcript(""), found, Span(5, 7), speech) == found
+    assert insert_words(before, found, Span(5, 7), speech) == said(("Loud.", 1.2), ("quiet", 5.2), ("words", 6.0))
+    assert insert_words(before, said(("once", 5.2)), Span(5, 7), speech) == before, "no more words than it had"
+    assert insert_words(Transcript(""), found, Span(5, 7), speech) == found
 
 
 def test_a_margin_has_nothing_much_louder_than_the_speech():
     samples = np.full(4 * SAMPLE_RATE, 0.01, np.float32)
     samples[SAMPLE_RATE] = samples[3 * SAMPLE_RATE] = 1
-    for retry in retries(samples, Span(1.2, 2.9)):
+    for retry in retry_clips(samples, Span(1.2, 2.9)):
         assert np.abs(retry.samples).max() < 0.02
         assert np.count_nonzero(retry.samples) >= 1.7 * SAMPLE_RATE
     assert samples[SAMPLE_RATE] == 1, "the clip itself stays as it is"
@@ -220,18 +223,18 @@ def test_a_margin_has_nothing_much_louder_than_the_speech():
     ],
 )
 def test_only_doubtful_transcripts_are_looked_into(text, logprob, level, asked):
-    assert doubtful(transcript(text, logprob), np.full(16_000, level, np.float32)) is asked
+    assert needs_vad_check(transcript(text, logprob), np.full(16_000, level, np.float32)) is asked
 
 
 def test_no_speech_is_what_is_too_short_for_a_word():
-    assert speech_in([]) is None
-    assert speech_in([Span(1, 1.1), Span(2, 2.06)]) is None
-    assert speech_in([Span(1, 1.1), Span(2, 2.3), Span(4, 5), Span(6, 6.1)]) == Span(2, 5)
+    assert speech_extent([]) is None
+    assert speech_extent([Span(1, 1.1), Span(2, 2.06)]) is None
+    assert speech_extent([Span(1, 1.1), Span(2, 2.3), Span(4, 5), Span(6, 6.1)]) == Span(2, 5)
 
 
 def test_each_retry_is_the_speech_between_margins_and_says_where_it_began():
     samples = RNG.normal(size=5 * SAMPLE_RATE).astype(np.float32)
-    versions = list(retries(samples, Span(0.3, 4.5)))
+    versions = list(retry_clips(samples, Span(0.3, 4.5)))
     assert [version.offset_s for version in versions] == pytest.approx([0.3 - margin_s for margin_s in MARGINS_S])
     for version, margin_s in zip(versions, MARGINS_S, strict=True):
         assert len(version.samples) == pytest.approx((4.2 + 2 * margin_s) * SAMPLE_RATE, abs=2)
@@ -241,9 +244,9 @@ def test_each_retry_is_the_speech_between_margins_and_says_where_it_began():
 
 
 def test_times_of_a_retry_become_those_of_the_clip_and_stay_within_it():
-    retry = Retry(silence(3), -0.5, 2.0)
+    retry = RetryClip(silence(3), -0.5, 2.0)
     tokens = tuple(Token(0, "\u2581a", start_s, start_s + 0.5, -0.1) for start_s in (0.2, 1, 2.4))
-    restored = retry.restored(Transcript("a a a", tokens))
+    restored = retry.in_clip_time(Transcript("a a a", tokens))
     assert restored.text == "a a a"
     times = [(token.start_s, token.end_s) for token in restored.tokens]
     assert times == [(0, pytest.approx(0.2)), (0.5, 1), (pytest.approx(1.9), 2)]

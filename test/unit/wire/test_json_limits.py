@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from src.text.unset import given
-from src.wire.json_limits import PIECE, decode_base64, string_within
+from src.wire.json_limits import BLOCK, decode_base64, decode_json_string
 
-RAW = np.random.default_rng(0).bytes(3 * PIECE // 4 + 10_000)
+RAW = np.random.default_rng(0).bytes(3 * BLOCK // 4 + 10_000)
 """More than one piece, and with every character of both alphabets."""
 
 
@@ -48,7 +48,7 @@ def test_base64_is_read_as_encoders_write_it(encode, length):
     "text",
     [
         *("Q", "QUJDR", "QUJD=", "QQ===", "=", "====", "Q=Q=", "QQ==QQ==", "*QQ=", "QUJD.", "é", "\ud800", "QQ==\0"),
-        "A" * (PIECE - 2) + "==" + "QUJD",  # padding where two pieces meet
+        "A" * (BLOCK - 2) + "==" + "QUJD",  # padding where two pieces meet
     ],
 )
 def test_anything_else_is_no_base64(text):
@@ -59,5 +59,5 @@ def test_anything_else_is_no_base64(text):
 @pytest.mark.parametrize("before", range(8))
 @pytest.mark.parametrize("escape", ["\\u0041", "\\/", "\\r\\n"])
 def test_an_escape_may_be_where_a_string_is_cut(before, escape):
-    encoded = "x" * (PIECE - before) + escape * 20 + "y" * PIECE + escape
-    assert string_within(f'x"{encoded}" '.encode(), 2, len(encoded) + 2).decode() == json.loads(f'"{encoded}"')
+    encoded = "x" * (BLOCK - before) + escape * 20 + "y" * BLOCK + escape
+    assert decode_json_string(f'x"{encoded}" '.encode(), 2, len(encoded) + 2).decode() == json.loads(f'"{encoded}"')
