@@ -1,12 +1,11 @@
-"""`WS /v1/realtime`: the WebSocket around a realtime session. All of the waiting is here, none of the protocol."""
+"""`WS /v1/realtime`: the WebSocket around a realtime session. It waits, reads and writes; the session decides."""
 
 import asyncio
 import logging
-import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,20 +13,17 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from fastapi import APIRouter, Request, WebSocket
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
-from src.api.auth import KEY_PROTOCOL
-from src.api.keys import Credential
 from src.api.paths import is_azure
+from src.api.realtime_handshake import read_handshake
 from src.api.refusal import refusal
-from src.api.session_slots import SessionSlot, SessionSlots, new_session_id
-from src.audio.pcm_stream import RATES
+from src.api.session_slots import SessionSlot, SessionSlots
 from src.audio.vad import SpeechDetector
 from src.engine.model import StepResult
 from src.engine.windowing import Windowing
-from src.errors import ClientGone, InvalidRequest, QueueFull, ServiceError, error_body
+from src.errors import ClientGone, QueueFull, ServiceError, error_body
 from src.memory.budget import Budget, Held, Room
 from src.metrics import MetricsLog
 from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
@@ -39,7 +35,6 @@ from src.scheduling.jobs import Priority
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.text.transcript import Transcript
-from src.text.unset import none_if_unset
 from src.transcription.service import ItemAudio, TranscriptionService
 from src.wire.model_names import ServedModel
 
@@ -62,12 +57,6 @@ FINISH_S = 30.0
 """How long a session that has come to its limit may take to finish what it has committed."""
 MAX_UNREAD = 1 << 20
 """Characters that may wait for a client to read them, before more is too much; the events of a minute are a tenth."""
-
-_OPENAI_CLIENTS = re.compile(r"openai|livekit|pipecat", re.IGNORECASE)
-"""Clients by their user agent that mean OpenAI's 24 kHz where they do not say otherwise."""
-_CONVERSATIONS = re.compile(r"gpt-(4o-|4o-mini-)?(realtime|live)")
-"""OpenAI's models of speech-to-speech sessions. Clients that cannot connect without one name it; they get a session
-that transcribes."""
 
 
 class Close(NamedTuple):
@@ -137,7 +126,7 @@ async def realtime(websocket: WebSocket) -> None:
     served = shared.served.by_any_name if is_azure(websocket.scope) else shared.served
     route: str = websocket.scope["route"].path
     try:
-        opening = opening_of(websocket, shared.settings, served)
+        params = read_handshake(websocket, shared.settings, served)
         shared.scheduler.check_ready()
         shared.sessions.check_available()
     except ServiceError as error:
@@ -146,68 +135,8 @@ async def realtime(websocket: WebSocket) -> None:
         return
     with shared.sessions.acquire() as seat, shared.audio.joined(sure=True) as memory:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
-        await websocket.accept(subprotocol, [(b"x-request-id", opening.session_id.encode())])
-        await _Connection(websocket, shared, served, opening, seat, memory).run()
-
-
-def opening_of(websocket: WebSocket, settings: Settings, served: ServedModel) -> SessionParams:
-    """Return what a connection says about its client.
-
-    Raises:
-        InvalidRequest: `sample_rate` is not 8000 to 48000.
-        ModelNotFound: `model` names a model that is not served here.
-    """
-    query, headers = websocket.query_params, websocket.headers
-    protocols: Sequence[str] = websocket.scope["subprotocols"]
-    model = none_if_unset(query.get("model"))
-    if model is None or not _CONVERSATIONS.match(model):
-        served.check(model)
-    credential: Credential = websocket.state.credential
-    beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
-    # OpenAI's JavaScript SDK names a model on its WebSocket, if only `undefined`, and gives no other sign of itself.
-    is_openai = (
-        beta
-        or bool(query.get("model"))
-        or credential.session is not None
-        or is_azure(websocket.scope)
-        or _is_openai(query, headers, protocols)
-    )
-    default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
-    asked_rate = _sample_rate(query)
-    return SessionParams(
-        session_id=new_session_id(),
-        expires_at=int(time.time() + settings.realtime_session_s),
-        rate=asked_rate or default_rate,
-        pcm16_rate=asked_rate or settings.realtime_openai_rate,
-        model=model or served.name,
-        beta=beta,
-        transcription=is_openai,
-        config=credential.session,
-        intent=_intends_transcription(query),
-    )
-
-
-def _is_openai(query: Mapping[str, str], headers: Headers, protocols: Iterable[str]) -> bool:
-    return (
-        _intends_transcription(query)
-        or any(name.startswith(KEY_PROTOCOL) for name in protocols)
-        or any(name.startswith("x-stainless-") for name in headers)
-        or bool(_OPENAI_CLIENTS.search(headers.get("user-agent", "")))
-    )
-
-
-def _intends_transcription(query: Mapping[str, str]) -> bool:
-    return query.get("intent") == "transcription"
-
-
-def _sample_rate(query: Mapping[str, str]) -> int | None:
-    text = none_if_unset(query.get("sample_rate"))
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 6 or int(text) not in RATES:
-        message = f"`sample_rate` must be {RATES[0]} to {RATES[-1]}, not {text[:20]!r}."
-        raise InvalidRequest(message, param="sample_rate")
-    return int(text)
+        await websocket.accept(subprotocol, [(b"x-request-id", params.session_id.encode())])
+        await _Connection(websocket, shared, served, params, seat, memory).run()
 
 
 class _Connection:
@@ -221,17 +150,17 @@ class _Connection:
         websocket: WebSocket,
         shared: Realtime,
         served: ServedModel,
-        opening: SessionParams,
+        params: SessionParams,
         seat: SessionSlot,
         memory: Held,
     ) -> None:
         self._websocket = websocket
         self._route: str = websocket.scope["route"].path
         self._shared = shared
-        self._opening = opening
+        self._params = params
         self._seat = seat
         self._session = Session(
-            opening,
+            params,
             shared.limits,
             served,
             shared.scheduler.languages,
@@ -267,7 +196,7 @@ class _Connection:
         if close:
             await self._close(close)
         code = close.code if close else self._left_with
-        log.info("WS %s %d in %.3f s, %s", self._route, code, time.monotonic() - started, self._opening.session_id)
+        log.info("WS %s %d in %.3f s, %s", self._route, code, time.monotonic() - started, self._params.session_id)
 
     def _how(self, ended: asyncio.Task[Close]) -> Close | None:
         """Return how to close; None where the client has."""
@@ -278,7 +207,7 @@ class _Connection:
             return TOO_SLOW
         if isinstance(error, ClientGone):
             return None
-        log.error("%s failed", self._opening.session_id, exc_info=error)
+        log.error("%s failed", self._params.session_id, exc_info=error)
         return INTERNAL
 
     async def _close(self, close: Close) -> None:
@@ -366,7 +295,7 @@ class _Connection:
 
     def _numbered(self, event: events.ServerEvent) -> str:
         self._sent += 1
-        return event.encoded(f"event_{self._sent:06d}_{self._opening.session_id[5:15]}")
+        return event.encoded(f"event_{self._sent:06d}_{self._params.session_id[5:15]}")
 
     def _give_out(self, told: Iterable[str | ItemCommitted | ItemEnded]) -> None:
         """Put events into the outbox, and take note of the rest.
@@ -437,7 +366,7 @@ class _Connection:
         except ServiceError as error:
             back = partial(self._session.failed, work, error)
         except Exception:
-            log.exception("%s: work failed", self._opening.session_id)
+            log.exception("%s: work failed", self._params.session_id)
             internal = ServiceError("The server met an unexpected error. Other items are not affected.")
             back = partial(self._session.failed, work, internal)
         is_long = isinstance(work, ItemWork) or work.live.token_count > LONG_TEXT

@@ -1,0 +1,87 @@
+"""What the handshake of `WS /v1/realtime` says about a client: its dialect, its sample rate and its model."""
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from fastapi import WebSocket
+from starlette.datastructures import Headers
+
+from src.api.auth import KEY_PROTOCOL
+from src.api.keys import Credential
+from src.api.paths import is_azure
+from src.api.session_slots import new_session_id
+from src.audio.pcm_stream import RATES
+from src.errors import InvalidRequest
+from src.realtime.session_params import SessionParams
+from src.settings import Settings
+from src.text.unset import none_if_unset
+from src.wire.model_names import ServedModel
+
+_OPENAI_CLIENTS = re.compile(r"openai|livekit|pipecat", re.IGNORECASE)
+"""Clients by their user agent that mean OpenAI's 24 kHz where they do not say otherwise."""
+
+
+_CONVERSATIONS = re.compile(r"gpt-(4o-|4o-mini-)?(realtime|live)")
+"""OpenAI's models of speech-to-speech sessions. Clients that cannot connect without one name it; they get a session
+that transcribes."""
+
+
+def read_handshake(websocket: WebSocket, settings: Settings, served: ServedModel) -> SessionParams:
+    """Return what a connection says about its client.
+
+    Raises:
+        InvalidRequest: `sample_rate` is not 8000 to 48000.
+        ModelNotFound: `model` names a model that is not served here.
+    """
+    query, headers = websocket.query_params, websocket.headers
+    protocols: Sequence[str] = websocket.scope["subprotocols"]
+    model = none_if_unset(query.get("model"))
+    if model is None or not _CONVERSATIONS.match(model):
+        served.check(model)
+    credential: Credential = websocket.state.credential
+    beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
+    # OpenAI's JavaScript SDK names a model on its WebSocket, if only `undefined`, and gives no other sign of itself.
+    is_openai = (
+        beta
+        or bool(query.get("model"))
+        or credential.session is not None
+        or is_azure(websocket.scope)
+        or _is_openai(query, headers, protocols)
+    )
+    default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
+    asked_rate = _sample_rate(query)
+    return SessionParams(
+        session_id=new_session_id(),
+        expires_at=int(time.time() + settings.realtime_session_s),
+        rate=asked_rate or default_rate,
+        pcm16_rate=asked_rate or settings.realtime_openai_rate,
+        model=model or served.name,
+        beta=beta,
+        transcription=is_openai,
+        config=credential.session,
+        intent=_intends_transcription(query),
+    )
+
+
+def _is_openai(query: Mapping[str, str], headers: Headers, protocols: Iterable[str]) -> bool:
+    return (
+        _intends_transcription(query)
+        or any(name.startswith(KEY_PROTOCOL) for name in protocols)
+        or any(name.startswith("x-stainless-") for name in headers)
+        or bool(_OPENAI_CLIENTS.search(headers.get("user-agent", "")))
+    )
+
+
+def _intends_transcription(query: Mapping[str, str]) -> bool:
+    return query.get("intent") == "transcription"
+
+
+def _sample_rate(query: Mapping[str, str]) -> int | None:
+    text = none_if_unset(query.get("sample_rate"))
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 6 or int(text) not in RATES:
+        message = f"`sample_rate` must be {RATES[0]} to {RATES[-1]}, not {text[:20]!r}."
+        raise InvalidRequest(message, param="sample_rate")
+    return int(text)
