@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from src.errors import ClientGone, QueueFull, UnsupportedEncoding, UploadTooLarge, UploadTooSlow
-from src.scheduling.arrival import Arrival, gives_way
+from src.scheduling.upload_progress import UploadProgress, evictable
 
 MIN_BYTES_PER_S = 500.0
 """A small body may take longer by a second for so many bytes that have come: a quarter of the slowest voice codec in
@@ -36,7 +36,7 @@ class Bodies:
         self._most_bytes = most_bytes
         self._timeout_s = timeout_s
         self._held_bytes = 0
-        self._coming: dict[Arrival, _Held] = {}
+        self._coming: dict[UploadProgress, _Held] = {}
 
     @property
     def held_bytes(self) -> int:
@@ -45,11 +45,11 @@ class Bodies:
 
     @asynccontextmanager
     async def read(
-        self, request: Request, arrival: Arrival | None = None, max_bytes: int | None = None
+        self, request: Request, upload: UploadProgress | None = None, max_bytes: int | None = None
     ) -> AsyncIterator[list[bytes]]:
         """Give the body of `request`, of at most `max_bytes` where that is less, as it came in pieces.
 
-        How it comes is noted in `arrival`. It counts as held until the end of the block.
+        How it comes is noted in `upload`. It counts as held until the end of the block.
 
         Raises:
             UnsupportedEncoding: it is compressed.
@@ -59,8 +59,8 @@ class Bodies:
             ClientGone: the client left before its end.
         """
         now = asyncio.get_running_loop().time()
-        held = _Held(now, arrival or Arrival(now), min(max_bytes or self._max_bytes, self._max_bytes))
-        self._coming[held.arrival] = held
+        held = _Held(now, upload or UploadProgress(now), min(max_bytes or self._max_bytes, self._max_bytes))
+        self._coming[held.upload] = held
         try:
             _check_encoding(request.headers.getlist("content-encoding"))
             declared = request.headers.get("content-length", "")
@@ -93,7 +93,7 @@ class Bodies:
             raise held.too_slow() from None
         finally:
             held.limit = None
-        held.arrival.is_here = True
+        held.upload.is_complete = True
 
     def _deadline(self, held: "_Held", now: float) -> float:
         """Return until when the next piece must have come."""
@@ -107,7 +107,7 @@ class Bodies:
         self._make_room(held, len(piece), now)
         held.bytes += len(piece)
         self._held_bytes += len(piece)
-        held.arrival.add(len(piece), now)
+        held.upload.add(len(piece), now)
         held.pieces.append(piece)
 
     def _make_room(self, held: "_Held", size_bytes: int, now: float) -> None:
@@ -117,8 +117,8 @@ class Bodies:
             QueueFull: none of the others is slow.
         """
         while self._held_bytes + size_bytes > self._most_bytes:
-            others = [arrival for arrival, each in self._coming.items() if each is not held and each.bytes]
-            slowest = gives_way(others, now)
+            others = [upload for upload, each in self._coming.items() if each is not held and each.bytes]
+            slowest = evictable(others, now)
             if slowest is None:
                 message = "The uploads that are under way fill the server's memory. Try again later."
                 raise QueueFull(message, retry_after_s=RETRY_S)
@@ -127,7 +127,7 @@ class Bodies:
 
     def _release(self, held: "_Held") -> None:
         """Count a body no more."""
-        self._coming.pop(held.arrival, None)
+        self._coming.pop(held.upload, None)
         self._held_bytes -= held.bytes
         held.bytes = 0
 
@@ -137,7 +137,7 @@ class _Held:
     """What of one body is in memory, and how it comes."""
 
     began_at: float
-    arrival: Arrival
+    upload: UploadProgress
     max_bytes: int
     pieces: list[bytes] = field(default_factory=list)
     bytes: int = 0

@@ -75,7 +75,7 @@ class _Exchange(Response):
         state = self._request.app.state
         async with (
             state.scheduler.admit(self._request.state.client) as admission,
-            state.bodies.read(self._request, admission.arrival) as pieces,
+            state.bodies.read(self._request, admission.upload) as pieces,
         ):
             body = await parse_body(self._request, pieces)
             served = state.served.by_any_name if is_azure(self._request.scope) else state.served

@@ -23,8 +23,8 @@ from src.audio.samples import SAMPLE_RATE
 from src.engine.batch_limits import whole_batch
 from src.engine.model import StreamStep
 from src.errors import QueueFull
-from src.scheduling.lengths import ByLength
-from src.scheduling.order import Entry, Ordered
+from src.scheduling.length_index import LengthIndex
+from src.scheduling.sorted_deque import Entry, SortedDeque
 
 
 class Kind(Enum):
@@ -209,9 +209,9 @@ class JobQueue:
         self._entries: OrderedDict[Job, Entry[Job]] = OrderedDict()
         """All jobs in the order in which they came. (A plain dict is slow to find its first after many have left.)"""
         self._forming = self._new_batch()
-        self._others: dict[type[Clip | StreamStep], ByLength[Job]] = {Clip: ByLength(), StreamStep: ByLength()}
+        self._others: dict[type[Clip | StreamStep], LengthIndex[Job]] = {Clip: LengthIndex(), StreamStep: LengthIndex()}
         """All jobs that are not in the next batch, as far as that has been put together."""
-        self._by_deadline: Ordered[Job] = Ordered()
+        self._by_deadline: SortedDeque[Job] = SortedDeque()
         self._high: Counter[str | None] = Counter()
         """What waits of each client with high priority."""
         self._held = 0

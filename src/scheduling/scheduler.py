@@ -33,10 +33,10 @@ from src.errors import (
     UploadTooSlow,
 )
 from src.notifier import Notifier
-from src.scheduling.arrival import Arrival, Arrivals
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Priority, Slot
 from src.scheduling.outcome import Outcome
-from src.scheduling.returns import Returns
+from src.scheduling.resubmissions import Resubmissions
+from src.scheduling.upload_progress import UploadProgress, UploadsInProgress
 from src.settings import Settings
 from src.text.transcript import Transcript
 
@@ -58,7 +58,7 @@ class Admission:
 
     place: Slot
     scope: asyncio.Timeout
-    arrival: Arrival
+    upload: UploadProgress
     """How its body comes."""
     has_submitted: bool = False
     """Whether a job of it has been queued."""
@@ -66,7 +66,7 @@ class Admission:
 
     def body_received(self) -> None:
         """Note that the whole body has come: from now on the request keeps its slot."""
-        self.arrival.is_here = True
+        self.upload.is_complete = True
 
     def end(self, error: ServiceError, now: float) -> None:
         """Have its block end with an error."""
@@ -97,12 +97,12 @@ class Scheduler:
         self._lanes: list[asyncio.Task[None]] = []
         self._waiting: dict[Job, asyncio.Future[Outcome[Any]]] = {}  # what the callers of jobs await
         self._expiry: asyncio.TimerHandle | None = None  # of the job that waits longest of those that give up
-        self._admitted: dict[Arrival, Admission] = {}
-        self._arrivals = Arrivals()
+        self._admitted: dict[UploadProgress, Admission] = {}
+        self._uploads = UploadsInProgress()
         self._stopping = False
         self._batches = 0  # taken out of the queue and not finished
         self._batches_run = 0
-        self._returns = Returns()
+        self._returns = Resubmissions()
         self._patient_until = 0.0  # how long the next batch waits for the callers of that before
         self._changes = Notifier()  # of all that a lane, a request or `stop` waits for
         self._turn = asyncio.Lock()  # held by the one lane that chooses its batch
@@ -221,9 +221,9 @@ class Scheduler:
         self.check_ready()
         place = self._place(client)
         scope = asyncio.timeout(None)
-        admission = Admission(place, scope, Arrival(asyncio.get_running_loop().time()))
-        self._admitted[admission.arrival] = admission
-        self._arrivals.add(admission.arrival)
+        admission = Admission(place, scope, UploadProgress(asyncio.get_running_loop().time()))
+        self._admitted[admission.upload] = admission
+        self._uploads.add(admission.upload)
         try:
             async with scope:
                 yield admission
@@ -232,8 +232,8 @@ class Scheduler:
                 raise
             raise admission.ended_with from None
         finally:
-            del self._admitted[admission.arrival]
-            self._arrivals.discard(admission.arrival)
+            del self._admitted[admission.upload]
+            self._uploads.discard(admission.upload)
             self._queue.release(place)
             self._changes.notify()
 
@@ -243,10 +243,10 @@ class Scheduler:
             return self._queue.reserve(client)
         except QueueFull as full:
             now = asyncio.get_running_loop().time()
-            slowest = self._arrivals.gives_way(now)
+            slowest = self._uploads.evictable(now)
             if slowest is None:
                 raise self._told_when(full) from None
-        self._arrivals.discard(slowest)
+        self._uploads.discard(slowest)
         message = "The upload was too slow, and others needed its place. Try again later."
         self._admitted[slowest].end(UploadTooSlow(message, retry_after_s=READY_RETRY_S), now)
         self._queue.release(self._admitted[slowest].place)
@@ -388,7 +388,7 @@ class Scheduler:
                 lambda: len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch)
             )
             # What can make an idle model's batch larger: those who were in the one before, and those on their way.
-            await self._full_or(self._patient_until, lambda: self._returns.are_here)
+            await self._full_or(self._patient_until, lambda: self._returns.all_back)
             if not len(self._queue):  # whoever waited has left
                 continue
             await self._full_or(self._queue.oldest_at + self._window_s, lambda: self._queue.on_their_way == 0)

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from src.engine.batch_limits import whole_batch
 from src.engine.model import StreamStep
-from src.scheduling.arrival import FRESH_BYTES_PER_S, Arrival, Arrivals, gives_way
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority
+from src.scheduling.upload_progress import NEW_UPLOAD_BYTES_PER_S, UploadProgress, UploadsInProgress, evictable
 
 SILENCE = np.zeros(40 * 16_000, np.float32)
 MAX_BATCH, MAX_BATCH_AUDIO_S = 4, 45.0
@@ -140,24 +140,24 @@ TestInWholeBatches.settings = budget(max_examples=50, stateful_step_count=40, de
 @pytest.mark.parametrize("seed", range(5))
 def test_the_slowest_of_many_bodies_is_that_of_a_look_at_all(seed):
     choice = Random(seed)
-    arrivals, known = Arrivals(), []
+    arrivals, known = UploadsInProgress(), []
     for now in np.cumsum([choice.choice([0.0, 0.01, 0.2]) for _ in range(600)]).tolist():
         if len(known) < 5 or choice.random() < 0.3:
-            known.append(Arrival(now))
+            known.append(UploadProgress(now))
             arrivals.add(known[-1])
         moved = choice.choice(known)
         if choice.random() < 0.1:
-            moved.is_here = True
+            moved.is_complete = True
         elif choice.random() < 0.1:
             known.remove(moved)
             arrivals.discard(moved)
         else:
             moved.add(choice.choice([0, 100, 5_000, 50_000]), now)
-        slowest, expected = arrivals.gives_way(now), gives_way(known, now)
+        slowest, expected = arrivals.evictable(now), evictable(known, now)
         assert (slowest is None) == (expected is None)
         if slowest and expected:
-            assert slowest.pace(now) == pytest.approx(expected.pace(now))
-            assert slowest.pace(now) <= FRESH_BYTES_PER_S
+            assert slowest.rate(now) == pytest.approx(expected.rate(now))
+            assert slowest.rate(now) <= NEW_UPLOAD_BYTES_PER_S
 
 
 def calls_of(run) -> int:

@@ -129,7 +129,7 @@ async def test_the_wait_ends_with_the_window():
 @pytest.fixture
 def patient(monkeypatch):
     """The callers of a batch are waited for as long as the window is, however short the batch was."""
-    monkeypatch.setattr("src.scheduling.returns.PATIENCE", 1e9)
+    monkeypatch.setattr("src.scheduling.resubmissions.PATIENCE", 1e9)
 
 
 @asynccontextmanager

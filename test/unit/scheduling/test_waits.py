@@ -133,7 +133,7 @@ def test_who_is_alone_waits_for_nothing(asks, batch_s):
 
 
 def test_who_comes_when_those_have_left_for_whom_a_batch_was_put_off_waits_no_longer_than_the_window(monkeypatch):
-    monkeypatch.setattr("src.scheduling.returns.PATIENCE", 1e9)
+    monkeypatch.setattr("src.scheduling.resubmissions.PATIENCE", 1e9)
     again = Ask(1.001, leaves_s=1.004)  # waits for the end of the second batch, and then for its caller
     slow, last = Ask(1.5, upload_s=100.0), Ask(2.3)
     runs = served([Ask(0.0), Ask(0.5), again, slow, last], batch_s=1 / 1.1)

@@ -6,7 +6,7 @@ A segment tree: each leaf has the clips of one range of lengths, and each node k
 import math
 from typing import Any, Generic, Protocol, TypeVar
 
-from src.scheduling.order import Entry, Ordered
+from src.scheduling.sorted_deque import Entry, SortedDeque
 
 LEAF_SAMPLES = 1280
 """Lengths of one leaf, 80 ms at 16 kHz. Only in the leaves at both ends of a range are clips looked at one by one."""
@@ -25,7 +25,7 @@ T = TypeVar("T", bound=HasLength)
 _NONE: Any = (math.inf, -1, None)
 
 
-class ByLength(Generic[T]):
+class LengthIndex(Generic[T]):
     """Entries by the length of their thing.
 
     What it costs to add, find or remove one does not grow with the number of entries, only with the logarithm of the
@@ -33,7 +33,7 @@ class ByLength(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._leaves: dict[int, Ordered[T]] = {}
+        self._leaves: dict[int, SortedDeque[T]] = {}
         """Those that are not empty, by number."""
         self._size = 1
         """Numbers of leaves that there is room for, a power of two."""
@@ -45,7 +45,7 @@ class ByLength(Generic[T]):
         leaf = entry[2].length // LEAF_SAMPLES
         while leaf >= self._size:
             self._double()
-        self._leaves.setdefault(leaf, Ordered()).add(entry)
+        self._leaves.setdefault(leaf, SortedDeque()).add(entry)
         self._settle(leaf)
 
     def remove(self, entry: Entry[T]) -> None:

@@ -3,38 +3,38 @@
 import pytest
 
 from src.api.body import MIN_BYTES_PER_S, allowed_s
-from src.scheduling.arrival import Arrival, gives_way
+from src.scheduling.upload_progress import UploadProgress, evictable
 
 
 def test_a_head_gives_way_at_once_the_oldest_first():
-    heads = [Arrival(now) for now in (0.02, 0.01, 0.03)]
-    assert gives_way(heads, 0.03) is heads[1]
-    assert gives_way([Arrival(1.0)], 1.0) is not None
-    assert gives_way([], 1.0) is None
+    heads = [UploadProgress(now) for now in (0.02, 0.01, 0.03)]
+    assert evictable(heads, 0.03) is heads[1]
+    assert evictable([UploadProgress(1.0)], 1.0) is not None
+    assert evictable([], 1.0) is None
 
 
 @pytest.mark.parametrize("trickle_bytes", [1, 100, 1000])
 def test_a_trickle_gives_way_before_an_upload_that_gets_on(trickle_bytes):
-    trickling, steady = Arrival(0.0), Arrival(0.0)
+    trickling, steady = UploadProgress(0.0), UploadProgress(0.0)
     for tenth in range(1, 300):
         trickling.add(trickle_bytes, tenth / 10)
         steady.add(3200, tenth / 10)
-        assert gives_way([steady, trickling], tenth / 10) is trickling
-        assert gives_way([steady], tenth / 10) is None
+        assert evictable([steady, trickling], tenth / 10) is trickling
+        assert evictable([steady], tenth / 10) is None
 
 
 def test_an_upload_that_has_stalled_gives_way_however_much_has_come_before():
-    stalled = Arrival(0.0)
+    stalled = UploadProgress(0.0)
     for tenth in range(100):
         stalled.add(10_000_000, tenth / 10)
-    assert gives_way([stalled], 10.0) is None
-    assert gives_way([stalled], 12.0) is stalled
+    assert evictable([stalled], 10.0) is None
+    assert evictable([stalled], 12.0) is stalled
 
 
 def test_a_body_that_is_here_gives_way_to_nobody():
-    here = Arrival(0.0)
-    here.is_here = True
-    assert gives_way([here], 100.0) is None
+    here = UploadProgress(0.0)
+    here.is_complete = True
+    assert evictable([here], 100.0) is None
 
 
 def test_what_a_body_must_bring_grows_with_it():

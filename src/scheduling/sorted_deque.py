@@ -11,7 +11,7 @@ Entry = tuple[float, int, T]
 """A thing with its key, and a number of its own before it: where keys are equal, the lower number is first."""
 
 
-class Ordered(Generic[T]):
+class SortedDeque(Generic[T]):
     """Entries, the least key first. It is made for such as come almost in order, and leave almost in order."""
 
     def __init__(self) -> None:

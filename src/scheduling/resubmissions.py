@@ -14,7 +14,7 @@ REMEMBERED = 4
 """Batches by which is judged how soon callers come again; of groups that take turns, one may be slower than another."""
 
 
-class Returns:
+class Resubmissions:
     """The callers of the batch before, on their way back."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Returns:
         self._first_s: deque[float] = deque([math.inf], maxlen=REMEMBERED)  # when the first of each batch was back
 
     @property
-    def are_here(self) -> bool:
+    def all_back(self) -> bool:
         """Whether as many jobs have joined the queue as were in the batch before, since that has ended."""
         return self._joined >= self._expected
 

@@ -2,30 +2,30 @@
 
 import pytest
 
-from src.scheduling.returns import PATIENCE, REMEMBERED, Returns
+from src.scheduling.resubmissions import PATIENCE, REMEMBERED, Resubmissions
 
 SOON_S, LATE_S = PATIENCE / 2, PATIENCE * 2  # for batches of a second
 
 
-def ended(returns: Returns, jobs: int, back_after_s: float | None, now: float = 0.0) -> None:
+def ended(returns: Resubmissions, jobs: int, back_after_s: float | None, now: float = 0.0) -> None:
     """Play a batch whose callers come again one after the other, the first after so long; None: nobody."""
     returns.end(jobs, now)
     for number in range(jobs if back_after_s else 0):
-        assert not returns.are_here
+        assert not returns.all_back
         returns.join(now + back_after_s + number)
-    assert returns.are_here == bool(back_after_s)
+    assert returns.all_back == bool(back_after_s)
 
 
 def test_nobody_is_waited_for_before_callers_have_come_again():
-    returns = Returns()
-    assert returns.are_here
+    returns = Resubmissions()
+    assert returns.all_back
     returns.join(SOON_S)
     returns.end(1, 1.0)
     assert returns.patience_s(1.0) == 0
 
 
 def test_callers_that_come_again_soon_are_waited_for_as_the_batch_was_long():
-    returns = Returns()
+    returns = Resubmissions()
     ended(returns, 4, SOON_S, now=100.0)
     returns.end(4, 200.0)
     assert returns.patience_s(1.0) == PATIENCE
@@ -35,7 +35,7 @@ def test_callers_that_come_again_soon_are_waited_for_as_the_batch_was_long():
 
 @pytest.mark.parametrize("back_after_s", [LATE_S, None])
 def test_callers_that_come_late_or_not_at_all_are_not_waited_for(back_after_s):
-    returns = Returns()
+    returns = Resubmissions()
     ended(returns, 1, SOON_S)
     for _ in range(REMEMBERED):
         assert returns.patience_s(1.0) == PATIENCE, "once may be chance"
@@ -44,7 +44,7 @@ def test_callers_that_come_late_or_not_at_all_are_not_waited_for(back_after_s):
 
 
 def test_a_slow_group_does_not_hide_that_another_is_quick():
-    returns = Returns()
+    returns = Resubmissions()
     for _ in range(5):
         ended(returns, 4, SOON_S)
         ended(returns, 4, LATE_S)
