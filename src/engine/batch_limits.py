@@ -13,7 +13,7 @@ CLIPS_BY_MEMORY = ((40 * GB, 64), (16 * GB, 32), (0.0, 16))
 take as long as their 1,300 launches do, and 64 are about where a large card is busy."""
 CLIP_S = 30.0
 """The length of clips of which a full batch may be made on a GPU."""
-WHOLE_CLIPS = (8, 16, 32, 64)
+PREFERRED_SIZES = (8, 16, 32, 64)
 """Of more clips than the least of these, a GPU takes as many as one of these says: in between it pads."""
 
 
@@ -21,31 +21,31 @@ WHOLE_CLIPS = (8, 16, 32, 64)
 class BatchLimits:
     """How large a batch may be."""
 
-    clips: int = CPU_CLIPS
-    audio_s: float = CPU_AUDIO_S
+    max_clips: int = CPU_CLIPS
+    max_audio_s: float = CPU_AUDIO_S
     """Padded size, longest clip times clips, in seconds; a longer clip goes alone."""
-    whole: tuple[int, ...] = ()
+    preferred_sizes: tuple[int, ...] = ()
     """Numbers of clips that no padding goes with, ascending; none where any number is like any other."""
 
     @classmethod
     def from_settings(cls, settings: Settings, gpu_bytes: int | None = None) -> "BatchLimits":
         """Return what `settings` say, and where they say nothing, what suits a GPU of so much memory, or a CPU."""
         if gpu_bytes is None:
-            return cls().under(settings)
+            return cls().with_settings(settings)
         clips = next(clips for least_bytes, clips in CLIPS_BY_MEMORY if gpu_bytes >= least_bytes)
-        return cls(clips, clips * CLIP_S, WHOLE_CLIPS).under(settings)
+        return cls(clips, clips * CLIP_S, PREFERRED_SIZES).with_settings(settings)
 
-    def under(self, settings: Settings) -> "BatchLimits":
+    def with_settings(self, settings: Settings) -> "BatchLimits":
         """Return the same limits but for those that are set."""
-        clips = settings.microbatch_max_batch or self.clips
-        audio_s = settings.microbatch_max_audio_s or self.audio_s
-        return BatchLimits(clips, audio_s, tuple(each for each in self.whole if each <= clips))
+        clips = settings.microbatch_max_batch or self.max_clips
+        audio_s = settings.microbatch_max_audio_s or self.max_audio_s
+        return BatchLimits(clips, audio_s, tuple(each for each in self.preferred_sizes if each <= clips))
 
     def __str__(self) -> str:
         """Say what they are, for the log."""
-        return f"at most {self.clips} clips and {self.audio_s:g} s of audio"
+        return f"at most {self.max_clips} clips and {self.max_audio_s:g} s of audio"
 
 
-def whole_batch(clips: int, whole: Sequence[int]) -> int:
+def preferred_batch_size(clips: int, preferred_sizes: Sequence[int]) -> int:
     """Return how many of so many clips that wait to take at once: the largest number that comes without padding."""
-    return max((each for each in whole if each <= clips), default=clips)
+    return max((each for each in preferred_sizes if each <= clips), default=clips)

@@ -40,10 +40,10 @@ class Gpu(Protocol):
     def free_bytes(self) -> int:
         """The memory that nobody has taken."""
 
-    def pinned(self, size: int) -> torch.Tensor:
-        """Return `size` bytes of host memory, uint8, that `send` copies without the host's help."""
+    def allocate_pinned(self, size: int) -> torch.Tensor:
+        """Return `size` bytes of host memory, uint8, that `copy_to_device` copies without the host's help."""
 
-    def send(self, data: torch.Tensor) -> DeviceCopy:
+    def copy_to_device(self, data: torch.Tensor) -> DeviceCopy:
         """Begin to copy pinned memory to the device, beside the work that it has; any thread may do so."""
 
     def capturing(self) -> AbstractContextManager[Capture]:
@@ -52,11 +52,11 @@ class Gpu(Protocol):
         Work that the block gives to the device otherwise is done, in order with what is around the block.
         """
 
-    def seconds(self, work: Work) -> float:
+    def measure_s(self, work: Work) -> float:
         """Do the work and return how long the device took; waits for it, and for all before."""
 
 
-def prepare(device: torch.device) -> None:
+def configure_device(device: torch.device) -> None:
     """Make a GPU the calling thread's current one, and settle how torch computes on it in all threads."""
     torch.cuda.set_device(device)  # some of NeMo, and Triton, know no other than the current one
     # Who chooses float32 wants its digits. TF32 has those of float16; torch lets convolutions and LSTMs use it.
@@ -83,11 +83,11 @@ class Cuda:
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(self._device)[0]
 
-    def pinned(self, size: int) -> torch.Tensor:
+    def allocate_pinned(self, size: int) -> torch.Tensor:
         """Return pinned memory, of torch's cache of it."""
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
-    def send(self, data: torch.Tensor) -> DeviceCopy:
+    def copy_to_device(self, data: torch.Tensor) -> DeviceCopy:
         """Copy on a stream of its own; torch keeps the pinned memory until it is read."""
         with torch.cuda.stream(self._incoming):
             arriving = data.to(self._device, non_blocking=True)
@@ -137,7 +137,7 @@ class Cuda:
         with suppress(RuntimeError):  # it did count it as ended
             torch._C._cuda_endAllocateToPool(self._device.index or 0, pool)
 
-    def seconds(self, work: Work) -> float:
+    def measure_s(self, work: Work) -> float:
         """Measure from one wait for the device to the next."""
         torch.cuda.synchronize(self._device)
         started = time.perf_counter()

@@ -90,7 +90,7 @@ class NemoModel:
             import torch
             from nemo.collections.asr.models import ASRModel
 
-            from src.engine.cuda import Cuda, prepare
+            from src.engine.cuda import Cuda, configure_device
             from src.engine.encoder.selection import ParakeetEncoder, new_batch_encoder, select_encoder
         imported = time.monotonic()
 
@@ -98,7 +98,7 @@ class NemoModel:
         device = _device(settings.device)
         if device.type == "cuda":
             with _quiet():  # torch warns of the name that it gives to a setting
-                prepare(device)
+                configure_device(device)
             gpu = gpu or Cuda(device)
         dtype = _dtype(settings.dtype, device)
         limits = BatchLimits.from_settings(settings, gpu.memory_bytes if gpu else None)
@@ -118,9 +118,9 @@ class NemoModel:
             with _quiet():
                 encoder = select_encoder(ours, network, settings)
             # Before the decoder captures graphs.
-            batches = new_batch_encoder(encoder, device, gpu, limits.clips, settings)
+            batches = new_batch_encoder(encoder, device, gpu, limits.max_clips, settings)
             model = cls(network, device, batches, decoder, limits)
-            model.make_ready(limits.clips, min(settings.chunk_seconds, settings.max_audio_seconds))
+            model.make_ready(limits.max_clips, min(settings.chunk_seconds, settings.max_audio_seconds))
         except Exception as error:
             raise ModelUnavailable(
                 f"{settings.model_id} loads but does not run on {device} in {settings.dtype}: {one_line(error)}."
@@ -218,7 +218,7 @@ class NemoModel:
         if self._device.type == "cuda":
             with classify_device_errors(self._device):
                 self._decoder.make_ready(max_batch, _frames_of(longest_s))
-            clip_s = min(longest_s, self.limits.audio_s / max_batch)
+            clip_s = min(longest_s, self.limits.max_audio_s / max_batch)
             self._run_largest(np.resize(second, round(clip_s * SAMPLE_RATE)), max_batch)
         for hot_word in ((), ("a",)):
             self.transcribe(self.collate([second] * max_batch, [hot_word] * max_batch))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.samples import SAMPLE_RATE
-from src.engine.batch_limits import whole_batch
+from src.engine.batch_limits import preferred_batch_size
 from src.engine.model import StreamStep
 from src.errors import QueueFull
 from src.scheduling.length_index import LengthIndex
@@ -186,7 +186,7 @@ class JobQueue:
         max_batch: clips in one batch.
         max_batch_audio_s: padded size of a batch, longest clip times clips, in seconds; a longer clip goes alone.
         max_audio_s: decoded audio that may wait in memory, in seconds; one clip may always wait.
-        whole_batches: where more wait than the least of these numbers, so many as one of them says go at once.
+        preferred_sizes: where more wait than the least of these numbers, so many as one of them says go at once.
     """
 
     def __init__(
@@ -196,11 +196,11 @@ class JobQueue:
         max_batch: int,
         max_batch_audio_s: float,
         max_audio_s: float,
-        whole_batches: Sequence[int] = (),
+        preferred_sizes: Sequence[int] = (),
     ) -> None:
         self.places = places
         """Requests that may wait at once."""
-        self._whole_batches = whole_batches
+        self._preferred_sizes = preferred_sizes
         self._max_batch = max_batch
         self._max_batch_samples = max_batch_audio_s * SAMPLE_RATE
         self._max_audio_s = max_audio_s
@@ -320,7 +320,7 @@ class JobQueue:
         self._form()
         forming, self._forming = self._forming, self._new_batch()
         entries = list(forming.entries.values())
-        whole = whole_batch(len(entries), self._whole_batches)
+        whole = preferred_batch_size(len(entries), self._preferred_sizes)
         for entry in entries[whole:]:
             self._sort_in(entry)
         batch = [job for _, _, job in entries[:whole]]

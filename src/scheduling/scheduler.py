@@ -174,7 +174,7 @@ class Scheduler:
             ModelUnavailable: what `load` raises.
         """
         self._model = await asyncio.get_running_loop().run_in_executor(self._model_thread, load)
-        limits = self._model.limits.under(self._settings)
+        limits = self._model.limits.with_settings(self._settings)
         self._queue = self._queue_for(limits)
         log.info("Batches: %s; %d requests at a time.", limits, self._queue.places)
         if not self._stopping:
@@ -185,11 +185,11 @@ class Scheduler:
 
     def _queue_for(self, limits: BatchLimits) -> JobQueue:
         return JobQueue(
-            places=self._settings.queue_max_factor * limits.clips,
-            max_batch=limits.clips,
-            max_batch_audio_s=limits.audio_s,
+            places=self._settings.queue_max_factor * limits.max_clips,
+            max_batch=limits.max_clips,
+            max_batch_audio_s=limits.max_audio_s,
             max_audio_s=self._settings.max_queued_audio_s or math.inf,
-            whole_batches=limits.whole,
+            preferred_sizes=limits.preferred_sizes,
         )
 
     async def stop(self, grace_s: float) -> None:

@@ -368,10 +368,10 @@ def scheduled(clips: Sequence[np.ndarray], limits: BatchLimits) -> list[list[int
     """Return the batches that the scheduler makes of clips which all wait, as the numbers of the clips."""
     queue = JobQueue(
         places=len(clips),
-        max_batch=limits.clips,
-        max_batch_audio_s=limits.audio_s,
+        max_batch=limits.max_clips,
+        max_batch_audio_s=limits.max_audio_s,
         max_audio_s=float("inf"),
-        whole_batches=limits.whole,
+        preferred_sizes=limits.preferred_sizes,
     )
     jobs = [Job(Clip(clip), Slot(), enqueued_at=number / 1000) for number, clip in enumerate(clips)]
     numbers = {job: number for number, job in enumerate(jobs)}

@@ -147,7 +147,7 @@ def measure(load: str, options: argparse.Namespace) -> Cost:
 
 async def started(places: int) -> Scheduler:
     """Return a scheduler with at least so many places, on a model that answers at once."""
-    factor = -(-places // Instant.limits.clips)
+    factor = -(-places // Instant.limits.max_clips)
     scheduler = Scheduler(Settings(queue_max_factor=factor, max_queue_wait_s=3600, max_queued_audio_s=1e9))
     await scheduler.start(Instant)
     return scheduler
@@ -213,7 +213,7 @@ class Callers:
 async def served(waiting: int, n: int, load: str, choice: Random) -> float:
     """Return the CPU seconds of `n` requests of a load beside which so many wait."""
     scheduler = await started(2 * waiting + 64)
-    callers = Callers(scheduler, (LOADS[load](choice) for _ in count()), waiting + 2 * Instant.limits.clips)
+    callers = Callers(scheduler, (LOADS[load](choice) for _ in count()), waiting + 2 * Instant.limits.max_clips)
     await callers.ended(waiting + 100)  # by then the queue is as it will go on
     gc.collect()
     before_s = time.process_time()

@@ -66,7 +66,7 @@ def test_the_leaderboards_batches_begin_with_the_longest_clip():
 
 def test_the_schedulers_batches_have_every_clip_once_and_none_too_many():
     clips = [clip_of(seconds) for seconds in (2, 9, 2, 10, 2)]
-    groups = engine_bench.scheduled(clips, BatchLimits(clips=2))
+    groups = engine_bench.scheduled(clips, BatchLimits(max_clips=2))
     assert sorted(number for group in groups for number in group) == list(range(5))
     assert max(map(len, groups)) == 2
 

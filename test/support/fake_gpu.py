@@ -21,7 +21,7 @@ class FakeGpu:
         free_gb: how much is free, one number for each time it is asked, the last for all later.
         fail: called with the number of each capture before its work; what it raises is what the capture raises.
         spoil: called after each replay with the number of its capture.
-        times_s: what `seconds` says, in turn; without any, the same for all work, which is not even done.
+        times_s: what `measure_s` says, in turn; without any, the same for all work, which is not even done.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class FakeGpu:
     def free_bytes(self) -> int:
         return int(_next(self._free_gb) * GB)
 
-    def pinned(self, size: int) -> torch.Tensor:
+    def allocate_pinned(self, size: int) -> torch.Tensor:
         return torch.full((size,), 255, dtype=torch.uint8)
 
-    def send(self, data: torch.Tensor) -> DeviceCopy:
+    def copy_to_device(self, data: torch.Tensor) -> DeviceCopy:
         self.sent.append(data)
         there = torch.full_like(data, 255)
         return DeviceCopy(there, lambda: there.copy_(data))
@@ -69,7 +69,7 @@ class FakeGpu:
 
         yield capture
 
-    def seconds(self, work: Work) -> float:
+    def measure_s(self, work: Work) -> float:
         if not self._times_s:
             return 1e-3
         work()

@@ -282,7 +282,7 @@ class GraphedEncoder:
 
     def _seconds(self, bucket: Bucket) -> float:
         noise = self._noise(bucket)
-        return min(self._gpu.seconds(lambda: self._encode(bucket, *noise)) for _ in range(MEASUREMENTS))
+        return min(self._gpu.measure_s(lambda: self._encode(bucket, *noise)) for _ in range(MEASUREMENTS))
 
     def _noise(self, bucket: Bucket) -> tuple[torch.Tensor, torch.Tensor]:
         """Return audio (rows, samples) and lengths (rows,), from a half of the bucket's to all of it."""

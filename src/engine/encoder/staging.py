@@ -53,7 +53,7 @@ def stage(clips: Sequence[NDArray[np.float32]], parts: Sequence[SubBatch], gpu: 
     Raises:
         Exception: whatever torch raises where there is no memory.
     """
-    block = gpu.pinned(sum(_size_bytes(part.bucket) for part in parts))
+    block = gpu.allocate_pinned(sum(_size_bytes(part.bucket) for part in parts))
     for part, padded in zip(parts, _views(block, parts), strict=True):
         filled = len(part.clips)
         padded.lengths[:filled] = torch.tensor([len(clips[clip]) for clip in part.clips])
@@ -62,7 +62,7 @@ def stage(clips: Sequence[NDArray[np.float32]], parts: Sequence[SubBatch], gpu: 
             row[: len(clips[clip])] = torch.from_numpy(clips[clip])
         padded.lengths[filled:] = EMPTY_ROW_SAMPLES
         padded.audio[filled:, :EMPTY_ROW_SAMPLES] = 0.0
-    return Staged(tuple(map(len, clips)), tuple(parts), gpu.send(block))
+    return Staged(tuple(map(len, clips)), tuple(parts), gpu.copy_to_device(block))
 
 
 def _size_bytes(bucket: Bucket) -> int:

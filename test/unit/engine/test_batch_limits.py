@@ -24,7 +24,7 @@ def test_batches_suit_the_memory_of_the_device(gpu_gb, clips, audio_s, whole):
 def test_what_is_set_holds_on_any_device_and_the_rest_stays():
     for gpu_bytes in (None, 80_000_000_000):
         limits = BatchLimits.from_settings(Settings(microbatch_max_batch=12, microbatch_max_audio_s=100), gpu_bytes)
-        assert (limits.clips, limits.audio_s) == (12, 100)
-        assert limits.under(Settings(microbatch_max_batch=12, microbatch_max_audio_s=100)) == limits
+        assert (limits.max_clips, limits.max_audio_s) == (12, 100)
+        assert limits.with_settings(Settings(microbatch_max_batch=12, microbatch_max_audio_s=100)) == limits
     limits = BatchLimits.from_settings(Settings(microbatch_max_batch=12), 80_000_000_000)
-    assert (limits.clips, limits.audio_s, limits.whole) == (12, 1920, (8,))
+    assert (limits.max_clips, limits.max_audio_s, limits.preferred_sizes) == (12, 1920, (8,))

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from src.engine.cuda import Cuda, prepare
+from src.engine.cuda import Cuda, configure_device
 
 DEVICE = torch.device("cpu")  # as far as tensors go
 
@@ -95,7 +95,7 @@ def test_a_gpu_computes_float32_in_all_its_digits_and_attention_without_a_plan_f
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.cudnn_sdp_enabled()
     try:
-        prepare(DEVICE)
+        configure_device(DEVICE)
         assert current == [DEVICE]
         assert not torch.backends.cudnn.allow_tf32
         assert not torch.backends.cuda.cudnn_sdp_enabled()
@@ -154,7 +154,7 @@ def test_a_collector_that_was_off_stays_off(told):
 
 
 def test_data_is_copied_on_a_stream_of_its_own_and_waited_for_by_the_device_alone(told):
-    arriving = Cuda(DEVICE).send(torch.zeros(1))
+    arriving = Cuda(DEVICE).copy_to_device(torch.zeros(1))
     assert told == ["copy on stream 2, beside", "mark on stream 2"]
     arriving.wait()
     assert told[2:] == ["stream 1 waits for the mark on stream 2", "keep for stream 1"]
@@ -167,10 +167,10 @@ def test_memory_that_torch_keeps_for_later_counts_as_free(told):
 
 
 def test_time_is_taken_from_one_wait_for_the_device_to_the_next(told):
-    assert Cuda(DEVICE).seconds(lambda: told.append("work")) >= 0
+    assert Cuda(DEVICE).measure_s(lambda: told.append("work")) >= 0
     assert told == ["wait for the device", "work", "wait for the device"]
 
 
 def test_pinned_memory_is_asked_of_torch(told, monkeypatch):
     monkeypatch.setattr(torch, "empty", lambda size, dtype, pin_memory: (size, dtype, pin_memory))
-    assert Cuda(DEVICE).pinned(10) == (10, torch.uint8, True)
+    assert Cuda(DEVICE).allocate_pinned(10) == (10, torch.uint8, True)

@@ -13,13 +13,13 @@ from src.errors import QueueFull
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority, Slot
 
 
-def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, whole_batches=()) -> JobQueue:
+def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, preferred_sizes=()) -> JobQueue:
     return JobQueue(
         places=places,
         max_batch=max_batch,
         max_batch_audio_s=max_batch_audio_s,
         max_audio_s=max_audio_s,
-        whole_batches=whole_batches,
+        preferred_sizes=preferred_sizes,
     )
 
 
@@ -99,7 +99,7 @@ def test_the_padded_size_of_a_batch_has_a_cap_but_a_clip_beyond_it_runs_alone():
 
 
 def test_where_more_wait_than_the_model_takes_without_padding_a_whole_batch_goes():
-    waiting = queue(places=99, max_batch=32, whole_batches=(8, 16, 32))
+    waiting = queue(places=99, max_batch=32, preferred_sizes=(8, 16, 32))
     for at in range(32 + 16 + 8 + 1):
         pushed(waiting, at=at)
     assert [len(waiting.pop_batch(99).batch) for _ in range(4)] == [32, 16, 8, 1]

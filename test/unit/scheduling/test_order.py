@@ -12,7 +12,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from src.engine.batch_limits import whole_batch
+from src.engine.batch_limits import preferred_batch_size
 from src.engine.model import StreamStep
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority
 from src.scheduling.upload_progress import NEW_UPLOAD_BYTES_PER_S, UploadProgress, UploadsInProgress, evictable
@@ -67,7 +67,7 @@ class LikeAPlainList(RuleBasedStateMachine):
             max_batch=MAX_BATCH,
             max_batch_audio_s=MAX_BATCH_AUDIO_S,
             max_audio_s=math.inf,
-            whole_batches=self.whole,
+            preferred_sizes=self.whole,
         )
         self.plain = PlainList()
 
@@ -107,7 +107,7 @@ class LikeAPlainList(RuleBasedStateMachine):
         assert sorted(popped.expired, key=id) == sorted(expired, key=id)
         self.plain.jobs = [job for job in self.plain.jobs if job not in expired]
         batch, _ = self.plain.next_batch()
-        batch = batch[: whole_batch(len(batch), self.whole)]
+        batch = batch[: preferred_batch_size(len(batch), self.whole)]
         assert popped.batch == batch
         self.plain.jobs = [job for job in self.plain.jobs if job not in batch]
 

@@ -37,7 +37,7 @@ class Ask:
 class TimedModel(HeldModel):
     """A model that says how long each batch takes, and when it ran."""
 
-    limits = BatchLimits(clips=8, audio_s=60.0, whole=(2, 4, 8))
+    limits = BatchLimits(max_clips=8, max_audio_s=60.0, preferred_sizes=(2, 4, 8))
 
     def __init__(self, loop: VirtualLoop, batch_s: float) -> None:
         super().__init__(held=False)

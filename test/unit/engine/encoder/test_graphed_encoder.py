@@ -297,7 +297,7 @@ def test_what_a_part_costs_is_measured_and_goes_into_how_a_batch_is_dealt_out():
 
 def test_where_there_is_no_memory_to_measure_the_estimate_stays(caplog):
     class Full(FakeGpu):
-        def seconds(self, work):
+        def measure_s(self, work):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     made = graphed(Full())
@@ -312,7 +312,7 @@ def test_one_bucket_is_enough():
 
 def test_a_batch_without_memory_to_be_put_together_says_that_a_smaller_one_may_do():
     class Full(FakeGpu):
-        def pinned(self, size):
+        def allocate_pinned(self, size):
             raise RuntimeError("cannot allocate memory")
 
     made = graphed(Full())
