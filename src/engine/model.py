@@ -57,7 +57,7 @@ class Batch:
     """The samples as the encoder takes them."""
     clips_s: tuple[float, ...]
     """The lengths of the clips."""
-    boosting: Any
+    keyword_trees: Any
     """The hot words of the clips, compiled for the decoder; None where no clip has any."""
 
 

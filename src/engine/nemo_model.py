@@ -20,8 +20,8 @@ import numpy as np
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.batch_limits import BatchLimits
 from src.engine.checkpoint import find_checkpoint
-from src.engine.decoder.biasing import CAPACITY
 from src.engine.decoder.decoder import Decoder
+from src.engine.decoder.keyword_lists import MAX_REQUEST_LISTS
 from src.engine.device_errors import MemoryExhausted, classify_device_errors, one_line
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import Batch, StepBatch, StepResult, StreamStep
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def threads_for(cores: int, wished: int) -> int:
+def torch_threads(cores: int, wished: int) -> int:
     """Return how many threads torch shall use for one operation, given how many it would (`OMP_NUM_THREADS`).
 
     One core is left to the event loop and to the decoding of audio. Torch's threads wait for each other after each
@@ -94,7 +94,7 @@ class NemoModel:
             from src.engine.encoder.selection import ParakeetEncoder, new_batch_encoder, select_encoder
         imported = time.monotonic()
 
-        torch.set_num_threads(threads_for(len(os.sched_getaffinity(0)), torch.get_num_threads()))
+        torch.set_num_threads(torch_threads(len(os.sched_getaffinity(0)), torch.get_num_threads()))
         device = _device(settings.device)
         if device.type == "cuda":
             with _quiet():  # torch warns of the name that it gives to a setting
@@ -110,7 +110,10 @@ class NemoModel:
             ours = ParakeetEncoder.of(network, device, dtype, settings)
             _place(network, device, dtype)
             decoder = Decoder(
-                network, settings.boost_alpha, settings.cuda_graphs, phrase_lists=settings.max_sessions + CAPACITY
+                network,
+                settings.boost_alpha,
+                settings.cuda_graphs,
+                keyword_lists=settings.max_sessions + MAX_REQUEST_LISTS,
             )
         loaded = time.monotonic()
 
@@ -120,7 +123,7 @@ class NemoModel:
             # Before the decoder captures graphs.
             batches = new_batch_encoder(encoder, device, gpu, limits.max_clips, settings)
             model = cls(network, device, batches, decoder, limits)
-            model.make_ready(limits.max_clips, min(settings.chunk_seconds, settings.max_audio_seconds))
+            model.warm_up(limits.max_clips, min(settings.chunk_seconds, settings.max_audio_seconds))
         except Exception as error:
             raise ModelUnavailable(
                 f"{settings.model_id} loads but does not run on {device} in {settings.dtype}: {one_line(error)}."
@@ -165,14 +168,14 @@ class NemoModel:
         """
         audio = self._encoder.stage(clips)
         with classify_device_errors(self._device):  # hot words take memory for a GPU's own reading, too
-            boosting = self._decoder.boosting_of(keywords) if keywords else None
-        return Batch(audio, tuple(len(clip) / SAMPLE_RATE for clip in clips), boosting)
+            keyword_trees = self._decoder.pack_trees_for(keywords) if keywords else None
+        return Batch(audio, tuple(len(clip) / SAMPLE_RATE for clip in clips), keyword_trees)
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         """Run the network over a batch and return one transcript for each of its clips."""
         with classify_device_errors(self._device):
             encoded, lengths = self.encode(batch)
-            tokens = self._decoder.decode(encoded, lengths, batch.boosting, batch.clips_s)
+            tokens = self._decoder.decode(encoded, lengths, batch.keyword_trees, batch.clips_s)
         return [Transcript(text_of(each), each) for each in tokens]
 
     def collate_steps(self, steps: Sequence[StreamStep]) -> StepBatch:
@@ -184,14 +187,14 @@ class NemoModel:
         """Run the network over a batch of steps and return what each adds to its stream."""
         with classify_device_errors(self._device):
             encoded, lengths = self.encode(batch.windows)
-            return self._decoder.advance(encoded, lengths, batch.windows.boosting, batch.steps)
+            return self._decoder.advance(encoded, lengths, batch.windows.keyword_trees, batch.steps)
 
     def encode(self, batch: Batch) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Return the encoder's output, (clips, width, frames), and its length for each clip in frames of 80 ms."""
         encoded, lengths = self._encoder.encode(batch.audio)
         return encoded.transpose(1, 2), lengths
 
-    def make_ready(self, max_batch: int, longest_s: float) -> None:
+    def warm_up(self, max_batch: int, longest_s: float) -> None:
         """Warm up for `max_batch` clips at a time, and clips of up to `longest_s` seconds; without graphs if they fail.
 
         Raises:
@@ -217,8 +220,8 @@ class NemoModel:
         second = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
         if self._device.type == "cuda":
             with classify_device_errors(self._device):
-                self._decoder.make_ready(max_batch, _frames_of(longest_s))
-            clip_s = min(longest_s, self.limits.max_audio_s / max_batch)
+                self._decoder.warm_up(max_batch, _frames_of(longest_s))
+            clip_s = min(longest_s, self.limits.audio_s / max_batch)
             self._run_largest(np.resize(second, round(clip_s * SAMPLE_RATE)), max_batch)
         for hot_word in ((), ("a",)):
             self.transcribe(self.collate([second] * max_batch, [hot_word] * max_batch))

@@ -283,7 +283,9 @@ def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, 
     expected = [transcript.tokens for transcript in model.transcribe(batch)]
     encoded, lengths = model.encode(batch)
     with nothing_may_wait():
-        found = model._decoder.decode(encoded, lengths, batch.boosting, [len(samples) / 16_000 for samples in clips])
+        found = model._decoder.decode(
+            encoded, lengths, batch.keyword_trees, [len(samples) / 16_000 for samples in clips]
+        )
     assert found == expected
 
     first = [StreamStep(samples[:32_000], 0, 12, 0, None, keywords) for samples in clips]
@@ -293,7 +295,7 @@ def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, 
     batch = model.collate_steps(steps)
     encoded, lengths = model.encode(batch.windows)
     with nothing_may_wait():
-        heard = model._decoder.advance(encoded, lengths, batch.windows.boosting, steps)
+        heard = model._decoder.advance(encoded, lengths, batch.windows.keyword_trees, steps)
     assert [each.tokens for each in heard] == expected
     assert len(waits) == 5
 
@@ -317,7 +319,7 @@ def advanced(model, steps):
 def test_one_clip_does_not_pay_for_the_rows_of_a_large_batch(speech):
     model = load()
     computers = model._decoder._plain
-    few, many = computers.suiting(1), computers.suiting(MOST)
+    few, many = computers.for_batch(1), computers.for_batch(MOST)
     assert few.state.batch_size < many.state.batch_size == MOST
     graphs = [few.full_graph, many.full_graph]
     for count in (1, few.state.batch_size, MOST, 1):

@@ -9,7 +9,7 @@ import pytest
 from live_text import default, streamed
 from media import clip
 
-from src.engine.decoder.biasing import CAPACITY
+from src.engine.decoder.keyword_lists import MAX_REQUEST_LISTS
 from src.engine.frames import frames_in
 from src.engine.model import StreamStep
 from src.engine.nemo_model import NemoModel
@@ -73,7 +73,7 @@ def decoded_in_parts(model: NemoModel, samples: np.ndarray, takes, keywords=(), 
     memory, tokens, frame = None, [], 0
     while frame < lengths[0]:
         step = StreamStep(samples, frame, next(takes), frame, memory, keywords)
-        [heard] = model._decoder.advance(encoded, lengths, model._decoder.boosting_of([keywords]), [step])
+        [heard] = model._decoder.advance(encoded, lengths, model._decoder.pack_trees_for([keywords]), [step])
         memory, frame = heard.decoder_state, frame + step.take_frames
         tokens += heard.tokens
         between()
@@ -156,7 +156,7 @@ def test_a_stream_goes_on_with_its_hot_words_though_their_tree_was_forgotten_in_
     number = itertools.count()
 
     def use_more_lists_than_are_kept():
-        for _ in range(Settings().max_sessions + CAPACITY):
+        for _ in range(Settings().max_sessions + MAX_REQUEST_LISTS):
             tiny.compile((f"list {next(number)}",))
         assert not tiny.has_compiled(keywords)
 

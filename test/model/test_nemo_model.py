@@ -17,7 +17,7 @@ from src.engine.checkpoint import find_checkpoint
 from src.engine.encoder.padded_encoder import CPU_SUB_BATCH_S, split_by_length
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult
-from src.engine.nemo_model import NemoModel, threads_for
+from src.engine.nemo_model import NemoModel, torch_threads
 from src.errors import ModelUnavailable
 from src.settings import Settings
 from src.text.transcript import Token, text_of
@@ -126,7 +126,7 @@ def test_no_token_ends_after_a_clip_that_is_cut_off(tiny, clips):
 def test_times_and_probabilities_are_those_of_nemos_decoder(tiny, clips):
     # NeMo is made to keep the logits of every step, which is too dear for service but independent of ours.
     network = tiny._network
-    steps = type(tiny._decoder._plain.any_number)(
+    steps = type(tiny._decoder._plain.large)(
         network.decoder, network.joint, 256, network.cfg.decoding.durations, 10, preserve_alignments=True,
         include_duration=True,
     )  # fmt: skip
@@ -295,7 +295,7 @@ class Graphs:
             raise RuntimeError("CUDA failure! 35")
         return [()]
 
-    def make_ready(self, clips: int, frames: int) -> None:
+    def warm_up(self, clips: int, frames: int) -> None:
         self.ready_for = clips, frames
 
     def disable_graphs(self) -> bool:
@@ -321,7 +321,7 @@ class OnGpu(NemoModel):
 
 def test_where_cuda_graphs_fail_the_decoder_goes_on_without_them_and_says_so(caplog):
     decoder = Graphs()
-    OnGpu(decoder).make_ready(8, 120)
+    OnGpu(decoder).warm_up(8, 120)
     assert not decoder.used
     assert decoder.ready_for == (8, 1504), "the most clips and the longest ones, for which no batch is captured anew"
     assert "without" in caplog.text
@@ -330,17 +330,17 @@ def test_where_cuda_graphs_fail_the_decoder_goes_on_without_them_and_says_so(cap
 
 def test_a_model_that_does_not_run_without_cuda_graphs_either_is_not_ready():
     with pytest.raises(RuntimeError, match="CUDA failure"):
-        OnGpu(Graphs(fails_without=True)).make_ready(8, 120)
+        OnGpu(Graphs(fails_without=True)).warm_up(8, 120)
 
 
 def test_the_decoder_is_made_ready_without_hearing_anything(tiny, clips):
     before = tiny.transcribe(tiny.collate([clips["piper-joe-1.flac"]]))
-    tiny._decoder.make_ready(3, 40)
+    tiny._decoder.warm_up(3, 40)
     assert tiny.transcribe(tiny.collate([clips["piper-joe-1.flac"]])) == before
 
 
 def test_torch_leaves_a_core_to_the_rest_of_the_service_and_takes_no_more_than_it_may():
-    assert [threads_for(cores, wished) for cores, wished in ((1, 1), (2, 2), (2, 6), (16, 6), (16, 16))] == [
+    assert [torch_threads(cores, wished) for cores, wished in ((1, 1), (2, 2), (2, 6), (16, 6), (16, 16))] == [
         1,
         1,
         1,

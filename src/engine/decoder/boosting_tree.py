@@ -60,7 +60,7 @@ class BoostingTree:
         return len(self.tokens)
 
 
-def tree_of(spellings: Iterable[list[int]], vocabulary: int) -> BoostingTree:
+def build_tree(spellings: Iterable[list[int]], vocabulary: int) -> BoostingTree:
     """Return the tree of phrases, one at least, that are spelled in tokens below `vocabulary`, one at least each.
 
     States are in the order of their depth, those of one depth in the order of their tokens.

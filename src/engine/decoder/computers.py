@@ -15,9 +15,9 @@ from src.engine.decoder.cuda_graphs import Mode, set_up_graphs
 if TYPE_CHECKING:
     import torch
 
-FRAMES_OF_TOKEN = 2
+FRAMES_PER_TOKEN = 2
 """A token is kept for each so many frames, on average over a clip: 6.25 in a second. Speech has 3.5 (0.6B, English)."""
-MORE_TOKENS = 8
+EXTRA_TOKENS = 8
 """So many are kept besides: within the second of a live step, speech may be twice as fast as on average."""
 
 
@@ -31,39 +31,39 @@ class Computers:
         enable_per_stream_biasing: whether they have room for hot words.
     """
 
-    def __init__(self, network: Any, graphs: Mode, *, few: int, enable_per_stream_biasing: bool) -> None:
-        self._few = few
-        made = [_computer(network, graphs, enable_per_stream_biasing) for _ in range(2 if few else 1)]
-        self.any_number = made[-1]
+    def __init__(self, network: Any, graphs: Mode, *, small_batch: int, enable_per_stream_biasing: bool) -> None:
+        self._few = small_batch
+        made = [_computer(network, graphs, enable_per_stream_biasing) for _ in range(2 if small_batch else 1)]
+        self.large = made[-1]
         """The computer for any number of clips."""
-        self.table: Any = self.any_number.biasing_multi_model
+        self.table: Any = self.large.biasing_multi_model
         """The `GPUBiasingMultiModel` of all, None without hot words."""
         self._for_few = made[0]
-        if few and enable_per_stream_biasing:
+        if small_batch and enable_per_stream_biasing:
             self._for_few.biasing_multi_model = self.table
             self.table.reallocation_callbacks.append(self._for_few.reset_cuda_graphs_state)
 
-    def suiting(self, clips: int) -> Any:
+    def for_batch(self, clips: int) -> Any:
         """Return the computer for so many clips."""
-        return self._for_few if clips <= self._few else self.any_number
+        return self._for_few if clips <= self._few else self.large
 
     def disable_graphs(self) -> bool:
         """Do without CUDA graphs from now on; return whether they were in use.
 
         Nor is NeMo's Triton kernel for hot words used, as it may be what does not run; PyTorch then does the same.
         """
-        were_used = [computer.disable_cuda_graphs() for computer in (self._for_few, self.any_number)]
+        were_used = [computer.disable_cuda_graphs() for computer in (self._for_few, self.large)]
         if self.table is not None:
             self.table.use_triton = False
         return any(were_used)
 
 
-def lacking_for_hot_words(device: "torch.device") -> str | None:
+def missing_for_keywords(device: "torch.device") -> str | None:
     """Return what a GPU's computers with hot words lack, None where nothing: NeMo has a Triton kernel for them."""
     return toolchain.missing() if device.type == "cuda" else None
 
 
-def outputs_of(computer: Any, clips: int, tokens: int) -> "torch.Tensor | None":
+def kept_outputs(computer: Any, clips: int, tokens: int) -> "torch.Tensor | None":
     """Return what the prediction network said, projected, when each token of the last batch was chosen.
 
     (clips, tokens, width); behind a clip's last token it is any number. None where it was not kept, as the computer
@@ -73,9 +73,9 @@ def outputs_of(computer: Any, clips: int, tokens: int) -> "torch.Tensor | None":
     return kept[:clips, :tokens] if kept is not None and tokens < kept.shape[1] else None
 
 
-def most_tokens(frames: int) -> int:
+def max_kept_tokens(frames: int) -> int:
     """Return how many tokens of each clip are kept, for clips of so many frames."""
-    return frames // FRAMES_OF_TOKEN + MORE_TOKENS
+    return frames // FRAMES_PER_TOKEN + EXTRA_TOKENS
 
 
 def _computer(network: Any, graphs: Mode, enable_per_stream_biasing: bool) -> Any:
@@ -102,7 +102,7 @@ def _keep_outputs(computer: Any) -> None:
         # One place more than is read: whatever comes behind is written there.
         if not hasattr(state, "outputs"):  # as in the run before the capture
             said = state.decoder_output
-            state.outputs = said.new_zeros(state.batch_size, most_tokens(state.max_time) + 1, said.shape[-1])
+            state.outputs = said.new_zeros(state.batch_size, max_kept_tokens(state.max_time) + 1, said.shape[-1])
         places = state.batched_hyps.current_lengths.clamp(max=state.outputs.shape[1] - 1)
         state.outputs[state.batch_indices, places] = state.decoder_output.squeeze(1)
         store_labels()

@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from src.engine.decoder.biasing import CAPACITY, Biasing, Boosting, PhraseLists, joined
-from src.engine.decoder.computers import Computers, lacking_for_hot_words, most_tokens, outputs_of
+from src.engine.decoder.biasing import BiasingTable
+from src.engine.decoder.computers import Computers, kept_outputs, max_kept_tokens, missing_for_keywords
 from src.engine.decoder.cuda_graphs import Mode
+from src.engine.decoder.keyword_lists import MAX_REQUEST_LISTS, KeywordLists
+from src.engine.decoder.packed_trees import PackedTrees, pack_trees
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult, StreamStep
 from src.engine.transfers import to_device, to_host
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FEW = 4
+SMALL_BATCH = 4
 """Clips that a computer of their own decodes on a GPU, where a batch has no more."""
 
 
@@ -53,14 +55,15 @@ class _Emitted(NamedTuple):
 class Decoder:
     """The greedy decoder of a NeMo transducer network, which must be on its device and of its dtype already.
 
-    One thread decodes; `compile` and `boosting_of` may be called from others.
+    One thread decodes; `compile` and `pack_trees_for` may be called from others.
 
     Args:
         network: the checkpoint.
         boost_alpha: how much hot words are raised; 0 turns them off.
         graphs: how CUDA graphs are used.
-        phrase_lists: how many lists of hot words stay compiled.
-        few: clips that a computer of their own decodes; None means `FEW` where there are CUDA graphs and 0 elsewhere.
+        keyword_lists: how many lists of keywords stay compiled.
+        small_batch: the largest batch that a computer of its own decodes, 0 for none; None means `SMALL_BATCH` with
+            CUDA graphs and 0 without.
     """
 
     def __init__(
@@ -68,32 +71,34 @@ class Decoder:
         network: Any,
         boost_alpha: float,
         graphs: Mode = "full",
-        phrase_lists: int = CAPACITY,
-        few: int | None = None,
+        keyword_lists: int = MAX_REQUEST_LISTS,
+        small_batch: int | None = None,
     ) -> None:
         import torch
 
         self._device: torch.device = next(network.decoder.parameters()).device
-        if few is None:
-            few = FEW if self._device.type == "cuda" and graphs != "off" else 0
-        self._few = few
+        if small_batch is None:
+            small_batch = SMALL_BATCH if self._device.type == "cuda" and graphs != "off" else 0
+        self._few = small_batch
         self._predictor, self._joint = network.decoder, network.joint
-        self._boosting = Computers(network, graphs, few=few, enable_per_stream_biasing=True)
-        if problem := lacking_for_hot_words(self._device):
+        self._boosting = Computers(network, graphs, small_batch=small_batch, enable_per_stream_biasing=True)
+        if problem := missing_for_keywords(self._device):
             log.warning("Hot words are heard without Triton's kernel and CUDA graphs, slower: %s.", problem)
             self._boosting.disable_graphs()
-        self._plain = Computers(network, graphs, few=few, enable_per_stream_biasing=False)  # which the network keeps
+        self._plain = Computers(
+            network, graphs, small_batch=small_batch, enable_per_stream_biasing=False
+        )  # which the network keeps
         table = self._boosting.table.to(self._device)
-        self._biasing = Biasing(table, boost_alpha)
+        self._biasing = BiasingTable(table, boost_alpha)
         self._boosts = boost_alpha > 0
-        self._phrase_lists = PhraseLists(network.tokenizer, table.vocab_size, phrase_lists)
+        self._keyword_lists = KeywordLists(network.tokenizer, table.vocab_size, keyword_lists)
         self._durations = torch.tensor(list(network.decoding.durations or ()), device=self._device, dtype=torch.int64)
         self._pieces: list[str] = network.tokenizer.ids_to_tokens(list(range(network.tokenizer.vocab_size)))
 
     @property
     def graphs(self) -> str:
         """How CUDA graphs are used, in NeMo's words, or `off`."""
-        mode = self._plain.any_number.cuda_graphs_mode
+        mode = self._plain.large.cuda_graphs_mode
         return "off" if mode is None else str(mode.value)
 
     def disable_graphs(self) -> bool:
@@ -101,7 +106,7 @@ class Decoder:
         were_used = [computers.disable_graphs() for computers in (self._plain, self._boosting)]
         return any(were_used)
 
-    def make_ready(self, clips: int, frames: int) -> None:
+    def warm_up(self, clips: int, frames: int) -> None:
         """Search through nothing in batches with room for so many clips and frames, with and without hot words.
 
         With CUDA graphs a computer is captured for a number of clips and one of frames, and anew where a batch has more
@@ -113,59 +118,59 @@ class Decoder:
         for count in {clips, min(self._few or clips, clips)}:
             encoded = weight.new_zeros(count, frames, weight.shape[1])
             lengths = torch.ones(count, dtype=torch.int64, device=weight.device)
-            for boosting in (None, self.boosting_of([("a",)] * count)):
-                self._find(encoded, lengths, boosting, [None] * count)
+            for keyword_trees in (None, self.pack_trees_for([("a",)] * count)):
+                self._find(encoded, lengths, keyword_trees, [None] * count)
 
     def has_compiled(self, phrases: tuple[str, ...]) -> bool:
         """Whether hot words cost nothing more to begin with."""
-        return not self._boosts or phrases in self._phrase_lists
+        return not self._boosts or phrases in self._keyword_lists
 
     def compile(self, phrases: tuple[str, ...]) -> None:
         """Compile hot words, for the batches that follow; any thread may do so."""
         if not self.has_compiled(phrases):
-            self._phrase_lists.tree(phrases)
+            self._keyword_lists.tree(phrases)
 
-    def boosting_of(self, keywords: Sequence[tuple[str, ...]]) -> Boosting | None:
+    def pack_trees_for(self, keywords: Sequence[tuple[str, ...]]) -> PackedTrees | None:
         """Return the hot words of a batch's clips, compiled, None where no clip has any; any thread may do so."""
         if not self._boosts or not any(keywords):
             return None
-        trees = [self._phrase_lists.tree(phrases) if phrases else None for phrases in keywords]
-        return joined(trees, pinned=self._device.type == "cuda")
+        trees = [self._keyword_lists.tree(phrases) if phrases else None for phrases in keywords]
+        return pack_trees(trees, pinned=self._device.type == "cuda")
 
     def decode(
         self,
         encoded: "torch.Tensor",
         lengths: "torch.Tensor",
-        boosting: Boosting | None,
+        keyword_trees: PackedTrees | None,
         clips_s: Sequence[float],
     ) -> list[tuple[Token, ...]]:
         """Return the tokens of each clip.
 
-        `encoded` is (clips, width, frames), `lengths` (clips,) in frames; `boosting` has the hot words of the clips and
-        `clips_s` their lengths in seconds, which no token's time exceeds.
+        `encoded` is (clips, width, frames), `lengths` (clips,) in frames; `keyword_trees` has the keywords of the clips
+        and `clips_s` their lengths in seconds, which no token's time exceeds.
         """
-        emitted, _ = self._search(encoded.transpose(1, 2), lengths, boosting, [None] * len(clips_s))
+        emitted, _ = self._search(encoded.transpose(1, 2), lengths, keyword_trees, [None] * len(clips_s))
         return [self._tokens(each, 0, clip_s) for each, clip_s in zip(emitted, clips_s, strict=True)]
 
     def advance(
         self,
         encoded: "torch.Tensor",
         lengths: "torch.Tensor",
-        boosting: Boosting | None,
+        keyword_trees: PackedTrees | None,
         steps: Sequence[StreamStep],
     ) -> list[StepResult]:
         """Return what is heard in the chunk of each step, and the memory for the stream's next step.
 
         `encoded` is (steps, width, frames) and `lengths` (steps,) in frames, both of the steps' whole windows;
-        `boosting` has the hot words of the steps.
+        `keyword_trees` has the hot words of the steps.
         """
         import torch
 
         with torch.inference_mode():
             frames, counts = _chunks(encoded.transpose(1, 2), lengths, steps)
-            emitted, state = self._search(frames, counts, boosting, [step.decoder_state for step in steps])
+            emitted, state = self._search(frames, counts, keyword_trees, [step.decoder_state for step in steps])
             # With CUDA graphs there may be the rows of an earlier, larger batch.
-            items = self._plain.any_number.split_batched_state(state)[: len(steps)]
+            items = self._plain.large.split_batched_state(state)[: len(steps)]
             memories = [_own(item) for item in items]
         return [
             StepResult(self._tokens(each, step.start_frame, step.end_s), memory)
@@ -176,7 +181,7 @@ class Decoder:
         self,
         frames: "torch.Tensor",
         lengths: "torch.Tensor",
-        boosting: Boosting | None,
+        keyword_trees: PackedTrees | None,
         memories: Sequence[Any],
     ) -> tuple[list[_Emitted], Any]:
         """Return what is emitted in `frames`, (clips, frames, width), and NeMo's state after it.
@@ -187,13 +192,13 @@ class Decoder:
 
         clips = len(memories)
         with torch.inference_mode():
-            computer, before, found, after = self._find(frames, lengths, boosting, memories)
-            said = outputs_of(computer, clips, most_tokens(frames.shape[1]))
+            computer, before, found, after = self._find(frames, lengths, keyword_trees, memories)
+            said = kept_outputs(computer, clips, max_kept_tokens(frames.shape[1]))
             if said is None:
                 said = self._said(found, clips, max(1, int(found.current_lengths[:clips].max())), before)
             rows = to_host(self._packed(frames, found, said, before))
             if (longest := int(rows[:, 0].max())) > said.shape[1]:
-                said = outputs_of(computer, clips, longest)  # there may be room for more than one batch's frames have
+                said = kept_outputs(computer, clips, longest)  # there may be room for more than one batch's frames have
                 if said is None:
                     said = self._said(found, clips, longest, before)
                 rows = to_host(self._packed(frames, found, said, before))
@@ -203,7 +208,7 @@ class Decoder:
         self,
         frames: "torch.Tensor",
         lengths: "torch.Tensor",
-        boosting: Boosting | None,
+        keyword_trees: PackedTrees | None,
         memories: Sequence[Any],
     ) -> tuple[Any, Any, Any, Any]:
         """Return the computer that has searched, NeMo's state before, its `BatchedHyps`, and its state after.
@@ -212,8 +217,8 @@ class Decoder:
         """
         import torch
 
-        computer = (self._boosting if boosting else self._plain).suiting(len(memories))
-        trees = self._biasing.take(boosting) if boosting else None
+        computer = (self._boosting if keyword_trees else self._plain).for_batch(len(memories))
+        trees = self._biasing.take(keyword_trees) if keyword_trees else None
         with torch.inference_mode():
             before = _merged(computer, memories)
             found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=trees)

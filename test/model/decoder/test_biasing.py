@@ -12,9 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from media import clip, resampled, wav
 
-from src.engine.decoder.biasing import NO_TREE, Biasing, Boosting, forms_of, joined
-from src.engine.decoder.boosting_tree import DEPTH_SCALING, MAX_BACKOFFS, tree_of
+from src.engine.decoder.biasing import BiasingTable
+from src.engine.decoder.boosting_tree import DEPTH_SCALING, MAX_BACKOFFS, build_tree
 from src.engine.decoder.decoder import Decoder
+from src.engine.decoder.keyword_lists import case_variants
+from src.engine.decoder.packed_trees import NO_TREE, PackedTrees, pack_trees
 from src.engine.nemo_model import NemoModel
 from src.settings import Settings
 
@@ -38,7 +40,7 @@ def weighing(model: NemoModel, alpha: float, decoder: Decoder | None = None) -> 
 
 def keeping(model: NemoModel, lists: int) -> NemoModel:
     """The same network with so many lists of phrases that stay compiled."""
-    return weighing(model, 1, Decoder(model._network, Settings().boost_alpha, phrase_lists=lists))
+    return weighing(model, 1, Decoder(model._network, Settings().boost_alpha, keyword_lists=lists))
 
 
 def texts(model: NemoModel, clips, keywords=None) -> list[str]:
@@ -115,7 +117,7 @@ def test_more_lists_than_are_kept_work_one_after_another(tiny, phoned):
     for number in range(5):
         model.compile((f"list {'a' * number}",))
     assert texts(model, [phoned] * 2, [("Anna",), ()]) == [ANNA, HENRY]
-    assert len(model._decoder._phrase_lists) == 3
+    assert len(model._decoder._keyword_lists) == 3
 
 
 def test_as_many_lists_stay_compiled_as_there_may_be_sessions(tiny):
@@ -137,8 +139,8 @@ def test_the_list_used_last_is_kept_longest(tiny):
 
 def test_a_list_is_compiled_once_whatever_the_order_of_its_phrases(tiny):
     model = keeping(tiny, 2)
-    boosting = model._decoder.boosting_of([("one", "two"), ("two", "one", "one"), (), ("one",)])
-    assert (boosting.numbers, boosting.trees) == ((0, 0, NO_TREE, 1), 2)
+    keyword_trees = model._decoder.pack_trees_for([("one", "two"), ("two", "one", "one"), (), ("one",)])
+    assert (keyword_trees.numbers, keyword_trees.trees) == ((0, 0, NO_TREE, 1), 2)
     assert model.has_compiled(("two", "one"))
 
 
@@ -174,7 +176,7 @@ def test_nothing_is_compiled_where_hot_words_are_off(tiny):
     model = weighing(tiny, 0)
     model.compile(("Anna",))
     assert model.has_compiled(("anything",))
-    assert model.collate([clip("piper-joe-1")], [("Anna",)]).boosting is None
+    assert model.collate([clip("piper-joe-1")], [("Anna",)]).keyword_trees is None
 
 
 # The trees, and the table that holds them.
@@ -224,7 +226,7 @@ SPELLED = [
 @example(SPELLED[3])
 def test_a_tree_is_that_of_nemo(tiny, drawn):
     spellings, vocabulary = drawn
-    ours, theirs = tree_of(spellings, vocabulary), nemos_tree(sorted(spellings), vocabulary)
+    ours, theirs = build_tree(spellings, vocabulary), nemos_tree(sorted(spellings), vocabulary)
     states, arcs = theirs.num_states, theirs.num_arcs
     assert (ours.states, ours.arcs) == (states, arcs)
     pairs = [
@@ -244,14 +246,14 @@ def test_a_tree_is_that_of_nemo(tiny, drawn):
 def test_the_table_gives_every_token_in_every_state_the_score_that_nemo_gives(tiny, lists):
     vocabulary = 5
     table = nemos_table(vocabulary)
-    biasing = Biasing(table, alpha=1.5)
-    biasing.take(joined([tree_of([[4, 3, 2, 1]] * 30, vocabulary)]))  # something else was there before
-    boosting = joined([tree_of(each[0], vocabulary) if each else None for each in lists])
-    for number, each in zip(boosting.numbers if boosting else (), lists, strict=False):
+    biasing = BiasingTable(table, alpha=1.5)
+    biasing.take(pack_trees([build_tree([[4, 3, 2, 1]] * 30, vocabulary)]))  # something else was there before
+    keyword_trees = pack_trees([build_tree(each[0], vocabulary) if each else None for each in lists])
+    for number, each in zip(keyword_trees.numbers if keyword_trees else (), lists, strict=False):
         if each is None:
             assert number == NO_TREE
             continue
-        biasing.take(boosting)
+        biasing.take(keyword_trees)
         theirs = nemos_tree(sorted(each[0]), vocabulary)
         states = torch.arange(theirs.num_states)
         scores, nexts = table.advance(states, torch.full_like(states, number))
@@ -261,13 +263,13 @@ def test_the_table_gives_every_token_in_every_state_the_score_that_nemo_gives(ti
 
 
 def test_no_phrase_makes_the_choice_of_a_token_long(tiny):
-    tree = tree_of([[7] * 100, *([7] * count + [count] for count in range(8, 100))], 256)
+    tree = build_tree([[7] * 100, *([7] * count + [count] for count in range(8, 100))], 256)
     states, steps = tree.backoff_states, 1
     while states.any():
         states, steps = tree.backoff_states[states], steps + 1
     assert steps <= MAX_BACKOFFS + 1
     table = nemos_table(256)
-    numbers = Biasing(table, alpha=1.0).take(joined([tree]))
+    numbers = BiasingTable(table, alpha=1.0).take(pack_trees([tree]))
     state, raised = torch.zeros(1, dtype=torch.int64), []
     for _ in range(100):
         scores, nexts = table.advance(state, numbers)
@@ -280,19 +282,19 @@ def test_the_table_grows_for_a_batch_that_needs_it_and_those_are_told_who_read_i
     table = nemos_table(256)
     told = []
     table.reallocation_callbacks.append(lambda: told.append(True))
-    biasing = Biasing(table, alpha=1.0)
-    few = joined([tree_of([[1, 2, 3]], 256)])
+    biasing = BiasingTable(table, alpha=1.0)
+    few = pack_trees([build_tree([[1, 2, 3]], 256)])
     biasing.take(few)
     assert not told
-    trees = [tree_of([[token, 7]], 256) for token in range(table.num_models_reserved + 1)]
+    trees = [build_tree([[token, 7]], 256) for token in range(table.num_models_reserved + 1)]
     with torch.inference_mode():
-        numbers = biasing.take(joined(trees))
+        numbers = biasing.take(pack_trees(trees))
     assert len(told) == 1
     scores, _ = table.advance(torch.zeros(len(trees), dtype=torch.int64), numbers)
     assert torch.equal(scores.argmax(1), torch.arange(len(trees)))
     assert scores.max(1).values.tolist() == [1.0] * len(trees)
     wide = np.random.default_rng(0).integers(0, 256, (20_000, 60)).tolist()
-    biasing.take(joined([tree_of(wide, 256)]))
+    biasing.take(pack_trees([build_tree(wide, 256)]))
     assert len(told) == 2
     scores, _ = table.advance(torch.zeros(1, dtype=torch.int64), biasing.take(few))
     assert scores.argmax(1).tolist() == [1]
@@ -314,7 +316,7 @@ def test_who_reads_the_table_is_told_of_what_has_moved_when_memory_ran_out(monke
     monkeypatch.setattr(table, "_extend_buffer_or_param", failing)
     wide = np.random.default_rng(0).integers(0, 256, (20_000, 60)).tolist()
     with pytest.raises(torch.OutOfMemoryError):
-        Biasing(table, alpha=1.0).take(joined([tree_of(wide, 256)]))
+        BiasingTable(table, alpha=1.0).take(pack_trees([build_tree(wide, 256)]))
     assert len(told) == 1
 
 
@@ -343,7 +345,7 @@ class NemosTable:
         table = decoder._boosting.table
         self._numbers = [
             table.add_model(
-                nemos_tree(decoder._phrase_lists._spellings(frozenset(phrases)), table.vocab_size),
+                nemos_tree(decoder._keyword_lists._spellings(frozenset(phrases)), table.vocab_size),
                 alpha=Settings().boost_alpha,
             )
             if phrases
@@ -351,7 +353,7 @@ class NemosTable:
             for phrases in keywords
         ]
 
-    def take(self, _: Boosting) -> torch.Tensor:
+    def take(self, _: PackedTrees) -> torch.Tensor:
         return torch.tensor(self._numbers)
 
 
@@ -366,4 +368,4 @@ class NemosTable:
     ],
 )
 def test_a_phrase_without_capitals_is_also_tried_with_them(phrase, forms):
-    assert forms_of(phrase) == forms
+    assert case_variants(phrase) == forms

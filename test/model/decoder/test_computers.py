@@ -12,14 +12,14 @@ import torch
 from media import clip
 
 from src.engine import transfers
-from src.engine.decoder.computers import lacking_for_hot_words
+from src.engine.decoder.computers import missing_for_keywords
 from src.engine.decoder.cuda_graphs import set_up_graphs
 from src.engine.decoder.decoder import Decoder
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
 from src.settings import Settings
 
-FEW = 2
+SMALL_BATCH = 2
 NAMES = ["rhvoice-bdl-4", "piper-joe-1", "flite-slt-1", "noise-hum-2s", "fsdd-theo-2"]
 BOOSTS = [("fifteen", "twenty five"), (), ("station", "Saturday"), ("Anna",), ("seven",)]
 WINDOWING = Windowing(1.6, 0.32, 0.8)
@@ -42,7 +42,7 @@ def decoder(tiny, monkeypatch) -> Decoder:
     monkeypatch.setattr(label_looping_base.GreedyBatchedLabelLoopingComputerBase, "__call__", call)
     monkeypatch.setattr("src.engine.decoder.computers.set_up_graphs", set_up)
     monkeypatch.setattr(torch.cuda, "MemPool", object)
-    return Decoder(tiny._network, Settings().boost_alpha, few=FEW)
+    return Decoder(tiny._network, Settings().boost_alpha, small_batch=SMALL_BATCH)
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def decoded(model, decoder, names, keywords=None):
     """What a decoder makes of clips that `model` has encoded."""
     clips = [clip(name) for name in names]
     encoded, lengths = model.encode(model.collate(clips))
-    boosting = decoder.boosting_of(keywords) if keywords else None
-    return decoder.decode(encoded, lengths, boosting, [len(samples) / 16_000 for samples in clips])
+    keyword_trees = decoder.pack_trees_for(keywords) if keywords else None
+    return decoder.decode(encoded, lengths, keyword_trees, [len(samples) / 16_000 for samples in clips])
 
 
 def assert_alike(found, expected):
@@ -87,25 +87,29 @@ def test_tokens_times_and_probabilities_are_those_without_graphs_in_batches_of_a
 
 
 def test_clips_with_more_tokens_than_are_kept_lose_none(tiny, decoder, waits, monkeypatch):
-    monkeypatch.setattr("src.engine.decoder.computers.FRAMES_OF_TOKEN", 1000)
+    monkeypatch.setattr("src.engine.decoder.computers.FRAMES_PER_TOKEN", 1000)
     assert_alike(decoded(tiny, decoder, NAMES[:1]), decoded(tiny, tiny._decoder, NAMES[:1]))
-    few, all_of_them, _ = waits
-    assert few < all_of_them
+    some, all_of_them, _ = waits
+    assert some < all_of_them
 
 
 def test_a_batch_of_few_clips_does_not_pay_for_the_rows_of_a_large_one(tiny, decoder):
     decoded(tiny, decoder, NAMES)
     decoded(tiny, decoder, NAMES[:1])
-    decoded(tiny, decoder, NAMES[:FEW])
-    few, many = decoder._plain.suiting(FEW), decoder._plain.suiting(FEW + 1)
-    assert (few.state.batch_size, many.state.batch_size) == (FEW, len(NAMES))
+    decoded(tiny, decoder, NAMES[:SMALL_BATCH])
+    small, large = decoder._plain.for_batch(SMALL_BATCH), decoder._plain.for_batch(SMALL_BATCH + 1)
+    assert (small.state.batch_size, large.state.batch_size) == (SMALL_BATCH, len(NAMES))
 
 
 def test_once_ready_no_batch_within_the_limits_has_a_graph_made_anew(tiny, decoder):
-    decoder.make_ready(len(NAMES), 150)
-    computers = [kind.suiting(clips) for kind in (decoder._plain, decoder._boosting) for clips in (FEW, FEW + 1)]
+    decoder.warm_up(len(NAMES), 150)
+    computers = [
+        kind.for_batch(clips)
+        for kind in (decoder._plain, decoder._boosting)
+        for clips in (SMALL_BATCH, SMALL_BATCH + 1)
+    ]
     states = [computer.state for computer in computers]
-    assert [state.batch_size for state in states] == [FEW, len(NAMES)] * 2
+    assert [state.batch_size for state in states] == [SMALL_BATCH, len(NAMES)] * 2
     for names in (NAMES[:1], NAMES):
         for keywords in (None, BOOSTS[: len(names)]):
             expected = decoded(tiny, tiny._decoder, names, keywords)
@@ -127,7 +131,7 @@ def stepped(model, decoder, lives, rounds):
                 under_way.append((live, live.begin_step(window, samples[window.start : window.stop])))
         steps = [step for _, step in under_way]
         encoded, lengths = model.encode(model.collate([step.samples for step in steps]))
-        heard = decoder.advance(encoded, lengths, decoder.boosting_of([step.keywords for step in steps]), steps)
+        heard = decoder.advance(encoded, lengths, decoder.pack_trees_for([step.keywords for step in steps]), steps)
         for (live, _), each in zip(under_way, heard, strict=True):
             live.finish_step(each)
     return [live.tokens for live, _ in lives]
@@ -139,23 +143,25 @@ def test_a_stream_goes_from_one_computer_to_the_other_and_back_between_its_steps
     found = stepped(tiny, decoder, streams(), rounds)
     assert len(waits) == len(rounds)
     assert sum(map(len, found)) > 20
-    assert all(decoder._boosting.suiting(clips).state for clips in (FEW, FEW + 1)), "both have worked"
+    assert all(decoder._boosting.for_batch(clips).state for clips in (SMALL_BATCH, SMALL_BATCH + 1)), "both have worked"
     assert_alike(found, stepped(tiny, tiny._decoder, streams(), rounds))
 
 
 def test_both_computers_make_their_graphs_anew_where_the_trees_have_moved(tiny, decoder):
-    decoder.make_ready(len(NAMES), 400)
-    computers = [decoder._boosting.suiting(clips) for clips in (FEW, FEW + 1)]
+    decoder.warm_up(len(NAMES), 400)
+    computers = [decoder._boosting.for_batch(clips) for clips in (SMALL_BATCH, SMALL_BATCH + 1)]
     assert all(computer.state for computer in computers)
     more = decoder._boosting.table.num_models_reserved + 1
-    decoder._biasing.take(decoder.boosting_of([(f"list {'a' * number}",) for number in range(more)]))
+    decoder._biasing.take(decoder.pack_trees_for([(f"list {'a' * number}",) for number in range(more)]))
     assert [computer.state for computer in computers] == [None, None]
-    for names in (NAMES[:1], NAMES[: FEW + 1]):
+    for names in (NAMES[:1], NAMES[: SMALL_BATCH + 1]):
         keywords = BOOSTS[: len(names)]
         expected = decoded(tiny, tiny._decoder, names, keywords)
         assert_alike(decoded(tiny, decoder, names, keywords), expected)
     sizes = [(computer.state.batch_size, computer.state.max_time) for computer in computers]
-    assert sizes == [(FEW, 400), (len(NAMES), 400)], "as before, so that no larger batch has them made once more"
+    assert sizes == [(SMALL_BATCH, 400), (len(NAMES), 400)], (
+        "as before, so that no larger batch has them made once more"
+    )
 
 
 @pytest.mark.parametrize("frames", [1504, 2520])  # the second is no number of bfloat16's, in which it would be 2528
@@ -164,14 +170,16 @@ def test_a_decoder_in_half_precision_is_made_ready_for_any_number_of_frames(tiny
     weight = tiny._network.joint.enc.weight.bfloat16()
     monkeypatch.setattr(decoder, "_joint", SimpleNamespace(enc=SimpleNamespace(weight=weight)))
     monkeypatch.setattr(decoder, "_find", lambda *given: searched.append(given))
-    decoder.make_ready(FEW + 1, frames)
-    assert {encoded.shape[:2] for encoded, *_ in searched} == {(clips, frames) for clips in (FEW, FEW + 1)}
+    decoder.warm_up(SMALL_BATCH + 1, frames)
+    assert {encoded.shape[:2] for encoded, *_ in searched} == {
+        (clips, frames) for clips in (SMALL_BATCH, SMALL_BATCH + 1)
+    }
     assert all(len(lengths) == len(encoded) and lengths.max() <= frames for encoded, lengths, *_ in searched)
 
 
 def test_without_what_tritons_kernel_needs_only_hot_words_go_without_graphs(tiny, decoder, monkeypatch, caplog):
-    monkeypatch.setattr("src.engine.decoder.decoder.lacking_for_hot_words", lambda _: "there is no C compiler")
-    without = Decoder(tiny._network, Settings().boost_alpha, few=FEW)
+    monkeypatch.setattr("src.engine.decoder.decoder.missing_for_keywords", lambda _: "there is no C compiler")
+    without = Decoder(tiny._network, Settings().boost_alpha, small_batch=SMALL_BATCH)
     assert "there is no C compiler" in caplog.text
     assert not without._boosting.table.use_triton
     for names in (NAMES[:1], NAMES):
@@ -179,8 +187,8 @@ def test_without_what_tritons_kernel_needs_only_hot_words_go_without_graphs(tiny
         expected = decoded(tiny, tiny._decoder, names, keywords)
         assert_alike(decoded(tiny, without, names, keywords), expected)
         decoded(tiny, without, names)
-    assert without._boosting.suiting(1).state is None
-    assert without._plain.suiting(1).state is not None
+    assert without._boosting.for_batch(1).state is None
+    assert without._plain.for_batch(1).state is not None
 
 
 def test_what_cannot_be_captured_as_a_whole_is_captured_step_by_step(tiny, monkeypatch, caplog):
@@ -193,7 +201,7 @@ def test_what_cannot_be_captured_as_a_whole_is_captured_step_by_step(tiny, monke
 
     monkeypatch.setattr("src.engine.decoder.computers.set_up_graphs", set_up)
     monkeypatch.setattr(torch.cuda, "MemPool", object)
-    computer = Decoder(tiny._network, 0)._plain.any_number
+    computer = Decoder(tiny._network, 0)._plain.large
     monkeypatch.setattr(computer, "_warmup_for_cuda_graphs", lambda: None)
     monkeypatch.setattr(computer, "_full_graph_compile", failing)
     monkeypatch.setattr(computer, "_partial_graphs_compile", lambda: None)
@@ -207,8 +215,8 @@ def test_what_cannot_be_captured_as_a_whole_is_captured_step_by_step(tiny, monke
 
 def test_what_hot_words_need_is_asked_of_a_gpu_alone(monkeypatch):
     monkeypatch.setattr("src.engine.toolchain.missing", lambda: "there is no C compiler")
-    assert lacking_for_hot_words(torch.device("cuda")) == "there is no C compiler"
-    assert lacking_for_hot_words(torch.device("cpu")) is None
+    assert missing_for_keywords(torch.device("cuda")) == "there is no C compiler"
+    assert missing_for_keywords(torch.device("cpu")) is None
 
 
 def test_without_graphs_it_goes_on(tiny, decoder):
