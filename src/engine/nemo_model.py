@@ -221,7 +221,7 @@ class NemoModel:
         if self._device.type == "cuda":
             with classify_device_errors(self._device):
                 self._decoder.warm_up(max_batch, _frames_of(longest_s))
-            clip_s = min(longest_s, self.limits.audio_s / max_batch)
+            clip_s = min(longest_s, self.limits.max_audio_s / max_batch)
             self._run_largest(np.resize(second, round(clip_s * SAMPLE_RATE)), max_batch)
         for hot_word in ((), ("a",)):
             self.transcribe(self.collate([second] * max_batch, [hot_word] * max_batch))
