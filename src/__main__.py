@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
+from src.api.dependencies import services_of
 from src.app import create_app
 from src.engine.model import Model
 from src.engine.nemo_model import NemoModel
@@ -53,9 +54,10 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
         settings, load=load, on_failure=partial(end_with, 1), on_breakdown=partial(end_with, EXIT_MODEL_FAILED)
     )
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", LOOPBACKS)
-    config = server_config(app, forwarded_allow_ips=trusted)
+    services = services_of(app)
+    config = server_config(app, services.message_memory, forwarded_allow_ips=trusted)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of each client that sends nonsense
-    server = Server(config, app.state.drain)
+    server = Server(config, services.drain)
     if not settings.keys and not _is_loopback(settings.host):
         logging.warning("PARAKEET_API_KEYS is not set: whoever reaches port %d can use this service.", settings.port)
     logging.info("Loading %s; listening on http://%s", settings.model_id, authority(settings.host, settings.port))

@@ -22,7 +22,7 @@ PLAIN = frozenset({"", "identity", "utf-8", "utf8"})
 """Values of Content-Encoding with which a body is what it is; the last two are clients' mistake for a charset."""
 
 
-class Bodies:
+class BodyReader:
     """Reads request bodies.
 
     Args:
@@ -36,7 +36,7 @@ class Bodies:
         self._most_bytes = most_bytes
         self._timeout_s = timeout_s
         self._held_bytes = 0
-        self._coming: dict[UploadProgress, _Held] = {}
+        self._coming: dict[UploadProgress, BodyUsage] = {}
 
     @property
     def held_bytes(self) -> int:
@@ -59,7 +59,7 @@ class Bodies:
             ClientGone: the client left before its end.
         """
         now = asyncio.get_running_loop().time()
-        held = _Held(now, upload or UploadProgress(now), min(max_bytes or self._max_bytes, self._max_bytes))
+        held = BodyUsage(now, upload or UploadProgress(now), min(max_bytes or self._max_bytes, self._max_bytes))
         self._coming[held.upload] = held
         try:
             _check_encoding(request.headers.getlist("content-encoding"))
@@ -71,7 +71,7 @@ class Bodies:
         finally:
             self._release(held)
 
-    async def _read(self, request: Request, held: "_Held") -> None:
+    async def _read(self, request: Request, held: "BodyUsage") -> None:
         """Read to the end."""
         loop = asyncio.get_running_loop()
         try:
@@ -95,11 +95,11 @@ class Bodies:
             held.limit = None
         held.upload.is_complete = True
 
-    def _deadline(self, held: "_Held", now: float) -> float:
+    def _deadline(self, held: "BodyUsage", now: float) -> float:
         """Return until when the next piece must have come."""
         return min(held.began_at + self._timeout_s + allowed_s(held.bytes), now + self._timeout_s)
 
-    def _take(self, piece: bytes, held: "_Held", now: float) -> None:
+    def _take(self, piece: bytes, held: "BodyUsage", now: float) -> None:
         if not piece:
             return
         if held.bytes + len(piece) > held.max_bytes:
@@ -110,7 +110,7 @@ class Bodies:
         held.upload.add(len(piece), now)
         held.pieces.append(piece)
 
-    def _make_room(self, held: "_Held", size_bytes: int, now: float) -> None:
+    def _make_room(self, held: "BodyUsage", size_bytes: int, now: float) -> None:
         """Have the slowest bodies give up their memory until there is room for so much more.
 
         Raises:
@@ -125,7 +125,7 @@ class Bodies:
             self._coming[slowest].end(now)
             self._release(self._coming[slowest])
 
-    def _release(self, held: "_Held") -> None:
+    def _release(self, held: "BodyUsage") -> None:
         """Count a body no more."""
         self._coming.pop(held.upload, None)
         self._held_bytes -= held.bytes
@@ -133,7 +133,7 @@ class Bodies:
 
 
 @dataclass(eq=False, slots=True)
-class _Held:
+class BodyUsage:
     """What of one body is in memory, and how it comes."""
 
     began_at: float

@@ -10,15 +10,15 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, ValidationError
 
 from src.api.auth import credential_of
-from src.api.keys import ClientSecret, ClientSecrets
+from src.api.body import BodyReader
+from src.api.dependencies import Services, ServicesDep
+from src.api.keys import ClientSecret, Credential
 from src.api.openapi import errors
 from src.api.request import parse_object
 from src.api.session_slots import new_session_id
 from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
 from src.realtime.config import AudioTranscription, SessionConfig, unset_to_none
-from src.settings import Settings
-from src.wire.model_names import ServedModel
 
 router = APIRouter(tags=["realtime"])
 
@@ -93,11 +93,11 @@ _ERRORS = errors(400, 404, 408, 413, 415, 429, 503)
 
 
 @router.post("/v1/realtime/client_secrets", openapi_extra=SECRET_REQUEST, responses=_ERRORS)
-async def create_client_secret(request: Request) -> SecretAnswer:
+async def create_client_secret(request: Request, services: ServicesDep) -> SecretAnswer:
     """Make a temporary key for the WebSocket."""
-    wanted = _validated(await _object_of(request))
+    wanted = _validated(await _object_of(request, services.body_reader))
     seconds = wanted.expires_after.seconds if wanted.expires_after else DEFAULT_S
-    config, secret = _minted(request, wanted.session, seconds)
+    config, secret = _minted(services, credential_of(request), wanted.session, seconds)
     head = {
         "type": "transcription",
         "object": "realtime.transcription_session",
@@ -108,17 +108,17 @@ async def create_client_secret(request: Request) -> SecretAnswer:
 
 
 @router.post("/v1/realtime/transcription_sessions", openapi_extra=BETA_REQUEST, responses=_ERRORS)
-async def create_transcription_session(request: Request) -> BetaSession:
+async def create_transcription_session(request: Request, services: ServicesDep) -> BetaSession:
     """Make a temporary key for the WebSocket, in the beta's words."""
-    wanted = await _object_of(request)
-    config, secret = _minted(request, wanted, DEFAULT_S)
+    wanted = await _object_of(request, services.body_reader)
+    config, secret = _minted(services, credential_of(request), wanted, DEFAULT_S)
     client_secret = BetaSecret(value=secret.value, expires_at=secret.expires_at)
     return BetaSession(id=new_session_id(), client_secret=client_secret, **config.beta())
 
 
-async def _object_of(request: Request) -> dict[str, Any]:
+async def _object_of(request: Request, reader: BodyReader) -> dict[str, Any]:
     """Return the JSON object in the body of `request`, an empty one where there is no body."""
-    async with request.app.state.bodies.read(request, max_bytes=MAX_BODY_BYTES) as pieces:
+    async with reader.read(request, max_bytes=MAX_BODY_BYTES) as pieces:
         body = b"".join(pieces)
     parsed = parse_object(body) if body.strip() else {}
     if not isinstance(parsed, dict):
@@ -139,14 +139,13 @@ def _validated(wanted: dict[str, Any]) -> SecretRequest:
         raise InvalidRequest(f"`{path}`: {first['msg']}.", param=path) from None
 
 
-def _minted(request: Request, session: dict[str, Any] | None, seconds: int) -> tuple[SessionConfig, ClientSecret]:
+def _minted(
+    services: Services, credential: Credential, session: dict[str, Any] | None, seconds: int
+) -> tuple[SessionConfig, ClientSecret]:
     """Return a key for sessions as they are wanted, and what these will be like."""
-    state = request.app.state
-    state.scheduler.check_ready()  # it does not know the model's languages before
-    settings: Settings = state.settings
-    served: ServedModel = state.served
-    secrets: ClientSecrets = state.secrets
-    rate = settings.realtime_openai_rate
+    services.scheduler.check_ready()  # it does not know the model's languages before
+    served = services.served_model
+    rate = services.settings.realtime_openai_rate
     config = SessionConfig(AudioFormat(Encoding.PCM16, rate), rate, AudioTranscription(model=served.name))
-    config = config.updated(session or {}, served, state.scheduler.languages)
-    return config, secrets.mint(credential_of(request).owner, config, seconds)
+    config = config.updated(session or {}, served, services.scheduler.languages)
+    return config, services.client_secrets.mint(credential.owner, config, seconds)

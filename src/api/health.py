@@ -2,8 +2,10 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
+
+from src.api.dependencies import ServicesDep
 
 router = APIRouter(tags=["health"])
 
@@ -22,9 +24,9 @@ class Readiness(BaseModel):
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", responses={503: {"model": Health}})
-async def healthz(request: Request, response: Response) -> Health:
+async def healthz(services: ServicesDep, response: Response) -> Health:
     """Answer 200 as soon as the port is open, also while the model loads; 503 once the model has failed for good."""
-    broken: bool = request.app.state.scheduler.broken
+    broken = services.scheduler.broken
     if broken:
         response.status_code = 503
     return Health(status="failed" if broken else "ok")
@@ -32,9 +34,9 @@ async def healthz(request: Request, response: Response) -> Health:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Readiness}})
-async def readyz(request: Request, response: Response) -> Readiness:
+async def readyz(services: ServicesDep, response: Response) -> Readiness:
     """Answer 200 once the model is loaded and warm and the lanes run, 503 before and while shutting down."""
-    ready: bool = request.app.state.scheduler.ready
+    ready = services.scheduler.ready
     if not ready:
         response.status_code = 503
     return Readiness(ready=ready)

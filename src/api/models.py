@@ -5,9 +5,8 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from src.api.directory import Directory
+from src.api.dependencies import Services, ServicesDep
 from src.api.openapi import errors
-from src.wire.model_names import ServedModel
 
 router = APIRouter(tags=["models"])
 
@@ -29,27 +28,24 @@ class ModelList(BaseModel):
     data: list[ModelObject]
 
 
-def _model(request: Request, name: str) -> ModelObject:
-    served: ServedModel = request.app.state.served
-    owner = served.name.partition("/")[0] if "/" in served.name else "local"
-    return ModelObject(id=name, created=request.app.state.created, owned_by=owner)
-
-
 @router.head("/v1/models", include_in_schema=False)
 @router.get("/v1/models")
-async def models(request: Request) -> ModelList:
+async def models(services: ServicesDep) -> ModelList:
     """List the served model, its own name first."""
-    served: ServedModel = request.app.state.served
-    return ModelList(data=[_model(request, name) for name in served.names])
+    return ModelList(data=[_model(services, name) for name in services.served_model.names])
 
 
 # `:path` takes ids with a slash, which SDKs send as %2F and people as it is.
 @router.head("/v1/models/{name:path}", include_in_schema=False)
 @router.get("/v1/models/{name:path}", responses=errors(404))
-async def model(request: Request, name: str) -> ModelObject:
+async def model(request: Request, name: str, services: ServicesDep) -> ModelObject:
     """Describe one name of the served model."""
-    served: ServedModel = request.app.state.served
-    if not served.stands_for(name):
-        directory: Directory = request.app.state.directory
-        raise served.not_found(name, directory.hint(request.scope, name, likeness=1))
-    return _model(request, name)
+    if not services.served_model.stands_for(name):
+        hint = services.known_paths.hint(request.scope, name, likeness=1)
+        raise services.served_model.not_found(name, hint)
+    return _model(services, name)
+
+
+def _model(services: Services, name: str) -> ModelObject:
+    organisation, slash, _ = services.served_model.name.partition("/")
+    return ModelObject(id=name, created=services.created_at, owned_by=organisation if slash else "local")

@@ -6,9 +6,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,26 +14,24 @@ from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
+from src.api.dependencies import Services, services_of
 from src.api.paths import is_azure
 from src.api.realtime_handshake import read_handshake
 from src.api.refusal import refusal
-from src.api.session_slots import SessionSlot, SessionSlots
-from src.audio.vad import SpeechDetector
+from src.api.session_slots import SessionSlot
 from src.engine.model import StepResult
 from src.engine.windowing import Windowing
 from src.errors import ClientGone, QueueFull, ServiceError, error_body
-from src.memory.budget import Budget, Held, Room
-from src.metrics import MetricsLog
+from src.memory.budget import Held
 from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 from src.realtime import events
 from src.realtime.outputs import ItemCommitted, ItemEnded, ItemWork, Output, StepWork, Work
 from src.realtime.session import Session
 from src.realtime.session_params import SessionLimits, SessionParams
 from src.scheduling.jobs import Priority
-from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.text.transcript import Transcript
-from src.transcription.service import ItemAudio, TranscriptionService
+from src.transcription.service import ItemAudio
 from src.wire.model_names import ServedModel
 
 log = logging.getLogger("src.access")
@@ -79,36 +75,6 @@ class SlowReader(Exception):
     """The client has left too much unread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Realtime:
-    """What sessions share: made once, by the application."""
-
-    settings: Settings
-    scheduler: Scheduler
-    service: TranscriptionService
-    served: ServedModel
-    sessions: SessionSlots
-    metrics: MetricsLog
-    detector: SpeechDetector
-    audio: Budget
-    """Memory for the audio of all sessions."""
-    messages: Room
-    """Memory for long messages while they are read."""
-    workers: Executor
-    """Threads in which audio is decoded; those of uploads may be busy for long."""
-
-    @property
-    def limits(self) -> SessionLimits:
-        """What holds for every session."""
-        settings = self.settings
-        return SessionLimits(
-            settings.max_audio_seconds,
-            Windowing.from_settings(settings),
-            partials=settings.realtime_partials,
-            final_from_stream=settings.realtime_final == "stream",
-        )
-
-
 @router.head(ROUTE, include_in_schema=False)
 @router.get(ROUTE, include_in_schema=False)
 async def without_upgrade(request: Request) -> JSONResponse:
@@ -122,8 +88,8 @@ async def without_upgrade(request: Request) -> JSONResponse:
 @router.websocket(ROUTE)
 async def realtime(websocket: WebSocket) -> None:
     """Serve one session."""
-    shared: Realtime = websocket.app.state.realtime
-    served = shared.served.by_any_name if is_azure(websocket.scope) else shared.served
+    shared = services_of(websocket.app)
+    served = shared.served_model.by_any_name if is_azure(websocket.scope) else shared.served_model
     route: str = websocket.scope["route"].path
     try:
         params = read_handshake(websocket, shared.settings, served)
@@ -133,7 +99,7 @@ async def realtime(websocket: WebSocket) -> None:
         log.info("WS %s refused: %d %s", route, error.status, error.code)
         await websocket.send_denial_response(refusal(error))
         return
-    with shared.sessions.acquire() as seat, shared.audio.joined(sure=True) as memory:
+    with shared.sessions.acquire() as seat, shared.session_audio.joined(sure=True) as memory:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
         await websocket.accept(subprotocol, [(b"x-request-id", params.session_id.encode())])
         await _Connection(websocket, shared, served, params, seat, memory).run()
@@ -148,7 +114,7 @@ class _Connection:
     def __init__(
         self,
         websocket: WebSocket,
-        shared: Realtime,
+        shared: Services,
         served: ServedModel,
         params: SessionParams,
         seat: SessionSlot,
@@ -161,7 +127,7 @@ class _Connection:
         self._seat = seat
         self._session = Session(
             params,
-            shared.limits,
+            _limits(shared.settings),
             served,
             shared.scheduler.languages,
             shared.detector.stream,
@@ -256,7 +222,7 @@ class _Connection:
             await self._heed(message)
             return
         try:
-            async with self._shared.messages.taken(MESSAGE_COPIES * len(message)):
+            async with self._shared.parsing_memory.taken(MESSAGE_COPIES * len(message)):
                 await self._heed(message)
         except QueueFull as full:
             await self._refuse(full)
@@ -285,7 +251,7 @@ class _Connection:
             self._give_out(told)
 
     async def _beside_the_loop(self, call: Callable[..., _Result], *given: Any) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._shared.workers, call, *given)
+        return await asyncio.get_running_loop().run_in_executor(self._shared.realtime_pool, call, *given)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -376,7 +342,7 @@ class _Connection:
     async def _transcribe(self, work: ItemWork) -> Transcript:
         shared, item = self._shared, work.item
         async with shared.scheduler.admit() as admission:
-            return await shared.service.transcribe(
+            return await shared.transcription.transcribe(
                 admission,
                 ItemAudio(item.samples),
                 self._items[item.item_id][0].measured,
@@ -426,6 +392,16 @@ class _Connection:
         trace.measured.audio_len_s = audio_s
         model = self._shared.settings.model_name
         write_trace(trace, self._shared.metrics, model=model, route=self._route, label=f"WS {self._route} item")
+
+
+def _limits(settings: Settings) -> SessionLimits:
+    """Return what holds for every session."""
+    return SessionLimits(
+        settings.max_audio_seconds,
+        Windowing.from_settings(settings),
+        partials=settings.realtime_partials,
+        final_from_stream=settings.realtime_final == "stream",
+    )
 
 
 async def _within(limit_s: float, waiting: Awaitable[None]) -> None:

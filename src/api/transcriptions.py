@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from src.api.dependencies import services_of
 from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST, errors
 from src.api.options import Options, parse_options
 from src.api.paths import is_azure
@@ -18,7 +19,7 @@ from src.api.responses import EventStream, Transcription, VerboseTranscription, 
 from src.errors import ClientGone, ServiceError
 from src.metrics.trace import Trace
 from src.scheduling.scheduler import Admission
-from src.transcription.service import TranscriptionService, Upload
+from src.transcription.service import Upload
 
 
 class _RequestRoute(APIRoute):
@@ -52,7 +53,7 @@ class _Exchange(Response):
     def __init__(self, request: Request) -> None:
         super().__init__()
         self._request = request
-        self._service: TranscriptionService = request.app.state.service
+        self._services = services_of(request.app)
         self._trace: Trace = request.state.trace
         self._streaming = False
 
@@ -72,19 +73,20 @@ class _Exchange(Response):
 
     async def _answer(self, send: Send) -> Response | None:
         """Return the answer, or stream it and return None."""
-        state = self._request.app.state
+        services = self._services
         async with (
-            state.scheduler.admit(self._request.state.client) as admission,
-            state.bodies.read(self._request, admission.upload) as pieces,
+            services.scheduler.admit(self._request.state.client) as admission,
+            services.body_reader.read(self._request, admission.upload) as pieces,
         ):
             body = await parse_body(self._request, pieces)
-            served = state.served.by_any_name if is_azure(self._request.scope) else state.served
-            options = parse_options(body.fields, served, state.scheduler.languages)
+            named = services.served_model
+            served = named.by_any_name if is_azure(self._request.scope) else named
+            options = parse_options(body.fields, served, services.scheduler.languages)
             async with _while_connected(self._request):
                 if options.stream:
                     await self._stream(admission, body.upload, options, send)
                     return None
-                transcript = await self._service.transcribe(
+                transcript = await services.transcription.transcribe(
                     admission, body.upload, self._trace.measured, priority=options.priority, keywords=options.keywords
                 )
         if is_quick(options):
@@ -96,7 +98,7 @@ class _Exchange(Response):
         events = EventStream(options)
         # Log probabilities take 20 us for each token, which is 10 ms for a delta of two minutes.
         made = asyncio.to_thread if options.logprobs else _at_once
-        pieces = self._service.stream(
+        pieces = self._services.transcription.stream(
             admission, upload, self._trace.measured, priority=options.priority, keywords=options.keywords
         )
         async with aclosing(pieces):

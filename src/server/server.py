@@ -11,8 +11,9 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
+from src.memory.budget import Budget
 from src.server.connections import HttpProtocol, WebSocketProtocol
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,19 @@ PING_TIMEOUT_S = 60.0
 
 
 def server_config(
-    app: FastAPI, *, head_s: float = HEAD_S, most_connections: int = MAX_CONNECTIONS, **options: Any
+    app: ASGIApp,
+    message_memory: Budget,
+    *,
+    head_s: float = HEAD_S,
+    most_connections: int = MAX_CONNECTIONS,
+    **options: Any,
 ) -> uvicorn.Config:
-    """Return the configuration for `app`; `options` are uvicorn's own, such as host and port."""
+    """Return the configuration for `app`; `options` are uvicorn's own, such as host and port.
+
+    `message_memory` is what WebSocket messages may take until they are complete.
+    """
     make_http = partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room()))
-    make_websocket = partial(WebSocketProtocol, head_s=head_s, memory=app.state.messages)
+    make_websocket = partial(WebSocketProtocol, head_s=head_s, memory=message_memory)
     return uvicorn.Config(
         app,
         http=make_http,  # type: ignore[arg-type] # declared as a class, and only ever called

@@ -116,7 +116,7 @@ def hoarded(service: Service) -> Iterator[list[Client]]:
     """Two sessions that have sent parts of messages: all that there is memory for, and beyond it, as one may."""
     with session(service) as first, session(service) as second:
         send_part(first, 8 * MIB, 5 * MIB - 10_000)
-        memory = service.server.config.app.state.messages
+        memory = service.services.message_memory
         until(lambda: memory.held_bytes >= 5 * MIB - 11_000)
         send_part(second, 8 * MIB, 2 * MIB)
         until(lambda: memory.held_bytes >= 7 * MIB - 11_000)

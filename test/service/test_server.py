@@ -9,7 +9,6 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
-from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -321,7 +320,7 @@ def test_uploads_that_have_stalled_give_up_their_memory(tmp_path):
     with served(tmp_path, max_upload_mb=1, max_uploads_mb=2, upload_timeout_s=60) as service:
         head = POST + b"Content-Length: 1000000\r\n\r\n"
         stalled = [opened(service, head + bytes(stalled_bytes)) for _ in range(2)]
-        bodies = service.server.config.app.state.bodies
+        bodies = service.services.body_reader
         until(lambda: bodies.held_bytes == 2 * stalled_bytes)
         # The clock goes on: as long as they have just come, they have as good a right as any other.
         until(lambda: service.post(PCM * 28, "audio/pcm").status_code == 200)
@@ -476,8 +475,7 @@ async def test_a_handshake_that_the_application_does_not_answer_has_an_end():
     async def silent(scope, receive, send):
         await asyncio.Event().wait()
 
-    silent.state = SimpleNamespace(messages=Budget(1 << 20))
-    config = server_config(silent, port=0, head_s=HASTE_S, lifespan="off")
+    config = server_config(silent, Budget(1 << 20), port=0, head_s=HASTE_S, lifespan="off")
     config.load()
     state = ServerState()
     make = partial(config.http_protocol_class, config=config, server_state=state, app_state={})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from src.api.dependencies import Services, services_of
 from src.api.session_slots import SessionSlots
 from src.app import create_app
 from src.engine.model import Model
@@ -24,10 +25,23 @@ class Service:
 
     http: httpx.Client
     port: int
-    scheduler: Scheduler
-    sessions: SessionSlots
-    log_dir: Path
+    services: Services
     server: Server
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The service's scheduler."""
+        return self.services.scheduler
+
+    @property
+    def sessions(self) -> SessionSlots:
+        """The open realtime sessions."""
+        return self.services.sessions
+
+    @property
+    def log_dir(self) -> Path:
+        """The folder of the metrics log."""
+        return self.services.settings.log_dir
 
     def stop(self) -> None:
         """Do what SIGTERM does; the service ends in its own time."""
@@ -58,8 +72,9 @@ def serving(
     `options` are uvicorn's.
     """
     app = create_app(settings, load=load)
-    config = server_config(app, port=0, **options)
-    server = Server(config, app.state.drain)
+    services = services_of(app)
+    config = server_config(app, services.message_memory, port=0, **options)
+    server = Server(config, services.drain)
     opened = threading.Event()
 
     async def serve() -> None:
@@ -79,7 +94,7 @@ def serving(
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as client:  # a test has its own limit
             while wait and not client.get("/readyz").is_success:
                 assert thread.is_alive()
-            yield Service(client, port, app.state.scheduler, app.state.realtime.sessions, settings.log_dir, server)
+            yield Service(client, port, services, server)
     finally:
         server.should_exit = True
         thread.join()

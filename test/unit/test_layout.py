@@ -23,6 +23,7 @@ FLOORS = [
     "transcription",
     "realtime",
     "api",
+    "runtime",
     "app",
     "server",
     "__main__",

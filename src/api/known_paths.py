@@ -17,7 +17,7 @@ MAX_SHOWN = 200
 """Characters of a wrong path that its error repeats."""
 
 
-class Directory:
+class KnownPaths:
     """The application's own paths: those without a parameter, and without Azure's, which stand for them.
 
     Args:

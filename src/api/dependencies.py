@@ -1,0 +1,73 @@
+"""What the application's routes depend on: one typed, frozen set of services, made once by `src.app`.
+
+A FastAPI route takes it as a parameter, `services: Injected`. Code that gets a plain request, WebSocket or application
+calls `services_of`; so does the transcription route, which saves the time of dependency injection.
+"""
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+
+from src.api.body import BodyReader
+from src.api.keys import ClientSecrets
+from src.api.known_paths import KnownPaths
+from src.api.session_slots import SessionSlots
+from src.audio.vad import SpeechDetector
+from src.memory.budget import Budget, Room
+from src.metrics import MetricsLog
+from src.scheduling.scheduler import Scheduler
+from src.settings import Settings
+from src.transcription.service import TranscriptionService
+from src.wire.model_names import ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that requests and realtime sessions share."""
+
+    settings: Settings
+    scheduler: Scheduler
+    transcription: TranscriptionService
+    served_model: ServedModel
+    body_reader: BodyReader
+    client_secrets: ClientSecrets
+    known_paths: KnownPaths
+    metrics: MetricsLog
+    sessions: SessionSlots
+    detector: SpeechDetector
+    session_audio: Budget
+    """Memory for the audio of all realtime sessions."""
+    message_memory: Budget
+    """Memory for WebSocket messages until they are complete and read."""
+    parsing_memory: Room
+    """Memory for long WebSocket messages while they are parsed."""
+    realtime_pool: Executor
+    """Threads that decode realtime audio. Those of uploads may be busy for long."""
+    created_at: int
+    """When the application was made, in Unix seconds."""
+    drain: Callable[[], Awaitable[None]]
+    """Stops taking work, and returns when what is under way has ended or its grace period is over."""
+
+
+def provide(app: Starlette, services: Services) -> None:
+    """Make `services` those of `app`."""
+    app.state.services = services
+
+
+def services_of(app: Starlette) -> Services:
+    """Return the services of `app`, such as `request.app`."""
+    services: Services = app.state.services
+    return services
+
+
+async def _services(connection: HTTPConnection) -> Services:
+    """Return the services of the application that serves `connection`; FastAPI calls it in the event loop."""
+    return services_of(connection.app)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]

@@ -1,0 +1,116 @@
+"""What starts and stops with the application: the model, the decoder processes, the thread pools, background tasks."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+
+from src.api.session_slots import SessionSlots
+from src.audio.sandbox import Sandbox
+from src.engine.model import Model
+from src.errors import DecoderUnavailable, ModelUnavailable
+from src.memory.budget import Budget
+from src.memory.plan import MIB, MemoryPlan
+from src.memory.process import keep_trimmed, settle
+from src.metrics import MetricsLog
+from src.scheduling.scheduler import Scheduler
+from src.settings import Settings
+
+log = logging.getLogger(__name__)
+
+WORKERS_PER_CORE = 4
+"""Media files that may be decoded at a time: more than cores, as some may be made to take long."""
+SESSION_END_S = 2.0
+"""How long, after the grace period, the last events of realtime sessions may take to be read."""
+
+
+class Runtime:
+    """The parts of the application that have a life of their own.
+
+    Args:
+        settings: the limits.
+        plan: how much memory each part may use.
+        on_breakdown: called when the model has failed for good; by then, every request has its error.
+    """
+
+    def __init__(self, settings: Settings, plan: MemoryPlan, on_breakdown: Callable[[], None]) -> None:
+        cores = os.cpu_count() or 1
+        self._grace_s = settings.shutdown_grace_s
+        self._plan = plan
+        self.scheduler = Scheduler(settings, on_breakdown)
+        self.sessions = SessionSlots(settings.max_sessions)
+        self.metrics = MetricsLog(settings.log_dir)
+        self.sandbox = Sandbox(
+            timeout_s=settings.decode_timeout_s,
+            memory_mb=settings.decode_memory_mb,
+            total_mb=plan.decoding / MIB,
+            most_workers=WORKERS_PER_CORE * cores,
+        )
+        self.decode_pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+        self.io_pool = ThreadPoolExecutor(WORKERS_PER_CORE * cores, thread_name_prefix="wait")
+        self.realtime_pool = ThreadPoolExecutor(cores, thread_name_prefix="realtime")
+        self.uploaded_audio = Budget(plan.uploaded_audio)
+        self.session_audio = Budget(plan.session_audio, settings.max_sessions)
+        self.messages = Budget(plan.messages, settings.max_sessions)
+        self.parsing = Budget(plan.reading)
+
+    @asynccontextmanager
+    async def running(self, load: Callable[[], Model], on_failure: Callable[[], None]) -> AsyncIterator[None]:
+        """Run all parts for the block. The model is loaded in the background, so that probes are answered at once.
+
+        Args:
+            load: makes the model, in the thread that owns it.
+            on_failure: called when the model cannot be loaded; by then, the reason is in the log.
+        """
+        background = [
+            asyncio.create_task(self._load(load, on_failure)),
+            asyncio.create_task(keep_trimmed(self._work_done)),
+        ]
+        self.io_pool.submit(self._start_sandbox)
+        log.info("Memory that may be taken: %s.", self._plan)
+        try:
+            yield
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await self.drain()
+            await self._close()
+
+    async def drain(self) -> None:
+        """Take no more work, and return when what is under way has ended or the grace period is over."""
+        await asyncio.gather(self.scheduler.stop(self._grace_s), self.sessions.drain(self._grace_s + SESSION_END_S))
+
+    async def _close(self) -> None:
+        for pool in (self.decode_pool, self.io_pool, self.realtime_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self.sandbox.close)
+        self.metrics.close()
+
+    def _work_done(self) -> int:
+        """Return a number that grows whenever work ends, and memory with it may be free."""
+        budgets = (self.uploaded_audio, self.session_audio, self.messages, self.parsing)
+        return self.scheduler.batches_run + sum(each.times_freed for each in budgets)
+
+    def _start_sandbox(self) -> None:
+        with suppress(DecoderUnavailable):  # the first file tries again, and the log has the reason
+            self.sandbox.start()
+
+    async def _load(self, load: Callable[[], Model], on_failure: Callable[[], None]) -> None:
+        def load_and_settle() -> Model:
+            model = load()
+            settle()
+            return model
+
+        try:
+            await self.scheduler.start(load_and_settle)
+        except ModelUnavailable as error:
+            log.error("%s", error)
+            on_failure()
+        except Exception:
+            log.exception("The model could not be loaded.")
+            on_failure()
+        else:
+            log.info("Ready for requests.")
