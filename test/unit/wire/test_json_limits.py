@@ -1,4 +1,4 @@
-"""What strangers send as text: what stands for nothing, and base64 as encoders write it."""
+"""Base64 as encoders write it, and limits on JSON."""
 
 import base64
 import binascii
@@ -7,21 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from src.text.unset import given
 from src.wire.json_limits import BLOCK, decode_base64, decode_json_string
 
 RAW = np.random.default_rng(0).bytes(3 * BLOCK // 4 + 10_000)
-"""More than one piece, and with every character of both alphabets."""
-
-
-@pytest.mark.parametrize("value", [None, "", " ", "null", "NULL", "None", " none\n", "undefined", "Undefined", "nil"])
-def test_an_unset_field_has_many_spellings(value):
-    assert given(value) is None
-
-
-@pytest.mark.parametrize("value", ["en", "0", "nothing", "nullify", "none of it", "undefined, unset"])
-def test_anything_else_is_a_value_and_stays_as_it_is(value):
-    assert given(value) == value
+"""More than one block, and with every character of both alphabets."""
 
 
 def lines(encoded: str) -> str:
@@ -48,7 +37,7 @@ def test_base64_is_read_as_encoders_write_it(encode, length):
     "text",
     [
         *("Q", "QUJDR", "QUJD=", "QQ===", "=", "====", "Q=Q=", "QQ==QQ==", "*QQ=", "QUJD.", "é", "\ud800", "QQ==\0"),
-        "A" * (BLOCK - 2) + "==" + "QUJD",  # padding where two pieces meet
+        "A" * (BLOCK - 2) + "==" + "QUJD",  # padding where two blocks meet
     ],
 )
 def test_anything_else_is_no_base64(text):
