@@ -91,7 +91,7 @@ class NemoModel:
             from nemo.collections.asr.models import ASRModel
 
             from src.engine.cuda import Cuda, configure_device
-            from src.engine.encoder.selection import ParakeetEncoder, new_batch_encoder, select_encoder
+            from src.engine.encoder.selection import new_batch_encoder, new_parakeet_encoder, select_encoder
         imported = time.monotonic()
 
         torch.set_num_threads(torch_threads(len(os.sched_getaffinity(0)), torch.get_num_threads()))
@@ -107,7 +107,7 @@ class NemoModel:
             network.change_subsampling_conv_chunking_factor(settings.subsampling_chunking_factor)
             _freeze(network)
             millions = sum(weight.numel() for weight in network.parameters()) / 1e6
-            ours = ParakeetEncoder.of(network, device, dtype, settings)
+            ours = new_parakeet_encoder(network, device, dtype, settings)
             _place(network, device, dtype)
             decoder = Decoder(
                 network,

@@ -321,7 +321,8 @@ def _unsupported_frame(encoder: Any) -> str | None:
         return f"its subsampling is {causal}{subsampling} by {encoder.subsampling_factor}"
     if encoder.self_attention_model not in ("rel_pos", "rel_pos_local_attn"):
         return f"its attention is {encoder.self_attention_model}"
-    if encoder.att_context_style != "regular" or context_of(encoder) == -1:
+    left, right = encoder.att_context_size
+    if encoder.att_context_style != "regular" or left != right:
         return f"its attention's context is {encoder.att_context_style}, {list(encoder.att_context_size)}"
     if encoder.global_tokens:
         return f"its attention has {encoder.global_tokens} global tokens"
@@ -344,14 +345,6 @@ def _unsupported_layers(encoder: Any) -> str | None:
             if not isinstance(module.activation, torch.nn.SiLU):
                 return f"its activation is {type(module.activation).__name__}"
     return None
-
-
-def context_of(encoder: Any) -> int | None:
-    """Return the frames that a NeMo encoder's attention sees to each side: None for all, -1 if the sides differ."""
-    left, right = encoder.att_context_size
-    if left != right:
-        return -1
-    return None if left < 0 else int(left)
 
 
 def _half(size: int) -> int:

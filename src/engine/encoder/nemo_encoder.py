@@ -35,5 +35,5 @@ class NemoEncoder:
             encoded, counts = self._encoder(audio_signal=features.to(self._dtype), length=counts)
         return encoded.transpose(1, 2), counts
 
-    def _attention_for(self, longest: int) -> AbstractContextManager[None]:
-        return self._local_attention.suiting(longest) if self._local_attention else nullcontext()
+    def _attention_for(self, samples: int) -> AbstractContextManager[None]:
+        return self._local_attention.for_length(samples) if self._local_attention else nullcontext()

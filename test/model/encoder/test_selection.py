@@ -14,12 +14,12 @@ from nemo_parts import conformer, featurizer
 from running_service import serving
 
 from src.engine import toolchain
-from src.engine.encoder import selection as encoders
-from src.engine.encoder import selfcheck
+from src.engine.encoder import selection, selfcheck
 from src.engine.encoder.fastconformer import FastConformerEncoder
 from src.engine.encoder.features import Features
 from src.engine.encoder.operations import BatchLayout, PlainOperations
-from src.engine.encoder.selection import ParakeetEncoder, select_operations
+from src.engine.encoder.parakeet_encoder import ParakeetEncoder
+from src.engine.encoder.selection import new_parakeet_encoder, select_operations
 from src.engine.encoder.selfcheck import EncoderMismatch
 from src.engine.nemo_model import NemoModel
 from src.settings import Settings
@@ -44,7 +44,7 @@ def test_the_bundled_checkpoint_is_served_by_the_services_own_encoder_and_nemos_
 
 def test_an_encoder_of_another_kind_stays_nemos_and_the_log_says_why(caplog):
     caplog.set_level(logging.INFO)
-    assert ParakeetEncoder.of(network(conv_norm_type="layer_norm"), CPU, torch.float32, Settings()) is None
+    assert new_parakeet_encoder(network(conv_norm_type="layer_norm"), CPU, torch.float32, Settings()) is None
     [line] = caplog.messages
     assert "stays NeMo's" in line
     assert "layer_norm" in line
@@ -56,7 +56,7 @@ def own_messages(caplog, level: int = logging.NOTSET) -> list[str]:
 
 
 def test_the_setting_leaves_everything_to_nemo_without_a_word(caplog):
-    assert ParakeetEncoder.of(network(), CPU, torch.float32, Settings(encoder="nemo")) is None
+    assert new_parakeet_encoder(network(), CPU, torch.float32, Settings(encoder="nemo")) is None
     assert not own_messages(caplog)
 
 
@@ -95,7 +95,7 @@ def test_kernels_that_fail_their_check_give_way_to_plain_pytorch_with_one_warnin
     kernels = SimpleNamespace(
         name="Triton kernels", attend=broken, convolve=plain.convolve, subsample_step=plain.subsample_step
     )
-    monkeypatch.setattr(encoders, "select_operations", lambda device: kernels)
+    monkeypatch.setattr(selection, "select_operations", lambda device: kernels)
     caplog.set_level(logging.INFO)
     model = NemoModel.load(Settings(model_id="tiny"))
     [warning] = own_messages(caplog, logging.WARNING)
