@@ -92,9 +92,9 @@ class MissingFile(InvalidRequest):
 
 
 class UnusableAudio(InvalidRequest):
-    """Audio that cannot be transcribed; `complaint` is what is wrong with it: a name of `Complaint`, and a number."""
+    """Audio that cannot be transcribed. `rejection` says why: a name of `AudioRejection`, and a number."""
 
-    complaint: tuple[str, float] = ("UNREADABLE", 0)
+    rejection: tuple[str, float] = ("UNREADABLE", 0)
 
 
 class EmptyAudio(UnusableAudio):

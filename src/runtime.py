@@ -46,7 +46,7 @@ class Runtime:
             timeout_s=settings.decode_timeout_s,
             memory_mb=settings.decode_memory_mb,
             total_mb=plan.decoding / MIB,
-            most_workers=WORKERS_PER_CORE * cores,
+            max_workers=WORKERS_PER_CORE * cores,
         )
         self.decode_pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         self.io_pool = ThreadPoolExecutor(WORKERS_PER_CORE * cores, thread_name_prefix="wait")

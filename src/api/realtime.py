@@ -130,7 +130,7 @@ class _Connection:
             _limits(shared.settings),
             served,
             shared.scheduler.languages,
-            shared.detector.stream,
+            shared.detector.new_stream,
             lambda kind: f"{kind}_{uuid.uuid4().hex[:24]}",
             memory,
         )

@@ -42,7 +42,7 @@ MUCH_LOUDER = 2.0
 MEAN = -1
 
 
-def mixed(blocks: Iterable[NDArray[Any]], rate: int) -> Iterator[Samples]:
+def downmix(blocks: Iterable[NDArray[Any]], rate: int) -> Iterator[Samples]:
     """Yield the mono mix (samples,) of blocks of samples (samples, channels) of any type, each in memory of its own.
 
     All blocks but the last are as long as each other, a multiple of 8,192 samples. Full scale is 1.

@@ -17,7 +17,7 @@ import numpy as np
 
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
-from src.audio.vad import AHEAD_S, FRAME_S, Hearing, Span, SpeechDetector
+from src.audio.vad import FRAME_S, LOOKAHEAD_S, Span, SpeechAnalyzer, SpeechDetector
 
 SEARCH_SHARE = 0.6
 """A cut is looked for after this share of the longest chunk."""
@@ -80,7 +80,7 @@ class _Tape:
     """The part of a recording that is not cut yet, and what the detector says of it. Times are from its beginning."""
 
     def __init__(self, detector: SpeechDetector) -> None:
-        self._hearing = Hearing(detector.stream)
+        self._hearing = SpeechAnalyzer(detector.new_stream)
         self._fed = 0  # samples that the detector has
         self._start = 0  # in samples of the recording, at the edge of a frame
         self._samples = np.empty(0, np.float32)
@@ -94,7 +94,7 @@ class _Tape:
     @property
     def heard_s(self) -> float:
         """How far the detector's word goes."""
-        return self.length_s if self.ended else self.length_s - AHEAD_S
+        return self.length_s if self.ended else self.length_s - LOOKAHEAD_S
 
     def add(self, samples: Samples) -> None:
         self._samples = np.concatenate([self._samples, samples]) if len(self._samples) else samples

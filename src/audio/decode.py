@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from src.audio.blocks import BLOCK_SAMPLES as BLOCK_SAMPLES
 from src.audio.blocks import Block
-from src.audio.channels import mixed
+from src.audio.channels import downmix
 from src.audio.ffmpeg import ffmpeg_blocks
-from src.audio.probe import PlainWav, demuxer_of, is_mpeg_wav, plain_wav
-from src.audio.rejections import CHANNELS, RATES, Complaint, complaint_of
+from src.audio.probe import PlainWav, demuxer_name, is_mpeg_wav, plain_wav
+from src.audio.rejections import CHANNELS, RATES, AudioRejection, format_error
 from src.audio.resample import Resampler
 from src.audio.samples import SAMPLE_RATE
 from src.errors import InvalidRequest
@@ -72,7 +72,7 @@ def quick_samples(data: bytes, pcm: PcmFormat | None, most_s: float) -> NDArray[
     frames = _frames(form.pcm if isinstance(form, PlainWav) else data, form.channels)
     if not 0 < len(frames) <= min(most_s, QUICK_S) * SAMPLE_RATE:
         return None
-    return next(mixed([frames], SAMPLE_RATE))
+    return next(downmix([frames], SAMPLE_RATE))
 
 
 def load_decoders() -> None:
@@ -117,16 +117,16 @@ def decode_blocks(
         for samples in _resampled((block.samples for block in run), rate):
             taken += len(samples)
             if taken > max_seconds * SAMPLE_RATE:
-                raise Complaint.TOO_LONG.error(max_seconds)
+                raise AudioRejection.TOO_LONG.error(max_seconds)
             yield samples
     if not taken:
-        raise Complaint.NO_SAMPLES.error()
+        raise AudioRejection.NO_SAMPLES.error()
 
 
 def _pcm_blocks(data: bytes | memoryview, rate: int, channels: int) -> Iterator[Block]:
     whole = _frames(data, channels)
     blocks = (whole[start : start + BLOCK_SAMPLES] for start in range(0, len(whole), BLOCK_SAMPLES))
-    for samples in mixed(blocks, rate):
+    for samples in downmix(blocks, rate):
         yield Block(rate, samples)
 
 
@@ -138,19 +138,19 @@ def _frames(pcm: bytes | memoryview, channels: int) -> NDArray[np.int16]:
 
 def _file_blocks(data: bytes) -> Iterator[Block]:
     if not data:
-        raise Complaint.EMPTY_FILE.error()
+        raise AudioRejection.EMPTY_FILE.error()
     if plain := _plain(data):
         return _pcm_blocks(plain.pcm, plain.rate, plain.channels)
-    demuxer = demuxer_of(data)
+    demuxer = demuxer_name(data)
     if demuxer is None:
-        raise Complaint.UNREADABLE.error()
+        raise AudioRejection.UNREADABLE.error()
     wav = _opened_wav(data) if demuxer == "wav" else None
     return _wav_blocks(wav) if wav else ffmpeg_blocks(data, demuxer)
 
 
 def _plain(data: bytes) -> PlainWav | None:
     plain = plain_wav(data)
-    return plain if plain and not complaint_of(plain.rate, plain.channels) else None
+    return plain if plain and not format_error(plain.rate, plain.channels) else None
 
 
 def _opened_wav(data: bytes) -> soundfile.SoundFile | None:
@@ -167,9 +167,9 @@ def _opened_wav(data: bytes) -> soundfile.SoundFile | None:
 def _wav_blocks(wav: soundfile.SoundFile) -> Iterator[Block]:
     dtype = "int16" if wav.subtype == "PCM_16" else "float32"  # numpy turns int16 into floats faster than libsndfile
     with wav:
-        if complaint := complaint_of(wav.samplerate, wav.channels):
-            raise complaint
-        for samples in mixed(_read(wav, dtype), wav.samplerate):
+        if rejection := format_error(wav.samplerate, wav.channels):
+            raise rejection
+        for samples in downmix(_read(wav, dtype), wav.samplerate):
             yield Block(wav.samplerate, samples)
 
 

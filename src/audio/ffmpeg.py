@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.blocks import BLOCK_SAMPLES, Block
-from src.audio.channels import mixed
-from src.audio.rejections import Complaint, complaint_of
+from src.audio.channels import downmix
+from src.audio.rejections import AudioRejection, format_error
 from src.audio.samples import SAMPLE_RATE
 from src.audio.timeline import RESTART_S, Timeline
-from src.audio.tracks import Track, in_order
+from src.audio.tracks import Track, by_preference
 from src.errors import UnusableAudio
 
 DECODERS = (
@@ -92,7 +92,7 @@ def _opened(data: bytes, demuxer: str) -> Any:
     try:
         return av.open(io.BytesIO(data), format=demuxer, options=options, metadata_errors="replace")
     except _broken() as error:
-        raise Complaint.UNREADABLE.error() from error
+        raise AudioRejection.UNREADABLE.error() from error
 
 
 def _tracks(container: Any) -> list[int]:
@@ -106,7 +106,7 @@ def _tracks(container: Any) -> list[int]:
     additional = Is.comment | Is.descriptions | Is.hearing_impaired | Is.visual_impaired | Is.karaoke | Is.dependent
     streams = container.streams.audio
     if not streams:
-        raise Complaint.NO_TRACK.error()
+        raise AudioRejection.NO_TRACK.error()
     decoders = set(DECODERS.split(","))
     tracks = [
         Track(
@@ -119,8 +119,8 @@ def _tracks(container: Any) -> list[int]:
         if stream.codec_context is not None and stream.codec_context.name in decoders
     ]
     if not tracks:
-        raise Complaint.UNKNOWN_FORMAT.error()
-    return [track.index for track in in_order(tracks)]
+        raise AudioRejection.UNKNOWN_FORMAT.error()
+    return [track.index for track in by_preference(tracks)]
 
 
 def _timeline(container: Any, demuxer: str, data: bytes) -> Timeline | None:
@@ -185,7 +185,7 @@ class _Reading:
                 for silence in run:
                     yield from _silent_blocks(silence.seconds)
             else:
-                for samples in mixed(_gathered(map(_samples, run)), form.rate):
+                for samples in downmix(_gathered(map(_samples, run)), form.rate):
                     yield Block(form.rate, samples)
 
     def _placed(self) -> Iterator[Any]:
@@ -219,13 +219,13 @@ class _Reading:
             except StopIteration:
                 break
             except self._broken:  # from the decoder, a lost packet; from the demuxer, which then ends, a lost rest
-                trouble = Complaint.UNREADABLE.error()
+                trouble = AudioRejection.UNREADABLE.error()
                 lost += 1
                 if lost > MAX_LOST:
                     break
                 continue
             for frame in frames:
-                wrong = complaint_of(frame.sample_rate, frame.layout.nb_channels)
+                wrong = format_error(frame.sample_rate, frame.layout.nb_channels)
                 trouble = wrong or trouble
                 if frame.samples and not wrong:
                     self.heard = True

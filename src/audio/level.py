@@ -22,12 +22,12 @@ Loudness = NDArray[np.float32]
 
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE
 
-TARGET = 0.5
+TARGET_PEAK = 0.5
 """The largest samples of speech are brought to this. No noise that was tried (white, pink, brown, hum, clicks, tones)
 passes for speech for being loud."""
-FAINTEST = 1e-3
+MIN_LEVEL = 1e-3
 """Audio whose largest samples are fainter is not raised as far: 16-bit audio has 5 bits left there."""
-CREST = 4.0
+CREST_FACTOR = 4.0
 """The largest sample of loud speech over its root mean square."""
 RELEASE_DB = 10 * FRAME_S
 """How loudness is forgotten from frame to frame: by 10 dB in a second. Of quiet speech (peaks of 0.007) that comes a
@@ -39,18 +39,18 @@ PART_SAMPLES = 32
 """A frame's loudness is taken in parts of 2 ms, shorter than the time between two pulses of a voice."""
 OUTLIER = 16.0
 """The energy of a part counts up to this much of the median part's: 12 dB."""
-PASSING_FRAMES = 5
+TRANSIENT_FRAMES = 5
 """What is over after so many frames sets no level for later ones. One bit of MP3 spoils up to 0.14 s."""
-LASTING_FRAMES = 16
-"""What is louder in more than `PASSING_FRAMES` of so many frames has lasted."""
+SUSTAIN_FRAMES = 16
+"""What is louder in more than `TRANSIENT_FRAMES` of so many frames has lasted."""
 
-FAINT = 10 ** (-30 / 20)
+FAINT_RATIO = 10 ** (-30 / 20)
 """What the gain leaves so far below the target may be speech that the detector does not hear."""
-SILENT = 1e-4
+SILENCE_PEAK = 1e-4
 """Samples up to this, three steps of 16 bits, are dither."""
 
 
-class Levelled(NamedTuple):
+class LevelledFrames(NamedTuple):
     """Frames of audio with the gain of their time."""
 
     frames: Samples
@@ -59,7 +59,7 @@ class Levelled(NamedTuple):
     """(frames,): whether a frame is so much quieter than what came before that the detector may not hear speech."""
 
 
-class Level:
+class GainControl:
     """The level of one stream of 16 kHz audio. One thread at a time may use it.
 
     Args:
@@ -70,10 +70,10 @@ class Level:
     def __init__(self, ahead: int = 0) -> None:
         self._ahead = ahead
         self._held = np.empty((0, FRAME_SAMPLES), np.float32)
-        self._loudness = np.zeros(LASTING_FRAMES - 1, np.float32)  # of the frames before those held, and of those
+        self._loudness = np.zeros(SUSTAIN_FRAMES - 1, np.float32)  # of the frames before those held, and of those
         self._released_db = -np.inf
 
-    def applied(self, samples: Samples, *, last: bool = False) -> Levelled:
+    def apply(self, samples: Samples, *, last: bool = False) -> LevelledFrames:
         """Return those frames of audio whose time has come, each times the gain of its time.
 
         `samples` (samples,) are a number of whole frames that follow what came before; `last`: nothing will follow.
@@ -83,19 +83,19 @@ class Level:
         self._loudness = np.concatenate([self._loudness, loudness_of(new)])
         count = len(self._held) - (0 if last else self._ahead)
         if count <= 0:
-            return Levelled(self._held[:0], np.zeros(0, np.bool_))
-        level = np.maximum(CREST * self._levels(count), FAINTEST)
-        largest = CREST * self._loudness[LASTING_FRAMES - 1 :][:count]
-        levelled = self._held[:count] * (TARGET / level)[:, None]
+            return LevelledFrames(self._held[:0], np.zeros(0, np.bool_))
+        level = np.maximum(CREST_FACTOR * self._levels(count), MIN_LEVEL)
+        largest = CREST_FACTOR * self._loudness[SUSTAIN_FRAMES - 1 :][:count]
+        levelled = self._held[:count] * (TARGET_PEAK / level)[:, None]
         np.clip(levelled, -1, 1, out=levelled)
         self._held, self._loudness = self._held[count:], self._loudness[count:]
-        return Levelled(levelled, (largest < FAINT * level) & (largest > SILENT))
+        return LevelledFrames(levelled, (largest < FAINT_RATIO * level) & (largest > SILENCE_PEAK))
 
     def _levels(self, count: int) -> Loudness:
         """Return the loudness to go by at each of the first frames held."""
-        windows = np.lib.stride_tricks.sliding_window_view(self._loudness, LASTING_FRAMES)
-        passing = windows[:count, -PASSING_FRAMES:].max(axis=1)
-        lasting = np.partition(windows, -PASSING_FRAMES - 1, axis=1)[:, -PASSING_FRAMES - 1]
+        windows = np.lib.stride_tricks.sliding_window_view(self._loudness, SUSTAIN_FRAMES)
+        passing = windows[:count, -TRANSIENT_FRAMES:].max(axis=1)
+        lasting = np.partition(windows, -TRANSIENT_FRAMES - 1, axis=1)[:, -TRANSIENT_FRAMES - 1]
         lasting_db = 20 * np.log10(np.maximum(lasting, 1e-20))
         remembered_db = self._remembered(lasting_db[:count])
         if self._ahead:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from src.audio.vad import Listening, Piece, Probabilities, SpeechDetector, Told
+from src.audio.vad import Detection, DetectionRequest, Probabilities, Result, SpeechDetector
 
-MAX_TOGETHER = 16
+MAX_BATCH = 16
 """So many clips are heard at a time; the others wait, which takes no memory. More are hardly faster."""
 
 
@@ -23,9 +23,9 @@ class _Question:
         piece: what is to be heard next; None before it has begun, and once there is an answer.
     """
 
-    def __init__(self, listening: Listening[Any]) -> None:
+    def __init__(self, listening: Detection[Any]) -> None:
         self.answer: Future[Any] = Future()
-        self.piece: Piece | None = None
+        self.piece: DetectionRequest | None = None
         self._listening = listening
 
     def begin(self) -> None:
@@ -40,7 +40,7 @@ class _Question:
         else:
             self._run(lambda: self._listening.send(found))
 
-    def _run(self, step: Callable[[], Piece]) -> None:
+    def _run(self, step: Callable[[], DetectionRequest]) -> None:
         self.piece = None
         try:
             self.piece = step()
@@ -52,8 +52,8 @@ class _Question:
                 self.answer.set_exception(error)
 
 
-class Questions:
-    """Those that wait, and those that are being heard. `hear` is for one thread at a time, `ask` for any."""
+class DetectionQueue:
+    """Those that wait, and those that are being heard. `run_next` is for one thread at a time, `submit` for any."""
 
     def __init__(self, detector: SpeechDetector) -> None:
         self._detector = detector
@@ -64,19 +64,19 @@ class Questions:
         """Whether there are any."""
         return bool(self._waiting or self._heard)
 
-    def ask(self, listening: Listening[Told]) -> "Future[Told]":
+    def submit(self, listening: Detection[Result]) -> "Future[Result]":
         """Return what will have the answer; cancelling it takes the question back."""
         question = _Question(listening)
         self._waiting.append(question)
         return question.answer
 
-    def hear(self) -> None:
+    def run_next(self) -> None:
         """Begin with those that wait, as far as there is room, and hear the next piece of each in one call.
 
         An error of one is its answer, and disturbs no other.
         """
         going = [each for each in self._heard if not each.answer.cancelled()]
-        while self._waiting and len(going) < MAX_TOGETHER:
+        while self._waiting and len(going) < MAX_BATCH:
             question = self._waiting.popleft()
             question.begin()
             if question.piece:
@@ -91,13 +91,13 @@ class Questions:
         for question in (*self._waiting, *self._heard):
             question.answer.cancel()
 
-    def _found(self, pieces: list[Piece]) -> "list[Probabilities] | list[Probabilities | Exception]":
+    def _found(self, pieces: list[DetectionRequest]) -> "list[Probabilities] | list[Probabilities | Exception]":
         try:
-            return self._detector.advance([each.stream for each in pieces], [each.samples for each in pieces])
+            return self._detector.feed_many([each.stream for each in pieces], [each.samples for each in pieces])
         except Exception:
             return [self._found_alone(piece) for piece in pieces]
 
-    def _found_alone(self, piece: Piece) -> Probabilities | Exception:
+    def _found_alone(self, piece: DetectionRequest) -> Probabilities | Exception:
         try:
             return piece.stream.feed(piece.samples)
         except Exception as error:
@@ -113,17 +113,17 @@ class MicroBatcher:
     """
 
     def __init__(self, detector: SpeechDetector, threads: Executor) -> None:
-        self._questions = Questions(detector)
+        self._questions = DetectionQueue(detector)
         self._threads = threads
         self._hearing: asyncio.Task[None] | None = None
 
-    async def ask(self, listening: Listening[Told]) -> Told:
+    async def submit(self, listening: Detection[Result]) -> Result:
         """Return what is found out by hearing, together with what others ask at the time.
 
         Raises:
             Exception: as `listening` and the detector do.
         """
-        answer = self._questions.ask(listening)
+        answer = self._questions.submit(listening)
         if self._hearing is None:
             self._hearing = asyncio.create_task(self._hear())
         return await asyncio.wrap_future(answer)
@@ -132,7 +132,7 @@ class MicroBatcher:
         loop = asyncio.get_running_loop()
         try:
             while self._questions:
-                await loop.run_in_executor(self._threads, self._questions.hear)
+                await loop.run_in_executor(self._threads, self._questions.run_next)
         finally:
             self._hearing = None
             self._questions.cancel()

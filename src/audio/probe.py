@@ -101,10 +101,10 @@ def _chunk_bytes(data: bytes, at: int) -> int:
 
 def is_container(data: bytes) -> bool:
     """Return whether `data` begins like a media file that `decode` knows; PCM without a header does not."""
-    return demuxer_of(data) is not None
+    return demuxer_name(data) is not None
 
 
-def demuxer_of(data: bytes) -> str | None:
+def demuxer_name(data: bytes) -> str | None:
     """Name FFmpeg's demuxer for `data` by its first bytes, or None where it is no media file."""
     start = _id3_bytes(data)
     head = data[start : start + PROBE_BYTES]

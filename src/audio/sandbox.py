@@ -20,44 +20,43 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.channels import LOUDEST
 from src.audio.decode import BLOCK_SAMPLES
-from src.audio.rejections import Complaint
+from src.audio.rejections import AudioRejection
 from src.audio.samples import SAMPLE_RATE
 from src.audio.worker import (
     ANSWER,
-    COMPLAINTS,
     MESSAGE_BYTES,
-    NEXT,
-    READY,
+    NEXT_REQUEST,
+    READY_MESSAGE,
+    REJECTIONS,
     SHARED_BYTES,
     SHARED_SAMPLES,
-    Task,
-    allowed_s,
+    DecodeTask,
+    allowed_cpu_s,
 )
 from src.errors import AudioTooLong, DecoderUnavailable
 from src.memory.budget import Budget, Held, Room
+from src.settings import TOP_LEVEL
 
 log = logging.getLogger(__name__)
 
-TOP_LEVEL = Path(__file__).parent.parent.parent
 START_S = 10.0
 """How long the workers' parent may take to load its libraries, and again to fork a worker."""
 RETRY_S = 1.0
 CPUCLOCK_SCHED = 2
 """Of the kernel's posix-timers.h: the clock that counts the CPU time of a process."""
-PATIENCE = 3.0
+MAX_WALL_PER_CPU = 3.0
 """So many times its CPU time a worker may take by the clock: on a busy machine it gets a share of a core."""
 MIN_WAIT_S = 0.01
 """Between two looks at how much CPU time a worker has used."""
 MIN_WORKERS = 4
 """So many find room at a time on any machine: on a small one each may take less than the setting says."""
-KEPT = (
+PASSED_VARIABLES = (
     *("PATH", "HOME", "LANG", "LANGUAGE", "TZ"),
     *("LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME", "LC_COLLATE"),
     *("PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONSAFEPATH"),
@@ -73,17 +72,17 @@ class Sandbox:
     """Decodes files in workers. Safe from any thread, but for `room`, which belongs to one event loop.
 
     Args:
-        timeout_s: CPU time that a file may take until its first audio; `allowed_s` says how much more after that.
+        timeout_s: CPU time that a file may take until its first audio; `allowed_cpu_s` says how much more after that.
         memory_mb: memory that a worker may take, in MiB.
         total_mb: memory that all workers may take together, in MiB; who finds no room waits for `timeout_s`.
-        most_workers: how many may be at work at a time.
+        max_workers: how many may be at work at a time.
     """
 
-    def __init__(self, *, timeout_s: float, memory_mb: float, total_mb: float, most_workers: int) -> None:
+    def __init__(self, *, timeout_s: float, memory_mb: float, total_mb: float, max_workers: int) -> None:
         self._timeout_s = timeout_s
         self._memory_bytes = int(min(memory_mb, total_mb / (MIN_WORKERS + 1)) * 2**20)  # 1 for their files
         self._room = Room(Budget(int(total_mb * 2**20)), timeout_s, _unavailable)
-        self._least_bytes = int(total_mb * 2**20) // most_workers  # of the room, for each: so no more fit
+        self._least_bytes = int(total_mb * 2**20) // max_workers  # of the room, for each: so no more fit
         self._lock = threading.Lock()  # held while the parent is started, told something or replaced
         self._parent: _Parent | None = None
         self._closed = False
@@ -114,9 +113,9 @@ class Sandbox:
 
     def decode(self, data: bytes, *, max_seconds: float) -> "Decoding":
         """Return the decoding of a media file with at most `max_seconds` of audio; it begins when it is iterated."""
-        return Decoding(self, data, Task(max_seconds, self._timeout_s, self._memory_bytes))
+        return Decoding(self, data, DecodeTask(max_seconds, self._timeout_s, self._memory_bytes))
 
-    def worker(self, task: Task, data: bytes) -> "Worker":
+    def worker(self, task: DecodeTask, data: bytes) -> "Worker":
         """Return a new worker that has a file.
 
         Raises:
@@ -171,10 +170,10 @@ class _Parent:
             told = self.orders.recv(MESSAGE_BYTES)
         except OSError:
             told = b""
-        if not told.startswith(READY):
+        if not told.startswith(READY_MESSAGE):
             self.end()
             raise OSError("the process that decodes media files does not start")
-        if refusal := told.removeprefix(READY).decode():
+        if refusal := told.removeprefix(READY_MESSAGE).decode():
             log.warning(
                 "The kernel does not filter the system calls of media decoders (%s): files are decoded all the same, "
                 "but one that breaks its decoder could signal and read processes of this user.",
@@ -204,7 +203,7 @@ class Worker:
         self._lock = threading.Lock()  # between the end of the process and of the socket, which says whether it lives
 
     @classmethod
-    def forked(cls, orders: socket.socket, task: Task, data: bytes) -> "Worker | None":
+    def forked(cls, orders: socket.socket, task: DecodeTask, data: bytes) -> "Worker | None":
         """Have the parent at `orders` fork a worker for a file; None where it does not.
 
         Raises:
@@ -224,7 +223,7 @@ class Worker:
         channel.close()
         return None
 
-    def next_audio(self, allowed_s: float, patience_s: float) -> NDArray[np.float32]:
+    def next_audio(self, allowed_cpu_s: float, patience_s: float) -> NDArray[np.float32]:
         """Return the next 16 kHz mono samples (samples,), `SHARED_SAMPLES` or, at the end of the file, fewer.
 
         Args:
@@ -236,8 +235,8 @@ class Worker:
             DecoderUnavailable: the worker gets too little of the machine to say so.
             OSError, ValueError: it has ended, used its time or given an answer that cannot be.
         """
-        self._channel.send(NEXT)
-        kind, number = _parsed(self._received(allowed_s, time.monotonic() + patience_s))
+        self._channel.send(NEXT_REQUEST)
+        kind, number = _parsed(self._received(allowed_cpu_s, time.monotonic() + patience_s))
         if kind:
             raise kind.error(number)
         samples = self._shared[:number].copy()
@@ -245,9 +244,9 @@ class Worker:
             raise ValueError("samples that cannot be")
         return samples
 
-    def _received(self, allowed_s: float, deadline: float) -> bytes:
+    def _received(self, allowed_cpu_s: float, deadline: float) -> bytes:
         """Return the worker's next message."""
-        while (left_s := allowed_s - self._cpu_s()) > 0:
+        while (left_s := allowed_cpu_s - self._cpu_s()) > 0:
             patience_s = deadline - time.monotonic()
             if patience_s <= 0:
                 raise _unavailable()
@@ -284,7 +283,7 @@ class Worker:
         return not poll.poll(0)
 
 
-def _parsed(answer: bytes) -> tuple[Complaint | None, int]:
+def _parsed(answer: bytes) -> tuple[AudioRejection | None, int]:
     """Return what a worker, which may be anybody by now, complains of, or None, and its number: by default of samples.
 
     Raises:
@@ -292,7 +291,7 @@ def _parsed(answer: bytes) -> tuple[Complaint | None, int]:
     """
     try:
         index, number = ANSWER.unpack(answer)
-        kind = COMPLAINTS[index - 1] if index else None
+        kind = REJECTIONS[index - 1] if index else None
     except (struct.error, IndexError):
         raise ValueError("no answer" if answer else "it has died") from None
     if kind is None and number > SHARED_SAMPLES:
@@ -303,7 +302,7 @@ def _parsed(answer: bytes) -> tuple[Complaint | None, int]:
 class Decoding:
     """One file on its way through a worker. One thread iterates, any may cancel."""
 
-    def __init__(self, sandbox: Sandbox, data: bytes, task: Task) -> None:
+    def __init__(self, sandbox: Sandbox, data: bytes, task: DecodeTask) -> None:
         self._sandbox = sandbox
         self._data = data
         self._task = task
@@ -347,20 +346,20 @@ class Decoding:
 
     def _next(self, worker: Worker, given: int, waited_s: float) -> NDArray[np.float32]:
         """Return the next samples; what the worker may not be trusted with is held here, such as the longest audio."""
-        allowed = allowed_s(self._task.timeout_s, given / SAMPLE_RATE)
-        too_long = Complaint.TOO_LONG.error(self._task.max_seconds)
+        allowed = allowed_cpu_s(self._task.timeout_s, given / SAMPLE_RATE)
+        too_long = AudioRejection.TOO_LONG.error(self._task.max_seconds)
         try:
-            samples = worker.next_audio(allowed, PATIENCE * allowed - waited_s)
+            samples = worker.next_audio(allowed, MAX_WALL_PER_CPU * allowed - waited_s)
         except AudioTooLong:
             raise too_long from None
         except (OSError, ValueError) as error:
             if not self._cancelled:
                 log.warning("The decoder of a file of %d bytes has ended: %s", len(self._data), error)
-            raise Complaint.CRASHED.error() from None
+            raise AudioRejection.CRASHED.error() from None
         if given + len(samples) > self._task.max_seconds * SAMPLE_RATE:
             raise too_long
         if not given + len(samples):
-            raise Complaint.NO_SAMPLES.error()
+            raise AudioRejection.NO_SAMPLES.error()
         return samples
 
 
@@ -392,5 +391,5 @@ def _unavailable() -> DecoderUnavailable:
 def _environment() -> dict[str, str]:
     """Return what the parent of the workers may know of the service's environment, and what it must."""
     path = os.pathsep.join(filter(None, [str(TOP_LEVEL), os.environ.get("PYTHONPATH")]))
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    kept = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}  # no thread survives a fork

@@ -17,6 +17,6 @@ class Track:
     """Whether it is for some listeners: a commentary, a description of the pictures, a mix for the hard of hearing."""
 
 
-def in_order(tracks: Iterable[Track]) -> list[Track]:
+def by_preference(tracks: Iterable[Track]) -> list[Track]:
     """Return tracks as players prefer them: those for everybody, the default, those with more channels, the first."""
     return sorted(tracks, key=lambda each: (each.is_additional, not each.is_default, -each.channels, each.index))

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.audio.level import FRAME_S as FRAME_S
-from src.audio.level import PASSING_FRAMES, Level, Levelled
+from src.audio.level import TRANSIENT_FRAMES, GainControl, LevelledFrames
 from src.audio.samples import Samples
 from src.audio.silero import CONTEXT_SAMPLES, FRAME_SAMPLES, Silero, State
 
-AHEAD_FRAMES = 127
-AHEAD_S = AHEAD_FRAMES * FRAME_S
+LOOKAHEAD_FRAMES = 127
+LOOKAHEAD_S = LOOKAHEAD_FRAMES * FRAME_S
 """What must follow a frame before it is heard, 4 s. Noise is not raised so shortly before speech, as the detector would
 get used to it, and wake late."""
 AGAIN_PAUSE_S = 0.5
@@ -36,7 +36,7 @@ MIN_PAUSE_S = 0.1
 
 
 Probabilities = NDArray[np.float32]
-Told = TypeVar("Told")
+Result = TypeVar("Result")
 
 
 class Span(NamedTuple):
@@ -65,22 +65,22 @@ class SpeechDetector:
 
         The last frame is filled up with zeros.
         """
-        stream = self.stream()
+        stream = self.new_stream()
         return np.concatenate([stream.feed(samples), stream.finish()])
 
-    def spans(self, samples: Samples) -> "Listening[tuple[Span, ...]]":
+    def spans(self, samples: Samples) -> "Detection[tuple[Span, ...]]":
         """Find out where somebody speaks in 16 kHz samples (samples,), however quietly, in order."""
-        return Hearing(self.stream).whole(samples)
+        return SpeechAnalyzer(self.new_stream).whole(samples)
 
-    def hears_speech(self, samples: Samples, least_s: float) -> "Listening[bool]":
+    def has_speech(self, samples: Samples, least_s: float) -> "Detection[bool]":
         """Find out whether any of the `spans` of 16 kHz samples (samples,) has `least_s` seconds; hear no further."""
-        return Hearing(self.stream).speech(samples, least_s)
+        return SpeechAnalyzer(self.new_stream).speech(samples, least_s)
 
-    def stream(self) -> "SpeechStream":
+    def new_stream(self) -> "SpeechStream":
         """Return what gives the probabilities of audio that comes in pieces."""
         return SpeechStream(self)
 
-    def advance(self, streams: Sequence["SpeechStream"], pieces: Sequence[Samples]) -> list[Probabilities]:
+    def feed_many(self, streams: Sequence["SpeechStream"], pieces: Sequence[Samples]) -> list[Probabilities]:
         """Feed each of several streams a piece of its audio, and return what `SpeechStream.feed` returns for each.
 
         The network does all of them in one call. Where this raises, no stream has changed.
@@ -130,7 +130,7 @@ class SpeechStream:
 
     def feed(self, samples: Samples) -> Probabilities:
         """Return the probabilities of the frames that `samples`, 16 kHz of any number, complete: (frames,)."""
-        return self._detector.advance([self], [samples])[0]
+        return self._detector.feed_many([self], [samples])[0]
 
     def finish(self) -> Probabilities:
         """Return the probability of the incomplete frame at the end, if there is one: (0,) or (1,)."""
@@ -138,34 +138,36 @@ class SpeechStream:
         return self.feed(np.zeros(missing, np.float32))
 
 
-class Piece(NamedTuple):
+class DetectionRequest(NamedTuple):
     """Audio that is to be heard next."""
 
     stream: SpeechStream
     samples: Samples
 
 
-Listening = Generator[Piece, Probabilities, Told]
-"""Finds something out by hearing audio: yields what is to be heard, is sent what its stream's `feed` returns for it,
-and returns what it has found. Whoever runs it may hear it `alone`, or with others in one call of the network."""
+Detection = Generator[DetectionRequest, Probabilities, Result]
+"""A detection in steps: it yields each request, is sent the probabilities for it, and returns its result.
+
+`run_detection` runs one by itself; a `MicroBatcher` runs many together, in one call of the network per step.
+"""
 
 
-def alone(listening: Listening[Told]) -> Told:
+def run_detection(listening: Detection[Result]) -> Result:
     """Run it by itself, and return what it has found."""
     try:
         piece = next(listening)
         while True:
             piece = listening.send(piece.stream.feed(piece.samples))
     except StopIteration as end:
-        told: Told = end.value
+        told: Result = end.value
         return told
 
 
-class Hearing:
+class SpeechAnalyzer:
     """What is heard in a stretch of audio that grows at its end and is cut at its beginning.
 
-    The detector hears a frame `AHEAD_S` late, by what follows it. What is far quieter than the sounds about it is heard
-    once more, by itself: the detector may have missed speech.
+    A frame reaches the detector `LOOKAHEAD_S` late, because its gain depends on what follows. A stretch far quieter
+    than its surroundings is checked again by itself: the detector may have missed speech there.
 
     Args:
         listen: makes a new stream of the speech detector.
@@ -174,32 +176,32 @@ class Hearing:
     def __init__(self, listen: Callable[[], SpeechStream]) -> None:
         self._listen = listen
         self._stream = listen()
-        self._level = Level(AHEAD_FRAMES)
+        self._gain = GainControl(LOOKAHEAD_FRAMES)
         self._rest = np.empty(0, np.float32)
         self._probabilities = np.empty(0, np.float32)
         self._faint = np.empty(0, np.bool_)
 
     def feed(self, samples: Samples) -> None:
         """Hear more 16 kHz audio (samples,)."""
-        alone(self._hear(self._levelled(samples)))
+        run_detection(self._hear(self._levelled(samples)))
 
     def finish(self) -> None:
         """Hear everything to the last sample; nothing follows. An incomplete frame is filled up with zeros."""
-        alone(self._hear([self._last()]))
+        run_detection(self._hear([self._last()]))
 
     def spans(self, samples: Samples, min_pause_s: float) -> tuple[Span, ...]:
         """Return where somebody speaks, given the samples (samples,) that were heard and not dropped, and maybe more.
 
         Pauses of at least `min_pause_s`, also those at the beginning and the end, have been heard twice where faint.
         """
-        return alone(self._spans(samples, min_pause_s))
+        return run_detection(self._spans(samples, min_pause_s))
 
-    def whole(self, samples: Samples) -> Listening[tuple[Span, ...]]:
+    def whole(self, samples: Samples) -> Detection[tuple[Span, ...]]:
         """Hear 16 kHz audio (samples,) that is a whole, and return where somebody speaks."""
         yield from self._hear(self._levelled_whole(samples))
         return (yield from self._spans(samples, AGAIN_PAUSE_S))
 
-    def speech(self, samples: Samples, least_s: float) -> Listening[bool]:
+    def speech(self, samples: Samples, least_s: float) -> Detection[bool]:
         """Hear 16 kHz audio (samples,) that is a whole, and return whether it has speech of `least_s` seconds.
 
         Speech that has begun only becomes longer by what follows. So hearing may end there.
@@ -208,7 +210,7 @@ class Hearing:
         for levelled in self._levelled_whole(samples):
             start = 0
             while start < len(levelled.frames):
-                part = Levelled(levelled.frames[start : start + block], levelled.faint[start : start + block])
+                part = LevelledFrames(levelled.frames[start : start + block], levelled.faint[start : start + block])
                 yield from self._hear([part])
                 if speech_spans(self._probabilities, min_speech_s=least_s):
                     return True
@@ -216,35 +218,35 @@ class Hearing:
         spans = yield from self._spans(samples, AGAIN_PAUSE_S)
         return any(span.end_s - span.start_s >= least_s for span in spans)
 
-    def _levelled(self, samples: Samples) -> Iterator[Levelled]:
+    def _levelled(self, samples: Samples) -> Iterator[LevelledFrames]:
         """Yield what can be heard with these samples."""
         fed = np.concatenate([self._rest, samples])
         whole = len(fed) // FRAME_SAMPLES * FRAME_SAMPLES
         self._rest = fed[whole:].copy()
         block = BLOCK_FRAMES * FRAME_SAMPLES
         for start in range(0, whole, block):
-            yield self._level.applied(fed[start : min(start + block, whole)])
+            yield self._gain.apply(fed[start : min(start + block, whole)])
 
-    def _levelled_whole(self, samples: Samples) -> Iterator[Levelled]:
+    def _levelled_whole(self, samples: Samples) -> Iterator[LevelledFrames]:
         """Yield the same, and what follows nothing."""
         yield from self._levelled(samples)
         yield self._last()
 
-    def _last(self) -> Levelled:
+    def _last(self) -> LevelledFrames:
         """Return what can be heard as nothing follows."""
-        return self._level.applied(np.pad(self._rest, (0, -len(self._rest) % FRAME_SAMPLES)), last=True)
+        return self._gain.apply(np.pad(self._rest, (0, -len(self._rest) % FRAME_SAMPLES)), last=True)
 
     def drop(self, frames: int) -> None:
         """Forget so many frames at the beginning."""
         self._probabilities, self._faint = self._probabilities[frames:], self._faint[frames:]
 
-    def _hear(self, parts: Iterable[Levelled]) -> Listening[None]:
+    def _hear(self, parts: Iterable[LevelledFrames]) -> Detection[None]:
         for levelled in parts:
-            probabilities = yield Piece(self._stream, levelled.frames.ravel())
+            probabilities = yield DetectionRequest(self._stream, levelled.frames.ravel())
             self._probabilities = np.concatenate([self._probabilities, probabilities])
             self._faint = np.concatenate([self._faint, levelled.faint])
 
-    def _spans(self, samples: Samples, min_pause_s: float) -> Listening[tuple[Span, ...]]:
+    def _spans(self, samples: Samples, min_pause_s: float) -> Detection[tuple[Span, ...]]:
         for start, end in _runs(~_speaking(self._probabilities)):
             if (end - start) * FRAME_S >= min_pause_s:
                 for first, last in _runs(_bridged(self._faint[start:end])):
@@ -252,8 +254,8 @@ class Hearing:
                         yield from self._hear_again(samples, start + first, start + last)
         return speech_spans(self._probabilities)
 
-    def _hear_again(self, samples: Samples, start: int, end: int) -> Listening[None]:
-        again = Hearing(self._listen)
+    def _hear_again(self, samples: Samples, start: int, end: int) -> Detection[None]:
+        again = SpeechAnalyzer(self._listen)
         yield from again._hear(again._levelled_whole(samples[start * FRAME_SAMPLES : end * FRAME_SAMPLES]))
         self._probabilities[start:end] = np.maximum(self._probabilities[start:end], again._probabilities)
         self._faint[start:end] = False
@@ -286,7 +288,7 @@ def _bridged(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return flags with those gaps filled that a passing sound makes."""
     filled = flags.copy()
     for start, end in _runs(~flags):
-        if start > 0 and end < len(flags) and end - start <= PASSING_FRAMES:
+        if start > 0 and end < len(flags) and end - start <= TRANSIENT_FRAMES:
             filled[start:end] = True
     return filled
 

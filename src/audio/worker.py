@@ -31,18 +31,18 @@ from numpy.typing import NDArray
 
 from src.audio import seccomp
 from src.audio.decode import decode, decode_blocks, load_decoders
-from src.audio.rejections import Complaint
+from src.audio.rejections import AudioRejection
 from src.audio.samples import SAMPLE_RATE
 from src.errors import UnusableAudio
 
-READY = b"ready"
+READY_MESSAGE = b"ready"
 """What the parent says once it can fork; behind it, why the kernel takes no filter of system calls, if so."""
-NEXT = b"next"
+NEXT_REQUEST = b"next"
 MESSAGE_BYTES = 1 << 16
 ANSWER = struct.Struct("<II")
 """A worker's answer: 0 and the number of samples that are in the shared memory now, or a complaint's place among all,
 from 1, and its number."""
-COMPLAINTS = tuple(Complaint)
+REJECTIONS = tuple(AudioRejection)
 SHARED_SAMPLES = 1 << 20
 """Room for samples in the memory that both sides see: 65 s of audio at a time. Only the last may be fewer."""
 SHARED_BYTES = SHARED_SAMPLES * 4
@@ -52,18 +52,18 @@ NICENESS = 10
 """Added to the service's own: whatever many workers compute, the model and the event loop come first."""
 CHARSETS = ("ISO6937", *(f"ISO-8859-{part}" for part in range(1, 16)), "UCS-2BE", "KSC_5601", "GB2312", "UTF-8", "")
 """Those of FFmpeg's demuxer of MPEG transport streams (mpegts.c, `getstr8`): opening one later would open a file."""
-FIRST_TO_GO = "1000"
+MAX_OOM_SCORE = "1000"
 """The most that proc(5) has for `oom_score_adj`: a machine without memory ends decoding, never the service."""
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class DecodeTask:
     """What a worker is told beside its file."""
 
     max_seconds: float
     """Longest audio."""
     timeout_s: float
-    """CPU time until the first audio; see `allowed_s`."""
+    """CPU time until the first audio; see `allowed_cpu_s`."""
     memory_bytes: int
     """What it may take beyond what it begins with."""
 
@@ -72,7 +72,7 @@ class Task:
         return json.dumps(asdict(self)).encode()
 
 
-def allowed_s(timeout_s: float, given_s: float) -> float:
+def allowed_cpu_s(timeout_s: float, given_s: float) -> float:
     """Return how much CPU time decoding may have taken, in seconds, once it has given so many seconds of audio."""
     return timeout_s + given_s / MIN_SPEED
 
@@ -81,7 +81,7 @@ def main(descriptor: int) -> None:
     """Serve the socket until its other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service's to handle
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
+        Path("/proc/self/oom_score_adj").write_text(MAX_OOM_SCORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")  # a warning's text is looked up in a file, which a worker dies of
     load_decoders()
@@ -91,13 +91,13 @@ def main(descriptor: int) -> None:
     refusal = _refusal_of_filter()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so no worker remains as a zombie
     with socket.socket(fileno=descriptor) as orders:
-        orders.send(READY + refusal.encode())
+        orders.send(READY_MESSAGE + refusal.encode())
         while True:
             message, descriptors, _, _ = socket.recv_fds(orders, MESSAGE_BYTES, 3)
             if not message:
                 return
             if os.fork() == 0:
-                _run_and_exit(Task(**json.loads(message)), *descriptors, is_filtered=not refusal)
+                _run_and_exit(DecodeTask(**json.loads(message)), *descriptors, is_filtered=not refusal)
             for each in descriptors:
                 os.close(each)
 
@@ -134,7 +134,7 @@ def _refusal_of_filter() -> str:
     return refusal
 
 
-def _run_and_exit(task: Task, connection: int, upload: int, shared: int, *, is_filtered: bool) -> NoReturn:
+def _run_and_exit(task: DecodeTask, connection: int, upload: int, shared: int, *, is_filtered: bool) -> NoReturn:
     """Decode one file in this process, and end it whatever happens: nothing of the parent's may run here."""
     try:
         with open(upload, "rb") as file:
@@ -149,7 +149,7 @@ def _run_and_exit(task: Task, connection: int, upload: int, shared: int, *, is_f
         os._exit(0)  # an error is told by silence: nothing is left to write it to
 
 
-def _confine(task: Task, connection: int, *, is_filtered: bool) -> None:
+def _confine(task: DecodeTask, connection: int, *, is_filtered: bool) -> None:
     """Give up everything that decoding does not need, also the logs; of what is open, the connection stays."""
     os.nice(NICENESS)
     for each in os.listdir("/proc/self/fd"):
@@ -159,7 +159,7 @@ def _confine(task: Task, connection: int, *, is_filtered: bool) -> None:
     with open("/proc/self/statm") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
     _limit(resource.RLIMIT_AS, taken + task.memory_bytes)
-    _limit(resource.RLIMIT_CPU, math.ceil(allowed_s(task.timeout_s, task.max_seconds)))
+    _limit(resource.RLIMIT_CPU, math.ceil(allowed_cpu_s(task.timeout_s, task.max_seconds)))
     for none in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
         _limit(none, 0)
     if is_filtered:
@@ -173,7 +173,7 @@ def _limit(what: int, value: int) -> None:
     resource.setrlimit(what, (value, value))
 
 
-def _serve(task: Task, data: bytes, shared: NDArray[np.float32], connection: int) -> None:
+def _serve(task: DecodeTask, data: bytes, shared: NDArray[np.float32], connection: int) -> None:
     """Answer each request for audio."""
     pieces = _Pieces(task, data)
     while os.read(connection, MESSAGE_BYTES):
@@ -184,14 +184,14 @@ def _answer(pieces: "_Pieces", shared: NDArray[np.float32]) -> tuple[int, int]:
     try:
         return 0, pieces.fill(shared)
     except UnusableAudio as error:
-        complaint, number = error.complaint
-        return 1 + COMPLAINTS.index(Complaint[complaint]), int(min(max(number, 0), 2**32 - 1))
+        rejection, number = error.rejection
+        return 1 + REJECTIONS.index(AudioRejection[rejection]), int(min(max(number, 0), 2**32 - 1))
 
 
 class _Pieces:
     """A file's audio, in portions of any size."""
 
-    def __init__(self, task: Task, data: bytes) -> None:
+    def __init__(self, task: DecodeTask, data: bytes) -> None:
         self._blocks = decode_blocks(data, max_seconds=task.max_seconds)
         self._rest = np.empty(0, np.float32)
 
@@ -211,7 +211,7 @@ class _Pieces:
             try:
                 block = next(self._blocks, None)
             except MemoryError:
-                raise Complaint.MEMORY.error() from None
+                raise AudioRejection.MEMORY.error() from None
             if block is None:
                 return False
             self._rest = block

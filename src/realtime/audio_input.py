@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from src.audio.pcm_stream import AudioFormat, StreamDecoder
 from src.audio.samples import SAMPLE_RATE
 from src.audio.silero import FRAME_SAMPLES
-from src.audio.vad import Hearing, SpeechStream
+from src.audio.vad import SpeechAnalyzer, SpeechStream
 from src.realtime.buffer import AudioBuffer
 from src.realtime.turn_detection import TurnDetection, TurnDetector, TurnEvent, TurnStarted, TurnStopped
 
@@ -186,7 +186,7 @@ class AudioInput:
             return
         size = min(len(buffer), round(SEARCHED_S * SAMPLE_RATE)) // FRAME_SAMPLES * FRAME_SAMPLES
         searched = buffer.piece(buffer.start, buffer.start + size)
-        hearing = Hearing(self._listen)
+        hearing = SpeechAnalyzer(self._listen)
         hearing.feed(searched)
         hearing.finish()
         spans = hearing.spans(searched, MARGIN_S)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.audio.level import Level
+from src.audio.level import GainControl
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import ProbabilityStream
@@ -83,7 +83,7 @@ class TurnDetector:
     def reset(self, stream: ProbabilityStream, start: int) -> None:
         """Begin anew at sample `start`, with a new stream and no memory of what was heard (a clear)."""
         self._stream = stream
-        self._level = Level()
+        self._gain = GainControl()
         self._held = np.empty(0, np.float32)
         self._clock = start  # the end of the last frame that was heard
         self.take(start)
@@ -118,7 +118,7 @@ class TurnDetector:
         self._held = held[whole:].copy()
         if not whole:
             return []
-        levelled, _ = self._level.applied(held[:whole])
+        levelled, _ = self._gain.apply(held[:whole])
         probabilities = self._stream.feed(levelled.ravel()).tolist()
         return [event for event in map(self._heard, probabilities) if event]
 

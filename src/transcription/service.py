@@ -22,7 +22,7 @@ from src.audio.microbatch import MicroBatcher
 from src.audio.probe import plain_wav
 from src.audio.samples import SAMPLE_RATE
 from src.audio.sandbox import Decoding, Sandbox
-from src.audio.vad import Listening, Span, SpeechDetector
+from src.audio.vad import Detection, Span, SpeechDetector
 from src.engine.frames import FRAME_SECONDS
 from src.memory.budget import Held, Room
 from src.memory.plan import AUDIO_BYTES_PER_S
@@ -344,7 +344,7 @@ class TranscriptionService:
         transcript = await self._submit(request, samples)
         if not needs_vad_check(transcript, samples) and not _may_hide_quiet_speech(transcript, samples):
             return transcript
-        spans = await self._microbatcher.ask(self._speech_in(transcript, samples))
+        spans = await self._microbatcher.submit(self._speech_in(transcript, samples))
         if not spans:
             return transcript if spans is None else Transcript("")
         for stretch in islice(missed_speech(transcript, spans), STRETCHES):
@@ -355,11 +355,11 @@ class TranscriptionService:
                     break
         return transcript
 
-    def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> Listening[tuple[Span, ...] | None]:
+    def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> Detection[tuple[Span, ...] | None]:
         """Find out where somebody speaks in a clip; None where its transcript has no need to be compared with that."""
         if needs_vad_check(transcript, samples):
             if transcript.text and not has_gaps(transcript, samples):  # it has all words, if somebody speaks at all
-                speaks = yield from self._detector.hears_speech(samples, MIN_SPEECH_S)
+                speaks = yield from self._detector.has_speech(samples, MIN_SPEECH_S)
                 return None if speaks else ()
             return without_short_spans((yield from self._detector.spans(samples)))
         if may_hide_quiet_speech(transcript, samples):

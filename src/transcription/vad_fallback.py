@@ -16,7 +16,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.level import CREST, FAINT, FRAME_S, SILENT, loudness_of
+from src.audio.level import CREST_FACTOR, FAINT_RATIO, FRAME_S, SILENCE_PEAK, loudness_of
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import Span
@@ -71,7 +71,7 @@ class RetryClip:
 def needs_vad_check(transcript: Transcript, samples: Samples) -> bool:
     """Whether the detector should be asked about a clip of 16 kHz samples (samples,) that has this transcript."""
     if not transcript.text:
-        return louder_than(SILENT, samples)
+        return louder_than(SILENCE_PEAK, samples)
     if not transcript.tokens:
         return False
     return (
@@ -92,8 +92,8 @@ def may_hide_quiet_speech(transcript: Transcript, samples: Samples) -> bool:
     It takes 10 us for a second of 16 kHz samples (samples,) that have this transcript, and `has_gaps`.
     """
     frames = samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
-    levels = CREST * loudness_of(frames)
-    faint = FAINT * float(levels.max(initial=0))
+    levels = CREST_FACTOR * loudness_of(frames)
+    faint = FAINT_RATIO * float(levels.max(initial=0))
     for gap in _untold(Span(0.0, len(samples) / SAMPLE_RATE), transcript.tokens, GAP_S):
         first, last = round((gap.start_s + NEAR_S) / FRAME_S), round((gap.end_s - NEAR_S) / FRAME_S)
         if _may_hide_speech(levels[first:last], faint):
@@ -106,7 +106,7 @@ def _may_hide_speech(levels: NDArray[np.float32], faint: float) -> bool:
     if len(quiet) * FRAME_S < MIN_SPEECH_S:
         return False
     loud = float(quiet[-round(MIN_SPEECH_S / FRAME_S)])
-    return loud > max(SILENT, MODULATION * float(quiet[len(quiet) // 4]))
+    return loud > max(SILENCE_PEAK, MODULATION * float(quiet[len(quiet) // 4]))
 
 
 def _untold(stretch: Span, tokens: Sequence[Token], most_s: float) -> Iterator[Span]:

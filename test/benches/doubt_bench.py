@@ -27,9 +27,9 @@ import numpy as np
 from bench_model import add_model_argument, checkpoint
 from columns import columns
 
-from src.audio.microbatch import MAX_TOGETHER, Questions
+from src.audio.microbatch import MAX_BATCH, DetectionQueue
 from src.audio.samples import SAMPLE_RATE, Samples
-from src.audio.vad import SpeechDetector, alone
+from src.audio.vad import SpeechDetector, run_detection
 from src.engine.nemo_model import NemoModel
 from src.settings import Settings
 from src.transcription.vad_fallback import MIN_SPEECH_S, has_gaps, needs_vad_check
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_model_argument(parser)
     parser.add_argument("--rounds", type=client.positive_int, default=5, help="(default: %(default)s)")
     parser.add_argument(
-        "--at-once", type=client.positive_int, default=MAX_TOGETHER, metavar="N", help="(default: %(default)s)"
+        "--at-once", type=client.positive_int, default=MAX_BATCH, metavar="N", help="(default: %(default)s)"
     )
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     options = parser.parse_args(argv)
@@ -102,8 +102,8 @@ def costs(clips: Sequence[Samples], rounds: int, at_once: int) -> list[float]:
     detector = SpeechDetector()
     repeated = list(islice(cycle(clips), max(len(clips), at_once)))
     ways = (
-        lambda: [alone(detector.spans(samples)) for samples in repeated],
-        lambda: [alone(detector.hears_speech(samples, MIN_SPEECH_S)) for samples in repeated],
+        lambda: [run_detection(detector.spans(samples)) for samples in repeated],
+        lambda: [run_detection(detector.has_speech(samples, MIN_SPEECH_S)) for samples in repeated],
         lambda: hear_together(detector, repeated, at_once),
     )
     audio_s = sum(map(len, repeated)) / SAMPLE_RATE
@@ -112,12 +112,12 @@ def costs(clips: Sequence[Samples], rounds: int, at_once: int) -> list[float]:
 
 def hear_together(detector: SpeechDetector, clips: Sequence[Samples], at_once: int) -> None:
     """Hear so many clips at a time, as far as needed."""
-    questions = Questions(detector)
+    questions = DetectionQueue(detector)
     for start in range(0, len(clips), at_once):
         for samples in clips[start : start + at_once]:
-            questions.ask(detector.hears_speech(samples, MIN_SPEECH_S))
+            questions.submit(detector.has_speech(samples, MIN_SPEECH_S))
         while questions:
-            questions.hear()
+            questions.run_next()
 
 
 def fastest_s(ways: Sequence[Callable[[], object]], rounds: int) -> list[float]:

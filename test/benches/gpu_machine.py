@@ -22,7 +22,7 @@ import client_report
 import numpy as np
 from gpu_part import NO_GPU, arguments, median_s, put, say
 
-from src.audio.microbatch import MAX_TOGETHER
+from src.audio.microbatch import MAX_BATCH
 from src.audio.silero import CONTEXT_SAMPLES, FRAME_SAMPLES, Silero
 from src.audio.vad import FIRST_BLOCK_FRAMES
 from src.engine import toolchain
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "triton", "nemo_toolkit", "numpy", "fastapi", "uvicorn", "av", "silero-vad")
 GPU_MATRIX, CPU_MATRIX = 8192, 1024
 GPU_COPY_BYTES, CPU_COPY_BYTES = 1 << 30, 64 << 20
-DETECTOR_STREAMS = (1, MAX_TOGETHER)
+DETECTOR_STREAMS = (1, MAX_BATCH)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

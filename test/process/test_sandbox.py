@@ -29,7 +29,7 @@ LONGER_THAN_ONE_EXCHANGE = (CLIPS / "long-120s.flac").read_bytes()
 
 
 def made_sandbox(**given):
-    return Sandbox(**{"timeout_s": 30, "memory_mb": 512, "total_mb": 8192, "most_workers": 8} | given)
+    return Sandbox(**{"timeout_s": 30, "memory_mb": 512, "total_mb": 8192, "max_workers": 8} | given)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_worker_that_hangs_is_killed_and_costs_its_file_alone(monkeypatch):
     (worker,) = decode_workers()
     os.kill(worker, signal.SIGSTOP)
     assert len(blocks(sandbox, SHORT))
-    monkeypatch.setattr("src.audio.sandbox.PATIENCE", 0.01)
+    monkeypatch.setattr("src.audio.sandbox.MAX_WALL_PER_CPU", 0.01)
     with pytest.raises(DecoderUnavailable) as told:  # it has not used its time: a busy machine looks the same
         list(stream)
     assert told.value.headers == {"Retry-After": "1"}
@@ -184,7 +184,7 @@ def crc32_mpeg(data):
 
 
 async def test_who_finds_no_room_waits_and_is_served_when_there_is():
-    small = made_sandbox(most_workers=1)
+    small = made_sandbox(max_workers=1)
     async with small.room(SHORT):
         waiting = asyncio.create_task(decoded(small, SHORT))
         await asyncio.sleep(0)
@@ -200,14 +200,14 @@ async def decoded(sandbox, data):
 
 
 async def test_who_finds_no_room_in_time_is_told_to_come_again():
-    small = made_sandbox(timeout_s=0.01, most_workers=1)
+    small = made_sandbox(timeout_s=0.01, max_workers=1)
     async with small.room(SHORT):
         with pytest.raises(DecoderUnavailable) as told:
             await decoded(small, SHORT)
     assert (told.value.status, told.value.headers) == (503, {"Retry-After": "1"})
 
 
-@pytest.mark.parametrize(("given", "most"), [({"most_workers": 3}, 3), ({"memory_mb": 30, "total_mb": 160}, 4)])
+@pytest.mark.parametrize(("given", "most"), [({"max_workers": 3}, 3), ({"memory_mb": 30, "total_mb": 160}, 4)])
 async def test_no_more_have_room_at_a_time_than_there_is_memory_for(given, most):
     small = made_sandbox(**given)
     async with AsyncExitStack() as stack:

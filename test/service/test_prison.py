@@ -151,7 +151,7 @@ def test_no_key_token_or_proxy_is_in_the_environment_of_the_decoders(prison):
 @pytest.fixture
 def sandbox(tmp_path, monkeypatch):
     taken_over(tmp_path, monkeypatch.setenv)
-    made = Sandbox(timeout_s=30, memory_mb=512, total_mb=8192, most_workers=8)
+    made = Sandbox(timeout_s=30, memory_mb=512, total_mb=8192, max_workers=8)
     yield made
     made.close()
 
@@ -210,9 +210,9 @@ def test_no_audio_at_all_is_no_answer(sandbox):
 
 def test_computing_without_end_is_ended_and_sleeping_is_nobodys_fault(tmp_path, monkeypatch):
     taken_over(tmp_path, monkeypatch.setenv)
-    sandbox = Sandbox(timeout_s=0.3, memory_mb=512, total_mb=8192, most_workers=8)
+    sandbox = Sandbox(timeout_s=0.3, memory_mb=512, total_mb=8192, max_workers=8)
     with monkeypatch.context() as patched:
-        patched.setattr("src.audio.sandbox.PATIENCE", 1_000)  # on a busy machine, CPU time takes long
+        patched.setattr("src.audio.sandbox.MAX_WALL_PER_CPU", 1_000)  # on a busy machine, CPU time takes long
         with pytest.raises(InvalidAudio, match="crashed"):
             heard(sandbox, "while True: pass")
     with pytest.raises(DecoderUnavailable) as told:
@@ -240,7 +240,7 @@ seccomp.install = refuse
 
 def test_a_kernel_without_filters_is_told_once_and_files_are_decoded(tmp_path, monkeypatch, caplog):
     taken_over(tmp_path, monkeypatch.setenv, also=REFUSED)
-    sandbox = Sandbox(timeout_s=30, memory_mb=512, total_mb=8192, most_workers=8)
+    sandbox = Sandbox(timeout_s=30, memory_mb=512, total_mb=8192, max_workers=8)
     with caplog.at_level(logging.WARNING):
         sandbox.start()
         for _ in range(2):
@@ -258,7 +258,7 @@ def test_a_kernel_without_filters_is_told_once_and_files_are_decoded(tmp_path, m
 def test_a_filter_that_does_not_fit_this_systems_libraries_is_left_away(tmp_path, monkeypatch, caplog):
     unfit = "import os\nfrom src.audio import seccomp\nseccomp.install = lambda: os.kill(os.getpid(), 31)  # SIGSYS"
     taken_over(tmp_path, monkeypatch.setenv, also=unfit)
-    sandbox = Sandbox(timeout_s=30, memory_mb=512, total_mb=8192, most_workers=8)
+    sandbox = Sandbox(timeout_s=30, memory_mb=512, total_mb=8192, max_workers=8)
     assert list(sandbox.decode(SPEECH.read_bytes(), max_seconds=600).blocks())
     assert "decoding needs calls that it does not allow" in caplog.text
     sandbox.close()

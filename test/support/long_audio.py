@@ -7,7 +7,7 @@ import numpy as np
 from media import CLIPS, SAMPLE_RATE, clip
 from numpy.typing import NDArray
 
-from src.audio.vad import SpeechDetector, alone
+from src.audio.vad import SpeechDetector, run_detection
 
 EDGE_S = 0.1
 """What the detector leaves off at each end of speech, more or less."""
@@ -64,7 +64,7 @@ def without_pauses(detector: SpeechDetector) -> Callable[[str], NDArray[np.float
 
     def load(name: str) -> NDArray[np.float32]:
         samples = clip(name)
-        spans = alone(detector.spans(samples))
+        spans = run_detection(detector.spans(samples))
         start_s, end_s = max(0.0, spans[0].start_s - EDGE_S), spans[-1].end_s + EDGE_S
         return samples[round(start_s * SAMPLE_RATE) : round(end_s * SAMPLE_RATE)]
 

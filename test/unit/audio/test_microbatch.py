@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from media import clip
 
-from src.audio.microbatch import MAX_TOGETHER, MicroBatcher, Questions
+from src.audio.microbatch import MAX_BATCH, DetectionQueue, MicroBatcher
 from src.audio.silero import Silero
-from src.audio.vad import Piece, SpeechDetector, alone
+from src.audio.vad import DetectionRequest, SpeechDetector, run_detection
 
 BROKEN = np.empty((2, 2), np.float32)
 """No samples; the detector cannot make anything of them."""
@@ -37,56 +37,56 @@ def calls(monkeypatch) -> list[int]:
 
 def broken(detector):
     """A question whose second piece no network can hear."""
-    stream = detector.stream()
-    yield Piece(stream, clip("noise-pink-4s")[:16_000])
-    yield Piece(stream, BROKEN)
+    stream = detector.new_stream()
+    yield DetectionRequest(stream, clip("noise-pink-4s")[:16_000])
+    yield DetectionRequest(stream, BROKEN)
 
 
 def test_those_who_wait_go_together_and_others_join_them_later(detector, calls):
-    questions = Questions(detector)
+    questions = DetectionQueue(detector)
     short, long = clip("piper-joe-1"), clip("noise-pink-4s")
-    answers = [questions.ask(detector.hears_speech(samples, 0.15)) for samples in (long, short, short)]
-    questions.hear()
+    answers = [questions.submit(detector.has_speech(samples, 0.15)) for samples in (long, short, short)]
+    questions.run_next()
     assert calls == [3]
-    answers.append(questions.ask(detector.hears_speech(short, 0.15)))
+    answers.append(questions.submit(detector.has_speech(short, 0.15)))
     while questions:
-        questions.hear()
+        questions.run_next()
     assert calls[:2] == [3, 2]
     assert [answer.result() for answer in answers] == [False, True, True, True]
 
 
 def test_no_more_than_the_most_are_heard_at_a_time(detector, calls):
-    questions = Questions(detector)
-    answers = [questions.ask(detector.spans(clip("fsdd-jackson-1"))) for _ in range(2 * MAX_TOGETHER + 1)]
+    questions = DetectionQueue(detector)
+    answers = [questions.submit(detector.spans(clip("fsdd-jackson-1"))) for _ in range(2 * MAX_BATCH + 1)]
     while questions:
-        questions.hear()
-    assert max(calls) == MAX_TOGETHER
-    assert {answer.result() for answer in answers} == {alone(detector.spans(clip("fsdd-jackson-1")))}
+        questions.run_next()
+    assert max(calls) == MAX_BATCH
+    assert {answer.result() for answer in answers} == {run_detection(detector.spans(clip("fsdd-jackson-1")))}
 
 
 def test_a_question_taken_back_is_heard_no_further(detector, calls):
-    questions = Questions(detector)
-    begun, kept = (questions.ask(detector.hears_speech(clip("noise-pink-4s"), 0.15)) for _ in range(2))
-    questions.hear()
-    waiting = questions.ask(detector.spans(clip("noise-pink-4s")))
+    questions = DetectionQueue(detector)
+    begun, kept = (questions.submit(detector.has_speech(clip("noise-pink-4s"), 0.15)) for _ in range(2))
+    questions.run_next()
+    waiting = questions.submit(detector.spans(clip("noise-pink-4s")))
     assert begun.cancel()
     assert waiting.cancel()
     while questions:
-        questions.hear()
+        questions.run_next()
     assert calls[0] == 2
     assert set(calls[1:]) == {1}
     assert kept.result() is False
 
 
 def test_an_error_of_one_costs_that_one(detector):
-    questions = Questions(detector)
+    questions = DetectionQueue(detector)
     clips = [clip(name) for name in ("piper-joe-1", "noise-pink-4s", "flite-slt-1")]
-    answers = [questions.ask(detector.spans(samples)) for samples in clips]
-    failing = questions.ask(broken(detector))
+    answers = [questions.submit(detector.spans(samples)) for samples in clips]
+    failing = questions.submit(broken(detector))
     while questions:
-        questions.hear()
+        questions.run_next()
     assert isinstance(failing.exception(), ValueError)
-    assert [answer.result() for answer in answers] == [alone(detector.spans(samples)) for samples in clips]
+    assert [answer.result() for answer in answers] == [run_detection(detector.spans(samples)) for samples in clips]
 
 
 async def held_batcher(detector, threads, held: threading.Event) -> MicroBatcher:
@@ -99,7 +99,7 @@ def test_who_asks_while_the_thread_is_busy_goes_with_the_others(detector, calls)
     async def ask() -> list[bool]:
         batcher = await held_batcher(detector, threads, held)
         samples = clip("piper-joe-1")
-        asked = [asyncio.create_task(batcher.ask(detector.hears_speech(samples, 0.15))) for _ in range(6)]
+        asked = [asyncio.create_task(batcher.submit(detector.has_speech(samples, 0.15))) for _ in range(6)]
         await asyncio.sleep(0)  # now they wait
         asked.pop().cancel()
         await asyncio.sleep(0)
@@ -115,7 +115,7 @@ def test_who_asks_while_the_thread_is_busy_goes_with_the_others(detector, calls)
 def test_nobody_waits_for_threads_that_are_gone(detector):
     async def ask() -> None:
         batcher = await held_batcher(detector, threads, held)
-        asked = asyncio.create_task(batcher.ask(detector.spans(clip("piper-joe-1"))))
+        asked = asyncio.create_task(batcher.submit(detector.spans(clip("piper-joe-1"))))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         threads.shutdown(wait=False, cancel_futures=True)

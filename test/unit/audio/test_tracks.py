@@ -12,7 +12,7 @@ from media import LAYOUTS, SAMPLE_RATE, clip, encode, likeness
 from numpy.typing import NDArray
 
 from src.audio.decode import decode
-from src.audio.tracks import Track, in_order
+from src.audio.tracks import Track, by_preference
 from src.errors import EmptyAudio, InvalidAudio
 
 NONE = Disposition(0)
@@ -126,4 +126,4 @@ def test_tracks_have_an_order():
         Track(4, 1, is_default=True),
         Track(5, 0),
     ]
-    assert [track.index for track in in_order(tracks)] == [4, 1, 3, 2, 5, 0]
+    assert [track.index for track in by_preference(tracks)] == [4, 1, 3, 2, 5, 0]

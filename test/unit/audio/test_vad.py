@@ -9,9 +9,9 @@ import pytest
 import torch
 from media import clip
 
-from src.audio.microbatch import Questions
+from src.audio.microbatch import DetectionQueue
 from src.audio.silero import Silero
-from src.audio.vad import FRAME_S, Span, SpeechDetector, alone, speech_spans
+from src.audio.vad import FRAME_S, Span, SpeechDetector, run_detection, speech_spans
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +61,14 @@ def test_the_probabilities_are_sileros_own(detector, name):
 @pytest.mark.parametrize("size", [100, 512, 1600, 70_000])
 def test_audio_in_pieces_of_any_size_gives_the_probabilities_of_the_whole(detector, size):
     samples = clip("flite-slt-1")
-    stream = detector.stream()
+    stream = detector.new_stream()
     parts = [stream.feed(samples[start : start + size]) for start in range(0, len(samples), size)]
     np.testing.assert_allclose(np.concatenate([*parts, stream.finish()]), detector.probabilities(samples), atol=1e-5)
 
 
 def test_streams_do_not_disturb_each_other(detector):
     speech, noise = clip("piper-joe-1"), clip("noise-pink-4s")
-    streams = detector.stream(), detector.stream()
+    streams = detector.new_stream(), detector.new_stream()
     parts: list[list[np.ndarray]] = [[], []]
     for start in range(0, 32_000, 1600):
         for heard, stream, samples in zip(parts, streams, (speech, noise), strict=True):
@@ -79,7 +79,7 @@ def test_streams_do_not_disturb_each_other(detector):
 
 def test_threads_share_one_detector(detector):
     names = ["piper-joe-1", "noise-pink-4s", "flite-slt-1", "rhvoice-slt-1"]
-    alone = {name: detector.probabilities(clip(name)) for name in names}
+    expected = {name: detector.probabilities(clip(name)) for name in names}
     found: dict[str, np.ndarray] = {}
 
     def hear(name: str) -> None:
@@ -92,17 +92,17 @@ def test_threads_share_one_detector(detector):
     for thread in threads:
         thread.join()
     for name in names:
-        np.testing.assert_allclose(found[name], alone[name], atol=1e-5)
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
 
 
 def test_no_samples_have_no_probabilities_and_no_speech(detector):
     nothing = np.empty(0, np.float32)
     assert detector.probabilities(nothing).shape == (0,)
-    assert alone(detector.spans(nothing)) == ()
+    assert run_detection(detector.spans(nothing)) == ()
 
 
 def test_every_bundled_clip_with_words_has_speech_and_no_other_has(detector, transcripts):
-    heard = {name: bool(alone(detector.spans(clip(name.removesuffix(".flac"))))) for name in transcripts}
+    heard = {name: bool(run_detection(detector.spans(clip(name.removesuffix(".flac"))))) for name in transcripts}
     assert heard == {name: bool(text) for name, text in transcripts.items()}
 
 
@@ -125,15 +125,15 @@ def sounds(transcripts) -> dict[str, np.ndarray]:
 
 def test_whether_anybody_speaks_is_what_the_spans_say_alone_and_among_many(detector, transcripts):
     clips = sounds(transcripts)
-    spans = {name: alone(detector.spans(samples)) for name, samples in clips.items()}
+    spans = {name: run_detection(detector.spans(samples)) for name, samples in clips.items()}
     speaks = {name: any(span.end_s - span.start_s >= 0.15 for span in found) for name, found in spans.items()}
     assert 10 < sum(speaks.values()) < len(speaks) - 10
-    assert {name: alone(detector.hears_speech(samples, 0.15)) for name, samples in clips.items()} == speaks
-    questions = Questions(detector)
-    verdicts = {name: questions.ask(detector.hears_speech(samples, 0.15)) for name, samples in clips.items()}
-    found = {name: questions.ask(detector.spans(samples)) for name, samples in clips.items()}
+    assert {name: run_detection(detector.has_speech(samples, 0.15)) for name, samples in clips.items()} == speaks
+    questions = DetectionQueue(detector)
+    verdicts = {name: questions.submit(detector.has_speech(samples, 0.15)) for name, samples in clips.items()}
+    found = {name: questions.submit(detector.spans(samples)) for name, samples in clips.items()}
     while questions:
-        questions.hear()
+        questions.run_next()
     assert {name: answer.result() for name, answer in verdicts.items()} == speaks
     assert {name: answer.result() for name, answer in found.items()} == spans
 
@@ -142,13 +142,13 @@ def test_whether_anybody_speaks_is_what_the_spans_say_alone_and_among_many(detec
 def test_streams_that_go_on_together_have_the_probabilities_of_each_alone(detector, transcripts, most):
     rng = np.random.default_rng(most)
     clips = [samples[:32_000] for samples in sounds(transcripts).values()][::12]
-    streams, rests = [detector.stream() for _ in clips], list(clips)
+    streams, rests = [detector.new_stream() for _ in clips], list(clips)
     parts: list[list[np.ndarray]] = [[] for _ in clips]
     while any(map(len, rests)):
         sizes = rng.integers(0, most, len(rests), endpoint=True)
         pieces = [rest[:size] for rest, size in zip(rests, sizes, strict=True)]
         rests = [rest[size:] for rest, size in zip(rests, sizes, strict=True)]
-        for heard, found in zip(parts, detector.advance(streams, pieces), strict=True):
+        for heard, found in zip(parts, detector.feed_many(streams, pieces), strict=True):
             heard.append(found)
     for samples, stream, heard in zip(clips, streams, parts, strict=True):
         found = np.concatenate([*heard, stream.finish()])
@@ -163,17 +163,17 @@ def test_hearing_ends_where_somebody_has_spoken(detector, monkeypatch):
         return run(network, blocks, states)
 
     monkeypatch.setattr(Silero, "run", counted)
-    assert alone(detector.hears_speech(clip("long-60s"), 0.15))
+    assert run_detection(detector.has_speech(clip("long-60s"), 0.15))
     assert sum(heard) * FRAME_S < 5
     heard.clear()
-    assert not alone(detector.hears_speech(clip("noise-pink-4s"), 0.15))
+    assert not run_detection(detector.has_speech(clip("noise-pink-4s"), 0.15))
     assert sum(heard) * FRAME_S >= 4
 
 
 @pytest.mark.parametrize("level", [1e9, 30, 1, 0.1, 0.01, 0.001])
 def test_speech_is_found_however_loud_it_is(detector, level):
     speech = clip("piper-joe-1")
-    spans, expected = alone(detector.spans(speech * np.float32(level))), alone(detector.spans(speech))
+    spans, expected = run_detection(detector.spans(speech * np.float32(level))), run_detection(detector.spans(speech))
     assert spans[0].start_s == pytest.approx(expected[0].start_s, abs=0.1)
     assert spans[-1].end_s == pytest.approx(expected[-1].end_s, abs=0.1)
 
@@ -191,10 +191,10 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damage_and_clicks_do_not_hide_speech(detector, damage, at_s, level):
     speech = np.concatenate([np.zeros(8000), clip("piper-joe-1")]) * level
-    expected = alone(detector.spans(speech.astype(np.float32)))
+    expected = run_detection(detector.spans(speech.astype(np.float32)))
     at = round(at_s * 16_000)
     speech[at : at + len(damage)] += damage
-    spans = alone(detector.spans(speech.astype(np.float32)))
+    spans = run_detection(detector.spans(speech.astype(np.float32)))
     assert spans[0].start_s == pytest.approx(expected[0].start_s, abs=0.2)
     assert spans[-1].end_s == pytest.approx(expected[-1].end_s, abs=0.1)
 
@@ -208,8 +208,8 @@ def noise(seconds: float, level: float) -> np.ndarray:
 def test_speech_55_db_below_what_came_before_is_found_whole(detector, loud, gap_s):
     quiet = clip("piper-joe-1") * np.float32(10 ** (-55 / 20))
     start_s = len(loud) / 16_000 + gap_s
-    spans = alone(detector.spans(np.concatenate([loud, np.zeros(round(gap_s * 16_000), np.float32), quiet])))
-    itself = alone(detector.spans(quiet))
+    spans = run_detection(detector.spans(np.concatenate([loud, np.zeros(round(gap_s * 16_000), np.float32), quiet])))
+    itself = run_detection(detector.spans(quiet))
     assert any(span.start_s - start_s == pytest.approx(itself[0].start_s, abs=0.2) for span in spans)
     assert spans[-1].end_s - start_s == pytest.approx(itself[-1].end_s, abs=0.2)
 
@@ -218,15 +218,15 @@ def test_speech_55_db_below_what_came_before_is_found_whole(detector, loud, gap_
 @pytest.mark.parametrize("level", [0.003, 0.0003])
 def test_noise_after_loud_speech_is_no_speech(detector, name, level):
     loud = clip("piper-joe-1")
-    spans = alone(detector.spans(np.concatenate([loud, np.resize(clip(name) * np.float32(level), 160_000)])))
+    spans = run_detection(detector.spans(np.concatenate([loud, np.resize(clip(name) * np.float32(level), 160_000)])))
     assert spans[-1].end_s < len(loud) / 16_000 + 0.2
 
 
 def test_a_clip_in_silence_is_found_where_it_is(detector):
     speech = clip("rhvoice-slt-1")
-    itself = alone(detector.spans(speech))
+    itself = run_detection(detector.spans(speech))
     silence = np.zeros(48_000, np.float32)
-    within = alone(detector.spans(np.concatenate([silence, speech, silence])))
+    within = run_detection(detector.spans(np.concatenate([silence, speech, silence])))
     assert within[0].start_s == pytest.approx(3 + itself[0].start_s, abs=0.1)
     assert within[-1].end_s == pytest.approx(3 + itself[-1].end_s, abs=0.1)
 

@@ -68,9 +68,9 @@ SPOKEN = np.concatenate([silence(1.0), clip("rhvoice-slt-1"), silence(1.5), clip
 def test_how_the_bytes_are_cut_makes_no_difference(detector, rate, seconds):
     format = AudioFormat(Encoding.PCM16, rate)
     wire = pcm16(resampled(SPOKEN, rate) if rate != RATE else SPOKEN)
-    found, items = taken_in(intake(format, listen=detector.stream), wire, len(wire))
+    found, items = taken_in(intake(format, listen=detector.new_stream), wire, len(wire))
     assert len(found) >= 4
-    events, pieces = taken_in(intake(format, listen=detector.stream), wire, round(seconds * rate) * 2 + 1)
+    events, pieces = taken_in(intake(format, listen=detector.new_stream), wire, round(seconds * rate) * 2 + 1)
     assert events == found
     assert all(np.array_equal(one, other) for one, other in zip(pieces, items, strict=True))
 
@@ -195,7 +195,7 @@ def test_what_is_said_with_detection_off_is_one_piece():
 
 @pytest.mark.parametrize("loud", [np.array([1.0, -1.0]), np.random.default_rng(0).normal(0, 0.3, 8000)])
 def test_quiet_speech_after_something_loud_is_not_forgotten(detector, loud):
-    made = intake(detection=None, listen=detector.stream, longest_s=40)
+    made = intake(detection=None, listen=detector.new_stream, longest_s=40)
     quiet = clip("piper-joe-1") * 10 ** (-52 / 20)
     before = np.concatenate([silence(10.0), loud, silence(0.3)])
     made.append(pcm16(np.concatenate([before, quiet, silence(24.0)])))

@@ -23,7 +23,7 @@ from session_harness import (
     update,
 )
 
-from src.audio.vad import SpeechDetector, alone
+from src.audio.vad import SpeechDetector, run_detection
 from src.errors import QueueFull
 from src.memory.budget import Budget
 from src.memory.plan import AUDIO_BYTES_PER_S
@@ -345,7 +345,7 @@ def test_a_turn_is_told_and_becomes_an_item_with_the_same_id():
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 48_000])
 def test_real_speech_is_found_where_it_is_at_any_rate(detector, rate):
-    played = Played(rate=rate, listen=detector.stream)
+    played = Played(rate=rate, listen=detector.new_stream)
     audio = np.concatenate([silence(1.5), clip("piper-joe-1"), silence(1.5)])
     told = []
     wire = pcm16(resampled(audio, rate))
@@ -353,14 +353,14 @@ def test_real_speech_is_found_where_it_is_at_any_rate(detector, rate):
         told += played.send(append(wire[start : start + rate // 5]))
     starts = [event["audio_start_ms"] for event in told if "audio_start_ms" in event]
     ends = [event["audio_end_ms"] for event in told if "audio_end_ms" in event]
-    spans = alone(detector.spans(audio))
+    spans = run_detection(detector.spans(audio))
     assert starts[0] == pytest.approx(spans[0].start_s * 1000 - 300, abs=100)
     assert ends[-1] == pytest.approx(spans[-1].end_s * 1000 + 500, abs=100)
     assert texts(played.rest())
 
 
 def test_noise_is_no_turn(detector):
-    played = Played(listen=detector.stream)
+    played = Played(listen=detector.new_stream)
     assert played.send(append(clip("noise-pink-4s")), append(clip("noise-hum-2s"))) == []
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from media import SAMPLE_RATE, clip
 from numpy.typing import NDArray
 
-from src.audio.vad import SpeechDetector, alone
+from src.audio.vad import SpeechDetector, run_detection
 from src.realtime.turn_detection import (
     IdleTimeout,
     TurnDetection,
@@ -263,7 +263,7 @@ def listening(speech_detector):
     """Return a new turn detector."""
 
     def new(**detection) -> TurnDetector:
-        return TurnDetector(TurnDetection(**detection), speech_detector.stream())
+        return TurnDetector(TurnDetection(**detection), speech_detector.new_stream())
 
     return new
 
@@ -289,7 +289,7 @@ def test_every_bundled_clip_with_words_is_turns_and_no_other_is(listening, trans
 @pytest.mark.parametrize("level", [1, 0.1, 0.01])
 def test_a_turn_lies_about_its_speech_however_quiet_it_is(listening, speech_detector, level):
     speech = clip("piper-joe-1")
-    spans = alone(speech_detector.spans(speech))
+    spans = run_detection(speech_detector.spans(speech))
     started, stopped = listening().feed(as_pcm16(silence(2), speech * level, silence(1)))
     assert started.at / SAMPLE_RATE == pytest.approx(2 + spans[0].start_s - 0.3, abs=0.1)
     assert stopped.at / SAMPLE_RATE == pytest.approx(2 + spans[-1].end_s + 0.5, abs=0.1)
@@ -298,7 +298,7 @@ def test_a_turn_lies_about_its_speech_however_quiet_it_is(listening, speech_dete
 @pytest.mark.parametrize("level", [0.1, 0.03, 0.01])
 def test_a_quiet_speaker_is_heard_a_second_after_a_loud_one(listening, speech_detector, level):
     loud, quiet = clip("piper-joe-1"), clip("rhvoice-slt-1")
-    onset_s = len(loud) / SAMPLE_RATE + 1 + alone(speech_detector.spans(quiet))[0].start_s
+    onset_s = len(loud) / SAMPLE_RATE + 1 + run_detection(speech_detector.spans(quiet))[0].start_s
     events = listening().feed(as_pcm16(loud, silence(1), quiet * level, silence(1)))
     assert len(events) >= 4
     assert events[2].at / SAMPLE_RATE == pytest.approx(onset_s - 0.3, abs=0.2)

@@ -8,7 +8,7 @@ from long_audio import sentences
 from media import SAMPLE_RATE, clip
 
 from src.audio.samples import Samples
-from src.audio.vad import Span, SpeechDetector, alone
+from src.audio.vad import Span, SpeechDetector, run_detection
 from src.engine.nemo_model import NemoModel
 from src.text.transcript import Token, Transcript
 from src.transcription.vad_fallback import (
@@ -51,8 +51,8 @@ def reconsidered(hear: Callable[[Samples], Transcript], detector: SpeechDetector
     if not is_doubtful and not (has_gaps(found, samples) and may_hide_quiet_speech(found, samples)):
         return found
     if is_doubtful and found.text and not has_gaps(found, samples):
-        return found if alone(detector.hears_speech(samples, MIN_SPEECH_S)) else Transcript("")
-    spans = alone(detector.spans(samples))
+        return found if run_detection(detector.has_speech(samples, MIN_SPEECH_S)) else Transcript("")
+    spans = run_detection(detector.spans(samples))
     if speech_extent(spans) is None:
         return Transcript("") if is_doubtful else found
     for stretch in list(missed_speech(found, spans)):
