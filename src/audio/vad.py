@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.level import FRAME_S as FRAME_S
-from src.audio.level import TRANSIENT_FRAMES, GainControl, LevelledFrames
+from src.audio.gain import FRAME_S as FRAME_S
+from src.audio.gain import TRANSIENT_FRAMES, GainControl, LevelledFrames
 from src.audio.samples import Samples
 from src.audio.silero import CONTEXT_SAMPLES, FRAME_SAMPLES, Silero, State
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.audio.level import GainControl
+from src.audio.gain import GainControl
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import ProbabilityStream

@@ -16,7 +16,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.level import CREST_FACTOR, FAINT_RATIO, FRAME_S, SILENCE_PEAK, loudness_of
+from src.audio.gain import CREST_FACTOR, FAINT_RATIO, FRAME_S, SILENCE_PEAK, loudness_of
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import Span

@@ -194,7 +194,7 @@ def test_audio_without_end_is_cut_at_the_limit_by_the_service_itself(sandbox):
 
 
 def test_a_limit_that_the_decoder_names_is_not_believed(sandbox):
-    lie = "from src.audio.rejections import Complaint\nraise Complaint.TOO_LONG.error(7)"
+    lie = "from src.audio.rejections import AudioRejection\nraise AudioRejection.TOO_LONG.error(7)"
     with pytest.raises(AudioTooLong, match="longer than 600 s"):
         heard(sandbox, lie)
 
