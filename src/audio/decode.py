@@ -30,7 +30,7 @@ from src.audio.ffmpeg import ffmpeg_blocks
 from src.audio.probe import PlainWav, demuxer_name, is_mpeg_wav, plain_wav
 from src.audio.rejections import CHANNELS, RATES, AudioRejection, format_error
 from src.audio.resample import Resampler
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.errors import InvalidRequest
 
 QUICK_S = 32.0
@@ -61,7 +61,7 @@ def needs_library(data: bytes, pcm: PcmFormat | None) -> bool:
     return pcm is None and bool(data) and _plain(data) is None
 
 
-def quick_samples(data: bytes, pcm: PcmFormat | None, most_s: float) -> NDArray[np.float32] | None:
+def quick_samples(data: bytes, pcm: PcmFormat | None, most_s: float) -> Samples | None:
     """Return short audio that only has to be scaled, 16 kHz mono (samples,): PCM16 of one channel at 16 kHz.
 
     It takes 30 us for 10 s. None for any other audio, also where there is none, or more than `most_s` or `QUICK_S`.
@@ -88,7 +88,7 @@ def load_decoders() -> None:
         decode(file.getvalue())
 
 
-def decode(data: bytes, *, max_seconds: float = math.inf, pcm: PcmFormat | None = None) -> NDArray[np.float32]:
+def decode(data: bytes, *, max_seconds: float = math.inf, pcm: PcmFormat | None = None) -> Samples:
     """Return the audio of a media file, or of headerless `pcm`, as contiguous 16 kHz mono samples (samples,).
 
     Errors and limits are those of `decode_blocks`.
@@ -100,7 +100,7 @@ def decode(data: bytes, *, max_seconds: float = math.inf, pcm: PcmFormat | None 
 
 def decode_blocks(
     data: bytes, *, max_seconds: float = math.inf, pcm: PcmFormat | None = None
-) -> Generator[NDArray[np.float32], None, None]:
+) -> Generator[Samples, None, None]:
     """Yield the audio of a media file, or of headerless `pcm`, as 16 kHz mono blocks of some seconds each.
 
     Full scale is 1; samples may go beyond it but are finite. Damaged audio gives what can be decoded. Decoding stops at
@@ -185,7 +185,7 @@ def _read(wav: soundfile.SoundFile, dtype: str) -> Iterator[NDArray[Any]]:
         yield raw
 
 
-def _resampled(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+def _resampled(blocks: Iterable[Samples], rate: int) -> Iterator[Samples]:
     """Resample a stream of mono blocks to 16 kHz."""
     resampler = Resampler(rate)
     for block in blocks:

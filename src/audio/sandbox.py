@@ -22,12 +22,11 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 
 import numpy as np
-from numpy.typing import NDArray
 
 from src.audio.channels import LOUDEST
 from src.audio.decode import BLOCK_SAMPLES
 from src.audio.rejections import AudioRejection
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.worker import (
     ANSWER,
     MESSAGE_BYTES,
@@ -223,7 +222,7 @@ class Worker:
         channel.close()
         return None
 
-    def next_audio(self, allowed_cpu_s: float, patience_s: float) -> NDArray[np.float32]:
+    def next_audio(self, allowed_cpu_s: float, patience_s: float) -> Samples:
         """Return the next 16 kHz mono samples (samples,), `SHARED_SAMPLES` or, at the end of the file, fewer.
 
         Args:
@@ -310,7 +309,7 @@ class Decoding:
         self._cancelled = False
         self._worker: Worker | None = None
 
-    def blocks(self) -> Generator[NDArray[np.float32], None, None]:
+    def blocks(self) -> Generator[Samples, None, None]:
         """Yield the file's audio as 16 kHz mono blocks (samples,) of `BLOCK_SAMPLES`, the last one of fewer.
 
         Raises, while iterating:
@@ -344,7 +343,7 @@ class Decoding:
             if self._worker:
                 self._worker.end()
 
-    def _next(self, worker: Worker, given: int, waited_s: float) -> NDArray[np.float32]:
+    def _next(self, worker: Worker, given: int, waited_s: float) -> Samples:
         """Return the next samples; what the worker may not be trusted with is held here, such as the longest audio."""
         allowed = allowed_cpu_s(self._task.timeout_s, given / SAMPLE_RATE)
         too_long = AudioRejection.TOO_LONG.error(self._task.max_seconds)

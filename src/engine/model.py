@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.batch_limits import BatchLimits
 from src.engine.frames import SAMPLES_PER_FRAME
@@ -20,7 +17,7 @@ from src.text.transcript import Token, Transcript
 class StreamStep:
     """One window of a stream for the model, with what the model remembers of the stream so far."""
 
-    samples: NDArray[np.float32]
+    samples: Samples
     """(samples,) float32 at 16 kHz: left context, chunk, right context. It begins with a frame of the stream."""
     skip_frames: int
     """Frames of 80 ms that the left context has."""

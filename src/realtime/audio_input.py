@@ -3,11 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from src.audio.pcm_stream import AudioFormat, StreamDecoder
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import SpeechAnalyzer, SpeechStream
 from src.realtime.buffer import AudioBuffer
@@ -152,7 +149,7 @@ class AudioInput:
         if self._turns is not None:
             self._turns.reset(self._listen(), self.buffer.end)
 
-    def _take_in(self, samples: NDArray[np.float32]) -> Iterator[TurnEvent]:
+    def _take_in(self, samples: Samples) -> Iterator[TurnEvent]:
         while len(samples):
             # Not beyond the end of the longest turn, so that it does not depend on how the audio came where that is.
             size = self._longest_turn - len(self.buffer) if self.in_turn else len(samples)
@@ -160,7 +157,7 @@ class AudioInput:
             yield from self._look(samples[:size])
             samples = samples[size:]
 
-    def _look(self, samples: NDArray[np.float32]) -> Iterator[TurnEvent]:
+    def _look(self, samples: Samples) -> Iterator[TurnEvent]:
         if self._turns is None:
             self._forget_silence_before_speech()
             return

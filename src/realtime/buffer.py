@@ -1,7 +1,8 @@
 """The audio of a session that no item has taken yet, addressed by the session's clock."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from src.audio.samples import Samples
 
 MIN_SAMPLES = 1 << 15  # 2 s, 128 kB: what a session with little audio costs
 GROWTH = 1.25
@@ -25,7 +26,7 @@ class AudioBuffer:
     def __len__(self) -> int:
         return self.end - self.start
 
-    def append(self, samples: NDArray[np.float32]) -> None:
+    def append(self, samples: Samples) -> None:
         """Add samples (samples,) at the end."""
         last = self._first + len(self)
         if last + len(samples) > len(self._samples):
@@ -34,7 +35,7 @@ class AudioBuffer:
         self._samples[last : last + len(samples)] = samples
         self.end += len(samples)
 
-    def piece(self, start: int, end: int) -> NDArray[np.float32]:
+    def piece(self, start: int, end: int) -> Samples:
         """Return a copy of the samples from `start` to `end` of the session's clock."""
         offset = self._first - self.start
         return self._samples[start + offset : end + offset].copy()
@@ -49,7 +50,7 @@ class AudioBuffer:
         ):  # what a long item took is not kept for the next
             self._make_room(0)
 
-    def take_until(self, end: int) -> NDArray[np.float32]:
+    def take_until(self, end: int) -> Samples:
         """Return the samples before `end`, and forget them."""
         end = min(max(end, self.start), self.end)
         taken = self.piece(self.start, end)

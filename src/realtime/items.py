@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.realtime.config import SessionConfig
 from src.realtime.live import LiveTranscript
 
@@ -30,7 +27,7 @@ class Item:
     """Committed audio on its way to a text."""
 
     item_id: str
-    samples: NDArray[np.float32]
+    samples: Samples
     """(samples,) float32 at 16 kHz."""
     config: SessionConfig
     announced: bool

@@ -9,9 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from src.audio.samples import Samples
 from src.engine.frames import SAMPLES_PER_FRAME, frames_in, nearest_frames
 from src.engine.model import StepResult, StreamStep
 from src.engine.windowing import Windowing
@@ -87,7 +85,7 @@ class LiveTranscript:
             take, end = max(0, frames_in(samples) - self._taken_frames), samples
         return self._window(take, end) if take else None
 
-    def begin_step(self, window: StepWindow, samples: NDArray[np.float32]) -> StreamStep:
+    def begin_step(self, window: StepWindow, samples: Samples) -> StreamStep:
         """Return the step that decodes a window, which has these `samples`, and count it as under way."""
         self._under_way = window
         return StreamStep(

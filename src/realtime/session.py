@@ -13,10 +13,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from src.audio.pcm_stream import AudioFormat, Encoding, StreamDecoder
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.vad import SpeechStream
 from src.engine.model import StepResult
 from src.errors import InvalidRequest, QueueFull, ServiceError
@@ -474,7 +473,7 @@ class Session:
 
 
 def _advance(
-    live: LiveTranscript, samples: int, piece: Callable[[int, int], NDArray[np.float32]], *, ended: bool = False
+    live: LiveTranscript, samples: int, piece: Callable[[int, int], Samples], *, ended: bool = False
 ) -> StepWork | None:
     """Return the next step of a stream of so many samples, whose pieces `piece` gives, if it is time for one."""
     window = live.next_window(samples, ended)

@@ -16,10 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
 
-import numpy as np
-from numpy.typing import NDArray
-
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.batch_limits import preferred_batch_size
 from src.engine.model import StreamStep
 from src.errors import QueueFull
@@ -64,7 +61,7 @@ class Slot:
 class Clip:
     """Audio to be transcribed in one piece: (samples,) float32 at 16 kHz, and the hot words to listen for."""
 
-    samples: NDArray[np.float32]
+    samples: Samples
     keywords: tuple[str, ...] = ()
 
 

@@ -14,9 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from src.audio.samples import Samples
 from src.engine.batch_limits import BatchLimits
 from src.engine.device_errors import MemoryExhausted
 from src.engine.model import Batch, Model, StepBatch, StepResult, StreamStep
@@ -270,7 +268,7 @@ class Scheduler:
     async def transcribe(
         self,
         admission: Admission,
-        samples: NDArray[np.float32],
+        samples: Samples,
         *,
         kind: Kind = Kind.UPLOAD,
         priority: Priority = Priority.NORMAL,

@@ -13,14 +13,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
-from numpy.typing import NDArray
-
 from src.audio.chunking import Chunk, split
 from src.audio.decode import BLOCK_SAMPLES, PcmFormat, decode_blocks, needs_library, quick_samples
 from src.audio.microbatch import MicroBatcher
 from src.audio.probe import plain_wav
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.sandbox import Decoding, Sandbox
 from src.audio.vad import Detection, Span, SpeechDetector
 from src.engine.frames import FRAME_SECONDS
@@ -70,7 +67,7 @@ class Upload:
 class ItemAudio:
     """Audio that somebody has just spoken, decoded already; it overtakes uploads."""
 
-    samples: NDArray[np.float32]
+    samples: Samples
     """(samples,) float32 at 16 kHz."""
 
 
@@ -106,7 +103,7 @@ class _AudioReservation:
         self._decoded_s = 0.0
         self._is_whole = False
 
-    def counted(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    def counted(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         """Pass decoded blocks on.
 
         Raises:
@@ -324,12 +321,12 @@ class TranscriptionService:
         blocks = decode_blocks(source.data, max_seconds=limit_s, pcm=source.pcm)
         return _ChunkReader(self._chunks(reservation.counted(blocks), measured), self._workers, measured)
 
-    def _chunks(self, blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[Chunk]:
+    def _chunks(self, blocks: Iterable[Samples], measured: Measurements) -> Iterator[Chunk]:
         """Decode and cut, as far as the caller has asked for chunks; what needs no cut meets no detector."""
         counted = _measured(_read_ahead(blocks, READ_AHEAD_S), measured)
         yield from split(counted, self._detector, chunk_seconds=self._settings.chunk_seconds)
 
-    def _blocks(self, samples: NDArray[np.float32]) -> Iterable[NDArray[np.float32]]:
+    def _blocks(self, samples: Samples) -> Iterable[Samples]:
         """Return a recording as it comes from a file, so that where it is cut does not depend on how it came.
 
         What needs no cut is one block, which is never copied.
@@ -337,7 +334,7 @@ class TranscriptionService:
         size = BLOCK_SAMPLES if len(samples) > self._settings.chunk_seconds * SAMPLE_RATE else max(1, len(samples))
         return (samples[at : at + size] for at in range(0, len(samples), size))
 
-    async def _transcribe_clip(self, request: _Request, samples: NDArray[np.float32]) -> Transcript:
+    async def _transcribe_clip(self, request: _Request, samples: Samples) -> Transcript:
         """Have a clip transcribed; where that is doubtful, let the detector judge, and try the speech alone."""
         if not _can_hold_speech(samples):
             return Transcript("")
@@ -355,7 +352,7 @@ class TranscriptionService:
                     break
         return transcript
 
-    def _speech_in(self, transcript: Transcript, samples: NDArray[np.float32]) -> Detection[tuple[Span, ...] | None]:
+    def _speech_in(self, transcript: Transcript, samples: Samples) -> Detection[tuple[Span, ...] | None]:
         """Find out where somebody speaks in a clip; None where its transcript has no need to be compared with that."""
         if needs_vad_check(transcript, samples):
             if transcript.text and not has_gaps(transcript, samples):  # it has all words, if somebody speaks at all
@@ -366,7 +363,7 @@ class TranscriptionService:
             return without_short_spans((yield from self._detector.spans(samples))) or None
         return None
 
-    async def _submit(self, request: _Request, samples: NDArray[np.float32]) -> Transcript:
+    async def _submit(self, request: _Request, samples: Samples) -> Transcript:
         outcome = await self._scheduler.transcribe(
             request.admission, samples, kind=request.kind, priority=request.priority, keywords=request.keywords
         )
@@ -379,17 +376,17 @@ class TranscriptionService:
         return outcome.result
 
 
-def _measured(blocks: Iterable[NDArray[np.float32]], measured: Measurements) -> Iterator[NDArray[np.float32]]:
+def _measured(blocks: Iterable[Samples], measured: Measurements) -> Iterator[Samples]:
     """Pass blocks on, and count what has passed."""
     for block in blocks:
         measured.add_audio(len(block) / SAMPLE_RATE)
         yield block
 
 
-def _read_ahead(blocks: Iterable[NDArray[np.float32]], seconds: float) -> Iterator[NDArray[np.float32]]:
+def _read_ahead(blocks: Iterable[Samples], seconds: float) -> Iterator[Samples]:
     """Read so much before passing anything on: a file that turns out too long by then has cost no inference."""
     blocks = iter(blocks)
-    held: list[NDArray[np.float32]] = []
+    held: list[Samples] = []
     held_s = 0.0
     for block in blocks:
         held.append(block)
@@ -402,12 +399,12 @@ def _read_ahead(blocks: Iterable[NDArray[np.float32]], seconds: float) -> Iterat
     yield from blocks
 
 
-def _may_hide_quiet_speech(transcript: Transcript, samples: NDArray[np.float32]) -> bool:
+def _may_hide_quiet_speech(transcript: Transcript, samples: Samples) -> bool:
     """Whether a clip is `may_hide_quiet_speech`; a long one may be where it has gaps, and a thread has to look."""
     is_short = len(samples) <= SHORT_S * SAMPLE_RATE
     return has_gaps(transcript, samples) and (not is_short or may_hide_quiet_speech(transcript, samples))
 
 
-def _can_hold_speech(samples: NDArray[np.float32]) -> bool:
+def _can_hold_speech(samples: Samples) -> bool:
     """Whether a clip is worth the model's time: at least one encoder frame long, and not digital silence throughout."""
     return len(samples) >= FRAME_SECONDS * SAMPLE_RATE and louder_than(0.0, samples)

@@ -18,10 +18,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from src.audio.samples import Samples
 from src.engine.cuda import Capture, Gpu, Work
 from src.engine.device_errors import MemoryExhausted, classify_device_errors, one_line
 from src.engine.encoder.buckets import Bucket, Buckets, Cost, split_batch
@@ -131,7 +130,7 @@ class GraphedEncoder:
         self._taken_bytes = free_bytes - self._gpu.free_bytes
         self._took_s = time.monotonic() - started
 
-    def stage(self, clips: Sequence[NDArray[np.float32]]) -> Staged:
+    def stage(self, clips: Sequence[Samples]) -> Staged:
         """Deal out clips of 16 kHz samples and begin to copy them to the device; any thread may do so.
 
         Raises:

@@ -4,10 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.device_errors import classify_device_errors
 
 if TYPE_CHECKING:
@@ -46,7 +43,7 @@ class PaddedEncoder:
         """Say for the log how CUDA graphs are used."""
         return "CUDA graphs off"
 
-    def stage(self, clips: Sequence[NDArray[np.float32]]) -> Padded:
+    def stage(self, clips: Sequence[Samples]) -> Padded:
         """Pad clips of 16 kHz mono float32 samples to the longest; any thread may do so."""
         import torch
 

@@ -6,10 +6,9 @@ This file loads torch; it is imported when a model is loaded.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from src.audio.samples import Samples
 from src.engine.cuda import DeviceCopy, Gpu
 from src.engine.encoder.buckets import Bucket, SubBatch
 from src.engine.frames import SAMPLES_PER_FRAME
@@ -47,7 +46,7 @@ class Staged:
         return zip(self.parts, _views(self.block.data, self.parts), strict=True)
 
 
-def stage(clips: Sequence[NDArray[np.float32]], parts: Sequence[SubBatch], gpu: Gpu) -> Staged:
+def stage(clips: Sequence[Samples], parts: Sequence[SubBatch], gpu: Gpu) -> Staged:
     """Lay out clips of 16 kHz samples by their parts and begin to copy them to the device.
 
     Raises:
