@@ -12,7 +12,7 @@ from src.api.dependencies import services_of
 from src.app import create_app
 from src.engine.model import Model
 from src.engine.nemo_model import NemoModel
-from src.memory.process import bound_arenas, bound_caches, keep_freed_blocks
+from src.memory.process import keep_freed_blocks, limit_malloc_arenas, limit_onednn_caches
 from src.server.listener import ListenError, authority, listen
 from src.server.server import Server, raise_descriptor_limit, server_config
 from src.settings import Settings, SettingsError
@@ -46,8 +46,8 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
         code = reason
         server.should_exit = True
 
-    bound_caches()
-    bound_arenas()
+    limit_onednn_caches()
+    limit_malloc_arenas()
     keep_freed_blocks()
     raise_descriptor_limit()
     app = create_app(

@@ -29,7 +29,7 @@ from src.audio.vad import SpeechDetector
 from src.engine.model import Model
 from src.engine.nemo_model import NemoModel
 from src.errors import QueueFull, ServiceError, error_body
-from src.memory.budget import Room
+from src.memory.budget_queue import BudgetQueue
 from src.memory.limits import memory_limit_bytes
 from src.memory.plan import MemoryPlan
 from src.runtime import Runtime
@@ -100,7 +100,7 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
 
 def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_paths: KnownPaths) -> Services:
     detector = SpeechDetector()
-    audio = Room(runtime.uploaded_audio, settings.max_queue_wait_s, partial(_full, AUDIO_FULL, settings))
+    audio = BudgetQueue(runtime.uploaded_audio, settings.max_queue_wait_s, partial(_full, AUDIO_FULL, settings))
     return Services(
         settings=settings,
         scheduler=runtime.scheduler,
@@ -118,7 +118,7 @@ def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_path
         detector=detector,
         session_audio=runtime.session_audio,
         message_memory=runtime.messages,
-        parsing_memory=Room(runtime.parsing, settings.max_queue_wait_s, partial(_full, MESSAGES_FULL, settings)),
+        parsing_memory=BudgetQueue(runtime.parsing, settings.max_queue_wait_s, partial(_full, MESSAGES_FULL, settings)),
         realtime_pool=runtime.realtime_pool,
         created_at=int(time.time()),
         drain=runtime.drain,

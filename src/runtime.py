@@ -13,7 +13,7 @@ from src.engine.model import Model
 from src.errors import DecoderUnavailable, ModelUnavailable
 from src.memory.budget import Budget
 from src.memory.plan import MIB, MemoryPlan
-from src.memory.process import keep_trimmed, settle
+from src.memory.process import freeze_gc, trim_heap_periodically
 from src.metrics import MetricsLog
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
@@ -66,7 +66,7 @@ class Runtime:
         """
         background = [
             asyncio.create_task(self._load(load, on_failure)),
-            asyncio.create_task(keep_trimmed(self._work_done)),
+            asyncio.create_task(trim_heap_periodically(self._work_done)),
         ]
         self.io_pool.submit(self._start_sandbox)
         log.info("Memory that may be taken: %s.", self._plan)
@@ -92,20 +92,20 @@ class Runtime:
     def _work_done(self) -> int:
         """Return a number that grows whenever work ends, and memory with it may be free."""
         budgets = (self.uploaded_audio, self.session_audio, self.messages, self.parsing)
-        return self.scheduler.batches_run + sum(each.times_freed for each in budgets)
+        return self.scheduler.batches_run + sum(each.times_shrunk for each in budgets)
 
     def _start_sandbox(self) -> None:
         with suppress(DecoderUnavailable):  # the first file tries again, and the log has the reason
             self.sandbox.start()
 
     async def _load(self, load: Callable[[], Model], on_failure: Callable[[], None]) -> None:
-        def load_and_settle() -> Model:
+        def load_and_freeze() -> Model:
             model = load()
-            settle()
+            freeze_gc()
             return model
 
         try:
-            await self.scheduler.start(load_and_settle)
+            await self.scheduler.start(load_and_freeze)
         except ModelUnavailable as error:
             log.error("%s", error)
             on_failure()

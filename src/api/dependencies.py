@@ -18,7 +18,8 @@ from src.api.keys import ClientSecrets
 from src.api.known_paths import KnownPaths
 from src.api.session_slots import SessionSlots
 from src.audio.vad import SpeechDetector
-from src.memory.budget import Budget, Room
+from src.memory.budget import Budget
+from src.memory.budget_queue import BudgetQueue
 from src.metrics import MetricsLog
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
@@ -44,7 +45,7 @@ class Services:
     """Memory for the audio of all realtime sessions."""
     message_memory: Budget
     """Memory for WebSocket messages until they are complete and read."""
-    parsing_memory: Room
+    parsing_memory: BudgetQueue
     """Memory for long WebSocket messages while they are parsed."""
     realtime_pool: Executor
     """Threads that decode realtime audio. Those of uploads may be busy for long."""

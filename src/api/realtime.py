@@ -22,7 +22,7 @@ from src.api.session_slots import SessionSlot
 from src.engine.model import StepResult
 from src.engine.windowing import Windowing
 from src.errors import ClientGone, QueueFull, ServiceError, error_body
-from src.memory.budget import Held
+from src.memory.budget import Reservation
 from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 from src.realtime import events
 from src.realtime.outputs import ItemCommitted, ItemEnded, ItemWork, Output, StepWork, Work
@@ -99,7 +99,7 @@ async def realtime(websocket: WebSocket) -> None:
         log.info("WS %s refused: %d %s", route, error.status, error.code)
         await websocket.send_denial_response(refusal(error))
         return
-    with shared.sessions.acquire() as seat, shared.session_audio.joined(sure=True) as memory:
+    with shared.sessions.acquire() as seat, shared.session_audio.reserved(guaranteed=True) as memory:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
         await websocket.accept(subprotocol, [(b"x-request-id", params.session_id.encode())])
         await _Connection(websocket, shared, served, params, seat, memory).run()
@@ -118,7 +118,7 @@ class _Connection:
         served: ServedModel,
         params: SessionParams,
         seat: SessionSlot,
-        memory: Held,
+        memory: Reservation,
     ) -> None:
         self._websocket = websocket
         self._route: str = websocket.scope["route"].path
@@ -222,7 +222,7 @@ class _Connection:
             await self._heed(message)
             return
         try:
-            async with self._shared.parsing_memory.taken(MESSAGE_COPIES * len(message)):
+            async with self._shared.parsing_memory.reserved(MESSAGE_COPIES * len(message)):
                 await self._heed(message)
         except QueueFull as full:
             await self._refuse(full)

@@ -39,7 +39,8 @@ from src.audio.worker import (
     allowed_cpu_s,
 )
 from src.errors import AudioTooLong, DecoderUnavailable
-from src.memory.budget import Budget, Held, Room
+from src.memory.budget import Budget, Reservation
+from src.memory.budget_queue import BudgetQueue
 from src.settings import TOP_LEVEL
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class Sandbox:
     def __init__(self, *, timeout_s: float, memory_mb: float, total_mb: float, max_workers: int) -> None:
         self._timeout_s = timeout_s
         self._memory_bytes = int(min(memory_mb, total_mb / (MIN_WORKERS + 1)) * 2**20)  # 1 for their files
-        self._room = Room(Budget(int(total_mb * 2**20)), timeout_s, _unavailable)
+        self._room = BudgetQueue(Budget(int(total_mb * 2**20)), timeout_s, _unavailable)
         self._least_bytes = int(total_mb * 2**20) // max_workers  # of the room, for each: so no more fit
         self._lock = threading.Lock()  # held while the parent is started, told something or replaced
         self._parent: _Parent | None = None
@@ -101,14 +102,14 @@ class Sandbox:
             self._closed = True
             self._drop(self._parent)
 
-    def room(self, data: bytes) -> AbstractAsyncContextManager[Held]:
+    def room(self, data: bytes) -> AbstractAsyncContextManager[Reservation]:
         """Wait for room for the worker of a file, and hold it in the block.
 
         Raises:
             DecoderUnavailable: there was none within the time that the worker may take.
         """
         # Beside what it may take, a worker has a copy of the file, and memory that it shares with the service.
-        return self._room.taken(max(self._memory_bytes + len(data) + SHARED_BYTES, self._least_bytes))
+        return self._room.reserved(max(self._memory_bytes + len(data) + SHARED_BYTES, self._least_bytes))
 
     def decode(self, data: bytes, *, max_seconds: float) -> "Decoding":
         """Return the decoding of a media file with at most `max_seconds` of audio; it begins when it is iterated."""

@@ -1,159 +1,113 @@
-"""Memory that many share: how much of it each holds, so that together they never hold more than there is."""
+"""A byte budget shared by many holders: together they never reserve more than it has."""
 
-import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-
-from src.errors import ServiceError
-from src.notifier import Notifier
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Budget:
-    """A sum of bytes. Any thread may use it, and what is held of it.
+    """A number of bytes that holders reserve parts of. Budgets and reservations may be used from any thread.
 
-    Who is alone may hold any amount: what the other limits allow can be done, if only by itself.
+    A holder that is alone may reserve any amount: what the other limits allow can be done, if only by itself.
 
     Args:
-        most_bytes: what all may hold together.
-        shares: so many of those who hold may be sure of an equal part of half of the sum, whatever others hold.
+        max_bytes: what all holders may reserve together.
+        shares: number of holders that can be guaranteed a share. Shares are equal, and together half of `max_bytes`.
     """
 
-    def __init__(self, most_bytes: int, shares: int = 0) -> None:
+    def __init__(self, max_bytes: int, shares: int = 0) -> None:
         self._shares = shares
-        self._share_bytes = most_bytes // 2 // shares if shares else 0
-        self._free_bytes = most_bytes - shares * self._share_bytes  # for what anybody holds beyond a share
+        self._share_bytes = max_bytes // 2 // shares if shares else 0
+        self._free_bytes = max_bytes - shares * self._share_bytes  # for what anybody reserves beyond a share
         self._lock = threading.Lock()
-        self._holding: set[Held] = set()
-        self._overdrawn: Held | None = None
-        self._times_freed = 0
+        self._reservations: set[Reservation] = set()
+        self._overdrawn: Reservation | None = None
+        self._times_shrunk = 0
 
     @property
-    def held_bytes(self) -> int:
-        """What all hold together."""
+    def reserved_bytes(self) -> int:
+        """Bytes that all holders reserve together."""
         with self._lock:
-            return sum(held.bytes for held in self._holding)
+            return sum(each.bytes for each in self._reservations)
 
     @property
-    def times_freed(self) -> int:
-        """How often somebody has come to hold less, since the start."""
-        return self._times_freed
+    def times_shrunk(self) -> int:
+        """How many times a reservation has become smaller since the start."""
+        return self._times_shrunk
 
-    def join(self, *, sure: bool = False) -> "Held":
-        """Return what somebody may `hold` of the sum with, nothing at first, until it says `leave`.
+    def reserve(self, *, guaranteed: bool = False) -> "Reservation":
+        """Return an empty reservation, to be resized and at the end released.
 
-        `sure` asks for a share, which it gets where one is left.
+        With `guaranteed` it has a share of its own, if one is left.
         """
         with self._lock:
-            sure = sure and sum(held.share_bytes > 0 for held in self._holding) < self._shares
-            held = Held(self, self._share_bytes if sure else 0)
-            self._holding.add(held)
-            return held
+            has_share = guaranteed and sum(each.guaranteed_bytes > 0 for each in self._reservations) < self._shares
+            reservation = Reservation(self, self._share_bytes if has_share else 0)
+            self._reservations.add(reservation)
+            return reservation
 
     @contextmanager
-    def joined(self, *, sure: bool = False) -> Iterator["Held"]:
-        """As `join`, for a block."""
-        held = self.join(sure=sure)
+    def reserved(self, *, guaranteed: bool = False) -> Iterator["Reservation"]:
+        """Return an empty reservation as `reserve` does, and release it at the end of the block."""
+        reservation = self.reserve(guaranteed=guaranteed)
         try:
-            yield held
+            yield reservation
         finally:
-            held.leave()
+            reservation.release()
 
-    def leave(self, held: "Held") -> None:
-        """Do what `Held.leave` says."""
-        self.resize(held, 0)
+    def release(self, reservation: "Reservation") -> None:
+        """Release a reservation: see `Reservation.release`."""
+        self.resize(reservation, 0)
         with self._lock:
-            self._holding.discard(held)
+            self._reservations.discard(reservation)
 
-    def resize(self, held: "Held", to_bytes: int, *, overdraw: bool = False) -> bool:
-        """Do what `Held.hold` and `Held.overdraw` say."""
+    def resize(self, reservation: "Reservation", to_bytes: int, *, overdraw: bool = False) -> bool:
+        """Resize a reservation: see `Reservation.resize` and `Reservation.overdraw`."""
         with self._lock:
-            more = held.beyond_share(to_bytes) - held.beyond_share(held.bytes)
+            more = reservation.beyond_guarantee(to_bytes) - reservation.beyond_guarantee(reservation.bytes)
             fits = more <= max(0, self._free_bytes)
-            if not fits and overdraw and self._overdrawn in (None, held):
-                self._overdrawn = held
-            elif not fits and any(each.bytes for each in self._holding if each is not held):
+            if not fits and overdraw and self._overdrawn in (None, reservation):
+                self._overdrawn = reservation
+            elif not fits and any(each.bytes for each in self._reservations if each is not reservation):
                 return False
             self._free_bytes -= more
             if self._free_bytes >= 0:
                 self._overdrawn = None
-            self._times_freed += to_bytes < held.bytes
-            held.bytes = to_bytes
+            self._times_shrunk += to_bytes < reservation.bytes
+            reservation.bytes = to_bytes
             return True
 
 
-class Held:
-    """What somebody holds of a budget."""
+class Reservation:
+    """One holder's part of a budget.
 
-    def __init__(self, budget: Budget, share_bytes: int) -> None:
+    Args:
+        budget: what it is a part of.
+        guaranteed_bytes: size of its share, which nobody else can reserve; 0 for none.
+    """
+
+    def __init__(self, budget: Budget, guaranteed_bytes: int) -> None:
         self._budget = budget
-        self.share_bytes = share_bytes
-        """What of it nobody can take away."""
+        self.guaranteed_bytes = guaranteed_bytes
+        """Size of its share, which nobody else can reserve; 0 for none."""
         self.bytes = 0
+        """Its size."""
 
-    def beyond_share(self, held_bytes: int) -> int:
-        """Return how much of so many bytes comes out of what is there for all."""
-        return max(0, held_bytes - self.share_bytes)
+    def beyond_guarantee(self, size_bytes: int) -> int:
+        """Return how much of a reservation of `size_bytes` comes from the part of the budget that is for all."""
+        return max(0, size_bytes - self.guaranteed_bytes)
 
-    def hold(self, to_bytes: int) -> bool:
-        """Hold so much in all from now on, and return whether there is room for it; for less there always is."""
+    def resize(self, to_bytes: int) -> bool:
+        """Set the size and return True, or return False if the budget has no room. Shrinking always succeeds."""
         return self._budget.resize(self, to_bytes)
 
     def overdraw(self, to_bytes: int) -> bool:
-        """Hold so much where there is no room, and return whether that may be: for one, until all is within the sum.
+        """Resize beyond the budget, and return whether that is allowed: to one holder, until the total fits again.
 
-        So those who all have some of what they need, and wait for each other, come to an end one by one.
+        So holders that each have a part of what they need, and wait for each other, finish one by one.
         """
         return self._budget.resize(self, to_bytes, overdraw=True)
 
-    def leave(self) -> None:
-        """Give everything back, and the share too."""
-        self._budget.leave(self)
-
-
-class Room:
-    """A budget whose users wait until there is room for them, in the order in which they came.
-
-    All methods belong to one event loop; what is held may be made larger in other threads, but not smaller.
-
-    Args:
-        budget: the sum.
-        wait_s: how long anybody waits.
-        full: makes the error of those who have waited in vain.
-    """
-
-    def __init__(self, budget: Budget, wait_s: float, full: Callable[[], ServiceError]) -> None:
-        self._budget = budget
-        self._wait_s = wait_s
-        self.full = full
-        self._turn = asyncio.Lock()  # held by the one who waits for room, behind whom the others queue
-        self._freed = Notifier()
-
-    @asynccontextmanager
-    async def taken(self, size_bytes: int) -> AsyncIterator[Held]:
-        """Wait until so much may be held, and hold it in the block.
-
-        Raises:
-            ServiceError: there was no room within the time.
-        """
-        try:
-            with self._budget.joined() as held:
-                await self._wait(held, size_bytes)
-                yield held
-        finally:
-            self._freed.notify()
-
-    def shrink(self, held: Held, to_bytes: int) -> None:
-        """Give back what is held beyond so many bytes."""
-        if to_bytes < held.bytes:
-            held.hold(to_bytes)
-            self._freed.notify()
-
-    async def _wait(self, held: Held, size_bytes: int) -> None:
-        if not size_bytes or (not self._turn.locked() and held.hold(size_bytes)):
-            return
-        try:
-            async with asyncio.timeout(self._wait_s), self._turn:
-                await self._freed.until(lambda: held.hold(size_bytes))
-        except TimeoutError:
-            raise self.full() from None
+    def release(self) -> None:
+        """Give all bytes back, and the share."""
+        self._budget.release(self)

@@ -27,7 +27,7 @@ CACHED_PRIMITIVES = "128"
 """Eight batches' worth: one of the bundled model needs 16, and layers that are alike share them."""
 
 
-def bound_caches() -> None:
+def limit_onednn_caches() -> None:
     """Keep what oneDNN prepares for shapes of batches within bounds; to be called before torch is loaded.
 
     It keeps 1,024 of them, some for each pair of clips and length, and lengths are ever other ones: with the bundled
@@ -38,7 +38,7 @@ def bound_caches() -> None:
         os.environ.setdefault(variable, CACHED_PRIMITIVES)
 
 
-def bound_arenas() -> None:
+def limit_malloc_arenas() -> None:
     """Have all threads share two heaps; to be called before there are any.
 
     glibc gives threads heaps of their own, eight for each core, and what one has freed no other takes: under mixed load
@@ -57,7 +57,7 @@ def keep_freed_blocks() -> None:
     _mallopt(M_TRIM_THRESHOLD, MAX_FREE_BYTES)
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Exempt everything that is there now from garbage collection, for good.
 
     A loaded model and its libraries are 730,000 objects. To look through them takes 0.4 s in which no thread runs, and
@@ -68,7 +68,7 @@ def settle() -> None:
     gc.collect()  # Python collects in full when a quarter has been added to what the last time left over: now nothing
 
 
-async def keep_trimmed(work_done: Callable[[], int]) -> None:
+async def trim_heap_periodically(work_done: Callable[[], int]) -> None:
     """Trim the heap, for ever, whenever there has been work since the last time, as a growing number of it says.
 
     Not only batches leave memory behind: so do sessions that end without one, and files that are refused.
@@ -79,12 +79,12 @@ async def keep_trimmed(work_done: Callable[[], int]) -> None:
         if work_done() > trimmed_after:
             trimmed_after = work_done()
             try:
-                await asyncio.to_thread(trim)
+                await asyncio.to_thread(trim_heap)
             except Exception:
                 log.exception("Free memory could not be given back.")
 
 
-def trim() -> None:
+def trim_heap() -> None:
     """Return free heap pages to the system; takes some milliseconds for each hundred megabytes.
 
     What only refers to itself is freed before, such as the buffers of sessions whose clients have vanished.

@@ -19,7 +19,7 @@ from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.vad import SpeechStream
 from src.engine.model import StepResult
 from src.errors import InvalidRequest, QueueFull, ServiceError
-from src.memory.budget import Held
+from src.memory.budget import Reservation
 from src.memory.plan import AUDIO_BYTES_PER_S
 from src.realtime import events
 from src.realtime import turn_detection as turns
@@ -86,7 +86,7 @@ class Session:
         languages: Sequence[str],
         listen: Callable[[], SpeechStream],
         new_id: Callable[[str], str],
-        memory: Held,
+        memory: Reservation,
     ) -> None:
         self._opening = opening
         self._limits = limits
@@ -253,7 +253,7 @@ class Session:
         return self._intake.held_s + sum(item.audio_s for item in self._pending)
 
     def _reserve(self, more_s: float, param: str) -> None:
-        if not self._memory.hold(round((self._audio_s + more_s) * AUDIO_BYTES_PER_S)):
+        if not self._memory.resize(round((self._audio_s + more_s) * AUDIO_BYTES_PER_S)):
             message = (
                 "The audio of all sessions fills the server's memory, and this was not taken. Commit or clear what is "
                 "there, or try again later."
@@ -467,7 +467,7 @@ class Session:
         self._told += told
 
     def _outputs(self) -> list[Output]:
-        self._memory.hold(round(self._audio_s * AUDIO_BYTES_PER_S))  # less than was reserved, or the same
+        self._memory.resize(round(self._audio_s * AUDIO_BYTES_PER_S))  # less than was reserved, or the same
         outputs, self._told = self._told, []
         return outputs
 

@@ -24,7 +24,7 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 from src.errors import error_body
-from src.memory.budget import Budget, Held
+from src.memory.budget import Budget, Reservation
 
 log = logging.getLogger("src.access")
 
@@ -457,7 +457,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._head_s = head_s
         self._early = b""  # what came before the handshake was answered
         self._memory = memory
-        self._held: Held | None = None
+        self._held: Reservation | None = None
         self._queued_bytes = 0
         self._coming_since = self._stalled_since = math.inf
         self._stalled = b""  # what came when there was no memory for it
@@ -547,7 +547,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of a connection."""
         if self._held:
-            self._held.leave()
+            self._held.release()
         super().connection_lost(exc)
 
     def handle_ping(self) -> None:
@@ -572,7 +572,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _note_what_is_coming(self) -> None:
         if self._held:
-            self._held.hold(self._unread_bytes)
+            self._held.resize(self._unread_bytes)
         if not self._coming_bytes:
             self._coming_since = math.inf
         elif self._coming_since == math.inf:
@@ -581,9 +581,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _has_room(self, data: bytes) -> bool:
         """Count what has come; where there is no room for it, keep it and read no more until there is."""
         if self._held is None:
-            self._held = self._memory.join(sure=True)
+            self._held = self._memory.reserve(guaranteed=True)
         size_bytes = self._unread_bytes + len(data)
-        if self._held.hold(size_bytes) or self._held.overdraw(size_bytes):
+        if self._held.resize(size_bytes) or self._held.overdraw(size_bytes):
             self._stalled_since = math.inf
             return True
         now = self.loop.time()
@@ -591,7 +591,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if now - self._stalled_since >= MESSAGE_PATIENCE_S:
             slowest = self._slowest()
             (slowest or self)._give_way()
-            if slowest is None or self._held.hold(size_bytes):
+            if slowest is None or self._held.resize(size_bytes):
                 return slowest is not None
         self._stalled = data
         self._pause_reading()
@@ -609,7 +609,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _slowest(self) -> "WebSocketProtocol | None":
         """Return the other connection that has been at one message for longest, and for long."""
         others = [each for each in self.connections if isinstance(each, WebSocketProtocol) and each is not self]
-        slow = [each for each in others if each._held and each._held.bytes > each._held.share_bytes]
+        slow = [each for each in others if each._held and each._held.bytes > each._held.guaranteed_bytes]
         slowest = min(slow, key=lambda each: each._coming_since, default=None)
         return slowest if slowest and slowest._coming_since < self.loop.time() - SLOW_MESSAGE_S else None
 
@@ -631,7 +631,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.frames, self._stalled = [], b""
         self.conn.reader.discard()
         if self._held:
-            self._held.hold(0)
+            self._held.resize(0)
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()

@@ -37,14 +37,14 @@ def server_config(
     message_memory: Budget,
     *,
     head_s: float = HEAD_S,
-    most_connections: int = MAX_CONNECTIONS,
+    max_connections: int = MAX_CONNECTIONS,
     **options: Any,
 ) -> uvicorn.Config:
     """Return the configuration for `app`; `options` are uvicorn's own, such as host and port.
 
     `message_memory` is what WebSocket messages may take until they are complete.
     """
-    make_http = partial(HttpProtocol, head_s=head_s, most=min(most_connections, _room()))
+    make_http = partial(HttpProtocol, head_s=head_s, most=min(max_connections, _room()))
     make_websocket = partial(WebSocketProtocol, head_s=head_s, memory=message_memory)
     return uvicorn.Config(
         app,

@@ -21,7 +21,8 @@ from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.sandbox import Decoding, Sandbox
 from src.audio.vad import Detection, Span, SpeechDetector
 from src.engine.frames import FRAME_SECONDS
-from src.memory.budget import Held, Room
+from src.memory.budget import Reservation
+from src.memory.budget_queue import BudgetQueue
 from src.memory.plan import AUDIO_BYTES_PER_S
 from src.metrics.trace import Measurements
 from src.scheduling.jobs import Kind, Priority
@@ -96,7 +97,7 @@ class _AudioReservation:
         most_s: audio in seconds beyond which no more is in memory at a time.
     """
 
-    def __init__(self, room: Room, held: Held, most_s: float) -> None:
+    def __init__(self, room: BudgetQueue, held: Reservation, most_s: float) -> None:
         self._room = room
         self._held = held
         self._most_s = most_s
@@ -124,8 +125,8 @@ class _AudioReservation:
         if to_bytes <= self._held.bytes:
             return
         ample = min(max(to_bytes, 2 * self._held.bytes), _bytes_of(self._most_s))  # so that it is asked for rarely
-        if not self._held.hold(ample) and not self._held.hold(to_bytes):
-            raise self._room.full()
+        if not self._held.resize(ample) and not self._held.resize(to_bytes):
+            raise self._room.new_error()
 
 
 def _bytes_of(audio_s: float) -> int:
@@ -149,7 +150,7 @@ class _ChunkReader:
         threads: Executor | None,
         measured: Measurements,
         decoding: Decoding | None = None,
-        room: AbstractAsyncContextManager[Held] | None = None,
+        room: AbstractAsyncContextManager[Reservation] | None = None,
     ) -> None:
         self._chunks = chunks
         self._threads = threads
@@ -207,7 +208,7 @@ class TranscriptionService:
         scheduler: Scheduler,
         detector: SpeechDetector,
         sandbox: Sandbox,
-        room: Room,
+        room: BudgetQueue,
         workers: Executor,
         waiters: Executor,
     ) -> None:
@@ -254,7 +255,7 @@ class TranscriptionService:
         admission.body_received()
         kind = Kind.REALTIME if isinstance(source, ItemAudio) else Kind.UPLOAD
         request = _Request(admission, measured, priority, keywords, kind)
-        async with self._room.taken(_bytes_of(self._expected_s(source))) as held:
+        async with self._room.reserved(_bytes_of(self._expected_s(source))) as held:
             deltas = self._deltas(request, source, _AudioReservation(self._room, held, self._most_s))
             async with aclosing(deltas):
                 async for delta in deltas:

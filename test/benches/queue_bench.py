@@ -34,7 +34,7 @@ from instant_model import InstantModel
 from src.audio.samples import SAMPLE_RATE
 from src.engine.model import StepBatch, StepResult, StreamStep
 from src.errors import QueueFull
-from src.memory.process import settle
+from src.memory.process import freeze_gc
 from src.scheduling.jobs import Kind, Priority
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
@@ -250,5 +250,5 @@ def table(costs: Sequence[Cost], options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    settle()  # as the service does once its model is loaded
+    freeze_gc()  # as the service does once its model is loaded
     sys.exit(main())

@@ -13,18 +13,18 @@ from own_service import resident_mb
 from running_service import serving
 from websockets.sync.client import connect
 
-from src.memory.process import CACHE_VARIABLES, trim
+from src.memory.process import CACHE_VARIABLES, trim_heap
 from src.settings import Settings
 
 SHAPES = """
 import os
 from own_service import resident_mb
-from src.memory.process import bound_caches, trim
-bound_caches()
+from src.memory.process import limit_onednn_caches, trim_heap
+limit_onednn_caches()
 import torch
 
 def trimmed_mb():
-    trim()
+    trim_heap()
     return resident_mb(os.getpid())
 
 layer = torch.nn.Conv1d(16, 16, 9)
@@ -41,8 +41,8 @@ with torch.inference_mode():
 REUSED = """
 import resource, sys
 import numpy as np
-from src.memory.process import bound_arenas, keep_freed_blocks
-bound_arenas()
+from src.memory.process import limit_malloc_arenas, keep_freed_blocks
+limit_malloc_arenas()
 keep_freed_blocks()
 
 def faults():
@@ -63,7 +63,7 @@ def test_freed_heap_goes_back_to_the_system():
     keep = blocks.pop()
     full_mb = resident_mb(os.getpid())
     blocks.clear()
-    trim()
+    trim_heap()
     assert resident_mb(os.getpid()) < full_mb - 50
     assert keep
 
@@ -78,7 +78,7 @@ def test_free_memory_goes_back_also_where_no_batch_has_run(tmp_path, monkeypatch
     """A session that ends without a commit, a file that is refused."""
     trims = threading.Semaphore(0)
     monkeypatch.setattr("src.memory.process.TRIM_PERIOD_S", 0.01)
-    monkeypatch.setattr("src.memory.process.trim", trims.release)
+    monkeypatch.setattr("src.memory.process.trim_heap", trims.release)
     with serving(Settings(model_id="tiny", log_dir=tmp_path), lambda _: HeldModel()) as service:
         assert not trims.acquire(timeout=0.05), "there was no work yet"
         if how == "session":

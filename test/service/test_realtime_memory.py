@@ -117,9 +117,9 @@ def hoarded(service: Service) -> Iterator[list[Client]]:
     with session(service) as first, session(service) as second:
         send_part(first, 8 * MIB, 5 * MIB - 10_000)
         memory = service.services.message_memory
-        until(lambda: memory.held_bytes >= 5 * MIB - 11_000)
+        until(lambda: memory.reserved_bytes >= 5 * MIB - 11_000)
         send_part(second, 8 * MIB, 2 * MIB)
-        until(lambda: memory.held_bytes >= 7 * MIB - 11_000)
+        until(lambda: memory.reserved_bytes >= 7 * MIB - 11_000)
         yield [first, second]
         for each in (first, second):
             with suppress(OSError):  # it has given way

@@ -33,10 +33,10 @@ FEW_PLACES = {"queue_max_factor": 1, "microbatch_max_batch": 4, "upload_timeout_
 
 
 @contextmanager
-def served(tmp_path, model=None, *, head_s=HASTE_S, most_connections=1000, **settings):
+def served(tmp_path, model=None, *, head_s=HASTE_S, max_connections=1000, **settings):
     """The service, which waits for nobody for longer than `HASTE_S`."""
     given = {"log_dir": tmp_path, "max_queue_wait_s": 60, "upload_timeout_s": HASTE_S} | settings
-    options = {"head_s": head_s, "most_connections": most_connections}
+    options = {"head_s": head_s, "max_connections": max_connections}
     with serving(Settings(model_id="tiny", **given), lambda _: model or HeldModel(held=False), **options) as running:
         yield running
 
@@ -267,7 +267,7 @@ def test_a_client_that_closes_its_half_has_left(service):
 
 
 def test_idle_connections_make_room_for_others(tmp_path):
-    with served(tmp_path, head_s=60, most_connections=20) as service:
+    with served(tmp_path, head_s=60, max_connections=20) as service:
         crowd = [opened(service) for _ in range(100)]
         assert is_served(service)
         assert len(service.server.server_state.connections) <= 21
@@ -530,7 +530,7 @@ STATES = {
 def patient_service(tmp_path_factory):
     """A service in which nothing ends by time, with room for 20 connections."""
     logs = tmp_path_factory.mktemp("logs")
-    with served(logs, head_s=60, most_connections=20, upload_timeout_s=60) as running:
+    with served(logs, head_s=60, max_connections=20, upload_timeout_s=60) as running:
         yield running
 
 

@@ -130,7 +130,7 @@ class Played:
             ("en",),
             listen,
             lambda kind: f"{kind}_{next(self._numbers)}",
-            self._memory.enter_context((budget or Budget(1 << 40)).joined(sure=True)),
+            self._memory.enter_context((budget or Budget(1 << 40)).reserved(guaranteed=True)),
         )
         self.told: list[dict[str, Any]] = []
         self.notices: list[ItemCommitted | ItemEnded] = []

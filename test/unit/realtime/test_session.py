@@ -227,7 +227,7 @@ def test_the_audio_of_all_sessions_has_a_budget_and_what_does_not_fit_is_refused
     assert other.send(append(speech(1))) == []
     other.send(COMMIT)
     assert texts(other.rest()) == [text_of(speech(5))]
-    assert budget.held_bytes == 0
+    assert budget.reserved_bytes == 0
 
 
 @pytest.mark.parametrize("detection", [None, {"type": "server_vad"}])
@@ -235,15 +235,15 @@ def test_audio_counts_until_it_is_forgotten_however_that_comes(detection):
     budget = Budget(1 << 40)
     played = Played(budget=budget)
     played.send(update({"turn_detection": detection}), append(silence(5)))
-    assert budget.held_bytes == 5 * AUDIO_BYTES_PER_S
+    assert budget.reserved_bytes == 5 * AUDIO_BYTES_PER_S
     played.send(CLEAR)
-    assert budget.held_bytes == 0
+    assert budget.reserved_bytes == 0
     played.send(append(silence(60)))
-    assert budget.held_bytes <= (60 if detection is None else 11) * AUDIO_BYTES_PER_S
+    assert budget.reserved_bytes <= (60 if detection is None else 11) * AUDIO_BYTES_PER_S
     played.send(CLEAR, create(speech(2)))
-    assert budget.held_bytes == 2 * AUDIO_BYTES_PER_S
+    assert budget.reserved_bytes == 2 * AUDIO_BYTES_PER_S
     played.fail(QueueFull("no"))
-    assert budget.held_bytes == 0
+    assert budget.reserved_bytes == 0
 
 
 def test_a_turn_that_others_leave_no_room_for_is_told_so_and_goes_on_with_what_fits():
