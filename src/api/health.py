@@ -26,10 +26,10 @@ class Readiness(BaseModel):
 @router.get("/healthz", responses={503: {"model": Health}})
 async def healthz(services: ServicesDep, response: Response) -> Health:
     """Answer 200 as soon as the port is open, also while the model loads; 503 once the model has failed for good."""
-    broken = services.scheduler.broken
-    if broken:
+    has_failed = services.scheduler.model_failed
+    if has_failed:
         response.status_code = 503
-    return Health(status="failed" if broken else "ok")
+    return Health(status="failed" if has_failed else "ok")
 
 
 @router.head("/readyz", include_in_schema=False)

@@ -70,7 +70,7 @@ class Job:
     """A clip or a step of a stream that waits for the model; when it was enqueued and gives up, in seconds."""
 
     work: Clip | StreamStep
-    place: Slot
+    slot: Slot
     enqueued_at: float
     deadline: float = math.inf
     kind: Kind = Kind.UPLOAD
@@ -189,13 +189,13 @@ class JobQueue:
     def __init__(
         self,
         *,
-        places: int,
+        slots: int,
         max_batch: int,
         max_batch_audio_s: float,
         max_audio_s: float,
         preferred_sizes: Sequence[int] = (),
     ) -> None:
-        self.places = places
+        self.slots = slots
         """Requests that may wait at once."""
         self._preferred_sizes = preferred_sizes
         self._max_batch = max_batch
@@ -224,7 +224,7 @@ class JobQueue:
         return self._held
 
     @property
-    def on_their_way(self) -> int:
+    def preparing(self) -> int:
         """Requests that hold a place and have not enqueued their clip yet."""
         return self._on_their_way
 
@@ -256,16 +256,16 @@ class JobQueue:
         Raises:
             QueueFull: all places are taken.
         """
-        if self._held >= self.places:
-            raise QueueFull(f"All {self.places} places of the queue are taken. Try again later.")
+        if self._held >= self.slots:
+            raise QueueFull(f"All {self.slots} places of the queue are taken. Try again later.")
         self._held += 1
         self._on_their_way += 1
         return Slot(client)
 
-    def release(self, place: Slot) -> None:
+    def release(self, slot: Slot) -> None:
         """Give back the place of a request that will not enqueue anything; again and after its job left, do nothing."""
-        if place.held and not place.queued:
-            self._free(place)
+        if slot.held and not slot.queued:
+            self._free(slot)
             self._on_their_way -= 1
 
     def has_room(self, samples: int) -> bool:
@@ -280,10 +280,10 @@ class JobQueue:
         """
         if not self.has_room(job.length):
             raise QueueFull(f"More than {self._max_audio_s:g} s of audio is waiting already. Try again later.")
-        if job.place.held and not job.place.queued:
-            job.place.queued = True
+        if job.slot.held and not job.slot.queued:
+            job.slot.queued = True
             self._on_their_way -= 1
-        client = job.place.client
+        client = job.slot.client
         if job.priority is Priority.HIGH and client is not None:
             if self._high[client] >= self._max_high:
                 job.priority = Priority.NORMAL
@@ -376,15 +376,15 @@ class JobQueue:
         _, number, _ = self._entries.pop(job)
         if job.deadline < math.inf:
             self._by_deadline.remove((job.deadline, number, job))
-        client = job.place.client
+        client = job.slot.client
         if job.priority is Priority.HIGH and client is not None:
             self._high[client] -= 1
             if not self._high[client]:
                 del self._high[client]
         self._samples -= job.length
-        if job.place.held:
-            self._free(job.place)
+        if job.slot.held:
+            self._free(job.slot)
 
-    def _free(self, place: Slot) -> None:
-        place.held = place.queued = False
+    def _free(self, slot: Slot) -> None:
+        slot.held = slot.queued = False
         self._held -= 1

@@ -54,7 +54,7 @@ MAX_LANE_FAILURES = 5
 class Admission:
     """A request's stay: the place it holds while it waits, and the scope that may be ended from outside."""
 
-    place: Slot
+    slot: Slot
     scope: asyncio.Timeout
     upload: UploadProgress
     """How its body comes."""
@@ -116,7 +116,7 @@ class Scheduler:
         return bool(self._lanes) and not self._stopping and not self._broken
 
     @property
-    def broken(self) -> bool:
+    def model_failed(self) -> bool:
         """Whether the model has failed for good."""
         return self._broken is not None
 
@@ -131,12 +131,12 @@ class Scheduler:
         return len(self._queue)
 
     @property
-    def on_their_way(self) -> int:
+    def preparing(self) -> int:
         """Requests that hold a place and are still being uploaded or decoded."""
-        return self._queue.on_their_way
+        return self._queue.preparing
 
     @property
-    def under_way(self) -> int:
+    def admitted(self) -> int:
         """Requests between their admission and their end."""
         return len(self._admitted)
 
@@ -174,7 +174,7 @@ class Scheduler:
         self._model = await asyncio.get_running_loop().run_in_executor(self._model_thread, load)
         limits = self._model.limits.with_settings(self._settings)
         self._queue = self._queue_for(limits)
-        log.info("Batches: %s; %d requests at a time.", limits, self._queue.places)
+        log.info("Batches: %s; %d requests at a time.", limits, self._queue.slots)
         if not self._stopping:
             self._lanes = [
                 asyncio.create_task(self._work(self._model, lane), name=f"lane-{lane}")
@@ -183,7 +183,7 @@ class Scheduler:
 
     def _queue_for(self, limits: BatchLimits) -> JobQueue:
         return JobQueue(
-            places=self._settings.queue_max_factor * limits.max_clips,
+            slots=self._settings.queue_max_factor * limits.max_clips,
             max_batch=limits.max_clips,
             max_batch_audio_s=limits.max_audio_s,
             max_audio_s=self._settings.max_queued_audio_s or math.inf,
@@ -217,9 +217,9 @@ class Scheduler:
             UploadTooSlow: the body came slowly, or had not begun to, and another request needed the place.
         """
         self.check_ready()
-        place = self._place(client)
+        slot = self._place(client)
         scope = asyncio.timeout(None)
-        admission = Admission(place, scope, UploadProgress(asyncio.get_running_loop().time()))
+        admission = Admission(slot, scope, UploadProgress(asyncio.get_running_loop().time()))
         self._admitted[admission.upload] = admission
         self._uploads.add(admission.upload)
         try:
@@ -232,7 +232,7 @@ class Scheduler:
         finally:
             del self._admitted[admission.upload]
             self._uploads.discard(admission.upload)
-            self._queue.release(place)
+            self._queue.release(slot)
             self._changes.notify()
 
     def _place(self, client: str | None) -> Slot:
@@ -247,7 +247,7 @@ class Scheduler:
         self._uploads.discard(slowest)
         message = "The upload was too slow, and others needed its place. Try again later."
         self._admitted[slowest].end(UploadTooSlow(message, retry_after_s=READY_RETRY_S), now)
-        self._queue.release(self._admitted[slowest].place)
+        self._queue.release(self._admitted[slowest].slot)
         return self._queue.reserve(client)
 
     def _end_all(self, error: ServiceError) -> None:
@@ -313,7 +313,7 @@ class Scheduler:
         # An upload can be sent again, what was spoken cannot; and a step that gave up would only queue up anew.
         is_patient = not is_first or kind is Kind.REALTIME
         deadline = math.inf if is_patient else now + self._settings.max_queue_wait_s
-        job = Job(work, admission.place, now, deadline, kind, priority)
+        job = Job(work, admission.slot, now, deadline, kind, priority)
         try:
             self._queue.push(job)
         except QueueFull as full:
@@ -389,7 +389,7 @@ class Scheduler:
             await self._full_or(self._patient_until, lambda: self._returns.all_back)
             if not len(self._queue):  # whoever waited has left
                 continue
-            await self._full_or(self._queue.oldest_at + self._window_s, lambda: self._queue.on_their_way == 0)
+            await self._full_or(self._queue.oldest_at + self._window_s, lambda: self._queue.preparing == 0)
             popped = self._queue.pop_batch(loop.time())
             for job in popped.expired:
                 self._end_expired(job)

@@ -367,7 +367,7 @@ def by_length(clips: Sequence[np.ndarray], size: int) -> list[list[int]]:
 def scheduled(clips: Sequence[np.ndarray], limits: BatchLimits) -> list[list[int]]:
     """Return the batches that the scheduler makes of clips which all wait, as the numbers of the clips."""
     queue = JobQueue(
-        places=len(clips),
+        slots=len(clips),
         max_batch=limits.max_clips,
         max_batch_audio_s=limits.max_audio_s,
         max_audio_s=float("inf"),

@@ -422,8 +422,8 @@ def test_a_client_that_leaves_during_its_upload_frees_its_place(held):
     model.release_all()
     with socket.create_connection(("127.0.0.1", service.port)) as leaving:
         leaving.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nxx".encode())
-        until(lambda: service.scheduler.on_their_way == 1)
-    until(lambda: service.scheduler.on_their_way == 0)
+        until(lambda: service.scheduler.preparing == 1)
+    until(lambda: service.scheduler.preparing == 0)
     assert send_clip(service, 2).json()["text"] == "2"
 
 
@@ -447,8 +447,8 @@ def test_every_request_leaves_one_line_in_the_metrics_log_whatever_its_outcome(t
         running.http.get(ROUTE)
         with socket.create_connection(("127.0.0.1", running.port)) as leaving:
             leaving.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nxx".encode())
-            until(lambda: running.scheduler.on_their_way == 1)
-        until(lambda: running.scheduler.on_their_way == 0)
+            until(lambda: running.scheduler.preparing == 1)
+        until(lambda: running.scheduler.preparing == 0)
     lines = [json.loads(line) for line in (tmp_path / "metrics" / "metrics.log").read_text().splitlines()]
     assert {(line["code"], line["error"]) for line in lines} == {
         (200, None),

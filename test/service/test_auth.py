@@ -149,7 +149,7 @@ def test_a_key_has_only_so_many_requests_at_a_time_and_others_are_served_meanwhi
     model = HeldModel()
     with guarded(tmp_path, model, max_concurrent_per_key=2) as service, ThreadPoolExecutor(4) as threads:
         busy = [threads.submit(transcribe, service, KEY) for _ in range(2)]
-        until(lambda: service.scheduler.under_way == 2)
+        until(lambda: service.scheduler.admitted == 2)
         refused = transcribe(service, KEY)
         assert refused.status_code == 429
         assert refused.json()["error"]["code"] == "rate_limit_exceeded"
@@ -221,7 +221,7 @@ def test_an_address_has_only_so_many_requests_at_a_time_where_no_keys_are_set(tm
     settings = {"api_keys": "", "max_concurrent_per_client": 2}
     with guarded(tmp_path, model, **settings) as service, ThreadPoolExecutor(4) as threads:
         busy = [threads.submit(transcribe, service, KEY) for _ in range(2)]
-        until(lambda: service.scheduler.under_way == 2)
+        until(lambda: service.scheduler.admitted == 2)
         refused = transcribe(service, KEY)
         assert refused.status_code == 429
         assert refused.json()["error"]["code"] == "rate_limit_exceeded"
@@ -234,7 +234,7 @@ def test_an_address_has_only_so_many_requests_at_a_time_where_no_keys_are_set(tm
         with httpx.Client(base_url=service.http.base_url, timeout=300, transport=elsewhere) as client:
             pcm = {"content-type": "audio/pcm"}
             other = threads.submit(client.post, "/v1/audio/transcriptions", content=PCM, headers=pcm)
-            until(lambda: service.scheduler.under_way == 3)
+            until(lambda: service.scheduler.admitted == 3)
             model.release_all()
             assert [each.result().status_code for each in [*busy, other]] == [200, 200, 200]
         assert transcribe(service, KEY).status_code == 200

@@ -62,7 +62,7 @@ def test_a_lost_device_answers_every_open_request_and_closes_the_service(tmp_pat
     with serving(settings(tmp_path, microbatch_max_batch=2), lambda _: model) as service:
         with ThreadPoolExecutor(8) as threads:
             answers = [threads.submit(transcribe, service, number) for number in range(8)]
-            until(lambda: service.scheduler.under_way == 8 and model.batches)
+            until(lambda: service.scheduler.admitted == 8 and model.batches)
             model.release_all()
             for answer in answers:
                 assert answer.result().status_code == 503

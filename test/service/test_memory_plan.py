@@ -79,7 +79,7 @@ def test_an_upload_without_room_for_its_audio_is_told_to_come_again(full, kind):
     assert "memory" in refused.json()["error"]["message"]
     assert int(refused.headers["retry-after"]) >= 1
     model.release_all()
-    until(lambda: service.scheduler.under_way == 0)
+    until(lambda: service.scheduler.admitted == 0)
     assert service.post(*uploads[kind]).status_code == 200
 
 
@@ -98,7 +98,7 @@ def test_an_upload_waits_for_room(tmp_path):
             for each in posting:
                 each.start()
             model.started.acquire()
-            until(lambda: service.scheduler.under_way == 5)
+            until(lambda: service.scheduler.admitted == 5)
             assert service.scheduler.waiting == 0, "the others are not decoded yet"
             model.release_all()
             for each in posting:

@@ -154,7 +154,7 @@ def test_what_is_no_http_is_answered_400_in_the_form_of_all_errors(service):
 def test_a_body_that_stops_to_come_is_answered_408_and_its_place_is_free(service, sent):
     with opened(service, sent) as slow:
         assert error_in(answer(slow)) == (408, "upload_timeout")
-    until(lambda: service.scheduler.under_way == 0)
+    until(lambda: service.scheduler.admitted == 0)
     assert is_served(service)
 
 
@@ -259,10 +259,10 @@ def test_a_flood_of_requests_whose_answers_nobody_takes_is_cut(tmp_path):
 
 def test_a_client_that_closes_its_half_has_left(service):
     with opened(service, POST + b"Content-Length: 1000\r\n\r\na") as half_closed:
-        until(lambda: service.scheduler.under_way == 1)
+        until(lambda: service.scheduler.admitted == 1)
         half_closed.shutdown(socket.SHUT_WR)
         assert answered(half_closed) == b""
-    until(lambda: service.scheduler.under_way == 0)
+    until(lambda: service.scheduler.admitted == 0)
     assert is_served(service)
 
 
@@ -278,7 +278,7 @@ def test_idle_connections_make_room_for_others(tmp_path):
 def test_slow_uploads_give_their_places_to_others(tmp_path):
     with served(tmp_path, **FEW_PLACES) as service:
         slow = [opened(service, POST + b"Content-Length: 1000\r\n\r\na") for _ in range(4)]
-        until(lambda: service.scheduler.under_way == 4)
+        until(lambda: service.scheduler.admitted == 4)
         assert is_served(service)
         assert error_in(answer(slow[0])) == (408, "upload_timeout")
         for each in slow:
@@ -334,12 +334,12 @@ def test_uploads_do_not_fill_the_memory(tmp_path):
     model = HeldModel()
     with served(tmp_path, model, max_upload_mb=1, max_uploads_mb=1) as service:
         with opened(service, POST + b"Content-Length: %d\r\n\r\n" % len(PCM * 28) + PCM * 28):
-            until(lambda: service.scheduler.under_way == 1 and service.scheduler.on_their_way == 0)
+            until(lambda: service.scheduler.admitted == 1 and service.scheduler.preparing == 0)
             refused = service.post(PCM * 28, "audio/pcm")
             assert refused.status_code == 429
             assert refused.json()["error"]["code"] == "queue_full"
             assert int(refused.headers["retry-after"]) >= 1
-        until(lambda: service.scheduler.under_way == 0)
+        until(lambda: service.scheduler.admitted == 0)
         model.release_all()
         assert service.post(PCM * 28, "audio/pcm").status_code == 200
 
@@ -448,7 +448,7 @@ def test_a_broken_chunk_is_answered_once(tmp_path, rest):
         with opened(service, LAST.replace(b"Connection: close", b"X: y") * 3 + broken) as connection:
             told = answered(connection)
         assert statuses_in(told) == [200, 200, 200, 400]
-        until(lambda: service.scheduler.under_way == 0)
+        until(lambda: service.scheduler.admitted == 0)
 
 
 def test_what_is_no_http_waits_for_the_answers_to_the_requests_before_it(tmp_path):
@@ -456,7 +456,7 @@ def test_what_is_no_http_waits_for_the_answers_to_the_requests_before_it(tmp_pat
     with served(tmp_path, model, upload_timeout_s=60) as service:
         request = POST + LENGTH + b"\r\n" + PCM
         with opened(service, request + request + b"?\r\n\r\n") as connection:
-            until(lambda: service.scheduler.under_way == 1)
+            until(lambda: service.scheduler.admitted == 1)
             model.release_all()
             told = answered(connection)
         assert statuses_in(told) == [200, 200, 400]

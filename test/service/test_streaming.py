@@ -98,7 +98,7 @@ def test_a_client_that_leaves_a_stream_cancels_the_rest(held, tmp_path):
         held.release()  # one batch, whose text is the first delta
         with running.http.stream("POST", ROUTE, files={"file": LONG}, data={"stream": "true"}) as response:
             next(response.iter_bytes())
-        until(lambda: running.scheduler.waiting == 0 and running.scheduler.on_their_way == 0)
+        until(lambda: running.scheduler.waiting == 0 and running.scheduler.preparing == 0)
         reached = len(held.batches)
         held.release_all()
         until(lambda: running.scheduler.idle)

@@ -145,12 +145,12 @@ class FullService:
         self._scheduler = running.scheduler
         self._client = client
         client.sendall(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
-        until(lambda: self._scheduler.on_their_way == 1)
+        until(lambda: self._scheduler.preparing == 1)
 
     def release(self) -> None:
         """Have that client leave; returns when its place is free."""
         self._client.close()
-        until(lambda: self._scheduler.on_their_way == 0)
+        until(lambda: self._scheduler.preparing == 0)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from src.errors import QueueFull
 from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority, Slot
 
 
-def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, preferred_sizes=()) -> JobQueue:
+def queue(*, slots=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, preferred_sizes=()) -> JobQueue:
     return JobQueue(
-        places=places,
+        slots=slots,
         max_batch=max_batch,
         max_batch_audio_s=max_batch_audio_s,
         max_audio_s=max_audio_s,
@@ -23,9 +23,9 @@ def queue(*, places=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, p
     )
 
 
-def job(place: Slot, at=0.0, seconds=1.0, is_step=False, **how) -> Job:
+def job(slot: Slot, at=0.0, seconds=1.0, is_step=False, **how) -> Job:
     samples = np.zeros(round(seconds * 16_000), dtype=np.float32)
-    return Job(StreamStep(samples, 0, 1, 0) if is_step else Clip(samples), place, at, **how)
+    return Job(StreamStep(samples, 0, 1, 0) if is_step else Clip(samples), slot, at, **how)
 
 
 def pushed(queue: JobQueue, at=0.0, seconds=1.0, client=None, **how) -> Job:
@@ -60,7 +60,7 @@ def test_a_callers_priority_shifts_a_job_within_its_kind():
 
 
 def test_a_client_that_asks_for_high_alone_is_ahead_of_others_with_half_a_batch():
-    waiting = queue(places=40, max_batch=4)
+    waiting = queue(slots=40, max_batch=4)
     eager = [pushed(waiting, at=0.1, client="eager", priority=Priority.HIGH) for _ in range(20)]
     modest = pushed(waiting, at=0.0, client="modest")
     other = pushed(waiting, at=0.2, client="other", priority=Priority.HIGH)
@@ -99,7 +99,7 @@ def test_the_padded_size_of_a_batch_has_a_cap_but_a_clip_beyond_it_runs_alone():
 
 
 def test_where_more_wait_than_the_model_takes_without_padding_a_whole_batch_goes():
-    waiting = queue(places=99, max_batch=32, preferred_sizes=(8, 16, 32))
+    waiting = queue(slots=99, max_batch=32, preferred_sizes=(8, 16, 32))
     for at in range(32 + 16 + 8 + 1):
         pushed(waiting, at=at)
     assert [len(waiting.pop_batch(99).batch) for _ in range(4)] == [32, 16, 8, 1]
@@ -134,8 +134,8 @@ def test_jobs_past_their_deadline_leave_apart_from_the_batch():
 
 
 def test_a_place_is_taken_from_arrival_until_the_job_leaves_the_queue():
-    waiting = queue(places=2)
-    place = waiting.reserve()
+    waiting = queue(slots=2)
+    slot = waiting.reserve()
     pushed(waiting)
     with pytest.raises(QueueFull):
         waiting.reserve()
@@ -143,73 +143,73 @@ def test_a_place_is_taken_from_arrival_until_the_job_leaves_the_queue():
     other = waiting.reserve()
     with pytest.raises(QueueFull):
         waiting.reserve()
-    waiting.release(place)
+    waiting.release(slot)
     waiting.release(other)
-    assert waiting.held == waiting.on_their_way == 0
+    assert waiting.held == waiting.preparing == 0
 
 
 def test_decoded_audio_is_bounded_but_one_clip_may_always_wait():
     waiting = queue(max_audio_s=10)
     pushed(waiting, seconds=20)
-    place = waiting.reserve()
+    slot = waiting.reserve()
     with pytest.raises(QueueFull):
-        waiting.push(job(place, seconds=1))
-    assert waiting.on_their_way == 1, "the refused request still holds its place"
-    waiting.release(place)
+        waiting.push(job(slot, seconds=1))
+    assert waiting.preparing == 1, "the refused request still holds its place"
+    waiting.release(slot)
     assert waiting.held == 1
 
 
 class AnySequence(RuleBasedStateMachine):
     """Any sequence of operations leaves every job in one of four places and every reservation accounted for."""
 
-    places = Bundle("places")
+    slots = Bundle("places")
     jobs = Bundle("jobs")
 
     def __init__(self):
         super().__init__()
         self.now = 0.0
-        self.queue = queue(places=5, max_batch=3, max_batch_audio_s=20, max_audio_s=30)
-        self.on_their_way: set[Slot] = set()
+        self.queue = queue(slots=5, max_batch=3, max_batch_audio_s=20, max_audio_s=30)
+        self.preparing: set[Slot] = set()
         self.inside: set[Job] = set()
         self.left: set[Job] = set()
 
-    @rule(target=places)
+    @rule(target=slots)
     def reserve(self):
-        held = len(self.on_their_way) + len(self.inside)
+        held = len(self.preparing) + len(self.inside)
         if held == 5:
             with pytest.raises(QueueFull):
                 self.queue.reserve()
             return Slot(held=False)
-        place = self.queue.reserve()
-        self.on_their_way.add(place)
-        return place
+        slot = self.queue.reserve()
+        self.preparing.add(slot)
+        return slot
 
-    @rule(place=consumes(places))
-    def release(self, place):
-        self.queue.release(place)
-        self.on_their_way.discard(place)
+    @rule(slot=consumes(slots))
+    def release(self, slot):
+        self.queue.release(slot)
+        self.preparing.discard(slot)
 
     @rule(
         target=jobs,
-        place=consumes(places),
+        slot=consumes(slots),
         seconds=st.floats(0.1, 40),
         kind=st.sampled_from(Kind),
         priority=st.sampled_from(Priority),
         patience=st.sampled_from([0.5, 2.0, math.inf]),
         is_step=st.booleans(),
     )
-    def push(self, place, seconds, kind, priority, patience, is_step):
-        made = job(place, self.now, seconds, is_step, deadline=self.now + patience, kind=kind, priority=priority)
-        if place not in self.on_their_way:
+    def push(self, slot, seconds, kind, priority, patience, is_step):
+        made = job(slot, self.now, seconds, is_step, deadline=self.now + patience, kind=kind, priority=priority)
+        if slot not in self.preparing:
             return made
         try:
             self.queue.push(made)
         except QueueFull:
             assert self.queue.audio_s + made.audio_s > 30
-            self.queue.release(place)
+            self.queue.release(slot)
         else:
             self.inside.add(made)
-        self.on_their_way.discard(place)
+        self.preparing.discard(slot)
         return made
 
     @rule(which=jobs)
@@ -244,8 +244,8 @@ class AnySequence(RuleBasedStateMachine):
     @invariant()
     def everything_is_accounted_for(self):
         assert len(self.queue) == len(self.inside)
-        assert self.queue.on_their_way == len(self.on_their_way)
-        assert self.queue.held == len(self.on_their_way) + len(self.inside) <= 5
+        assert self.queue.preparing == len(self.preparing)
+        assert self.queue.held == len(self.preparing) + len(self.inside) <= 5
         assert self.queue.audio_s == pytest.approx(sum(each.audio_s for each in self.inside))
 
 

@@ -63,7 +63,7 @@ class LikeAPlainList(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.queue = JobQueue(
-            places=1000,
+            slots=1000,
             max_batch=MAX_BATCH,
             max_batch_audio_s=MAX_BATCH_AUDIO_S,
             max_audio_s=math.inf,
@@ -85,7 +85,7 @@ class LikeAPlainList(RuleBasedStateMachine):
             self.now += later_s
             samples = SILENCE[: round(each_s * 16_000)]
             work = StreamStep(samples, 0, 1, 0) if is_step else Clip(samples)
-            high = [job for job in self.plain.jobs if job.priority is Priority.HIGH and job.place.client == client]
+            high = [job for job in self.plain.jobs if job.priority is Priority.HIGH and job.slot.client == client]
             job = Job(work, self.queue.reserve(client), self.now, self.now + patience_s, kind, priority)
             self.queue.push(job)
             is_beyond = client is not None and len(high) >= MAX_BATCH // 2
@@ -188,7 +188,7 @@ LOADS = {
 def use(load: str, waiting: int, requests: int) -> int:
     """Return the calls that requests cost beside which so many wait: to join, to leave early, to leave in batches."""
     choice, numbers = Random(0), count()
-    queue = JobQueue(places=2 * waiting + 99, max_batch=8, max_batch_audio_s=1200, max_audio_s=math.inf)
+    queue = JobQueue(slots=2 * waiting + 99, max_batch=8, max_batch_audio_s=1200, max_audio_s=math.inf)
     leaving: deque[Job] = deque()
 
     def push() -> Job:
