@@ -16,9 +16,10 @@ from src.api.options import Options
 from src.engine.frames import FRAME_SECONDS
 from src.errors import ServiceError
 from src.text.languages import LANGUAGES
+from src.text.segments import Segment, segments_of
 from src.text.subtitles import cues_of, srt, vtt
 from src.text.transcript import Token, Transcript
-from src.text.words import Segment, Word, segments_of, words_of
+from src.text.words import Word, words_of
 from src.wire.logprobs import TokenLogprob, finite_logprob, logprobs_of
 from src.wire.usage import DurationUsage, duration_usage
 

@@ -30,8 +30,9 @@ from src.realtime.live import LiveTranscript
 from src.realtime.outputs import ItemCommitted, ItemEnded, ItemWork, Output, StepWork, Work
 from src.realtime.responses import Responses
 from src.realtime.session_params import SessionLimits, SessionParams
+from src.text.segments import Segment, segments_of
 from src.text.transcript import Transcript
-from src.text.words import Segment, Word, segments_of, words_of
+from src.text.words import Word, words_of
 from src.wire.logprobs import logprobs_of
 from src.wire.model_names import ServedModel
 from src.wire.usage import duration_usage

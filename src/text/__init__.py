@@ -1,1 +1,1 @@
-"""Transcripts as text: words, segments, subtitles, languages and keywords. Pure functions and values."""
+"""Text: transcripts, words, segments, subtitles, languages and keywords. Pure functions and values."""

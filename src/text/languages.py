@@ -1,4 +1,4 @@
-"""The languages of Parakeet models, and how clients name them."""
+"""The languages of Parakeet models, and the names that clients use for them."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ LANGUAGES = {
     "sv": "swedish",
     "uk": "ukrainian",
 }
-"""English names, by ISO 639-1 code, of the languages that any Parakeet model knows."""
+"""ISO 639-1 code and English name of each language that any Parakeet model knows."""
 LONG_CODES = {
     "bg": ("bul",),
     "cs": ("ces", "cze"),
@@ -61,33 +61,34 @@ LONG_CODES = {
     "sv": ("swe",),
     "uk": ("ukr",),
 }
-"""Their codes in ISO 639-2 and 639-3, the terminological one first."""
-ANY = frozenset(
+"""The ISO 639-2 and 639-3 codes of these languages, the terminological one first."""
+ANY_LANGUAGE = frozenset(
     {"auto", "automatic", "autodetect", "detect", "any", "default", "multi", "multilingual", "unknown", "mul", "und"}
 )
-"""First words of what clients send for a language that their user did not choose; ISO 639-2's `mul` is several
-languages and `und` an undetermined one."""
+"""Words that clients send if their user did not choose a language. In ISO 639-2, `mul` means several languages, and
+`und` an undetermined one."""
 
 
-def language_code(asked: str | None, known: Sequence[str]) -> str:
-    """Return the code of the language asked for as `en`, `eng`, `en-US`, `en_US.UTF-8` or `English`.
+def language_code(requested: str | None, known: Sequence[str]) -> str:
+    """Return the ISO 639-1 code of a requested language, written as `en`, `eng`, `en-US`, `en_US.UTF-8` or `English`.
 
-    It is the first of `known` where none is asked for, also in the words of `none_if_unset` and `ANY`. `known` has the
-    ISO 639-1 codes of the languages that the model knows.
+    Args:
+        requested: the language. If it is unset (`none_if_unset`) or in `ANY_LANGUAGE`, it means the first of `known`.
+        known: ISO 639-1 codes of the languages that the model knows.
 
     Raises:
-        UnsupportedLanguage: it is none of them.
+        UnsupportedLanguage: the model does not know the language.
     """
-    if none_if_unset(asked) is None:
+    if none_if_unset(requested) is None:
         return known[0]
-    assert asked is not None
-    name = asked.strip().lower()
+    assert requested is not None
+    name = requested.strip().lower()
     tag = re.split(r"[-_.@ ]", name, maxsplit=1)[0]
-    if tag in ANY:
+    if tag in ANY_LANGUAGE:
         return known[0]
     for language in known:
         if tag in (language, *LONG_CODES.get(language, ())) or name == LANGUAGES.get(language):
             return language
     raise UnsupportedLanguage(
-        f"The model does not know the language {asked[:40]!r}; it knows {', '.join(known)}.", param="language"
+        f"The model does not know the language {requested[:40]!r}; it knows {', '.join(known)}.", param="language"
     )

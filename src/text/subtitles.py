@@ -1,7 +1,7 @@
-"""Subtitles: segments cut into cues that can be read, written as SubRip (srt) or WebVTT (vtt).
+"""Subtitles: segments split into readable cues, and cues written as SubRip (srt) or WebVTT (vtt).
 
-The limits are those of the Netflix Timed Text Style Guide ("General Requirements", "English"): two lines of 42
-characters, from 5/6 of a second to 7 seconds, lines broken after punctuation.
+The limits are those of the Netflix Timed Text Style Guide ("General Requirements", "English"): at most two lines of 42
+characters, from 5/6 of a second to 7 seconds, and line breaks after punctuation.
 """
 
 import math
@@ -11,66 +11,69 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from src.text.words import Segment, Word
+from src.text.segments import Segment
+from src.text.words import Word
 
 MAX_LINE = 42
 MAX_CUE_S = 7.0
 MIN_CUE_S = 5 / 6
 PAUSE_S = 0.2
-"""A pause that is heard as one; below are stops of the mouth (Campione and Veronis 2002, as in `src.text.words`)."""
-PUNCTUATION_WORTH = 15
-"""How many characters of imbalance a line break after punctuation is worth."""
+"""A pause that listeners notice. Shorter silences are parts of consonants (Campione and Veronis 2002, as in
+`src.text.segments`)."""
+PUNCTUATION_BONUS = 15
+"""A line break after punctuation may make two lines differ in length by this many more characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What is on the screen at one time. Milliseconds, as both formats have no finer ones."""
+    """The text on the screen at one time. Times are in milliseconds, the resolution of both formats."""
 
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
-    """One or two, of at most 42 characters each but where a single word is longer."""
+    """One or two lines of at most 42 characters each. A single word may be longer."""
 
 
 def cues_of(segments: Sequence[Segment], duration_s: float) -> tuple[Cue, ...]:
     """Return the cues for the segments of a clip of `duration_s`.
 
-    Cues do not overlap, and are as long as their words are heard, at most 7 s; shorter ones stay for 5/6 s if the next
-    word lets them, and share a cue with it if it does not. Every cue has a length, even where words have none.
+    Cues do not overlap. A cue lasts as long as its words, at most 7 s. Words that take less than 5/6 s are shown for
+    5/6 s, or share a cue with the next word if that follows sooner. Every cue lasts at least 1 ms, even if its words
+    have no duration.
     """
-    parts = [part for words in _readable(segments) for part in _Stretch(words).split()]
+    parts = [part for words in _readable_groups(segments) for part in _CueSplitter(words).split()]
     limits_s = [part[0].start_s for part in parts[1:]] + [duration_s]
     cues: list[Cue] = []
     for words, limit_s in zip(parts, limits_s, strict=False):
         start_s = words[0].start_s
         end_s = min(limit_s, start_s + MAX_CUE_S, max(words[-1].end_s, start_s + MIN_CUE_S))
         start_ms = max(round(start_s * 1000), cues[-1].end_ms if cues else 0)
-        cues.append(Cue(start_ms, max(round(end_s * 1000), start_ms + 1), _lines(words)))
+        cues.append(Cue(start_ms, max(round(end_s * 1000), start_ms + 1), _wrap(words)))
     return tuple(cues)
 
 
-def _readable(segments: Sequence[Segment]) -> list[list[Word]]:
-    """Return the words of each segment, together with those of the next where it leaves no time to read it ("No.")."""
-    stretches: list[list[Word]] = []
+def _readable_groups(segments: Sequence[Segment]) -> list[list[Word]]:
+    """Return the words of each segment. One that leaves no time to read it ("No.") is joined with the next."""
+    groups: list[list[Word]] = []
     previous_s = -math.inf
     for segment in segments:
         if not segment.words:
             continue
         if segment.start_s - previous_s >= MIN_CUE_S:
-            stretches.append([])
-        stretches[-1].extend(segment.words)
+            groups.append([])
+        groups[-1].extend(segment.words)
         previous_s = segment.start_s
-    return stretches
+    return groups
 
 
 def srt(cues: Sequence[Cue]) -> str:
-    """Return a SubRip file, empty if there are no cues."""
+    """Return the text of a SubRip file, empty if there are no cues."""
     return "".join(f"{number}\n{_timing(cue, ',')}\n{_text(cue)}\n\n" for number, cue in enumerate(cues, start=1))
 
 
 def vtt(cues: Sequence[Cue]) -> str:
-    """Return a WebVTT file (w3.org/TR/webvtt1), in whose text markup is escaped."""
-    return "WEBVTT\n\n" + "".join(f"{_timing(cue, '.')}\n{_escaped(_text(cue))}\n\n" for cue in cues)
+    """Return the text of a WebVTT file (w3.org/TR/webvtt1). Markup in the words is escaped."""
+    return "WEBVTT\n\n" + "".join(f"{_timing(cue, '.')}\n{_escape(_text(cue))}\n\n" for cue in cues)
 
 
 def _timing(cue: Cue, point: str) -> str:
@@ -85,35 +88,35 @@ def _timestamp(time_ms: int, point: str) -> str:
 
 
 def _text(cue: Cue) -> str:
-    """Return the lines of a cue without the arrow that would make them a timing line."""
+    """Return the lines of a cue, without `-->`: both formats would read that as the timing of a cue."""
     return re.sub("-{2,}>", "->", "\n".join(cue.lines))
 
 
-def _escaped(text: str) -> str:
-    """Return text as WebVTT has it. It does not ask for `&gt;`, but FFmpeg drops a bare `>`."""
+def _escape(text: str) -> str:
+    """Escape text for WebVTT. The format allows a bare `>`, but FFmpeg drops it."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _lines(words: Sequence[Word]) -> tuple[str, ...]:
-    """Return the words of a cue as one line, or as two of like length, the first best ending a phrase."""
+def _wrap(words: Sequence[Word]) -> tuple[str, ...]:
+    """Return the words of a cue as one line, or as two of similar length, preferably broken after punctuation."""
     if _is_line(words):
-        return (_joined(words),)
+        return (_text_of_words(words),)
     cuts = [cut for cut in range(1, len(words)) if _is_line(words[:cut]) and _is_line(words[cut:])]
     cut = min(cuts, key=lambda cut: _imbalance(words[:cut], words[cut:]))
-    return _joined(words[:cut]), _joined(words[cut:])
+    return _text_of_words(words[:cut]), _text_of_words(words[cut:])
 
 
 def _imbalance(top: Sequence[Word], bottom: Sequence[Word]) -> tuple[int, int]:
-    """Return how bad a pair of lines looks; of two alike, the one with the longer bottom line is better."""
-    length = len(_joined(top))
-    return abs(length - len(_joined(bottom))) - PUNCTUATION_WORTH * _ends_phrase(top[-1]), length
+    """Return how bad a pair of lines looks. Between two equal pairs, the one with the longer bottom line is better."""
+    length = len(_text_of_words(top))
+    return abs(length - len(_text_of_words(bottom))) - PUNCTUATION_BONUS * _ends_phrase(top[-1]), length
 
 
 def _is_line(words: Sequence[Word]) -> bool:
-    return len(words) == 1 or len(_joined(words)) <= MAX_LINE
+    return len(words) == 1 or len(_text_of_words(words)) <= MAX_LINE
 
 
-def _joined(words: Sequence[Word]) -> str:
+def _text_of_words(words: Sequence[Word]) -> str:
     return " ".join(word.written for word in words)
 
 
@@ -121,19 +124,26 @@ def _ends_phrase(word: Word) -> bool:
     return not word.written.endswith(word.text)
 
 
-class _Stretch:
-    """The words of a segment, to be split into as few cues as will do, at the best places that leave so few."""
+_Cost = tuple[int, int, int]
+"""Cost of a split, compared in this order: number of cues, sum of `_cut_cost`, sum of squared lengths of the cues."""
+
+
+class _CueSplitter:
+    """Splits words into as few cues as possible, and among those splits finds the one with the best cuts."""
 
     def __init__(self, words: Sequence[Word]) -> None:
         self._words = words
         self._offsets = list(accumulate((len(word.written) + 1 for word in words), initial=0))
 
     def split(self) -> list[Sequence[Word]]:
-        """Return the words of each cue, in order."""
-        costs = [(0, 0, 0)]
+        """Return the words of each cue, in order.
+
+        For each number of words it finds the cheapest split, from the cheapest splits of fewer words.
+        """
+        costs: list[_Cost] = [(0, 0, 0)]
         starts = [0]
         for end in range(1, len(self._words) + 1):
-            cost, start = min(self._choices(end, costs))
+            cost, start = min(self._candidates(end, costs))
             costs.append(cost)
             starts.append(start)
         cues: list[Sequence[Word]] = []
@@ -143,27 +153,27 @@ class _Stretch:
             end = starts[end]
         return cues[::-1]
 
-    def _choices(self, end: int, costs: Sequence[tuple[int, int, int]]) -> Iterator[tuple[tuple[int, int, int], int]]:
-        """Yield what the words up to `end` cost, and where their last cue starts, for each start that it may have."""
+    def _candidates(self, end: int, costs: Sequence[_Cost]) -> Iterator[tuple[_Cost, int]]:
+        """Yield the cost of the words before `end` for each possible start of their last cue, and that start."""
         for start in range(end - 1, -1, -1):
             if start < end - 1 and not self._fits(start, end):
                 return
             cues, breaks, squares = costs[start]
-            yield (cues + 1, breaks + self._break(start, end), squares + self._length(start, end) ** 2), start
+            yield (cues + 1, breaks + self._cut_cost(start, end), squares + self._length(start, end) ** 2), start
 
     def _fits(self, start: int, end: int) -> bool:
-        """Whether the words make two lines, a longer word alone being one, and are spoken in time."""
+        """Return whether these words fit in two lines, where a long word may be a line alone, and in `MAX_CUE_S`."""
         if self._words[end - 1].end_s - self._words[start].start_s > MAX_CUE_S:
             return False
-        most = bisect_right(self._offsets, self._offsets[start] + MAX_LINE + 1) - 1
-        bottom = max(start + 1, most)
+        first_line_end = bisect_right(self._offsets, self._offsets[start] + MAX_LINE + 1) - 1
+        bottom = max(start + 1, first_line_end)
         return bottom >= end - 1 or self._length(bottom, end) <= MAX_LINE
 
     def _length(self, start: int, end: int) -> int:
         return self._offsets[end] - self._offsets[start] - 1
 
-    def _break(self, start: int, end: int) -> int:
-        """Return how bad it is to cut before `start` rather than after a mark, and to leave too little time to read."""
+    def _cut_cost(self, start: int, end: int) -> int:
+        """Return the cost of a cue from `start` to `end`: 1 or 2 if it starts within a phrase, 3 more if it is too short."""
         word = self._words[start]
         cut = 0
         if start > 0 and not _ends_phrase(self._words[start - 1]):

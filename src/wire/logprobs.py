@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
 
+from src.text.spelling import spelling
 from src.text.transcript import Token
-from src.text.words import spelling
 
 MIN_LOGPROB = -9999.0
 """What OpenAI writes for a token that is next to impossible (platform.openai.com, "Create chat completion"), as JSON

@@ -1,9 +1,12 @@
 """Transcripts made up for tests: from a script, in which times are as an encoder would have them, or at random."""
 
 import re
+from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
+from src.audio.chunking import Chunk
+from src.text.merge import Merger, join_deltas
 from src.text.transcript import WORD_START, Token, Transcript, text_of
 
 FRAME_S = 0.08
@@ -44,6 +47,30 @@ def spoken(script: str) -> Transcript:
 def length_s(transcript: Transcript) -> float:
     """Return the length of a clip that ends with its last token."""
     return max((token.end_s for token in transcript.tokens), default=0.0)
+
+
+def tokens(*pieces: tuple[str, float, float]) -> tuple[Token, ...]:
+    """Return tokens from their pieces, starts and ends."""
+    return tuple(Token(0, piece, start_s, end_s, LOGPROB) for piece, start_s, end_s in pieces)
+
+
+def check_times(spans: list[tuple[float, float]], clip_s: float) -> None:
+    """Assert that spans are in order, without overlaps and within a clip."""
+    flat = [time_s for span in spans for time_s in span]
+    assert flat == sorted(flat)
+    assert all(0 <= time_s <= clip_s for time_s in flat)
+
+
+def merge(chunks: Iterable[tuple[Chunk, Transcript]]) -> Transcript:
+    """Return the transcript of a recording from its chunks, in order, and their transcripts."""
+    merger = Merger()
+    deltas = [merger.add(chunk, transcript) for chunk, transcript in chunks]
+    return join_deltas([*deltas, merger.finish()])
+
+
+def starts(transcript: Transcript) -> list[float]:
+    """Return the start of each token in seconds, to the hundredth."""
+    return [round(token.start_s, 2) for token in transcript.tokens]
 
 
 CORES = st.from_regex(r"[a-zA-Z0-9\u00e0-\u00ff]{2,9}([-'.&/][a-z0-9]{2,4})?%?", fullmatch=True)

@@ -14,8 +14,9 @@ from starlette.responses import Response
 from src.api.options import Options
 from src.api.responses import EventStream, render
 from src.errors import TranscriptionFailed
+from src.text.segments import segments_of
 from src.text.transcript import Token, Transcript
-from src.text.words import segments_of, words_of
+from src.text.words import words_of
 from src.wire.logprobs import MIN_LOGPROB
 
 FILES = Path(__file__).parents[2] / "golden"

@@ -1,20 +1,14 @@
 """Chunks' transcripts as one: every word once, in order, at its time in the recording, as early as it is certain."""
 
 import itertools
-import re
-from collections.abc import Iterable
 
 import numpy as np
-import pytest
-from long_audio import joined, sentences, without_pauses
-from media import SAMPLE_RATE, clip
+from made_transcripts import merge, starts
+from media import SAMPLE_RATE
 
-from src.audio.chunking import Chunk, split
-from src.audio.vad import SpeechDetector
-from src.engine.nemo_model import NemoModel
-from src.text.merge import Merger, merge
+from src.audio.chunking import Chunk
+from src.text.merge import Merger
 from src.text.transcript import Token, Transcript
-from src.text.words import words_of
 
 
 def chunk(start_s: float, end_s: float, from_s: float | None = None, to_s: float | None = None) -> Chunk:
@@ -28,10 +22,6 @@ def heard(text: str, *times_s: float) -> Transcript:
     words = text.split()
     tokens = (Token(0, f"\u2581{word}", at_s, at_s + 0.3, -0.1) for word, at_s in zip(words, times_s, strict=True))
     return Transcript(text, tuple(tokens))
-
-
-def starts(transcript: Transcript) -> list[float]:
-    return [round(token.start_s, 2) for token in transcript.tokens]
 
 
 def overlapping(first: Transcript, second: Transcript) -> Transcript:
@@ -128,57 +118,3 @@ def test_what_waits_for_a_chunk_that_never_comes_is_given_out_at_the_end():
     merger = Merger()
     assert merger.add(chunk(0, 12, to_s=10), heard("a b", 1, 9)).text == "a"
     assert merger.finish().text == " b"
-
-
-def transcribed(model: NemoModel, chunks: Iterable[Chunk]) -> list[tuple[Chunk, Transcript]]:
-    return [(each, model.transcribe(model.collate([each.samples]))[0]) for each in chunks]
-
-
-def plain(text: str) -> list[str]:
-    return re.findall(r"[a-z']+", text.lower())
-
-
-@pytest.fixture(scope="module")
-def detector() -> SpeechDetector:
-    return SpeechDetector()
-
-
-def test_a_recording_in_chunks_says_each_sentence_once_at_its_time(tiny, detector, transcripts):
-    names = [name for name in sentences() if not name.startswith("fsdd")]
-    samples, placements = joined(names, itertools.cycle([0.3, 1.5, 0.5, 1.0, 0.7]))
-    pieces = [
-        (each, tiny.transcribe(tiny.collate([each.samples]))[0])
-        for each in split([samples], detector, chunk_seconds=30)
-    ]
-    assert len(pieces) > 3
-    words = words_of(merge(pieces), len(samples) / SAMPLE_RATE)
-    said = [
-        plain(" ".join(word.text for word in words if placed.start_s <= word.start_s < placed.end_s))
-        for placed in placements
-    ]
-    expected = [plain(transcripts[f"{name}.flac"]) for name in names]
-    wrong = [name for name, one, other in zip(names, said, expected, strict=True) if one != other]
-    assert len(wrong) <= 3, "sentences in which the tiny model mishears a word beside other voices"
-    for placed, one, other in zip(placements, said, expected, strict=True):
-        if one == other:
-            alone = words_of(tiny.transcribe(tiny.collate([clip(placed.name)]))[0], 60)
-            inside = [word for word in words if placed.start_s <= word.start_s < placed.end_s]
-            for apart, word in zip(alone, inside, strict=True):
-                assert word.start_s - placed.start_s == pytest.approx(apart.start_s, abs=0.25)
-
-
-def test_the_pieces_put_together_are_the_text_where_chunks_overlap(tiny, detector):
-    samples, _ = joined(sentences(), itertools.repeat(0), load=without_pauses(detector))
-    pieces = [
-        (each, tiny.transcribe(tiny.collate([each.samples]))[0])
-        for each in split([samples], detector, chunk_seconds=20)
-    ]
-    assert any(each.to_s < each.end_s for each, _ in pieces)
-    merger = Merger()
-    found = [*(merger.add(*piece) for piece in pieces), merger.finish()]
-    merged = merge(pieces)
-    assert "".join(piece.text for piece in found) == merged.text
-    assert tuple(token for piece in found for token in piece.tokens) == merged.tokens
-    assert starts(merged) == sorted(starts(merged))
-    whole = tiny.transcribe(tiny.collate([samples]))[0]
-    assert len(plain(merged.text)) == pytest.approx(len(plain(whole.text)), rel=0.03)

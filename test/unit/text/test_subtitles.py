@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from made_transcripts import GOLDEN, length_s, spoken, transcripts
 
+from src.text.segments import segments_of
 from src.text.subtitles import MAX_CUE_S, MAX_LINE, Cue, cues_of, srt, vtt
 from src.text.transcript import Transcript
-from src.text.words import segments_of
 
 FILES = Path(__file__).parents[2] / "golden"
 WRITERS = {"srt": srt, "vtt": vtt}
