@@ -173,7 +173,7 @@ class _CueSplitter:
         return self._offsets[end] - self._offsets[start] - 1
 
     def _cut_cost(self, start: int, end: int) -> int:
-        """Return the cost of a cue from `start` to `end`: 1 or 2 if it starts within a phrase, 3 more if it is too short."""
+        """Return the cost of one cue: 1 or 2 if it starts within a phrase, 3 more if it leaves no time to read it."""
         word = self._words[start]
         cut = 0
         if start > 0 and not _ends_phrase(self._words[start - 1]):
