@@ -27,7 +27,7 @@ from src.audio.blocks import BLOCK_SAMPLES as BLOCK_SAMPLES
 from src.audio.blocks import Block
 from src.audio.channels import downmix
 from src.audio.ffmpeg import ffmpeg_blocks
-from src.audio.probe import PlainWav, demuxer_name, is_mpeg_wav, plain_wav
+from src.audio.probe import PlainPcm, demuxer_name, is_mpeg_wav, plain_wav
 from src.audio.rejections import CHANNELS, RATES, AudioRejection, format_error
 from src.audio.resample import Resampler
 from src.audio.samples import SAMPLE_RATE, Samples
@@ -56,21 +56,26 @@ class PcmFormat:
             raise InvalidRequest(f"channels must be 1 to {CHANNELS[-1]}, not {self.channels}.", param="channels")
 
 
-def needs_library(data: bytes, pcm: PcmFormat | None) -> bool:
-    """Return whether decoding this takes more than scaling samples: whether libsndfile or FFmpeg reads it."""
-    return pcm is None and bool(data) and _plain(data) is None
+def plain_pcm(data: bytes, pcm: PcmFormat | None = None) -> PlainPcm | None:
+    """Return the samples of headerless `pcm`, or of a plain WAV file with a rate and channels that are supported.
 
-
-def quick_samples(data: bytes, pcm: PcmFormat | None, most_s: float) -> Samples | None:
-    """Return short audio that only has to be scaled, 16 kHz mono (samples,): PCM16 of one channel at 16 kHz.
-
-    It takes 30 us for 10 s. None for any other audio, also where there is none, or more than `most_s` or `QUICK_S`.
+    None for any other file: libsndfile or FFmpeg has to decode it.
     """
-    form = pcm or _plain(data)
-    if form is None or form.rate != SAMPLE_RATE or form.channels != 1:
+    if pcm is not None:
+        return PlainPcm(pcm.rate, pcm.channels, data)
+    plain = plain_wav(data)
+    return plain if plain and not format_error(plain.rate, plain.channels) else None
+
+
+def scale_if_short(plain: PlainPcm | None, max_s: float) -> Samples | None:
+    """Return mono 16 kHz PCM16 of at most `max_s` and `QUICK_S` as samples (samples,); it takes 30 us for 10 s.
+
+    None for any other audio: a file for a library, another rate, more channels, too long, or empty.
+    """
+    if plain is None or plain.rate != SAMPLE_RATE or plain.channels != 1:
         return None
-    frames = _frames(form.pcm if isinstance(form, PlainWav) else data, form.channels)
-    if not 0 < len(frames) <= min(most_s, QUICK_S) * SAMPLE_RATE:
+    frames = _frames(plain.data, plain.channels)
+    if not 0 < len(frames) <= min(max_s, QUICK_S) * SAMPLE_RATE:
         return None
     return next(downmix([frames], SAMPLE_RATE))
 
@@ -111,7 +116,8 @@ def decode_blocks(
         InvalidAudio: nothing in `data` can be decoded.
         AudioTooLong: there is more than `max_seconds`.
     """
-    native = _pcm_blocks(data, pcm.rate, pcm.channels) if pcm else _file_blocks(data)
+    plain = plain_pcm(data, pcm)
+    native = _pcm_blocks(plain) if plain else _file_blocks(data)
     taken = 0
     for rate, run in groupby(native, key=attrgetter("rate")):
         for samples in _resampled((block.samples for block in run), rate):
@@ -123,11 +129,11 @@ def decode_blocks(
         raise AudioRejection.NO_SAMPLES.error()
 
 
-def _pcm_blocks(data: bytes | memoryview, rate: int, channels: int) -> Iterator[Block]:
-    whole = _frames(data, channels)
-    blocks = (whole[start : start + BLOCK_SAMPLES] for start in range(0, len(whole), BLOCK_SAMPLES))
-    for samples in downmix(blocks, rate):
-        yield Block(rate, samples)
+def _pcm_blocks(plain: PlainPcm) -> Iterator[Block]:
+    frames = _frames(plain.data, plain.channels)
+    blocks = (frames[start : start + BLOCK_SAMPLES] for start in range(0, len(frames), BLOCK_SAMPLES))
+    for samples in downmix(blocks, plain.rate):
+        yield Block(plain.rate, samples)
 
 
 def _frames(pcm: bytes | memoryview, channels: int) -> NDArray[np.int16]:
@@ -139,18 +145,11 @@ def _frames(pcm: bytes | memoryview, channels: int) -> NDArray[np.int16]:
 def _file_blocks(data: bytes) -> Iterator[Block]:
     if not data:
         raise AudioRejection.EMPTY_FILE.error()
-    if plain := _plain(data):
-        return _pcm_blocks(plain.pcm, plain.rate, plain.channels)
     demuxer = demuxer_name(data)
     if demuxer is None:
         raise AudioRejection.UNREADABLE.error()
     wav = _opened_wav(data) if demuxer == "wav" else None
     return _wav_blocks(wav) if wav else ffmpeg_blocks(data, demuxer)
-
-
-def _plain(data: bytes) -> PlainWav | None:
-    plain = plain_wav(data)
-    return plain if plain and not format_error(plain.rate, plain.channels) else None
 
 
 def _opened_wav(data: bytes) -> soundfile.SoundFile | None:

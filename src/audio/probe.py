@@ -61,16 +61,16 @@ SIGNATURES = {
 """FFmpeg's demuxers, by the first bytes of the files that they read."""
 
 
-class PlainWav(NamedTuple):
-    """The content of a PCM16 WAV file."""
+class PlainPcm(NamedTuple):
+    """PCM16 samples, little-endian, channels interleaved."""
 
     rate: int
+    """Sample rate in Hz."""
     channels: int
-    pcm: memoryview
-    """Its samples, little-endian, the channels interleaved; a view of the file."""
+    data: bytes | memoryview
 
 
-def plain_wav(data: bytes) -> PlainWav | None:
+def plain_wav(data: bytes) -> PlainPcm | None:
     """Read a PCM16 WAV file whose header is canonical, every size in it right, with nothing but tags before the audio.
 
     None for any other, be it damaged, unfinished or in another format: there is a library for those.
@@ -92,7 +92,7 @@ def plain_wav(data: bytes) -> PlainWav | None:
     length = _chunk_bytes(data, at)
     pcm = memoryview(data)[at + 8 : at + 8 + length]
     is_whole = 0 < length == len(pcm) and length % frame_bytes == 0
-    return PlainWav(rate, channels, pcm) if data[at : at + 4] == b"data" and is_whole else None
+    return PlainPcm(rate, channels, pcm) if data[at : at + 4] == b"data" and is_whole else None
 
 
 def _chunk_bytes(data: bytes, at: int) -> int:

@@ -11,12 +11,13 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 from src.audio.chunking import Chunk, split
-from src.audio.decode import BLOCK_SAMPLES, PcmFormat, decode_blocks, needs_library, quick_samples
+from src.audio.decode import BLOCK_SAMPLES, PcmFormat, decode_blocks, plain_pcm, scale_if_short
 from src.audio.microbatch import MicroBatcher
-from src.audio.probe import plain_wav
+from src.audio.probe import PlainPcm
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.sandbox import Decoding, Sandbox
 from src.audio.vad import Detection, Span, SpeechDetector
@@ -56,12 +57,17 @@ STRETCHES = 4
 """Of a clip, so many stretches of speech without words are tried again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Upload:
     """The audio of one request as it came: a media file, or headerless samples in the format `pcm`."""
 
     data: bytes
     pcm: PcmFormat | None = None
+
+    @cached_property
+    def plain(self) -> PlainPcm | None:
+        """Its samples, where they only need scaling; None where a library has to decode them."""
+        return plain_pcm(self.data, self.pcm)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -271,11 +277,9 @@ class TranscriptionService:
         """Return for how much audio of an upload to ask for room before it is decoded, in seconds."""
         if isinstance(source, ItemAudio):
             return 0.0  # it is in memory, and counted there
-        plain = plain_wav(source.data) if source.pcm is None else None
-        rate = MIN_BYTES_PER_S
-        if form := plain or source.pcm:
-            rate = max(1, 2 * form.channels * form.rate)  # a header may say 0, which decoding will refuse
-        return min(self._most_s, MIN_EXPECTED_S + len(source.data) / rate)
+        plain = source.plain
+        bytes_per_s = 2 * plain.channels * plain.rate if plain else MIN_BYTES_PER_S
+        return min(self._most_s, MIN_EXPECTED_S + len(source.data) / bytes_per_s)
 
     async def _deltas(
         self, request: _Request, source: AudioSource, reservation: _AudioReservation
@@ -312,10 +316,10 @@ class TranscriptionService:
         if isinstance(source, ItemAudio):
             threads = None if len(source.samples) <= chunk_s * SAMPLE_RATE else self._workers
             return _ChunkReader(self._chunks(self._blocks(source.samples), measured), threads, measured)
-        samples = quick_samples(source.data, source.pcm, min(chunk_s, limit_s))
+        samples = scale_if_short(source.plain, min(chunk_s, limit_s))
         if samples is not None:
             return _ChunkReader(self._chunks(reservation.counted([samples]), measured), None, measured)
-        if needs_library(source.data, source.pcm):
+        if source.data and source.plain is None:
             decoding = self._sandbox.decode(source.data, max_seconds=limit_s)
             chunks = self._chunks(reservation.counted(decoding.blocks()), measured)
             return _ChunkReader(chunks, self._waiters, measured, decoding, self._sandbox.room(source.data))

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from media import CLIPS, SAMPLE_RATE, clip, encode, likeness, pcm16, resampled, wav
 from numpy.typing import NDArray
 
-from src.audio.decode import QUICK_S, PcmFormat, decode, decode_blocks, needs_library, quick_samples
+from src.audio.decode import QUICK_S, PcmFormat, decode, decode_blocks, plain_pcm, scale_if_short
 from src.audio.probe import is_container, plain_wav
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest, ServiceError
 
@@ -225,13 +225,13 @@ def test_short_mono_at_16_khz_is_decoded_at_once_as_in_blocks(seconds):
     samples = np.resize(SPEECH, round(seconds * SAMPLE_RATE))
     pcm = pcm16(samples)
     for data, form in ((pcm, PcmFormat()), (pcm + b"a", PcmFormat()), (wav(samples), None)):
-        quick = quick_samples(data, form, most_s=30)
+        quick = scale_if_short(plain_pcm(data, form), max_s=30)
         assert quick.dtype == np.float32
         np.testing.assert_array_equal(quick, audio(data, form))
 
 
 @pytest.mark.parametrize(
-    ("seconds", "form", "most_s"),
+    ("seconds", "form", "max_s"),
     [
         (0, PcmFormat(), 30),
         (1.001, PcmFormat(), 1),
@@ -240,10 +240,10 @@ def test_short_mono_at_16_khz_is_decoded_at_once_as_in_blocks(seconds):
         (0.1, PcmFormat(channels=2), 30),
     ],
 )
-def test_what_takes_longer_is_not_decoded_at_once(seconds, form, most_s):
+def test_what_takes_longer_is_not_decoded_at_once(seconds, form, max_s):
     samples = np.zeros((round(seconds * form.rate), form.channels), np.float32)
-    assert quick_samples(pcm16(samples), form, most_s) is None
-    assert quick_samples(wav(samples, form.rate, form.channels), None, most_s) is None
+    assert scale_if_short(plain_pcm(pcm16(samples), form), max_s) is None
+    assert scale_if_short(plain_pcm(wav(samples, form.rate, form.channels)), max_s) is None
 
 
 @pytest.mark.parametrize("torn", [1, 2, 3])
@@ -330,7 +330,7 @@ def instructions(work: Callable[[], object]) -> int:
 @pytest.mark.parametrize("chunks", [1_000, 100_000])
 def test_a_wav_of_empty_chunks_takes_no_longer_to_look_at_than_any_other(chunks):
     data = riff(FMT, *[chunk(b"LIST", b"")] * chunks, SOUND)
-    assert instructions(lambda: needs_library(data, None)) < 200
+    assert instructions(lambda: plain_pcm(data)) < 200
     with suppress(InvalidAudio):  # where they are too many for libraries
         np.testing.assert_array_equal(audio(data), SPEECH)
 
@@ -374,7 +374,7 @@ def test_whatever_wav_is_read_without_a_library_libsndfile_reads_alike(data):
     if plain and soundfile.info(io.BytesIO(data)).subtype == "PCM_16":
         samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
         assert (rate, samples.shape[1]) == (plain.rate, plain.channels)
-        assert samples.tobytes() == bytes(plain.pcm)
+        assert samples.tobytes() == bytes(plain.data)
 
 
 @pytest.mark.parametrize("letters", OTHER_COATS)
