@@ -6,29 +6,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from fastapi import FastAPI
 
 from src.api import azure, client_secrets, health, models, realtime, transcriptions, translations
 from src.api.auth import Authentication
 from src.api.body import BodyReader
 from src.api.clients import Clients
 from src.api.cors import CrossOrigin
-from src.api.dependencies import Services, provide, services_of
+from src.api.dependencies import Services, provide
+from src.api.errors import add_error_handlers, documented_errors
 from src.api.keys import ApiKeys, ClientSecrets
 from src.api.known_paths import KnownPaths
 from src.api.middleware import RequestTrace
-from src.api.openapi import errors
 from src.api.paths import Location
-from src.api.refusal import refusal
 from src.audio.vad import SpeechDetector
 from src.engine.model import Model
 from src.engine.nemo_model import NemoModel
-from src.errors import QueueFull, ServiceError, error_body
+from src.errors import QueueFull
 from src.memory.budget_queue import BudgetQueue
 from src.memory.limits import memory_limit_bytes
 from src.memory.plan import MemoryPlan
@@ -71,20 +65,17 @@ def create_app(
     _add_routes(app)
     services = _services(settings, plan, runtime, KnownPaths(app.routes))
     provide(app, services)
-    app.add_exception_handler(ServiceError, _service_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
+    add_error_handlers(app)
     _add_middleware(app, services)
     return app
 
 
 def _add_routes(app: FastAPI) -> None:
     """Add all routes. The framework tries them in this order, and a try costs time."""
-    app.include_router(transcriptions.router, responses=errors(401))
+    app.include_router(transcriptions.router, responses=documented_errors(401))
     app.include_router(health.router)
     for routes in (models, translations, client_secrets, realtime, azure):
-        app.include_router(routes.router, responses=errors(401))
-    app.router.default = _unknown_path
+        app.include_router(routes.router, responses=documented_errors(401))
 
 
 def _add_middleware(app: FastAPI, services: Services) -> None:
@@ -127,42 +118,3 @@ def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_path
 
 def _full(reason: str, settings: Settings) -> QueueFull:
     return QueueFull(f"{reason} Try again later.", retry_after_s=settings.max_queue_wait_s)
-
-
-async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse what no route takes, a WebSocket as a request."""
-    error = services_of(scope["app"]).known_paths.missing(scope)
-    if scope["type"] == "http":
-        raise error
-    log.info("WS unknown refused: %d %s", error.status, error.code)
-    await WebSocket(scope, receive, send).send_denial_response(refusal(error))
-
-
-async def _service_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ServiceError)
-    request.state.trace.code = error.code
-    return refusal(error)
-
-
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer what the framework itself refuses, such as a wrong method."""
-    assert isinstance(error, HTTPException)
-    code, message = "invalid_request", str(error.detail)
-    headers = dict(error.headers or {})
-    if error.status_code == 405:
-        message = services_of(request.app).known_paths.wrong_method(request.scope)
-        code = "method_not_allowed"
-        if headers["Allow"] == "GET":  # the framework names the first route of a path; HEAD has one of its own
-            headers["Allow"] = "GET, HEAD"
-    request.state.trace.code = code
-    body = error_body(message, type="invalid_request_error", code=code)
-    return JSONResponse(body, error.status_code, headers=headers)
-
-
-async def _validation_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    param = str(first["loc"][-1])
-    request.state.trace.code = "invalid_value"
-    body = error_body(f"`{param}`: {first['msg']}.", type="invalid_request_error", code="invalid_value", param=param)
-    return JSONResponse(body, 400)

@@ -5,7 +5,9 @@ The body is OpenAI's: `{"error": {"message", "type", "param", "code"}}`; its SDK
 """
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from copy import copy
+from typing import ClassVar, Self
 
 
 class ServiceError(Exception):
@@ -18,6 +20,7 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: str = "internal_error"
+    extra_headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -33,9 +36,16 @@ class ServiceError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """The HTTP headers of the answer: `Retry-After` in whole seconds, at least 1, where a retry may help."""
-        if self.retry_after_s is None:
-            return {}
-        return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
+        headers = dict(self.extra_headers)
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_s)))
+        return headers
+
+    def within(self, path: str) -> Self:
+        """Return this error for a field that is inside the object at `path`, such as `session.audio`."""
+        error = copy(self)
+        error.param = f"{path}.{self.param}"
+        return error
 
 
 def error_body(
@@ -76,6 +86,27 @@ class UnknownPath(InvalidRequest):
 
     status = 404
     code = "not_found"
+
+
+class MethodNotAllowed(InvalidRequest):
+    """A method that the path does not take."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class UpgradeRequired(InvalidRequest):
+    """A plain request to the path of a WebSocket."""
+
+    status = 426
+    code = "upgrade_required"
+    extra_headers: ClassVar[Mapping[str, str]] = {"Upgrade": "websocket", "Connection": "upgrade"}
+
+
+class OriginNotAllowed(InvalidRequest):
+    """A web site that is not in `PARAKEET_CORS_ORIGINS`."""
+
+    code = "origin_not_allowed"
 
 
 class ModelNotFound(InvalidRequest):
@@ -136,10 +167,8 @@ class UnsupportedEncoding(InvalidRequest):
     status = 415
     code = "unsupported_encoding"
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of the answer: how a body may be encoded (RFC 9110, 15.5.16)."""
-        return {"Accept-Encoding": "identity"}
+    extra_headers: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "identity"}
+    """How a body may be encoded (RFC 9110, 15.5.16)."""
 
 
 class UploadTooSlow(InvalidRequest):
@@ -155,10 +184,8 @@ class InvalidApiKey(InvalidRequest):
     status = 401
     code = "invalid_api_key"
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of the answer: how a key is shown (RFC 6750)."""
-        return {"WWW-Authenticate": "Bearer"}
+    extra_headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    """How a key is shown (RFC 6750)."""
 
 
 class TooManyForKey(ServiceError):

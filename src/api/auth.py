@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
 
 from src.api.clients import Clients
+from src.api.errors import send_error
 from src.api.keys import ApiKeys, ClientSecrets, Credential
 from src.api.paths import route_path
-from src.api.refusal import refusal
 from src.errors import ServiceError
 
 KEY_PROTOCOL = "openai-insecure-api-key."
@@ -51,7 +50,7 @@ class Authentication:
             credential = self._credential(scope)
             client = self._clients.admitted(scope, credential)
         except ServiceError as error:
-            await _refuse(scope, receive, send, error)
+            await send_error(error, scope, receive, send)
             return
         with self._clients.counted(scope, client):
             scope.setdefault("state", {}).update(credential=credential, client=client)
@@ -90,13 +89,3 @@ def _bearer(authorization: str) -> str | None:
     """Return the key in a value of the header `Authorization`."""
     scheme, _, key = authorization.strip().partition(" ")
     return key.strip() if scheme.lower() == "bearer" else None
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send, error: ServiceError) -> None:
-    response = refusal(error)
-    if scope["type"] == "websocket":
-        await WebSocket(scope, receive, send).send_denial_response(response)
-        return
-    request = Request(scope, receive)
-    request.state.trace.code = error.code
-    await response(scope, receive, send)

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, ValidationError
 from src.api.auth import credential_of
 from src.api.body import BodyReader
 from src.api.dependencies import Services, ServicesDep
+from src.api.errors import documented_errors
 from src.api.keys import ClientSecret, Credential
-from src.api.openapi import errors
 from src.api.request import parse_object
 from src.api.session_slots import new_session_id
 from src.audio.pcm_stream import AudioFormat, Encoding
@@ -89,7 +89,7 @@ class BetaSession(BaseModel):
     client_secret: BetaSecret
 
 
-_ERRORS = errors(400, 404, 408, 413, 415, 429, 503)
+_ERRORS = documented_errors(400, 404, 408, 413, 415, 429, 503)
 
 
 @router.post("/v1/realtime/client_secrets", openapi_extra=SECRET_REQUEST, responses=_ERRORS)

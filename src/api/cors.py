@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from src.errors import error_body
+from src.api.errors import error_response
+from src.errors import OriginNotAllowed
 
 
 class CrossOrigin(CORSMiddleware):
@@ -40,5 +41,6 @@ class CrossOrigin(CORSMiddleware):
         if answer.status_code == 200:
             return answer
         message = f"{bytes(answer.body).decode()}. PARAKEET_CORS_ORIGINS says whose pages may call here."
-        body = error_body(message, type="invalid_request_error", code="origin_not_allowed")
-        return JSONResponse(body, answer.status_code, headers={"vary": answer.headers["vary"]})
+        response = error_response(OriginNotAllowed(message))
+        response.headers["vary"] = answer.headers["vary"]
+        return response

@@ -5,11 +5,11 @@ import os
 import re
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from src.api.errors import error_response
 from src.api.paths import route_path
-from src.errors import ClientGone, ServiceError, error_body
+from src.errors import ClientGone, ServiceError
 from src.metrics import MetricsLog
 from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 
@@ -58,9 +58,10 @@ class RequestTrace:
             trace.status, trace.code = CLIENT_CLOSED, "client_closed"
         except Exception:
             log.exception("%s failed", trace.request_id)
-            trace.status, trace.code = 500, ServiceError.code
+            error = ServiceError("The server met an unexpected error. The request id is in its log.")
+            trace.status, trace.code = error.status, error.code
             if not answered:
-                await _internal_error(scope, receive, send_traced)
+                await error_response(error)(scope, receive, send_traced)
         finally:
             self._write(scope, trace)
 
@@ -73,12 +74,3 @@ class RequestTrace:
 
 def _request_id(given: str | None) -> str:
     return given if given and _SANE_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
-
-
-async def _internal_error(scope: Scope, receive: Receive, send: Send) -> None:
-    body = error_body(
-        "The server met an unexpected error. The request id is in its log.",
-        type=ServiceError.type,
-        code=ServiceError.code,
-    )
-    await JSONResponse(body, ServiceError.status)(scope, receive, send)

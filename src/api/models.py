@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from src.api.dependencies import Services, ServicesDep
-from src.api.openapi import errors
+from src.api.errors import documented_errors
 
 router = APIRouter(tags=["models"])
 
@@ -37,7 +37,7 @@ async def models(services: ServicesDep) -> ModelList:
 
 # `:path` takes ids with a slash, which SDKs send as %2F and people as it is.
 @router.head("/v1/models/{name:path}", include_in_schema=False)
-@router.get("/v1/models/{name:path}", responses=errors(404))
+@router.get("/v1/models/{name:path}", responses=documented_errors(404))
 async def model(request: Request, name: str, services: ServicesDep) -> ModelObject:
     """Describe one name of the served model."""
     if not services.served_model.stands_for(name):

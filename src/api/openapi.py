@@ -3,7 +3,6 @@
 from typing import Any
 
 from src.api.options import FORMATS
-from src.api.responses import ErrorAnswer
 
 
 def _field(description: str, **schema: Any) -> dict[str, Any]:
@@ -90,20 +89,3 @@ TRANSCRIPTION_ANSWERS: dict[int | str, dict[str, Any]] = {
     }
 }
 """What there is beside JSON."""
-
-_ERRORS = {
-    400: "The request cannot be served as it is; `param` and `message` say why.",
-    401: "The API key is missing, wrong or expired.",
-    404: "The model is not served here.",
-    408: "The body of the request came too slowly.",
-    413: "The audio is too long, or the upload too large.",
-    415: "The body is compressed.",
-    429: "Too many requests wait, or are under way; try again after `Retry-After` seconds.",
-    500: "The model cannot do this clip.",
-    503: "The service is starting, stopping or too busy; try again after `Retry-After` seconds.",
-}
-
-
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what FastAPI needs to know of answers with these statuses."""
-    return {status: {"model": ErrorAnswer, "description": _ERRORS[status]} for status in statuses}

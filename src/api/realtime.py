@@ -11,17 +11,16 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from fastapi import APIRouter, Request, WebSocket
-from starlette.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
 from src.api.dependencies import Services, services_of
+from src.api.errors import error_response
 from src.api.paths import is_azure
 from src.api.realtime_handshake import read_handshake
-from src.api.refusal import refusal
 from src.api.session_slots import SessionSlot
 from src.engine.model import StepResult
 from src.engine.windowing import Windowing
-from src.errors import ClientGone, QueueFull, ServiceError, error_body
+from src.errors import ClientGone, QueueFull, ServiceError, UpgradeRequired
 from src.memory.budget import Reservation
 from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 from src.realtime import events
@@ -77,12 +76,9 @@ class SlowReader(Exception):
 
 @router.head(ROUTE, include_in_schema=False)
 @router.get(ROUTE, include_in_schema=False)
-async def without_upgrade(request: Request) -> JSONResponse:
+async def without_upgrade(request: Request) -> None:
     """Tell a client that does not speak WebSocket what is needed."""
-    request.state.trace.code = "upgrade_required"
-    message = f"{request.scope['path']} is a WebSocket: connect to it with ws:// or wss://."
-    body = error_body(message, type="invalid_request_error", code="upgrade_required")
-    return JSONResponse(body, 426, headers={"upgrade": "websocket", "connection": "upgrade"})
+    raise UpgradeRequired(f"{request.scope['path']} is a WebSocket: connect to it with ws:// or wss://.")
 
 
 @router.websocket(ROUTE)
@@ -97,7 +93,7 @@ async def realtime(websocket: WebSocket) -> None:
         shared.sessions.check_available()
     except ServiceError as error:
         log.info("WS %s refused: %d %s", route, error.status, error.code)
-        await websocket.send_denial_response(refusal(error))
+        await websocket.send_denial_response(error_response(error))
         return
     with shared.sessions.acquire() as seat, shared.session_audio.reserved(guaranteed=True) as memory:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None

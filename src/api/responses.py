@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, FiniteFloat
 from starlette.responses import Response
 
+from src.api.errors import ErrorDetail
 from src.api.options import Options
 from src.engine.frames import FRAME_SECONDS
 from src.errors import ServiceError
@@ -82,21 +83,6 @@ class VerboseTranscription(BaseModel):
     segments: list[TimedSegment] = Field(default=[], description="If asked for, or if no granularity was.")
     words: list[TimedWord] = Field(default=[], description="Only with `timestamp_granularities[]=word`.")
     usage: DurationUsage
-
-
-class ErrorDetail(BaseModel):
-    """What went wrong, in OpenAI's words."""
-
-    message: str
-    type: str
-    param: str | None = Field(description="The field at fault.")
-    code: str | None
-
-
-class ErrorAnswer(BaseModel):
-    """The body of every answer that is not 2xx."""
-
-    error: ErrorDetail
 
 
 class TextDelta(BaseModel):

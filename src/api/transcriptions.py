@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from src.api.dependencies import services_of
-from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST, errors
+from src.api.errors import documented_errors
+from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST
 from src.api.options import Options, parse_options
 from src.api.paths import is_azure
 from src.api.request import parse_body
@@ -40,7 +41,7 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     "/v1/audio/transcriptions",
     response_model=Transcription | VerboseTranscription,
     openapi_extra=TRANSCRIPTION_REQUEST,
-    responses=TRANSCRIPTION_ANSWERS | errors(400, 404, 408, 413, 415, 429, 500, 503),
+    responses=TRANSCRIPTION_ANSWERS | documented_errors(400, 404, 408, 413, 415, 429, 500, 503),
 )
 async def transcribe(request: Request) -> Response:
     """Transcribe one audio or video file: a multipart part `file`, or the file itself as the body."""

@@ -229,8 +229,7 @@ class SessionConfig:
             language_code(self.transcription.language or None, languages)
             parse_keywords(self.transcription.keywords or (), self.transcription.prompt)
         except InvalidRequest as error:
-            error.param = f"{wish.path}.{error.param}"
-            raise
+            raise error.within(wish.path) from None
 
     def ga(self) -> dict[str, Any]:
         """Return the configuration in GA's shape."""

@@ -1,0 +1,118 @@
+"""How an error becomes an answer: over HTTP, in place of a WebSocket, and in the description of the API.
+
+`ServiceError` carries the status, the headers and OpenAI's body. Whatever else the framework raises is turned into one
+here, so that all answers that are not 2xx have the same form.
+"""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from src.api.dependencies import services_of
+from src.errors import InvalidRequest, MethodNotAllowed, ServiceError, error_body
+
+log = logging.getLogger("src.access")
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, in OpenAI's words."""
+
+    message: str
+    type: str
+    param: str | None = Field(description="The field at fault.")
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorDetail
+
+
+_DESCRIPTIONS = {
+    400: "The request cannot be served as it is; `param` and `message` say why.",
+    401: "The API key is missing, wrong or expired.",
+    404: "The model is not served here.",
+    408: "The body of the request came too slowly.",
+    413: "The audio is too long, or the upload too large.",
+    415: "The body is compressed.",
+    429: "Too many requests wait, or are under way; try again after `Retry-After` seconds.",
+    500: "The model cannot do this clip.",
+    503: "The service is starting, stopping or too busy; try again after `Retry-After` seconds.",
+}
+
+
+def documented_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the error answers with these statuses, in the form of FastAPI's parameter `responses`."""
+    return {status: {"model": ErrorAnswer, "description": _DESCRIPTIONS[status]} for status in statuses}
+
+
+def error_response(error: ServiceError) -> JSONResponse:
+    """Return the answer for an error: its status, its headers and OpenAI's body."""
+    return JSONResponse(error.body, error.status, headers=error.headers)
+
+
+async def send_error(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer the connection of `scope` with an error, a WebSocket with a denial in place of its handshake."""
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(error_response(error))
+    else:
+        await _traced_response(Request(scope, receive), error)(scope, receive, send)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Have `app` answer what its routes raise, what the framework rejects, and paths that no route has."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.router.default = _unknown_path
+
+
+def _traced_response(request: Request, error: ServiceError) -> JSONResponse:
+    """Return the answer for an error, and note the error in the trace of `request`."""
+    request.state.trace.code = error.code
+    return error_response(error)
+
+
+async def _service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError)
+    return _traced_response(request, error)
+
+
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    """Answer what the framework itself rejects: a wrong method."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == MethodNotAllowed.status:
+        response = _traced_response(
+            request, MethodNotAllowed(services_of(request.app).known_paths.wrong_method(request.scope))
+        )
+        # The framework names the methods of the path's first route. HEAD has a route of its own.
+        response.headers["allow"] = "GET, HEAD" if headers["Allow"] == "GET" else headers["Allow"]
+        return response
+    request.state.trace.code = code = "invalid_request"
+    body = error_body(str(error.detail), type=InvalidRequest.type, code=code)
+    return JSONResponse(body, error.status_code, headers=headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer parameters that FastAPI finds invalid."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    param = str(first["loc"][-1])
+    return _traced_response(request, InvalidRequest(f"`{param}`: {first['msg']}.", param=param))
+
+
+async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a connection whose path no route has, or not for its protocol."""
+    error = services_of(scope["app"]).known_paths.missing(scope)
+    if scope["type"] == "websocket":
+        log.info("WS unknown refused: %d %s", error.status, error.code)
+    await send_error(error, scope, receive, send)
