@@ -44,7 +44,7 @@ class _KeyFinder(logging.Handler):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_log_has_a_key(tmp_path_factory) -> Iterator[None]:
+def no_log_has_a_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """See to it that no key is in any log that any test has written, in this process or by one that it started."""
     finder = _KeyFinder()
     logging.getLogger().addHandler(finder)
@@ -68,7 +68,7 @@ def nemos() -> NemoModel:
 
 
 @pytest.fixture(scope="session")
-def service(tiny, tmp_path_factory) -> Iterator[Service]:
+def service(tiny: NemoModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service on the bundled checkpoint, shared by all tests that do not need one of their own."""
     settings = Settings(model_id="tiny", log_dir=tmp_path_factory.mktemp("logs"), max_queue_wait_s=60)
     with serving(settings, lambda _: tiny) as running:

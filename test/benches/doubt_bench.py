@@ -27,6 +27,7 @@ import numpy as np
 from bench_model import add_model_argument, checkpoint
 from columns import columns
 
+from src.audio.decode import decode
 from src.audio.microbatch import MAX_BATCH, DetectionQueue
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.vad import SpeechDetector, run_detection
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     options = parser.parse_args(argv)
     names = sorted(path for path in client.CLIPS.glob("*.flac") if not path.stem.startswith(WITHOUT_SPEECH))
-    spoken = [client.decode(path.read_bytes()) for path in names]
+    spoken = [decode(path.read_bytes()) for path in names]
     model = NemoModel.load(Settings(model_id=checkpoint(options.model)))
     groups = {"each by itself": spoken, f"joined to {JOINED_S:g} s": joined(spoken)}
     shares = [share_of(name, clips, model, options.rounds, options.at_once) for name, clips in groups.items()]

@@ -33,8 +33,9 @@ import client
 import client_report
 import numpy as np
 from bench_model import add_model_argument, checkpoint
-from columns import columns
+from columns import Cell, columns
 
+from src.audio.samples import SAMPLE_RATE
 from src.engine.batch_limits import BatchLimits
 from src.engine.checkpoint import find_checkpoint
 from src.engine.decoder.cuda_graphs import set_up_graphs
@@ -154,7 +155,7 @@ def made_clips(count: int, min_s: float, max_s: float) -> list[np.ndarray]:
     spoken = [client.samples_of(path) for path in client.short_clips() if is_speech(path)]
     clips = []
     for _ in range(count):
-        wanted = round(chance.uniform(min_s, max_s) * client.SAMPLE_RATE)
+        wanted = round(chance.uniform(min_s, max_s) * SAMPLE_RATE)
         pieces: list[np.ndarray] = []
         while sum(map(len, pieces)) < wanted:
             pieces.append(chance.choice(spoken))
@@ -253,7 +254,7 @@ class Bench:
                 heard[at], wall_s, peaks[at] = self.timed(way)
                 best_s[at] = min(best_s[at], wall_s)
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
-        audio_s = sum(map(len, self.clips)) / client.SAMPLE_RATE
+        audio_s = sum(map(len, self.clips)) / SAMPLE_RATE
         return [
             Figures(
                 way.name,
@@ -321,9 +322,11 @@ def engine_stages(engine: NemoModel) -> dict[str, tuple[Any, str]]:
     """Return the methods of the engine's stages."""
     from src.engine.encoder.graphed_encoder import GraphedEncoder
 
-    if isinstance(engine._encoder, GraphedEncoder):  # the features are in its graphs
-        parts = {"encoder": (engine._encoder, "encode")}
-    elif isinstance(encoder := engine._encoder._run, NemoEncoder):
+    batches: Any = engine._encoder
+    parts: dict[str, tuple[Any, str]]
+    if isinstance(batches, GraphedEncoder):  # the features are in its graphs
+        parts = {"encoder": (batches, "encode")}
+    elif isinstance(encoder := batches._run, NemoEncoder):
         parts = {"features": (encoder._preprocessor, "forward"), "encoder": (encoder._encoder, "forward")}
     else:
         parts = {"features": (encoder, "features"), "encoder": (encoder, "encoder")}
@@ -391,7 +394,7 @@ def padding(clips: Sequence[np.ndarray], groups: list[list[int]]) -> float:
 
 def head_rows(options: argparse.Namespace, clips: Sequence[np.ndarray], bench: Bench) -> list[client_report.Row]:
     """Return what was measured on what."""
-    audio_s = sum(map(len, clips)) / client.SAMPLE_RATE
+    audio_s = sum(map(len, clips)) / SAMPLE_RATE
     low, high = options.seconds
     return [
         ("model", options.model),
@@ -414,10 +417,17 @@ def table(figures: Sequence[Figures]) -> str:
         *(f"{stage} s" for stage in STAGES),
         "GPU GB",
     ]
-    lines = [
-        [each.way, each.rtfx, each.times, each.padding * 100, each.other_than_full, each.other_than_local]
-        + [each.stages_s[stage] for stage in STAGES]
-        + [each.gpu_peak_gb]
+    lines: list[list[Cell]] = [
+        [
+            each.way,
+            each.rtfx,
+            each.times,
+            each.padding * 100,
+            each.other_than_full,
+            each.other_than_local,
+            *(each.stages_s[stage] for stage in STAGES),
+            each.gpu_peak_gb,
+        ]
         for each in figures
     ]
     return columns(names, lines)
@@ -426,7 +436,9 @@ def table(figures: Sequence[Figures]) -> str:
 def latency_table(bench: Bench) -> str:
     """Return how long one clip and eight at once take, in milliseconds."""
     runs = {"transcribe(), full": bench.running_nemo(bench.full), "engine": bench.run_engine}
-    lines = [[name, *(bench.latency_s(clips, run) * 1000 for clips in (1, 8))] for name, run in runs.items()]
+    lines: list[list[Cell]] = [
+        [name, *(bench.latency_s(clips, run) * 1000 for clips in (1, 8))] for name, run in runs.items()
+    ]
     return columns([f"{LATENCY_CLIP_S:g} s clips, ms", "one", "eight at once"], lines)
 
 

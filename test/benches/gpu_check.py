@@ -40,7 +40,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in 
 
 import client
 from bench_model import making
-from columns import columns
+from columns import Cell, columns
 from gpu_part import DIFFERENT, NO_GPU
 from gpu_report import Report
 
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = Report(options.results, {"date": now, "model": options.model, "device": options.device})
     report.say(f"GPU check of {now}, {options.model}")
     outcomes = run([part for part in PARTS if part.name in options.only], options, report)
-    lines = [[each.part, each.words, each.wall_s] for each in outcomes]
+    lines: list[list[Cell]] = [[each.part, each.words, each.wall_s] for each in outcomes]
     for line in columns(["part", "how it ended", "s"], lines).splitlines():
         report.say(line)
     code = exit_code(outcomes)

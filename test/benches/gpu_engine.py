@@ -28,6 +28,7 @@ from engine_bench import Bench, Way, made_clips
 from gpu_machine import matrix_flops
 from gpu_part import Clock, Rows, arguments, median_s, put, say, say_what_is_logged
 
+from src.audio.samples import SAMPLE_RATE
 from src.engine.device_errors import MemoryExhausted, is_out_of_memory, one_line
 from src.engine.frames import FRAME_SECONDS
 from src.engine.nemo_model import NemoModel
@@ -151,7 +152,7 @@ def measured(bench: Bench, way: Way, clips: list[np.ndarray], flops: float) -> F
     spent_s = sorted([bench.timed(batch)[1] for _ in range(WARM_UPS + RUNS)][WARM_UPS:])
     whole_s = spent_s[len(spent_s) // 2]
     stages_s = bench.stages(batch)
-    audio_s = sum(map(len, clips)) / client.SAMPLE_RATE
+    audio_s = sum(map(len, clips)) / SAMPLE_RATE
     stages_ms = {
         f"{stage}_ms": stages_s[stage] * 1000 if stage in way.stages else None
         for stage in ("features", "encoder", "decoder", "text")
@@ -173,7 +174,8 @@ def features_ms(engine: NemoModel, clips: Sequence[np.ndarray]) -> float:
         row[: len(clip)] = torch.from_numpy(clip)
     audio, lengths = audio.to(engine._device), lengths.to(engine._device)
     with torch.inference_mode():
-        return median_s(lambda: engine._encoder._features(audio, lengths), engine._device) * 1000
+        graphed: Any = engine._encoder
+        return median_s(lambda: graphed._features(audio, lengths), engine._device) * 1000
 
 
 def flop_per_audio_s(encoder: Any) -> float:
@@ -183,7 +185,7 @@ def flop_per_audio_s(encoder: Any) -> float:
     which one is twice as large, around its convolution.
     """
     squares = 4 * encoder.ff_expansion_factor + 4 + 3
-    return 2 * encoder.n_layers * squares * encoder.d_model**2 / FRAME_SECONDS
+    return float(2 * encoder.n_layers * squares * encoder.d_model**2 / FRAME_SECONDS)
 
 
 def cells(figures: Figures) -> list[Cell]:

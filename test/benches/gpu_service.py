@@ -34,6 +34,8 @@ from columns import Cell
 from gpu_part import DIFFERENT, Clock, Rows, arguments, put, say
 from own_service import Server, cpu_s, serving
 
+from src.audio.samples import SAMPLE_RATE
+
 CLIP_S = 10.0
 CLIPS = 32
 AT_ONCE, LEVEL_S = (1, 8, 32, 128, 256), 4.0
@@ -117,7 +119,7 @@ def clips(count: int) -> list[np.ndarray]:
     """Return clips of `CLIP_S`, the same in each run: whole clips of the project joined, and then silence."""
     chance = random.Random(0)
     spoken = [client.samples_of(path) for path in client.short_clips() if engine_bench.is_speech(path)]
-    length = round(CLIP_S * client.SAMPLE_RATE)
+    length = round(CLIP_S * SAMPLE_RATE)
     made = []
     for _ in range(count):
         pieces = [np.zeros(0, np.float32)]
@@ -246,7 +248,7 @@ async def sessions(options: argparse.Namespace, clip: np.ndarray, server: Server
     A number is left out where there is no time for it, and is the last where a session has no final text.
     """
     numbers, seconds = (QUICK_SESSIONS, QUICK_SESSION_S) if options.quick else (SESSIONS, SESSION_S)
-    upload = client.live_pcm("live", clip[: round(seconds * client.SAMPLE_RATE)])
+    upload = client.live_pcm("live", clip[: round(seconds * SAMPLE_RATE)])
     _, *names = sessions_bench.NAMES.values()
     rows = Rows("sessions", names)
     all_well, needed_s = True, 2 * (seconds + SESSIONS_END_S)  # with one session alone, which comes first

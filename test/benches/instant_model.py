@@ -22,22 +22,20 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
 
-import numpy as np
-
 from src.__main__ import main, run_and_exit
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.batch_limits import BatchLimits
-from src.engine.model import Model
+from src.engine.model import Batch, Model, StepBatch, StepResult, StreamStep
 from src.settings import Settings
 from src.text.transcript import WORD_START, Token, Transcript, text_of
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "while", "the", "old", "tree", "sleeps"]
 
 
-class InstantModel:
+class InstantModel(Model):
     """Hears words at an even pace: fourteen in every clip, or one in each `every_s` seconds of it."""
 
-    languages = ("en",)
+    languages: Sequence[str] = ("en",)
     limits = BatchLimits()
 
     def __init__(self, _: Settings, every_s: float | None = None) -> None:
@@ -48,11 +46,20 @@ class InstantModel:
     def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         return True
 
-    def collate(self, clips: Sequence[np.ndarray], keywords: object = None) -> list[Transcript]:
-        return [self._heard(len(clip) / SAMPLE_RATE) for clip in clips]
+    def compile(self, keywords: tuple[str, ...]) -> None:
+        pass
 
-    def transcribe(self, batch: list[Transcript]) -> list[Transcript]:
-        return batch
+    def collate(self, clips: Sequence[Samples], keywords: Sequence[tuple[str, ...]] | None = None) -> Batch:
+        return Batch([self._heard(len(clip) / SAMPLE_RATE) for clip in clips], (), None)
+
+    def transcribe(self, batch: Batch) -> list[Transcript]:
+        return list(batch.audio)
+
+    def collate_steps(self, steps: Sequence[StreamStep]) -> StepBatch:
+        return StepBatch(Batch(None, (), None), tuple(steps))
+
+    def advance(self, batch: StepBatch) -> list[StepResult]:
+        return [StepResult((), None)] * len(batch.steps)
 
     def _heard(self, clip_s: float) -> Transcript:
         return said(len(WORDS), 0.64) if self._every_s is None else said(int(clip_s / self._every_s), self._every_s)
@@ -77,7 +84,7 @@ def name_threads() -> None:
         set_name(15, self.name.encode()[:15], 0, 0, 0)  # 15 is PR_SET_NAME, and the name's longest length
         run(self)
 
-    threading.Thread.run = named_run
+    threading.Thread.run = named_run  # type: ignore[method-assign] # for all threads, whoever starts them
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ import soundfile
 from columns import columns
 from own_service import EVENT_LOOP, Server, cpu_of_threads_s, cpu_s, serving
 
+from src.audio.samples import SAMPLE_RATE
+
 INSTANT = str(Path(__file__).with_name("instant_model.py"))
 WARM_UP = 50
 WORD_S = 0.64
@@ -53,8 +55,8 @@ class Cost:
     others_ms: dict[str, float]
     """Of the other threads, by name."""
     requests_per_s: float
-    p50_ms: float
-    p99_ms: float
+    p50_ms: float | None
+    p99_ms: float | None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,7 +95,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def forms_of(wav: Path, seconds: float) -> dict[str, client.Upload]:
     """Write a clip of speech to `wav`, 16 kHz mono PCM16, and return it ready to be sent in each form."""
     speech = client.samples_of(client.CLIPS / "long-30s.flac")
-    soundfile.write(wav, np.resize(speech, round(seconds * client.SAMPLE_RATE)), client.SAMPLE_RATE, "PCM_16")
+    soundfile.write(wav, np.resize(speech, round(seconds * SAMPLE_RATE)), SAMPLE_RATE, "PCM_16")
     return {form: client.prepare(wav, argparse.Namespace(ws=False, **how)) for form, how in FORMS.items()}
 
 

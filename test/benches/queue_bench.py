@@ -32,7 +32,7 @@ from columns import columns
 from instant_model import InstantModel
 
 from src.audio.samples import SAMPLE_RATE
-from src.engine.model import StepBatch, StepResult, StreamStep
+from src.engine.model import StreamStep
 from src.errors import QueueFull
 from src.memory.process import freeze_gc
 from src.scheduling.jobs import Kind, Priority
@@ -43,19 +43,6 @@ SILENCE = np.zeros(30 * SAMPLE_RATE, np.float32)
 MAX_RATIO = 1.2
 KEYS = 4
 """Clients that the callers belong to."""
-
-
-class Instant(InstantModel):
-    """Answers clips and steps at once."""
-
-    def __init__(self) -> None:
-        super().__init__(Settings())
-
-    def collate_steps(self, steps: Sequence[StreamStep]) -> StepBatch:
-        return StepBatch([], tuple(steps))
-
-    def advance(self, batch: StepBatch) -> list[StepResult]:
-        return [StepResult((), None)] * len(batch.steps)
 
 
 @dataclass(frozen=True)
@@ -147,9 +134,9 @@ def measure(load: str, options: argparse.Namespace) -> Cost:
 
 async def started(places: int) -> Scheduler:
     """Return a scheduler with at least so many places, on a model that answers at once."""
-    factor = -(-places // Instant.limits.max_clips)
+    factor = -(-places // InstantModel.limits.max_clips)
     scheduler = Scheduler(Settings(queue_max_factor=factor, max_queue_wait_s=3600, max_queued_audio_s=1e9))
-    await scheduler.start(Instant)
+    await scheduler.start(lambda: InstantModel(Settings()))
     return scheduler
 
 
@@ -213,7 +200,7 @@ class Callers:
 async def served(waiting: int, n: int, load: str, choice: Random) -> float:
     """Return the CPU seconds of `n` requests of a load beside which so many wait."""
     scheduler = await started(2 * waiting + 64)
-    callers = Callers(scheduler, (LOADS[load](choice) for _ in count()), waiting + 2 * Instant.limits.max_clips)
+    callers = Callers(scheduler, (LOADS[load](choice) for _ in count()), waiting + 2 * InstantModel.limits.max_clips)
     await callers.ended(waiting + 100)  # by then the queue is as it will go on
     gc.collect()
     before_s = time.process_time()

@@ -14,10 +14,11 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.pool import Pool
 from pathlib import Path
+from typing import Any
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
 
@@ -122,7 +123,9 @@ async def all_levels(options: argparse.Namespace, upload: client.Upload, server:
     return levels
 
 
-async def climb(numbers: Sequence[int], upload: client.Upload, server: Server, *, vad: bool) -> AsyncIterator[Level]:
+async def climb(
+    numbers: Sequence[int], upload: client.Upload, server: Server, *, vad: bool
+) -> AsyncGenerator[Level, None]:
     """Run one session alone, then each number of them, and yield what each comes to."""
     with client_processes(-(-max(numbers) // EACH)) as clients:
         [alone] = await together(clients, upload, server.url, 1, vad)
@@ -177,7 +180,7 @@ async def listen(upload: client.Upload, url: str, vad: bool) -> Listened:
 async def converse(upload: client.Upload, url: str, vad: bool) -> Listened:
     """Do what `listen` says, for as long as it takes."""
     # A busy service may take long to open a session; whoever calls this has the patience.
-    options = {"compression": None, "max_size": None, "ping_timeout": None, "open_timeout": None}
+    options: dict[str, Any] = {"compression": None, "max_size": None, "ping_timeout": None, "open_timeout": None}
     async with connect(client_ws.address(url), **options) as socket_:
         if vad:
             await socket_.send(json.dumps(TURNS))

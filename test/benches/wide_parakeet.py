@@ -232,11 +232,13 @@ class Stream:
 
     def bias(self, norm: Any) -> Tensor:
         """Return the bias (wide,) that stands for `norm`, a narrow LayerNorm, in a wide one of gain 1."""
-        return self.matrix @ (norm.bias / norm.weight).double()
+        bias: Tensor = norm.bias / norm.weight
+        return self.matrix @ bias.double()
 
     def reading(self, weight: Tensor, norm: Any) -> Tensor:
         """Return the weight (units, wide) that stands for one (units, narrow) which reads the stream through `norm`."""
-        return (weight.flatten(1) * norm.weight).double() @ self.inverse
+        read: Tensor = weight.flatten(1) * norm.weight
+        return read.double() @ self.inverse
 
     def adding(self, weight: Tensor) -> Tensor:
         """Return the weight (wide, units) or bias (wide,) that stands for a narrow one which adds to the stream."""
@@ -246,7 +248,8 @@ class Stream:
 def principal_gains(norm: Any) -> tuple[Tensor, Tensor]:
     """Return the gain of a LayerNorm on vectors without a mean as gains (narrow,) in a basis (narrow, narrow)."""
     centre = torch.eye(len(norm.weight), dtype=torch.float64) - 1 / len(norm.weight)
-    return torch.linalg.eigh(centre * norm.weight @ centre)
+    gains, basis = torch.linalg.eigh(centre * norm.weight @ centre)
+    return gains, basis
 
 
 # -- the encoder -------------------------------------------------------------------------------------------------------
@@ -347,7 +350,8 @@ def combined_sinusoids(narrow: int, wide: int) -> Tensor:
     offsets = torch.arange(-REACH, REACH + 1, dtype=torch.float64)
     given, wanted = position_embeddings(offsets, wide), position_embeddings(offsets, narrow)
     ridge = RIDGE * torch.eye(len(offsets), dtype=torch.float64)
-    return (given.T @ torch.linalg.solve(given @ given.T + ridge, wanted)).T
+    solution: Tensor = torch.linalg.solve(given @ given.T + ridge, wanted)
+    return (given.T @ solution).T
 
 
 def position_embeddings(offsets: Tensor, width: int) -> Tensor:

@@ -34,7 +34,7 @@ def good_text(http: httpx.Client) -> str:
     """Return what the service hears in a clip that it should know."""
     with GOOD_CLIP.open("rb") as clip:
         answer = http.post(ROUTE, files={"file": clip})
-    return answer.json().get("text", answer.text)
+    return str(answer.json().get("text", answer.text))
 
 
 def complaint(answer: httpx.Response) -> str | None:

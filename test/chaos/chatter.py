@@ -71,7 +71,8 @@ def garbled(draw: st.DrawFn) -> Message:
     at, size = draw(st.integers(0, len(text))), draw(st.integers(0, 5))
     text = text[:at] + draw(st.text(max_size=3)) + text[at + size :]
     encoding = draw(st.sampled_from(["utf-8", "utf-16"]))
-    return draw(st.sampled_from([text, text.encode(encoding, "surrogatepass")]))
+    forms: list[Message] = [text, text.encode(encoding, "surrogatepass")]
+    return draw(st.sampled_from(forms))
 
 
 MESSAGES: st.SearchStrategy[Message] = st.one_of(

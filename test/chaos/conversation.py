@@ -22,7 +22,7 @@ async def converse(url: str, attempt: Attempt) -> str:
     """
     dialect = attempt.call.dialect
     assert dialect
-    options = {"compression": None, "proxy": None, "max_size": None, "open_timeout": None}
+    options: dict[str, Any] = {"compression": None, "proxy": None, "max_size": None, "open_timeout": None}
     address = "ws" + url.removeprefix("http") + dialect.route
     async with connect(address, close_timeout=client_ws.CLOSE_S, **options) as socket:
         sending = asyncio.create_task(_speak(socket, dialect, attempt))

@@ -1,6 +1,7 @@
 """Headers that say what cannot be, around speech that is as it should be."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from hostile import HostileFile
@@ -13,7 +14,7 @@ MOST_32 = b"\xff" * 4
 LARGE_32 = b"\x7f\xff\xff\xff"
 MOST_64 = b"\x7f" + b"\xff" * 7
 
-FORMS = {
+FORMS: dict[str, dict[str, Any]] = {
     "channels-0": {"channels": 0, "align": 0},
     "channels-255": {"channels": 255, "align": 510},
     "channels-65535": {"channels": 65_535, "align": 65_534},

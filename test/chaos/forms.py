@@ -112,7 +112,8 @@ def parts(draw: st.DrawFn, wav: bytes) -> bytes:
     file_name = draw(mostly(FILE_NAMES[0], FILE_NAMES))
     headers = [f'Content-Disposition: form-data; name="{name}"{file_name}'.encode()]
     headers += draw(mostly([], [[header] for header in EXTRA_HEADERS]))
-    return ends.join([*headers, b"", draw(mostly(wav, CONTENTS))])
+    part: bytes = ends.join([*headers, b"", draw(mostly(wav, CONTENTS))])
+    return part
 
 
 @st.composite

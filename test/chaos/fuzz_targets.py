@@ -81,4 +81,4 @@ def _end_of(url: str, messages: list[Message]) -> int | None:
 
 
 def _is_answer(event: dict[str, Any]) -> bool:
-    return event["type"] == "error" and event["error"]["event_id"] == "probe"
+    return event["type"] == "error" and bool(event["error"]["event_id"] == "probe")

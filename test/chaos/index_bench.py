@@ -100,7 +100,9 @@ def limit_of(group: Path | None, memory_mb: int) -> str:
     return f"{memory_mb} MiB, of which {int(used.read_text()) / 2**20:.0f} were used at most" if used else "bounded"
 
 
-async def attacked(server: Server, options: argparse.Namespace) -> tuple[bool, Counter[int], Counter[int], dict]:
+async def attacked(
+    server: Server, options: argparse.Namespace
+) -> tuple[bool, Counter[int], Counter[int], dict[str, float]]:
     """Send files and speech at once; return whether the service lives, their statuses, and the most memory in MB."""
     until = time.monotonic() + options.seconds
     bombs, speech = Counter[int](), Counter[int]()
@@ -136,7 +138,7 @@ async def attacked(server: Server, options: argparse.Namespace) -> tuple[bool, C
     return alive, bombs, speech, most
 
 
-def measure(pid: int, most: dict) -> None:
+def measure(pid: int, most: dict[str, float]) -> None:
     """Note what the service and its workers hold, where it is more than before."""
     with suppress(OSError, StopIteration):
         most["service"] = max(most["service"], resident_mb(pid))

@@ -26,7 +26,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in 
 
 import client
 import client_report
-from columns import columns
+from columns import Cell, columns
 from costly import COSTLY, LIVE, Costly, Post, Talk
 from own_service import Server, serving
 from websockets.sync.client import connect
@@ -190,7 +190,7 @@ def _probe(url: str, orders: Connection) -> None:
 
 def table(figures: Sequence[Figure]) -> str:
     """Return figures as aligned columns."""
-    lines = [[each.name, each.answer, each.seconds, each.probe_ms] for each in figures]
+    lines: list[list[Cell]] = [[each.name, each.answer, each.seconds, each.probe_ms] for each in figures]
     return columns(["request", "answer", "took s", "longest /healthz ms"], lines)
 
 

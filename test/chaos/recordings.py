@@ -1,6 +1,7 @@
 """Whole recordings of speech, one in each container and codec: what damage is done to."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from hostile import HostileFile
@@ -10,7 +11,7 @@ from packing import with_serial
 
 SPEECH = "fsdd-theo-2"
 
-WRITTEN = {
+WRITTEN: dict[str, dict[str, Any]] = {
     "16bit.wav": {},
     "8bit.wav": {"subtype": "PCM_U8"},
     "24bit.wav": {"subtype": "PCM_24"},
@@ -65,7 +66,7 @@ FILMED = {
 """The same, with pictures."""
 
 
-REPEATABLE = {"fflags": "bitexact"}
+REPEATABLE: dict[str, Any] = {"fflags": "bitexact"}
 """FFmpeg's muxers then make up no number and write no date."""
 
 

@@ -50,7 +50,7 @@ def _percentiles_ms(attempts: Sequence[Attempt]) -> list[float | None]:
 
 
 def _faults(outcome: Outcome) -> str:
-    lines = [[kind, count, _answers(outcome, kind)] for kind, count in sorted(outcome.faults.items())]
+    lines: list[list[Cell]] = [[kind, count, _answers(outcome, kind)] for kind, count in sorted(outcome.faults.items())]
     return columns(["faults", "times", "answered"], lines)
 
 

@@ -212,6 +212,7 @@ def _decoded(path: Path, data: bytes) -> NDArray[np.float32]:
     except ServiceError as error:
         raise Failure(f"{path}: {error.message}") from None
     except ModuleNotFoundError as missing:  # PyAV; libsndfile reads the clips of the project to the same samples
+        samples: NDArray[np.float32]
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
         if rate != SAMPLE_RATE or samples.ndim > 1:
             raise Failure(f"{path}: without {missing.name} it must be 16 kHz mono") from None

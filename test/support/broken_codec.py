@@ -55,7 +55,7 @@ def take_over() -> None:
         return
     from src.audio import decode
 
-    decode.decode_blocks = _run_or(decode.decode_blocks)
+    vars(decode)["decode_blocks"] = _run_or(decode.decode_blocks)
 
 
 def _run_or(real: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:

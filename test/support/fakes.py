@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.batch_limits import BatchLimits
-from src.engine.model import StepBatch, StepResult, StreamStep
+from src.engine.model import Batch, Model, StepBatch, StepResult, StreamStep
 from src.text.transcript import WORD_START, Token, Transcript
 
 FRAME_S = 0.08
@@ -15,7 +16,7 @@ POISON = 0.5
 """The first sample of a clip that no model can do."""
 
 
-class HeldModel:
+class HeldModel(Model):
     """A model that runs a batch only when told to, and says in each text which clip it was.
 
     The text is the clip's last sample in thousandths, so that a test sees whose text it got. A batch with a clip that
@@ -31,26 +32,29 @@ class HeldModel:
         if not held:
             self._free.set()
 
-    languages = ("en",)
+    languages: Sequence[str] = ("en",)
     limits = BatchLimits()
 
     def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         return True
 
-    def collate(self, clips: Sequence[np.ndarray], keywords: object = None) -> list[np.ndarray]:
-        return list(clips)
+    def compile(self, keywords: tuple[str, ...]) -> None:
+        raise AssertionError("all keywords are compiled")
 
-    def transcribe(self, batch: list[np.ndarray]) -> list[Transcript]:
-        return [Transcript(text) for text in self._run(batch)]
+    def collate(self, clips: Sequence[Samples], keywords: Sequence[tuple[str, ...]] | None = None) -> Batch:
+        return Batch(clips, tuple(len(each) / SAMPLE_RATE for each in clips), None)
+
+    def transcribe(self, batch: Batch) -> list[Transcript]:
+        return [Transcript(text) for text in self._run(batch.audio)]
 
     def collate_steps(self, steps: Sequence[StreamStep]) -> StepBatch:
-        return StepBatch([step.samples for step in steps], tuple(steps))
+        return StepBatch(self.collate([step.samples for step in steps]), tuple(steps))
 
     def advance(self, batch: StepBatch) -> list[StepResult]:
-        texts = self._run(batch.windows)
+        texts = self._run(batch.windows.audio)
         return [_heard(text, step) for text, step in zip(texts, batch.steps, strict=True)]
 
-    def _run(self, clips: list[np.ndarray]) -> list[str]:
+    def _run(self, clips: Sequence[Samples]) -> list[str]:
         texts = [str(round(float(clip[-1]) * 1000)) for clip in clips]
         self.batches.append(texts)
         self.started.release()
@@ -81,7 +85,7 @@ class SlowModel(HeldModel):
         super().__init__(held=False)
         self._batch_s = batch_s
 
-    def _run(self, clips: list[np.ndarray]) -> list[str]:
+    def _run(self, clips: Sequence[Samples]) -> list[str]:
         time.sleep(self._batch_s)
         return super()._run(clips)
 
@@ -92,9 +96,9 @@ def _heard(text: str, step: StreamStep) -> StepResult:
     return StepResult((token,), [*(step.decoder_state or []), text])
 
 
-def clip(number: int, seconds: float = 1.0, *, poison: bool = False) -> np.ndarray:
+def clip(number: int, seconds: float = 1.0, *, poison: bool = False) -> Samples:
     """Samples of a clip whose text a `HeldModel` gives as `str(number)`."""
-    samples = np.full(round(seconds * 16_000), 0.25, dtype=np.float32)
+    samples = np.full(round(seconds * SAMPLE_RATE), 0.25, dtype=np.float32)
     samples[0] = POISON if poison else 0.25
     samples[-1] = number / 1000
     return samples

@@ -1,9 +1,9 @@
 """Live text of whole clips, as the service makes it, for tests."""
 
 import itertools
+from collections.abc import Sequence
 
-import numpy as np
-
+from src.audio.samples import Samples
 from src.engine.nemo_model import NemoModel
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
@@ -16,7 +16,11 @@ def default() -> Windowing:
 
 
 def streamed(
-    model: NemoModel, clips: list[np.ndarray], windowing: Windowing, keywords=None, starts=None
+    model: NemoModel,
+    clips: Sequence[Samples],
+    windowing: Windowing,
+    keywords: Sequence[tuple[str, ...]] | None = None,
+    starts: Sequence[int] | None = None,
 ) -> list[LiveTranscript]:
     """Decode clips as streams that begin at the rounds in `starts`, the steps of each round being one batch."""
     lives = [LiveTranscript(windowing, words) for words in keywords or [()] * len(clips)]

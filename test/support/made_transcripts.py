@@ -34,11 +34,11 @@ def spoken(script: str) -> Transcript:
             continue
         for mark in late:
             add(mark, 0.0)
-        letters, marks = re.fullmatch(r"(.*?)([.,?!]*)", item).groups()
+        letters = item.rstrip(".,?!")
         for number, piece in enumerate(letters.split("|")):
             add(piece if number else WORD_START + piece, PIECE_S)
             clock_s += PIECE_S
-        late = list(marks)
+        late = list(item.removeprefix(letters))
     for mark in late:
         add(mark, 0.0)
     return Transcript(text_of(tokens), tuple(tokens))
@@ -101,7 +101,7 @@ def transcripts(draw: st.DrawFn, max_words: int = 25) -> tuple[Transcript, list[
     pieces = [piece for _, _, pieces in words for piece in pieces]
     gaps = st.sampled_from([0, 0, 1, 1, 2, 3, 4, 5, 20]) if draw(st.booleans()) else st.sampled_from([0, 3, 5, 14, 100])
     frame = 0
-    tokens = []
+    tokens: list[Token] = []
     for piece in pieces:
         frame += draw(gaps)
         length = draw(st.integers(0, 4))

@@ -18,6 +18,7 @@ LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "
 
 def clip(name: str) -> NDArray[np.float32]:
     """Return a bundled clip, by the name of its file without suffix, as 16 kHz samples (samples,)."""
+    samples: NDArray[np.float32]
     samples, rate = soundfile.read(CLIPS / f"{name}.flac", dtype="float32")
     assert rate == SAMPLE_RATE
     return samples
@@ -25,7 +26,8 @@ def clip(name: str) -> NDArray[np.float32]:
 
 def resampled(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Return 16 kHz samples at another rate."""
-    return soxr.resample(samples, SAMPLE_RATE, rate, quality="VHQ")
+    result: NDArray[np.float32] = soxr.resample(samples, SAMPLE_RATE, rate, quality="VHQ")
+    return result
 
 
 def wav(

@@ -14,6 +14,7 @@ from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 
 from src.audio.decode import decode
+from src.audio.samples import Samples
 
 DELTA = "conversation.item.input_audio_transcription.delta"
 
@@ -24,7 +25,7 @@ COMPLETED = "conversation.item.input_audio_transcription.completed"
 FAILED = "conversation.item.input_audio_transcription.failed"
 
 
-def pcm16(samples: np.ndarray) -> bytes:
+def pcm16(samples: Samples) -> bytes:
     return np.rint(samples * 32768).clip(-32768, 32767).astype("<i2").tobytes()
 
 
@@ -51,7 +52,8 @@ class Client:
         self.send("input_audio_buffer.commit")
 
     def next(self) -> dict[str, Any]:
-        return json.loads(self.ws.recv())
+        event: dict[str, Any] = json.loads(self.ws.recv())
+        return event
 
     def until(self, *kinds: str) -> list[dict[str, Any]]:
         """Every event up to the first of one of these kinds."""

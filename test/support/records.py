@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from src.metrics import Record
 
 NOW = 1_795_000_000.0
 
 
-def a_record(ts: float = NOW, **changes) -> Record:
+def a_record(ts: float = NOW, **changes: Any) -> Record:
     """Return a successful request that ended at `ts`, but for `changes`."""
     values = {
         "status": "ok",
@@ -28,7 +29,7 @@ def a_record(ts: float = NOW, **changes) -> Record:
     return Record(ts=ts, **{**values, **changes})
 
 
-def a_failure(code: int, error: str | None, ts: float = NOW, **changes) -> Record:
+def a_failure(code: int, error: str | None, ts: float = NOW, **changes: Any) -> Record:
     """Return a request that was turned away at the door."""
     nothing = dict.fromkeys(
         ["audio_len_s", "duration_preprocess_s", "duration_inference_s", "queue_wait_s", "lane", "batch_size"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -47,12 +48,12 @@ class Service:
         """Do what SIGTERM does; the service ends in its own time."""
         self.server.should_exit = True
 
-    def post(self, body: bytes = b"", content_type: str = "", **query) -> httpx.Response:
+    def post(self, body: bytes = b"", content_type: str = "", **query: Any) -> httpx.Response:
         """Send a raw body."""
         headers = {"content-type": content_type} if content_type else {}
         return self.http.post("/v1/audio/transcriptions", content=body, headers=headers, params=query)
 
-    def upload(self, data: bytes, name: str = "upload", **fields) -> httpx.Response:
+    def upload(self, data: bytes, name: str = "upload", **fields: Any) -> httpx.Response:
         """Send a multipart form with `data` as its file."""
         return self.http.post("/v1/audio/transcriptions", files={"file": (name, data)}, data=fields)
 
@@ -65,7 +66,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def serving(
-    settings: Settings, load: Callable[[Settings], Model], *, wait: bool = True, **options
+    settings: Settings, load: Callable[[Settings], Model], *, wait: bool = True, **options: Any
 ) -> Iterator[Service]:
     """Run the app under uvicorn in a thread, on a port that the kernel chooses; ready unless `wait` is off.
 

@@ -71,7 +71,7 @@ class Speech:
         """Return what the service makes of it, or of a part, when it is uploaded as a file."""
         start, end = (None if each is None else each * self.encoding.rate // 1000 for each in (start_ms, end_ms))
         answer = service.upload(self._written(self._samples[start:end], "WAV"), model="whisper-1")
-        return answer.raise_for_status().json()["text"]
+        return str(answer.raise_for_status().json()["text"])
 
     def _written(self, samples: NDArray[np.float32], container: str) -> bytes:
         return wav(samples, self.encoding.rate, subtype=self.encoding.subtype, container=container)

@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 from ports import reserved_port
@@ -29,7 +31,7 @@ WITH_HELD_MODEL = (
 WITH_QUICK_MODEL = WITH_HELD_MODEL.replace("HeldModel()", "HeldModel(held=False)")
 
 
-def environment(tmp_path, **settings) -> dict[str, str]:
+def environment(tmp_path: Path, **settings: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PARAKEET_")}
     paths = [
         str(ROOT),
@@ -41,7 +43,9 @@ def environment(tmp_path, **settings) -> dict[str, str]:
 
 
 @contextmanager
-def service_of(program, tmp_path, stderr=subprocess.PIPE, **settings):
+def service_of(
+    program: str, tmp_path: Path, stderr: int | IO[bytes] = subprocess.PIPE, **settings: str
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The service in a process of its own that `program` starts: the process, once it is ready, and its port."""
     with reserved_port() as port:
         where = {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(port), "PARAKEET_MAX_QUEUE_WAIT_S": "60"}

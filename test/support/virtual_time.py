@@ -24,7 +24,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Say in `run_in_executor`'s function how long it takes."""
         self._takes_s = seconds
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override] # a coarser type
         return self.create_task(self._play(func, *args))
 
     async def _play(self, func: Any, *args: Any) -> Any:
