@@ -1,7 +1,7 @@
-"""What CUDA graphs need of a GPU: to capture and replay work, to bring in data, to tell memory and time.
+"""The operations of a GPU that the encoder's CUDA graphs need: capture and replay, copies, free memory, timing.
 
-It is all that `encoder_graphs` and `staging` know of CUDA, so that tests can play a GPU on a CPU. This file loads
-torch; it is imported when a model is loaded.
+`graphed_encoder` and `staging` use CUDA only through the protocol `Gpu`, so tests can run them on a CPU with a fake.
+This file loads torch; it is imported when a model is loaded.
 """
 
 import gc
@@ -14,97 +14,99 @@ from typing import Any, Protocol
 import torch
 
 Work = Callable[[], Any]
-"""Work for the device. What it reads and writes must stay where it is as long as it may be repeated."""
+"""Launches device work. The tensors that it uses must keep their addresses as long as it may be replayed."""
 Capture = Callable[[Work], Work]
-"""Records work and returns what replays it. The record begins by itself; the work is not done by that."""
+"""Records work without running it, and returns a function that replays it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceCopy:
-    """Data on its way to the device."""
+    """A copy to the device that is under way."""
 
     data: torch.Tensor
-    """Where it arrives."""
+    """The destination, on the device."""
     wait: Work
-    """Have the work that the calling thread gives to the device from now on wait for it. The thread itself does not."""
+    """Makes device work that the calling thread launches later wait for the copy; does not block the thread."""
 
 
 class Gpu(Protocol):
-    """What graphs ask of a GPU."""
+    """The operations of a GPU that CUDA graphs need."""
 
     @property
     def memory_bytes(self) -> int:
-        """The memory that it has."""
+        """Size of the GPU's memory."""
 
     @property
     def free_bytes(self) -> int:
-        """The memory that nobody has taken."""
+        """Memory that is not in use."""
 
     def allocate_pinned(self, size: int) -> torch.Tensor:
-        """Return `size` bytes of host memory, uint8, that `copy_to_device` copies without the host's help."""
+        """Return `size` bytes of pinned host memory, uint8, undefined; `copy_to_device` reads it asynchronously."""
 
     def copy_to_device(self, data: torch.Tensor) -> DeviceCopy:
-        """Begin to copy pinned memory to the device, beside the work that it has; any thread may do so."""
+        """Start a copy of pinned memory to the device, in parallel with its other work; any thread may call it."""
 
     def capturing(self) -> AbstractContextManager[Capture]:
-        """Let the block capture graphs, which share memory: none may be replayed while another runs.
+        """Return a context in which graphs can be captured.
 
-        Work that the block gives to the device otherwise is done, in order with what is around the block.
+        The graphs share memory, so no two may run at the same time. Other device work that the block launches runs
+        as usual, in order with the work before and after the block.
         """
 
     def measure_s(self, work: Work) -> float:
-        """Do the work and return how long the device took; waits for it, and for all before."""
+        """Run the work and return the seconds that the device took; blocks until it and all work before are done."""
 
 
 def configure_device(device: torch.device) -> None:
-    """Make a GPU the calling thread's current one, and settle how torch computes on it in all threads."""
-    torch.cuda.set_device(device)  # some of NeMo, and Triton, know no other than the current one
-    # Who chooses float32 wants its digits. TF32 has those of float16; torch lets convolutions and LSTMs use it.
+    """Make a GPU the calling thread's current device, and set the precision and attention backend for all threads."""
+    torch.cuda.set_device(device)  # Triton and parts of NeMo use only the current device
+    # A user who chooses float32 wants its precision. TF32, which torch allows for convolutions and LSTMs, has 10 bits
+    # of mantissa, as float16 has.
     torch.backends.cudnn.allow_tf32 = False
-    # On Hopper torch prefers cuDNN's attention, which is compiled for each shape when that first comes.
+    # On Hopper torch prefers cuDNN's attention, which is compiled for each new shape.
     torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 class Cuda:
-    """A GPU of CUDA's."""
+    """A CUDA device as a `Gpu`."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._incoming = torch.cuda.Stream(device)  # type: ignore[no-untyped-call] # it has no annotations
+        self._copy_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call] # it has no annotations
 
     @property
     def memory_bytes(self) -> int:
-        """The memory of the card."""
+        """Size of the GPU's memory."""
         return torch.cuda.mem_get_info(self._device)[1]
 
     @property
     def free_bytes(self) -> int:
-        """The memory that neither torch nor another process holds."""
+        """Memory that no process uses; memory that torch only caches is released first, so it counts as free."""
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(self._device)[0]
 
     def allocate_pinned(self, size: int) -> torch.Tensor:
-        """Return pinned memory, of torch's cache of it."""
+        """Return pinned memory from torch's cache."""
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
     def copy_to_device(self, data: torch.Tensor) -> DeviceCopy:
-        """Copy on a stream of its own; torch keeps the pinned memory until it is read."""
-        with torch.cuda.stream(self._incoming):
-            arriving = data.to(self._device, non_blocking=True)
-            arrived = self._incoming.record_event()
+        """Copy on a separate stream; torch does not reuse the pinned memory before the copy is done."""
+        with torch.cuda.stream(self._copy_stream):
+            copy = data.to(self._device, non_blocking=True)
+            copied = self._copy_stream.record_event()
 
         def wait() -> None:
             stream = torch.cuda.current_stream(self._device)
-            stream.wait_event(arrived)
-            arriving.record_stream(stream)  # its memory must not be reused before that stream has read it
+            stream.wait_event(copied)
+            copy.record_stream(stream)  # keeps the memory from being reused before that stream has read it
 
-        return DeviceCopy(arriving, wait)
+        return DeviceCopy(copy, wait)
 
     @contextmanager
     def capturing(self) -> Iterator[Capture]:
-        """Capture on one stream, from one pool.
+        """Capture on one stream, with memory from one pool.
 
-        Other threads may call CUDA meanwhile, as to pin memory, hence `thread_local`.
+        The error mode is `thread_local`, as other threads may call CUDA meanwhile, for example to pin memory.
         """
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call] # as above
         pool = torch.cuda.graph_pool_handle()
@@ -119,26 +121,26 @@ class Cuda:
                 raise
             return graph.replay
 
-        around = torch.cuda.current_stream(self._device)
-        stream.wait_stream(around)
-        with _garbage_left_alone():
+        callers_stream = torch.cuda.current_stream(self._device)
+        stream.wait_stream(callers_stream)
+        with _garbage_collection_paused():
             try:
                 with torch.cuda.stream(stream):
                     yield capture
             finally:
-                around.wait_stream(stream)
+                callers_stream.wait_stream(stream)
 
     def _end_capture(self, pool: Any) -> None:
-        """Have torch count a capture that failed as ended.
+        """Make torch end a capture that failed.
 
-        Where CUDA itself has called a capture off, torch before 2.13 (pytorch/pytorch#180395) goes on counting it: it
-        captures nothing more from this pool, and keeps all memory that more than one stream has used for ever.
+        If CUDA itself has aborted a capture, torch before 2.13 (pytorch/pytorch#180395) still counts it as running: it
+        captures nothing more from this pool, and never frees memory that more than one stream has used.
         """
-        with suppress(RuntimeError):  # it did count it as ended
+        with suppress(RuntimeError):  # torch has ended the capture already
             torch._C._cuda_endAllocateToPool(self._device.index or 0, pool)
 
     def measure_s(self, work: Work) -> float:
-        """Measure from one wait for the device to the next."""
+        """Measure from one synchronisation with the device to the next."""
         torch.cuda.synchronize(self._device)
         started = time.perf_counter()
         work()
@@ -147,11 +149,11 @@ class Cuda:
 
 
 @contextmanager
-def _garbage_left_alone() -> Iterator[None]:
-    """Collect garbage once, before the block, and none within it.
+def _garbage_collection_paused() -> Iterator[None]:
+    """Collect garbage once before the block, and never within it.
 
-    A graph among the garbage would break a capture that is under way. And torch before 2.9 collects before each
-    capture, which takes 0.4 s with a model loaded, unless what is there is exempt.
+    Collecting a CUDA graph during a capture would break the capture. And torch before 2.9 collects garbage before each
+    capture, which takes 0.4 s with a model loaded unless the objects are frozen.
     """
     gc.collect()
     was_enabled = gc.isenabled()

@@ -1,7 +1,8 @@
-"""Tell what it means that a device raised: too little memory, lost for good, or one bad batch.
+"""Classification of device errors: out of memory, device lost, or one bad batch.
 
-CUDA reports most errors at some later call, and after some of them, such as an illegal access, every further call of
-the process fails (CUDA Runtime API, "Error Handling"). Which they are differs between versions, so the device is asked.
+CUDA reports most errors in a later call. After some errors, such as an illegal address, every further CUDA call of the
+process fails (CUDA Runtime API, "Error Handling"). Which errors those are differs between CUDA versions, so a small
+computation finds out whether the device still responds.
 """
 
 import traceback
@@ -19,17 +20,17 @@ _OUT_OF_MEMORY = ("allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILE
 
 
 class MemoryExhausted(Exception):
-    """The device has no memory for a batch; a smaller one may do."""
+    """The device lacks the memory for a batch; a smaller batch may fit."""
 
 
 @contextmanager
 def classify_device_errors(device: "torch.device") -> Iterator[None]:
-    """Run the block, work on `device`, and give its errors their meaning.
+    """Run a block of work on `device`, and raise its errors by their meaning.
 
     Raises:
-        MemoryExhausted: there was too little memory; what the block held of it is free again.
-        DeviceLost: the device answers to nothing any more.
-        Exception: what else the block raises, as it is.
+        MemoryExhausted: the memory did not suffice; what the block had allocated is free again.
+        DeviceLost: the device no longer responds.
+        Exception: any other error of the block, unchanged.
     """
     try:
         yield
@@ -43,27 +44,27 @@ def classify_device_errors(device: "torch.device") -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether torch raised this, or what led to it, for want of memory.
+    """Return whether the error, or one that led to it, means that memory did not suffice.
 
-    On a CPU, in CUDA's libraries and in pinned memory that is an ordinary RuntimeError; and what ends a CUDA graph's
-    capture may hide it.
+    A lack of memory on a CPU, in CUDA's libraries or for pinned memory is an ordinary RuntimeError, and the end of a
+    failed CUDA graph capture may raise an error of its own that hides it.
     """
     import torch
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(each in str(error) for each in _OUT_OF_MEMORY):
         return True
-    before = error.__cause__ or error.__context__
-    return isinstance(before, Exception) and is_out_of_memory(before)
+    cause = error.__cause__ or error.__context__
+    return isinstance(cause, Exception) and is_out_of_memory(cause)
 
 
 def one_line(error: Exception) -> str:
-    """Return kind and message of an error in one line of bounded length; CUDA's has advice behind the first line."""
+    """Return the type and message of an error in one line of at most about 200 characters, without CUDA's advice."""
     message = str(error).partition("\nSearch for `cuda")[0]
     return f"{type(error).__name__}: {' '.join(message.split())[:200]}".rstrip(".: ")
 
 
 def _free_memory(error: Exception, device: "torch.device") -> None:
-    """Free what the frames hold that the error went through: a retry needs the memory."""
+    """Free the tensors that the frames of an error's traceback hold, as a retry needs their memory."""
     import torch
 
     traceback.clear_frames(error.__traceback__)
@@ -72,7 +73,7 @@ def _free_memory(error: Exception, device: "torch.device") -> None:
 
 
 def _is_responding(device: "torch.device") -> bool:
-    """Whether the device still computes."""
+    """Return whether the device still computes."""
     import torch
 
     if device.type != "cuda":

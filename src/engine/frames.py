@@ -11,10 +11,10 @@ FRAME_SECONDS = SAMPLES_PER_FRAME / SAMPLE_RATE
 
 
 def frames_in(samples: int) -> int:
-    """Return how many frames the encoder makes of so many samples at 16 kHz: the last may be partly empty."""
+    """Return the number of frames that the encoder makes of `samples` at 16 kHz; the last may be partly empty."""
     return math.ceil(samples // SAMPLES_PER_FEATURE / FEATURES_PER_FRAME)
 
 
 def nearest_frames(seconds: float) -> int:
-    """Return the number of frames nearest to a duration."""
+    """Return a duration as the nearest whole number of frames."""
     return round(seconds * SAMPLE_RATE / SAMPLES_PER_FRAME)

@@ -1,7 +1,7 @@
-"""What compiles Triton's kernels, and whether it is there.
+"""Check for what Triton needs to compile kernels: the package, a C compiler and Python's headers.
 
-Triton comes with PyTorch for CUDA. When a kernel is first used it builds a launcher for it, in C, against Python's own
-headers; neither a compiler nor those come with it.
+Triton comes with PyTorch for CUDA. At a kernel's first use it compiles a launcher in C against Python's headers. It
+brings neither a compiler nor the headers.
 """
 
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 
 
 def missing() -> str | None:
-    """Return what Triton lacks to run kernels here and what to do about it, None where it lacks nothing."""
+    """Return what Triton lacks on this machine and how to install it, None if it lacks nothing."""
     if find_spec("triton") is None:
         return "Triton is not installed (pip install triton, of the version that belongs to torch)"
-    compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]  # as Triton looks for one
+    compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]  # Triton's own search order
     if not any(map(shutil.which, compilers)):
         return f"there is no C compiler, {' or '.join(compilers)} (apt-get install gcc)"
     header = Path(_includes(), "Python.h")
@@ -25,6 +25,6 @@ def missing() -> str | None:
 
 
 def _includes() -> str:
-    """Return where Triton has the compiler look for Python's headers: on Debian not under /usr/local."""
+    """Return the folder in which Triton expects Python's headers: on Debian it is not under /usr/local."""
     scheme = sysconfig.get_default_scheme()
     return sysconfig.get_paths("posix_prefix" if scheme == "posix_local" else scheme)["include"]

@@ -1,6 +1,7 @@
-"""Small data on its way to the model's device and back, so that the host waits where it must and nowhere else.
+"""Copies of small data between the host and the model's device, with no more waiting than necessary.
 
-Between pageable memory and a GPU, torch waits for all work that the GPU has; from and to pinned memory it does not.
+A copy between pageable memory and a GPU makes torch wait for all work of the GPU; a copy from or to pinned memory
+does not.
 """
 
 from collections.abc import Sequence
@@ -12,25 +13,25 @@ if TYPE_CHECKING:
     import torch
 
 
-def to_device(values: Sequence[Sequence[int]], device: "torch.device") -> "torch.Tensor":
-    """Return rows of whole numbers on a device, int64; the host does not wait until they are there."""
+def to_device(rows: Sequence[Sequence[int]], device: "torch.device") -> "torch.Tensor":
+    """Return rows of integers as an int64 tensor on a device, without waiting for the copy."""
     import torch
 
-    numbers = torch.tensor(values, dtype=torch.int64, pin_memory=device.type == "cuda")
+    numbers = torch.tensor(rows, dtype=torch.int64, pin_memory=device.type == "cuda")
     return numbers.to(device, non_blocking=True)
 
 
 def to_host(data: "torch.Tensor") -> NDArray[Any]:
-    """Return what a device has made, or will have made when it is done with the work that the caller's stream has."""
+    """Return a tensor as an array on the host; wait for the work that the caller's stream has launched, no other."""
     import torch
 
     if data.device.type != "cuda":
-        there: NDArray[Any] = data.numpy()
-        return there
-    here = torch.empty(data.shape, dtype=data.dtype, pin_memory=True)
-    here.copy_(data, non_blocking=True)
-    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call] # it has no annotations
-    arrived.record()
-    arrived.synchronize()
-    array: NDArray[Any] = here.numpy()
+        array: NDArray[Any] = data.numpy()
+        return array
+    pinned = torch.empty(data.shape, dtype=data.dtype, pin_memory=True)
+    pinned.copy_(data, non_blocking=True)
+    copied = torch.cuda.Event()  # type: ignore[no-untyped-call] # it has no annotations
+    copied.record()
+    copied.synchronize()
+    array = pinned.numpy()
     return array
