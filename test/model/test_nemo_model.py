@@ -14,7 +14,8 @@ from media import CLIPS
 
 from src.engine.batch_limits import BatchLimits
 from src.engine.checkpoint import find_checkpoint
-from src.engine.encoder.padded_encoder import CPU_SUB_BATCH_S, split_by_length
+from src.engine.encoder.padded_encoder import CPU_SUB_BATCH_S
+from src.engine.encoder.sub_batches import split_by_length
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult
 from src.engine.nemo_model import NemoModel, torch_threads

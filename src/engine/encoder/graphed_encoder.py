@@ -23,11 +23,12 @@ import torch
 from src.audio.samples import Samples
 from src.engine.cuda import Capture, Gpu, Work
 from src.engine.device_errors import MemoryExhausted, classify_device_errors, one_line
-from src.engine.encoder.buckets import Bucket, Buckets, Cost, split_batch
+from src.engine.encoder.buckets import Bucket, Buckets
 from src.engine.encoder.fastconformer import FastConformerEncoder
 from src.engine.encoder.features import Features
 from src.engine.encoder.selfcheck import MAX_ERRORS, EncoderMismatch, relative_error
 from src.engine.encoder.staging import EMPTY_ROW_SAMPLES, Staged, stage
+from src.engine.encoder.sub_batches import Cost, split_batch
 from src.engine.frames import frames_in
 from src.errors import DeviceLost
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.device_errors import classify_device_errors
+from src.engine.encoder.sub_batches import split_by_length
 
 if TYPE_CHECKING:
     import torch
@@ -85,16 +86,3 @@ class PaddedEncoder:
             samples.to(self._device, non_blocking=True),
             lengths.to(self._device, non_blocking=True),
         )
-
-
-def split_by_length(lengths: Sequence[int], most: int) -> list[list[int]]:
-    """Return the numbers of clips of these lengths, put together by length.
-
-    A part's longest clip times its clips is at most `most`; a longer clip is alone.
-    """
-    parts: list[list[int]] = [[]]
-    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if parts[-1] and lengths[number] * (len(parts[-1]) + 1) > most:
-            parts.append([])
-        parts[-1].append(number)
-    return parts

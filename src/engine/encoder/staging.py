@@ -10,7 +10,8 @@ import torch
 
 from src.audio.samples import Samples
 from src.engine.cuda import DeviceCopy, Gpu
-from src.engine.encoder.buckets import Bucket, SubBatch
+from src.engine.encoder.buckets import Bucket
+from src.engine.encoder.sub_batches import SubBatch
 from src.engine.frames import SAMPLES_PER_FRAME
 
 EMPTY_ROW_SAMPLES = SAMPLES_PER_FRAME

@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.engine.encoder.buckets import (
-    ALIGNMENT,
-    Bucket,
-    Buckets,
-    Cost,
-    aligned_frames,
-    choose_buckets,
-    max_padded_frames,
-    split_batch,
-)
+from src.engine.encoder.buckets import ALIGNMENT, Bucket, Buckets, aligned_frames, choose_buckets, max_padded_frames
+from src.engine.encoder.sub_batches import Cost, split_batch
 from src.engine.frames import SAMPLES_PER_FRAME
 from src.engine.model import StepResult
 from src.engine.windowing import Windowing

@@ -10,8 +10,9 @@ from fake_gpu import FakeGpu
 
 from src.engine.device_errors import MemoryExhausted
 from src.engine.encoder import graphed_encoder
-from src.engine.encoder.buckets import Bucket, Buckets, Cost, split_batch
+from src.engine.encoder.buckets import Bucket, Buckets
 from src.engine.encoder.graphed_encoder import GraphedEncoder
+from src.engine.encoder.sub_batches import Cost, split_batch
 from src.errors import DeviceLost
 
 CPU = torch.device("cpu")
