@@ -326,7 +326,7 @@ def engine_stages(engine: NemoModel) -> dict[str, tuple[Any, str]]:
     parts: dict[str, tuple[Any, str]]
     if isinstance(batches, GraphedEncoder):  # the features are in its graphs
         parts = {"encoder": (batches, "encode")}
-    elif isinstance(encoder := batches._run, NemoEncoder):
+    elif isinstance(encoder := batches.encode_audio, NemoEncoder):
         parts = {"features": (encoder._preprocessor, "forward"), "encoder": (encoder._encoder, "forward")}
     else:
         parts = {"features": (encoder, "features"), "encoder": (encoder, "encoder")}

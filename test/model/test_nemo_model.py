@@ -14,7 +14,7 @@ from media import CLIPS
 
 from src.engine.batch_limits import BatchLimits
 from src.engine.checkpoint import find_checkpoint
-from src.engine.encoder.padded_encoder import CPU_SUB_BATCH_S
+from src.engine.encoder.padded_encoder import CPU_GROUP_S
 from src.engine.encoder.sub_batches import split_by_length
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult
@@ -277,7 +277,7 @@ def test_parts_of_a_batch_come_back_in_its_order(tiny, clips):
     """Clips of 2 to 30 s are several parts."""
     names = ("long-30s", "piper-joe-1", "long-30s", "flite-slt-1", "rhvoice-bdl-2")
     mixed = [clips[f"{name}.flac"] for name in names]
-    assert len(split_by_length([len(clip) for clip in mixed], round(CPU_SUB_BATCH_S * 16_000))) > 1
+    assert len(split_by_length([len(clip) for clip in mixed], round(CPU_GROUP_S * 16_000))) > 1
     together = tiny.transcribe(tiny.collate(mixed))
     alone = [tiny.transcribe(tiny.collate([clip]))[0] for clip in mixed]
     assert [each.text for each in together] == [each.text for each in alone]

@@ -79,7 +79,7 @@ def test_tokens_times_and_probabilities_are_those_of_tiny(tiny, wide, clips):
 
 
 def test_the_services_own_encoder_gives_what_nemos_gives(wide, nemos_wide):
-    ours, theirs = wide._encoder._run, nemos_wide._encoder._run
+    ours, theirs = wide._encoder.encode_audio, nemos_wide._encoder.encode_audio
     assert selfcheck.compare(ours, theirs, torch.device("cpu"), torch.float32, context=128) < 1e-4
 
 

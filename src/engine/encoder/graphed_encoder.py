@@ -1,13 +1,13 @@
-"""The encoder on a GPU: a batch in one copy to the device, and one launch for each of its parts.
+"""The encoder in CUDA graphs: a batch is one copy to the device and one launch for each of its sub-batches.
 
-An encoder's pass is hundreds of kernels. Python launches them one by one, slower than the GPU does those of a few
-clips, and each launch may wait for the interpreter's lock. A CUDA graph launches all at once, but for one shape, at
-fixed addresses. So there is a graph for each bucket; all read their input in one place and leave their output in one.
-A batch is dealt out to parts that each fit a bucket closely.
+One pass of the encoder is hundreds of kernels. Python launches them one by one, which takes longer than the GPU needs
+for a few clips, and each launch may wait for the interpreter's lock. A CUDA graph launches them all at once, but for
+one shape and at fixed addresses. So there is one graph for each bucket (`buckets`); all graphs read their input from
+one set of buffers and write their output to another. A batch is split into sub-batches that fit buckets closely.
 
-How `NemoModel` uses it: `make_ready` once, in the model's thread; for each batch `stage`, in the thread that collates,
-which begins its way to the device while the model runs another, and then `encode`, in the model's thread, which waits
-for nothing. What fits no bucket, and everything where graphs do not work, is encoded without.
+`NemoModel` calls `warm_up` once, in the model's thread. For each batch it calls `stage`, in the collating thread, which
+starts the copy to the device while the model runs another batch; then `encode`, in the model's thread, which waits for
+nothing. Clips that fit no bucket are encoded without a graph, as are all clips if graphs do not work.
 
 This file loads torch; it is imported when a model is loaded.
 """
@@ -27,7 +27,7 @@ from src.engine.encoder.buckets import Bucket, Buckets
 from src.engine.encoder.fastconformer import FastConformerEncoder
 from src.engine.encoder.features import Features
 from src.engine.encoder.selfcheck import MAX_ERRORS, EncoderMismatch, relative_error
-from src.engine.encoder.staging import EMPTY_ROW_SAMPLES, Staged, stage
+from src.engine.encoder.staging import EMPTY_ROW_SAMPLES, StagedBatch, stage
 from src.engine.encoder.sub_batches import Cost, split_batch
 from src.engine.frames import frames_in
 from src.errors import DeviceLost
@@ -35,18 +35,19 @@ from src.errors import DeviceLost
 log = logging.getLogger(__name__)
 
 MIN_FREE_BYTES = 2 << 30
-"""Free memory that capturing leaves to the decoder and to what is encoded without graphs."""
+"""Free memory that capturing leaves for the decoder and for encoding without graphs."""
 MAX_CAPTURE_S = 40.0
-"""For all graphs together. One is expected to take less than 0.1 s, so all are captured unless something is wrong."""
-CHECKED = Bucket(8, 128)
-"""What is checked beside the smallest and the largest graph: eight clips of 10 s."""
+"""Limit in seconds for capturing all graphs. One takes less than 0.1 s by estimate, so the limit is reached only if
+something is wrong."""
+MIDDLE = Bucket(8, 128)
+"""The graph nearest to this shape, eight clips of 10 s, is checked beside the smallest and the largest one."""
 MEASUREMENTS = 3
-"""Of what a part costs; the least counts."""
+"""Measurements of a sub-batch's cost, of which the least counts."""
 
 
 @dataclass(slots=True)
 class _Buffers:
-    """Where every graph reads its input and leaves its output; a bucket uses the beginning of each."""
+    """The input and output of all graphs; a bucket uses the beginning of each tensor."""
 
     audio: torch.Tensor
     """(samples,) float32."""
@@ -57,124 +58,127 @@ class _Buffers:
     counts: torch.Tensor
     """(rows,) int64."""
     mels: torch.Tensor | None = None
-    """(numbers,) float32: features, where they are not computed in the graphs."""
+    """(numbers,) float32: features, if they are not computed in the graphs."""
 
     @classmethod
-    def of(cls, buckets: Buckets, encoder: FastConformerEncoder) -> "_Buffers":
+    def for_buckets(cls, buckets: Buckets, encoder: FastConformerEncoder) -> "_Buffers":
+        """Allocate buffers that hold the largest bucket."""
         rows = max(bucket.clips for bucket in buckets)
         samples = max(bucket.clips * bucket.samples for bucket in buckets)
+        frames = max(bucket.total_frames for bucket in buckets)
         device = encoder.device
         return cls(
             torch.zeros(samples, device=device),
             torch.full((rows,), EMPTY_ROW_SAMPLES, device=device),
-            torch.zeros(max(bucket.size for bucket in buckets), encoder.width, dtype=encoder.dtype, device=device),
+            torch.zeros(frames, encoder.width, dtype=encoder.dtype, device=device),
             torch.zeros(rows, dtype=torch.int64, device=device),
         )
 
     def input(self, bucket: Bucket) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return where audio (rows, samples) and lengths (rows,) of a bucket are."""
+        """Return a bucket's audio (rows, samples) and lengths (rows,)."""
         audio = self.audio[: bucket.clips * bucket.samples].view(bucket.clips, bucket.samples)
         return audio, self.lengths[: bucket.clips]
 
     def output(self, bucket: Bucket) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return where what is encoded, (rows, frames, width), and counts (rows,) of a bucket are."""
-        encoded = self.encoded[: bucket.size].view(bucket.clips, bucket.frames, -1)
+        """Return a bucket's encoded frames (rows, frames, width) and their counts (rows,)."""
+        encoded = self.encoded[: bucket.total_frames].view(bucket.clips, bucket.frames, -1)
         return encoded, self.counts[: bucket.clips]
 
 
-_Record = Callable[[_Buffers, Bucket, Capture], Work]
+_CaptureBucket = Callable[[_Buffers, Bucket, Capture], Work]
 
 
 class GraphedEncoder:
-    """Features and encoder, replayed where there is a graph for the shape.
+    """A `BatchEncoder` that replays a CUDA graph for each sub-batch whose shape has one.
 
     Args:
         features: on the device, as the encoder.
-        encoder: what is captured. It pads to no more than a multiple of `buckets.ALIGNMENT` frames.
+        encoder: the encoder to capture. It pads to at most a multiple of `buckets.ALIGNMENT` frames.
         gpu: the device.
-        buckets: the shapes to be captured.
+        buckets: the shapes to capture.
     """
 
     def __init__(self, features: Features, encoder: FastConformerEncoder, gpu: Gpu, buckets: Buckets) -> None:
         self._features = features
         self._encoder = encoder
         self._gpu = gpu
-        self._wished = self._buckets = buckets
+        self._requested_buckets = self._buckets = buckets
         self._cost = Cost()
         self._graphs: dict[Bucket, Work] = {}
         self._buffers: _Buffers | None = None
-        self._captured = ""
-        self._taken_bytes = 0
-        self._took_s = 0.0
+        self._captured_parts = ""
+        self._graph_bytes = 0
+        self._warm_up_s = 0.0
 
     def describe(self) -> str:
-        """Say for the log how many graphs there are, of what, and what they took."""
+        """Describe for the log how many graphs there are, what they contain, and their memory and time."""
         if not self._graphs:
             return "CUDA graphs off"
-        cost = f"{self._taken_bytes / 1e9:.1f} GB, {self._took_s:.1f} s"
-        return f"{len(self._graphs)} CUDA graphs of {self._captured} ({cost})"
+        cost = f"{self._graph_bytes / 1e9:.1f} GB, {self._warm_up_s:.1f} s"
+        return f"{len(self._graphs)} CUDA graphs of {self._captured_parts} ({cost})"
 
-    def make_ready(self, *, graphs: bool = True) -> None:
-        """Capture the graphs, compare them with the encoder, and measure what a part costs.
+    def warm_up(self, *, graphs: bool = True) -> None:
+        """Capture the graphs, compare them with the encoder, and measure the cost of sub-batches.
 
-        Where that fails, the features are left out of the graphs; where that fails too, or graphs differ, there are
-        none. Each is a warning.
+        If capturing fails, the encoder is captured without the features. If that fails too, or if graphs give other
+        results than the encoder, there are no graphs. Each failure is logged as a warning.
 
         Raises:
-            DeviceLost: the device answers to nothing any more.
+            DeviceLost: the device no longer responds.
         """
         started, free_bytes = time.monotonic(), self._gpu.free_bytes
         with torch.inference_mode():
             if graphs:
                 self._make_graphs()
             self._measure()
-        self._taken_bytes = free_bytes - self._gpu.free_bytes
-        self._took_s = time.monotonic() - started
+        self._graph_bytes = free_bytes - self._gpu.free_bytes
+        self._warm_up_s = time.monotonic() - started
 
-    def stage(self, clips: Sequence[Samples]) -> Staged:
-        """Deal out clips of 16 kHz samples and begin to copy them to the device; any thread may do so.
+    def stage(self, clips: Sequence[Samples]) -> StagedBatch:
+        """Split clips of 16 kHz samples into sub-batches and start their copy to the device; any thread may call it.
 
         Raises:
-            MemoryExhausted: a smaller batch may do.
-            DeviceLost: nothing will do any more.
+            MemoryExhausted: a smaller batch may fit.
+            DeviceLost: the device no longer responds.
         """
-        parts = split_batch([len(clip) for clip in clips], self._buckets, self._cost)
+        sub_batches = split_batch([len(clip) for clip in clips], self._buckets, self._cost)
         with classify_device_errors(self._encoder.device):
-            return stage(clips, parts, self._gpu)
+            return stage(clips, sub_batches, self._gpu)
 
-    def encode(self, staged: Staged) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is encoded, (clips, frames, width), and each clip's number of frames, (clips,) int64.
+    def encode(self, staged: StagedBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the encoded frames, (clips, frames, width), and each clip's number of frames, (clips,) int64.
 
-        The frames are those of the longest clip. What lies behind a clip's own is any finite number.
+        `frames` is that of the longest clip. Frames beyond a clip's own number have any finite values.
         """
-        clips, frames = len(staged.lengths), max(1, *map(frames_in, staged.lengths))
+        clips, longest = len(staged.lengths), max(1, *map(frames_in, staged.lengths))
         device, dtype = self._encoder.device, self._encoder.dtype
         with torch.inference_mode():
             staged.block.wait()
-            joined = torch.zeros(clips, frames, self._encoder.width, dtype=dtype, device=device)
-            counts = torch.zeros(clips, dtype=torch.int64, device=device)
-            for part, padded in staged.padded():
-                encoded, lasts = self._encode(part.bucket, padded.audio, padded.lengths)
-                filled, width = len(part.clips), min(frames, part.bucket.frames)
-                joined[:, :width].index_copy_(0, padded.numbers, encoded[:filled, :width])
-                counts.index_copy_(0, padded.numbers, lasts[:filled])
-        return joined, counts
+            all_frames = torch.zeros(clips, longest, self._encoder.width, dtype=dtype, device=device)
+            all_counts = torch.zeros(clips, dtype=torch.int64, device=device)
+            for sub_batch, padded in staged.on_device():
+                frames, counts = self._encode(sub_batch.bucket, padded.audio, padded.lengths)
+                filled, width = len(sub_batch.clips), min(longest, sub_batch.bucket.frames)
+                all_frames[:, :width].index_copy_(0, padded.indices, frames[:filled, :width])
+                all_counts.index_copy_(0, padded.indices, counts[:filled])
+        return all_frames, all_counts
 
     def _encode(self, bucket: Bucket, audio: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Encode what is padded to a bucket; the next call overwrites the result."""
+        """Encode audio that is padded to a bucket; the next call may overwrite the result."""
         replay = self._graphs.get(bucket)
         if replay is None or self._buffers is None:
-            return self._run(audio, lengths)
+            return self._encode_eagerly(audio, lengths)
         for target, source in zip(self._buffers.input(bucket), (audio, lengths), strict=True):
             target.copy_(source)
         replay()
         return self._buffers.output(bucket)
 
-    def _run(self, audio: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _encode_eagerly(self, audio: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode without a graph."""
         return self._encoder(*self._features(audio, lengths))
 
     def _make_graphs(self) -> None:
+        """Capture and check the graphs; if that fails, do without and log a warning."""
         try:
             self._capture()
             with classify_device_errors(self._encoder.device):
@@ -184,40 +188,40 @@ class GraphedEncoder:
         except Exception as error:
             self._graphs.clear()
             self._buffers = None
-            self._buckets = self._wished
+            self._buckets = self._requested_buckets
             log.warning("The encoder runs without CUDA graphs, slower: %s", one_line(error))
 
     def _capture(self) -> None:
-        """Capture the graphs, with the features in them if that can be done.
+        """Capture graphs of features and encoder, or of the encoder alone if features cannot be captured.
 
         Raises:
-            MemoryExhausted: there is no memory for any of them.
-            DeviceLost: the device answers to nothing any more.
-            Exception: whatever torch raises where nothing can be captured.
+            MemoryExhausted: memory does not suffice for any graph.
+            DeviceLost: the device no longer responds.
+            Exception: whatever torch raises if nothing can be captured.
         """
         deadline = time.monotonic() + MAX_CAPTURE_S
         with classify_device_errors(self._encoder.device):
-            buffers = self._buffers = _Buffers.of(self._wished, self._encoder)
+            buffers = self._buffers = _Buffers.for_buckets(self._requested_buckets, self._encoder)
         try:
-            self._use(self._capture_all(buffers, self._record_both, deadline), "features and encoder")
+            self._use(self._capture_all(buffers, self._capture_both, deadline), "features and encoder")
             return
         except (DeviceLost, MemoryExhausted):
             raise
         except Exception as error:
             log.warning("Features cannot be captured in CUDA graphs; the encoder alone is: %s", one_line(error))
-        # Not in the clause above, which would keep the memory of what had been captured so far.
-        self._use(self._capture_all(buffers, self._record_encoder, deadline), "the encoder")
+        # Outside the except clause, in which the error would keep the memory of the graphs captured so far.
+        self._use(self._capture_all(buffers, self._capture_encoder, deadline), "the encoder")
 
-    def _use(self, graphs: dict[Bucket, Work], captured: str) -> None:
-        self._graphs, self._captured = graphs, captured
+    def _use(self, graphs: dict[Bucket, Work], captured_parts: str) -> None:
+        self._graphs, self._captured_parts = graphs, captured_parts
         self._buckets = Buckets(graphs)
 
-    def _capture_all(self, buffers: _Buffers, record: _Record, deadline: float) -> dict[Bucket, Work]:
-        """Capture the largest first, as the others find room in the memory that it takes."""
+    def _capture_all(self, buffers: _Buffers, capture_bucket: _CaptureBucket, deadline: float) -> dict[Bucket, Work]:
+        """Capture a graph for each bucket, the largest first, as the others fit into the memory that it takes."""
         graphs: dict[Bucket, Work] = {}
         reason = "GPU memory is short"
         with self._gpu.capturing() as capture:
-            for bucket in self._wished:
+            for bucket in self._requested_buckets:
                 if self._gpu.free_bytes < MIN_FREE_BYTES:
                     break
                 if time.monotonic() > deadline:
@@ -225,86 +229,91 @@ class GraphedEncoder:
                     break
                 # A smaller graph may still find memory.
                 with suppress(MemoryExhausted), classify_device_errors(self._encoder.device):
-                    graphs[bucket] = record(buffers, bucket, capture)
+                    graphs[bucket] = capture_bucket(buffers, bucket, capture)
         if not graphs:
             raise MemoryExhausted("there is no memory for any CUDA graph")
-        if len(graphs) < len(self._wished):
-            log.warning("The encoder has %d of %d CUDA graphs: %s.", len(graphs), len(self._wished), reason)
+        if len(graphs) < len(self._requested_buckets):
+            log.warning("The encoder has %d of %d CUDA graphs: %s.", len(graphs), len(self._requested_buckets), reason)
         return graphs
 
-    def _record_both(self, buffers: _Buffers, bucket: Bucket, capture: Capture) -> Work:
-        """Return what replays features and encoder."""
+    def _capture_both(self, buffers: _Buffers, bucket: Bucket, capture: Capture) -> Work:
+        """Capture features and encoder, and return their replay."""
         audio, lengths = buffers.input(bucket)
-        return _recorded(lambda: self._run(audio, lengths), buffers.output(bucket), capture)
+        return _capture_into(lambda: self._encode_eagerly(audio, lengths), buffers.output(bucket), capture)
 
-    def _record_encoder(self, buffers: _Buffers, bucket: Bucket, capture: Capture) -> Work:
-        """Return what computes features and replays the encoder."""
+    def _capture_encoder(self, buffers: _Buffers, bucket: Bucket, capture: Capture) -> Work:
+        """Capture the encoder, and return a function that computes features and replays it."""
         audio, lengths = buffers.input(bucket)
         mels, counts = self._features(audio, lengths)
         if buffers.mels is None or buffers.mels.numel() < mels.numel():
-            buffers.mels = mels.flatten()  # the first graph's, as that is the largest
+            buffers.mels = mels.flatten()  # the first bucket's, which is the largest
         mels = buffers.mels[: mels.numel()].view(mels.shape)
-        replay = _recorded(lambda: self._encoder(mels, counts), buffers.output(bucket), capture)
+        replay_encoder = _capture_into(lambda: self._encoder(mels, counts), buffers.output(bucket), capture)
 
-        def replay_on_features() -> None:
+        def replay() -> None:
             _copy(self._features(audio, lengths), (mels, counts))
-            replay()
+            replay_encoder()
 
-        return replay_on_features
+        return replay
 
     def _check(self) -> None:
         """Compare the smallest, a middle and the largest graph with the encoder itself, on noise.
 
         Raises:
-            EncodersDiffer: one of them gives something else.
+            EncoderMismatch: a graph gives another result.
         """
         buckets = list(self._buckets)
-        middle = min(buckets, key=lambda bucket: (abs(bucket.size - CHECKED.size), abs(bucket.clips - CHECKED.clips)))
+        middle = min(
+            buckets,
+            key=lambda bucket: (abs(bucket.total_frames - MIDDLE.total_frames), abs(bucket.clips - MIDDLE.clips)),
+        )
         noise = {bucket: self._noise(bucket) for bucket in (buckets[-1], middle, buckets[0])}
-        # All are replayed before any is compared, so that one that writes to another's memory shows.
+        # All are replayed before any is compared, so that a graph that writes to another graph's memory is found.
         replayed = {bucket: [each.clone() for each in self._encode(bucket, *noise[bucket])] for bucket in noise}
         for bucket, (encoded, counts) in replayed.items():
-            expected, expected_counts = self._run(*noise[bucket])
+            expected, expected_counts = self._encode_eagerly(*noise[bucket])
             name = f"the graph of {bucket.clips} x {bucket.frames} frames"
             if not torch.equal(counts, expected_counts):
                 raise EncoderMismatch(f"{name} counts other frames")
             error = relative_error(encoded, expected, counts)
-            if not error < MAX_ERRORS[self._encoder.dtype]:  # nor is NaN
+            if not error < MAX_ERRORS[self._encoder.dtype]:  # also if it is NaN
                 raise EncoderMismatch(f"{name} has an error of {error:.1g}")
 
     def _measure(self) -> None:
-        """Measure what the smallest and the largest part cost; without memory for that the estimate stays."""
+        """Measure the cost of the smallest and the largest sub-batch; if memory does not suffice, keep the estimate."""
         buckets = list(self._buckets)
         small, large = buckets[-1], buckets[0]
-        if small.size < large.size:
+        if small.total_frames < large.total_frames:
             with suppress(MemoryExhausted), classify_device_errors(self._encoder.device):
-                self._cost = Cost.fit((small.size, self._seconds(small)), (large.size, self._seconds(large)))
+                self._cost = Cost.fit(
+                    (small.total_frames, self._measure_s(small)), (large.total_frames, self._measure_s(large))
+                )
 
-    def _seconds(self, bucket: Bucket) -> float:
+    def _measure_s(self, bucket: Bucket) -> float:
         noise = self._noise(bucket)
         return min(self._gpu.measure_s(lambda: self._encode(bucket, *noise)) for _ in range(MEASUREMENTS))
 
     def _noise(self, bucket: Bucket) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return audio (rows, samples) and lengths (rows,), from a half of the bucket's to all of it."""
+        """Return random audio (rows, samples) and lengths (rows,), from the bucket's length down to half of it."""
         device = self._encoder.device
-        chance = torch.Generator(device).manual_seed(0)
-        audio = torch.randn(bucket.clips, bucket.samples, generator=chance, device=device).mul_(0.1)
+        generator = torch.Generator(device).manual_seed(0)
+        audio = torch.randn(bucket.clips, bucket.samples, generator=generator, device=device).mul_(0.1)
         return audio, torch.linspace(bucket.samples, bucket.samples // 2, bucket.clips, device=device).to(torch.int64)
 
 
-def _recorded(
+def _capture_into(
     work: Callable[[], tuple[torch.Tensor, torch.Tensor]], output: tuple[torch.Tensor, torch.Tensor], capture: Capture
 ) -> Work:
-    """Capture work that leaves its result in `output`.
+    """Capture work together with a copy of its result into `output`, and return the replay.
 
-    It is done once before, as torch's libraries make plans for a shape, which cannot be captured.
+    The work runs once before, because torch's libraries plan for a new shape, and planning cannot be captured.
     """
 
-    def work_and_leave() -> None:
+    def work_and_copy() -> None:
         _copy(work(), output)
 
-    work_and_leave()
-    return capture(work_and_leave)
+    work_and_copy()
+    return capture(work_and_copy)
 
 
 def _copy(sources: tuple[torch.Tensor, torch.Tensor], targets: tuple[torch.Tensor, torch.Tensor]) -> None:

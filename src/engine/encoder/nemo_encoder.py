@@ -1,4 +1,4 @@
-"""NeMo's features and encoder: for checkpoints that `fastconformer.py` lacks, and as its reference."""
+"""NeMo's features and encoder: for checkpoints that `ParakeetEncoder` does not support, and as its reference."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class NemoEncoder:
-    """Preprocessor and encoder of a NeMo network, which must be in evaluation mode, on its device and of its dtype.
+    """NeMo's preprocessor and encoder as one step from samples to frames: an `AudioEncoder`.
 
     Args:
-        network: the checkpoint.
-        context: frames that local attention sees to each side; None for the checkpoint's own attention.
+        network: the NeMo network, in evaluation mode, on its device and of its dtype.
+        context: frames of local attention to each side; None for the checkpoint's own attention.
     """
 
     name = "NeMo's"
@@ -26,8 +26,8 @@ class NemoEncoder:
         self._dtype: torch.dtype = next(network.encoder.parameters()).dtype
 
     def __call__(self, samples: "torch.Tensor", lengths: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Do what `padded_encoder.AudioEncoder` says."""
-        # Features are computed in float32 whatever the weights are: bfloat16 audio costs accuracy (NeMo,
+        """Encode a batch; see `padded_encoder.AudioEncoder`."""
+        # Features are computed in float32 for weights of any dtype: bfloat16 audio costs accuracy (NeMo,
         # modules/audio_preprocessing.py).
         features, counts = self._preprocessor(input_signal=samples, length=lengths)
         with self._attention_for(samples.shape[1]):

@@ -101,7 +101,7 @@ def new_batch_encoder(
     windows = Windowing.from_settings(settings).window_frames
     buckets = choose_buckets(_max_clip_s(settings), max_clips, gpu.free_bytes, windows)
     graphed = GraphedEncoder(encoder.features, encoder.encoder, gpu, buckets)
-    graphed.make_ready(graphs=settings.cuda_graphs != "off")
+    graphed.warm_up(graphs=settings.cuda_graphs != "off")
     return graphed
 
 

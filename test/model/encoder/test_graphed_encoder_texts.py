@@ -75,7 +75,7 @@ def test_the_start_says_which_encoder_runs_and_how(graphed, started):
 def test_nothing_is_captured_where_that_is_switched_off(tiny):
     gpu = FakeGpu()
     settings = Settings(model_id="tiny", cuda_graphs="off", chunk_seconds=10, microbatch_max_batch=1)
-    assert new_batch_encoder(tiny._encoder._run, tiny._device, gpu, 1, settings).describe() == "CUDA graphs off"
+    assert new_batch_encoder(tiny._encoder.encode_audio, tiny._device, gpu, 1, settings).describe() == "CUDA graphs off"
     assert gpu.captured == 0
 
 

@@ -38,7 +38,7 @@ def network(**changed) -> SimpleNamespace:
 
 
 def test_the_bundled_checkpoint_is_served_by_the_services_own_encoder_and_nemos_weights_are_let_go(tiny):
-    assert isinstance(tiny._encoder._run, ParakeetEncoder)
+    assert isinstance(tiny._encoder.encode_audio, ParakeetEncoder)
     assert tiny._network.encoder is None
 
 

@@ -1,4 +1,4 @@
-"""The encoder's CUDA graphs, on a played GPU: what is captured, what goes down the ladder, and that no text differs."""
+"""The encoder's CUDA graphs on a fake GPU: what is captured, what replaces it if that fails, and equal results."""
 
 import logging
 
@@ -21,7 +21,7 @@ SMALL = Buckets([Bucket(clips, frames) for clips in (1, 2, 4) for frames in (8, 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Small work on many threads waits for those that have no core."""
+    """Use one thread, as small work on many threads waits for those without a core."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -29,7 +29,7 @@ def one_thread():
 
 
 class Means:
-    """Features of a toy: the mean of each 160 samples; what is not whole is none."""
+    """Toy features: the mean of each 160 samples, without an incomplete rest."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -42,7 +42,7 @@ class Means:
 
 
 class Toy:
-    """An encoder whose frames are the sums of eight features each, twice."""
+    """A toy encoder: each frame is the sum of eight features, and twice that sum."""
 
     device, width = CPU, 2
 
@@ -57,10 +57,10 @@ class Toy:
 
 
 def graphed(gpu: FakeGpu, buckets: Buckets = SMALL, dtype=torch.float32) -> GraphedEncoder:
-    made = GraphedEncoder(Means(), Toy(dtype), gpu, buckets)
-    made.make_ready()
+    batch_encoder = GraphedEncoder(Means(), Toy(dtype), gpu, buckets)
+    batch_encoder.warm_up()
     gpu.replays.clear()
-    return made
+    return batch_encoder
 
 
 def clips_of(*seconds: float) -> list[np.ndarray]:
@@ -69,13 +69,13 @@ def clips_of(*seconds: float) -> list[np.ndarray]:
 
 
 def alone(clip: np.ndarray) -> torch.Tensor:
-    """What the toy makes of one clip, (frames, 2)."""
+    """The toy's frames of one clip, (frames, 2)."""
     encoded, counts = Toy()(*Means()(torch.from_numpy(clip)[None], torch.tensor([len(clip)])))
     return encoded[0, : counts[0]]
 
 
-def assert_encodes(made: GraphedEncoder, clips: list[np.ndarray]) -> None:
-    encoded, counts = made.encode(made.stage(clips))
+def assert_encodes(batch_encoder: GraphedEncoder, clips: list[np.ndarray]) -> None:
+    encoded, counts = batch_encoder.encode(batch_encoder.stage(clips))
     assert len(encoded) == len(clips)
     assert bool(encoded.isfinite().all())
     for frames, count, clip in zip(encoded, counts.tolist(), clips, strict=True):
@@ -92,7 +92,7 @@ def warnings(caplog) -> list[str]:
 
 
 def raising(error: Exception, *numbers: int):
-    """Let the captures of these numbers fail; without any, all."""
+    """Make the captures with these numbers fail; without numbers, all captures."""
 
     def fail(number: int) -> None:
         if not numbers or number in numbers:
@@ -101,114 +101,114 @@ def raising(error: Exception, *numbers: int):
     return fail
 
 
-def test_all_buckets_are_captured_the_largest_first_and_the_log_says_what_they_took():
+def test_all_buckets_are_captured_the_largest_first_and_the_log_has_their_memory_and_time():
     gpu = FakeGpu(free_gb=(60, *[55] * len(SMALL), 56.5))
-    made = graphed(gpu)
+    batch_encoder = graphed(gpu)
     assert gpu.captured == len(SMALL)
-    assert made.describe().startswith("9 CUDA graphs of features and encoder (3.5 GB, ")
+    assert batch_encoder.describe().startswith("9 CUDA graphs of features and encoder (3.5 GB, ")
 
 
 def test_each_shape_runs_once_before_it_is_captured():
     features, encoder = Means(), Toy()
     runs = []
     gpu = FakeGpu(fail=lambda _: runs.append((features.runs, encoder.runs)))
-    GraphedEncoder(features, encoder, gpu, SMALL).make_ready()
+    GraphedEncoder(features, encoder, gpu, SMALL).warm_up()
     assert runs == [(number, number) for number in range(1, len(SMALL) + 1)]
 
 
-def test_a_batch_is_one_copy_and_one_replay_for_each_part():
+def test_a_batch_is_one_copy_and_one_replay_for_each_sub_batch():
     gpu = FakeGpu()
-    made = graphed(gpu)
-    staged = made.stage(MIXED)
+    batch_encoder = graphed(gpu)
+    staged = batch_encoder.stage(MIXED)
     assert len(gpu.sent) == 1
-    made.encode(staged)
-    assert len(gpu.replays) == len(staged.parts) > 1
+    batch_encoder.encode(staged)
+    assert len(gpu.replays) == len(staged.sub_batches) > 1
 
 
-def test_clips_come_back_in_their_order_whatever_their_parts_alone_and_together():
-    made = graphed(FakeGpu())
+def test_clips_come_back_in_their_order_whatever_their_sub_batches_alone_and_together():
+    batch_encoder = graphed(FakeGpu())
     for clip in MIXED:
-        assert_encodes(made, [clip])
-    assert_encodes(made, MIXED)
-    assert_encodes(made, MIXED[::-1] * 3)
+        assert_encodes(batch_encoder, [clip])
+    assert_encodes(batch_encoder, MIXED)
+    assert_encodes(batch_encoder, MIXED[::-1] * 3)
 
 
-def test_what_a_batch_gives_outlives_the_next_one():
-    made = graphed(FakeGpu())
-    first, _ = made.encode(made.stage(MIXED[1:2]))
+def test_the_result_of_a_batch_outlives_the_next_one():
+    batch_encoder = graphed(FakeGpu())
+    first, _ = batch_encoder.encode(batch_encoder.stage(MIXED[1:2]))
     kept = first.clone()
-    made.encode(made.stage(MIXED[5:6]))
+    batch_encoder.encode(batch_encoder.stage(MIXED[5:6]))
     assert torch.equal(first, kept)
 
 
 def test_a_batch_may_be_staged_while_another_one_waits():
-    made = graphed(FakeGpu())
-    staged = [made.stage([clip]) for clip in MIXED]
+    batch_encoder = graphed(FakeGpu())
+    staged = [batch_encoder.stage([clip]) for clip in MIXED]
     for each, clip in reversed(list(zip(staged, MIXED, strict=True))):
-        encoded, counts = made.encode(each)
+        encoded, counts = batch_encoder.encode(each)
         assert torch.allclose(encoded[0, : counts[0]], alone(clip), atol=1e-5)
 
 
-def test_what_fits_no_bucket_is_encoded_without_a_graph_beside_what_does():
+def test_a_clip_that_fits_no_bucket_is_encoded_without_a_graph_beside_those_that_do():
     gpu = FakeGpu()
-    made = graphed(gpu)
-    assert_encodes(made, [*clips_of(7.3), *MIXED])
+    batch_encoder = graphed(gpu)
+    assert_encodes(batch_encoder, [*clips_of(7.3), *MIXED])
     assert len(gpu.replays) == len(split_batch([len(clip) for clip in MIXED], SMALL, Cost()))
 
 
-def test_without_graphs_the_same_parts_are_encoded_one_by_one():
+def test_without_graphs_the_same_sub_batches_are_encoded_one_by_one():
     gpu = FakeGpu()
-    made = GraphedEncoder(Means(), Toy(), gpu, SMALL)
-    made.make_ready(graphs=False)
-    assert_encodes(made, MIXED)
+    batch_encoder = GraphedEncoder(Means(), Toy(), gpu, SMALL)
+    batch_encoder.warm_up(graphs=False)
+    assert_encodes(batch_encoder, MIXED)
     assert gpu.captured == 0
-    assert made.describe() == "CUDA graphs off"
+    assert batch_encoder.describe() == "CUDA graphs off"
 
 
 def test_where_features_cannot_be_captured_the_encoder_alone_is(caplog):
     gpu = FakeGpu(fail=raising(RuntimeError("cuFFT cannot be captured"), 0))
     features, encoder = Means(), Toy()
-    made = GraphedEncoder(features, encoder, gpu, SMALL)
-    made.make_ready()
-    assert made.describe().startswith("9 CUDA graphs of the encoder (")
+    batch_encoder = GraphedEncoder(features, encoder, gpu, SMALL)
+    batch_encoder.warm_up()
+    assert batch_encoder.describe().startswith("9 CUDA graphs of the encoder (")
     assert [text for text in warnings(caplog) if "cuFFT cannot be captured" in text and "encoder alone" in text]
     assert len(warnings(caplog)) == 1
-    assert_encodes(made, MIXED)
-    assert_encodes(made, MIXED[::-1])
+    assert_encodes(batch_encoder, MIXED)
+    assert_encodes(batch_encoder, MIXED[::-1])
 
 
 def test_where_nothing_can_be_captured_it_is_encoded_without_graphs(caplog):
     gpu = FakeGpu(fail=raising(RuntimeError("operation not permitted when stream is capturing")))
-    made = graphed(gpu)
-    assert made.describe() == "CUDA graphs off"
+    batch_encoder = graphed(gpu)
+    assert batch_encoder.describe() == "CUDA graphs off"
     assert ["encoder alone" in text or "without CUDA graphs" in text for text in warnings(caplog)] == [True, True]
-    assert_encodes(made, MIXED)
+    assert_encodes(batch_encoder, MIXED)
     assert gpu.replays == []
 
 
 def test_a_shape_that_finds_no_memory_is_left_out_and_the_smaller_ones_are_captured(caplog):
     gpu = FakeGpu(fail=raising(torch.OutOfMemoryError("CUDA out of memory"), 0, 1))
-    made = graphed(gpu)
-    assert made.describe().startswith("7 CUDA graphs of features and encoder")
+    batch_encoder = graphed(gpu)
+    assert batch_encoder.describe().startswith("7 CUDA graphs of features and encoder")
     assert warnings(caplog) == ["The encoder has 7 of 9 CUDA graphs: GPU memory is short."]
-    assert_encodes(made, MIXED)
+    assert_encodes(batch_encoder, MIXED)
 
 
 def test_where_no_shape_finds_memory_it_is_encoded_without_graphs(caplog):
-    made = graphed(FakeGpu(fail=raising(torch.OutOfMemoryError("CUDA out of memory"))))
-    assert made.describe() == "CUDA graphs off"
+    batch_encoder = graphed(FakeGpu(fail=raising(torch.OutOfMemoryError("CUDA out of memory"))))
+    assert batch_encoder.describe() == "CUDA graphs off"
     [warning] = warnings(caplog)
     assert "without CUDA graphs" in warning
     assert "memory" in warning
-    assert_encodes(made, MIXED)
+    assert_encodes(batch_encoder, MIXED)
 
 
 def test_capturing_stops_while_there_is_memory_left_for_others(caplog):
     gpu = FakeGpu(free_gb=(60, 4, 3, 2.2, 2.1))
-    made = graphed(gpu)
+    batch_encoder = graphed(gpu)
     assert gpu.captured == 3
     assert warnings(caplog) == ["The encoder has 3 of 9 CUDA graphs: GPU memory is short."]
-    assert_encodes(made, MIXED)
+    assert_encodes(batch_encoder, MIXED)
 
 
 def test_capturing_stops_when_it_takes_too_long(caplog, monkeypatch):
@@ -219,35 +219,35 @@ def test_capturing_stops_when_it_takes_too_long(caplog, monkeypatch):
 
     monkeypatch.setattr(graphed_encoder.time, "monotonic", lambda: now[0])
     gpu = FakeGpu(fail=pass_time)
-    made = graphed(gpu)
+    batch_encoder = graphed(gpu)
     assert gpu.captured == 4
     [warning] = warnings(caplog)
     assert warning.startswith("The encoder has 4 of 9 CUDA graphs: all would take longer")
-    assert_encodes(made, MIXED)
+    assert_encodes(batch_encoder, MIXED)
 
 
 @pytest.mark.parametrize("wrong", [0, len(SMALL) - 1], ids=["largest", "smallest"])
 @pytest.mark.parametrize("how", ["a tenth more", "NaN", "a frame less"])
-def test_a_graph_that_gives_something_else_is_found_and_none_is_used(wrong, how, caplog):
-    made = None
+def test_a_graph_with_another_result_is_found_and_no_graph_is_used(wrong, how, caplog):
+    batch_encoder = None
 
     def spoil(number: int) -> None:
         if number == wrong:
-            buffers = made._buffers
+            buffers = batch_encoder._buffers
             if how == "a frame less":
                 buffers.counts -= 1
             else:
                 buffers.encoded *= 1.1 if how == "a tenth more" else float("nan")
 
     gpu = FakeGpu(spoil=spoil)
-    made = GraphedEncoder(Means(), Toy(), gpu, SMALL)
-    made.make_ready()
-    assert made.describe() == "CUDA graphs off"
+    batch_encoder = GraphedEncoder(Means(), Toy(), gpu, SMALL)
+    batch_encoder.warm_up()
+    assert batch_encoder.describe() == "CUDA graphs off"
     [warning] = warnings(caplog)
     assert "without CUDA graphs" in warning
     assert "the graph of " in warning
     gpu.replays.clear()
-    assert_encodes(made, MIXED)
+    assert_encodes(batch_encoder, MIXED)
     assert gpu.replays == []
 
 
@@ -262,24 +262,24 @@ def test_a_graph_that_gives_something_else_is_found_and_none_is_used(wrong, how,
         (torch.bfloat16, 0.08, False),
     ],
 )
-def test_how_far_a_graph_may_be_off_goes_by_the_number_format(dtype, error, passes):
-    made = None
+def test_the_tolerance_for_a_graph_depends_on_the_dtype(dtype, error, passes):
+    batch_encoder = None
 
     def spoil(_: int) -> None:
-        made._buffers.encoded *= 1 + error
+        batch_encoder._buffers.encoded *= 1 + error
 
-    made = GraphedEncoder(Means(), Toy(dtype), FakeGpu(spoil=spoil), SMALL)
-    made.make_ready()
-    assert (made.describe() != "CUDA graphs off") == passes
+    batch_encoder = GraphedEncoder(Means(), Toy(dtype), FakeGpu(spoil=spoil), SMALL)
+    batch_encoder.warm_up()
+    assert (batch_encoder.describe() != "CUDA graphs off") == passes
 
 
-def test_a_device_that_is_lost_while_capturing_is_not_taken_for_one_that_cannot_capture(monkeypatch):
+def test_a_device_lost_while_capturing_is_not_taken_for_one_that_cannot_capture(monkeypatch):
     monkeypatch.setattr("src.engine.device_errors._is_responding", lambda device: False)
     with pytest.raises(DeviceLost):
         graphed(FakeGpu(fail=raising(RuntimeError("an illegal memory access was encountered"))))
 
 
-def test_a_device_that_is_lost_while_graphs_are_checked_is_not_taken_for_one_that_cannot_replay(monkeypatch):
+def test_a_device_lost_while_graphs_are_checked_is_not_taken_for_one_that_cannot_replay(monkeypatch):
     def lose(_: int) -> None:
         raise RuntimeError("an illegal memory access was encountered")
 
@@ -288,12 +288,12 @@ def test_a_device_that_is_lost_while_graphs_are_checked_is_not_taken_for_one_tha
         graphed(FakeGpu(spoil=lose))
 
 
-def test_what_a_part_costs_is_measured_and_goes_into_how_a_batch_is_dealt_out():
+def test_the_cost_of_a_sub_batch_is_measured_and_decides_how_a_batch_is_split():
     clips = clips_of(*[0.5] * 2, *[2.4] * 2)
-    dear_parts = graphed(FakeGpu(times_s=(1.0, 1.0, 1.0, 1.001)))
-    assert len(dear_parts.stage(clips).parts) == 1
-    dear_frames = graphed(FakeGpu(times_s=(1e-6, 1e-6, 1e-6, 1.0)))
-    assert len(dear_frames.stage(clips).parts) == 4
+    costly_sub_batches = graphed(FakeGpu(times_s=(1.0, 1.0, 1.0, 1.001)))
+    assert len(costly_sub_batches.stage(clips).sub_batches) == 1
+    costly_frames = graphed(FakeGpu(times_s=(1e-6, 1e-6, 1e-6, 1.0)))
+    assert len(costly_frames.stage(clips).sub_batches) == 4
 
 
 def test_where_there_is_no_memory_to_measure_the_estimate_stays(caplog):
@@ -301,21 +301,21 @@ def test_where_there_is_no_memory_to_measure_the_estimate_stays(caplog):
         def measure_s(self, work):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    made = graphed(Full())
-    assert made.describe().startswith("9 CUDA graphs")
-    assert_encodes(made, MIXED)
+    batch_encoder = graphed(Full())
+    assert batch_encoder.describe().startswith("9 CUDA graphs")
+    assert_encodes(batch_encoder, MIXED)
 
 
 def test_one_bucket_is_enough():
-    made = graphed(FakeGpu(), Buckets([Bucket(2, 32)]))
-    assert_encodes(made, MIXED)
+    batch_encoder = graphed(FakeGpu(), Buckets([Bucket(2, 32)]))
+    assert_encodes(batch_encoder, MIXED)
 
 
-def test_a_batch_without_memory_to_be_put_together_says_that_a_smaller_one_may_do():
+def test_a_batch_that_finds_no_memory_to_be_staged_raises_that_a_smaller_one_may_fit():
     class Full(FakeGpu):
         def allocate_pinned(self, size):
             raise RuntimeError("cannot allocate memory")
 
-    made = graphed(Full())
+    batch_encoder = graphed(Full())
     with pytest.raises(MemoryExhausted):
-        made.stage(MIXED)
+        batch_encoder.stage(MIXED)
