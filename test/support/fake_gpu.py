@@ -1,27 +1,27 @@
-"""A GPU for tests: a CPU that records work and does it again, and that fails where a test says so."""
+"""A GPU for tests: it records work on the CPU, repeats it as a graph's replay, and fails if a test says so."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
-from src.engine.cuda import Capture, DeviceCopy, Work
+from src.engine.cuda import Capture, DeviceCopy, Gpu, Work
 
 GB = 10**9
 
 
-class FakeGpu:
-    """Plays `src.engine.cuda.Cuda`.
+class FakeGpu(Gpu):
+    """A `Gpu` on the CPU.
 
-    Pinned memory comes full of NaN, as it may. What is sent has arrived only once somebody waits for it. A graph is its
-    work, done again on the same memory.
+    Pinned memory is full of NaN, as undefined memory may be. A copy has no data before somebody waits for it. A graph
+    repeats its work on the same memory.
 
     Args:
-        memory_gb: of the card.
-        free_gb: how much is free, one number for each time it is asked, the last for all later.
-        fail: called with the number of each capture before its work; what it raises is what the capture raises.
+        memory_gb: size of the memory.
+        free_gb: free memory, one number for each time it is asked for; the last stays for all later.
+        fail: called with the number of each capture before its work; the capture raises what it raises.
         spoil: called after each replay with the number of its capture.
-        times_s: what `measure_s` says, in turn; without any, the same for all work, which is not even done.
+        times_s: results of `measure_s`, in turn; if empty, it returns one result for all work and does not run it.
     """
 
     def __init__(
@@ -33,13 +33,17 @@ class FakeGpu:
         spoil: Callable[[int], None] = lambda _: None,
         times_s: tuple[float, ...] = (),
     ) -> None:
-        self.memory_bytes = int(memory_gb * GB)
         self.captured = 0
         self.replays: list[int] = []
-        self.sent: list[torch.Tensor] = []
+        self.copied: list[torch.Tensor] = []
+        self._memory_gb = memory_gb
         self._free_gb = list(free_gb)
         self._fail, self._spoil = fail, spoil
         self._times_s = list(times_s)
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self._memory_gb * GB)
 
     @property
     def free_bytes(self) -> int:
@@ -49,9 +53,9 @@ class FakeGpu:
         return torch.full((size,), 255, dtype=torch.uint8)
 
     def copy_to_device(self, data: torch.Tensor) -> DeviceCopy:
-        self.sent.append(data)
-        there = torch.full_like(data, 255)
-        return DeviceCopy(there, lambda: there.copy_(data))
+        self.copied.append(data)
+        copy = torch.full_like(data, 255)
+        return DeviceCopy(copy, lambda: copy.copy_(data))
 
     @contextmanager
     def capturing(self) -> Iterator[Capture]:
@@ -77,5 +81,5 @@ class FakeGpu:
 
 
 def _next(values: list[float]) -> float:
-    """Return the first value and take it away, unless it is the last."""
+    """Remove and return the first value; the last stays."""
     return values.pop(0) if len(values) > 1 else values[0]

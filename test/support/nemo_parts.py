@@ -1,4 +1,4 @@
-"""NeMo's featurizer and encoder by themselves, with the published checkpoints' settings in any size, for comparison."""
+"""NeMo's featurizer and encoder with the published checkpoints' settings, in any size, as references."""
 
 import warnings
 from typing import Any
@@ -21,13 +21,13 @@ ENCODER = {
     "conv_kernel_size": 9,
     "dropout_emb": 0.0,
 }
-"""Of `ConformerEncoder`, as in the checkpoints' configuration but for the sizes."""
+"""Arguments of `ConformerEncoder`: those of the checkpoints' configuration but for smaller sizes."""
 
 
 def featurizer(**changed: Any) -> Any:
-    """NeMo's `FilterbankFeatures` of the published settings, changed as told, in evaluation mode."""
+    """NeMo's `FilterbankFeatures` of the published settings, with the changed arguments, in evaluation mode."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # importing NeMo warns of all kinds of things
+        warnings.simplefilter("ignore")  # importing NeMo raises many warnings
         from nemo.collections.asr.parts.preprocessing.features import FilterbankFeatures
 
     published = {"n_window_size": 400, "n_window_stride": 160, "n_fft": 512, "nfilt": 128, "dither": 0.0, "pad_to": 0}
@@ -35,19 +35,19 @@ def featurizer(**changed: Any) -> Any:
 
 
 def conformer(seed: int = 0, **changed: Any) -> Any:
-    """NeMo's `ConformerEncoder` of `ENCODER`, changed as told, with random weights and statistics, made to serve."""
+    """NeMo's `ConformerEncoder` of `ENCODER` with the changed arguments and random weights, in evaluation mode."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from nemo.collections.asr.modules.conformer_encoder import ConformerEncoder
 
     encoder = ConformerEncoder(**ENCODER | changed).eval().requires_grad_(False)
-    chance = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     for name, weight in encoder.named_parameters():
         is_gain = "norm" in name and name.endswith("weight")
-        weight.copy_(torch.randn(weight.shape, generator=chance) * 0.2 + is_gain)
+        weight.copy_(torch.randn(weight.shape, generator=generator) * 0.2 + is_gain)
     for layer in encoder.layers:
         norm = layer.conv.batch_norm
         if getattr(norm, "running_var", None) is not None:
-            norm.running_mean.copy_(torch.randn(norm.running_mean.shape, generator=chance) * 0.5)
-            norm.running_var.copy_(torch.rand(norm.running_var.shape, generator=chance) + 0.3)
+            norm.running_mean.copy_(torch.randn(norm.running_mean.shape, generator=generator) * 0.5)
+            norm.running_var.copy_(torch.rand(norm.running_var.shape, generator=generator) + 0.3)
     return encoder

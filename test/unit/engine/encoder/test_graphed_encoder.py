@@ -120,7 +120,7 @@ def test_a_batch_is_one_copy_and_one_replay_for_each_sub_batch():
     gpu = FakeGpu()
     batch_encoder = graphed(gpu)
     staged = batch_encoder.stage(MIXED)
-    assert len(gpu.sent) == 1
+    assert len(gpu.copied) == 1
     batch_encoder.encode(staged)
     assert len(gpu.replays) == len(staged.sub_batches) > 1
 
