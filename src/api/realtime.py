@@ -30,7 +30,7 @@ from src.realtime.session_params import SessionLimits, SessionParams
 from src.scheduling.jobs import Priority
 from src.settings import Settings
 from src.text.transcript import Transcript
-from src.transcription.service import ItemAudio
+from src.transcription.audio_source import ItemAudio
 from src.wire.model_names import ServedModel
 
 log = logging.getLogger("src.access")

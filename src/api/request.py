@@ -18,7 +18,7 @@ from src.audio.pcm_stream import G711_RATE
 from src.audio.probe import is_container
 from src.audio.samples import SAMPLE_RATE
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
-from src.transcription.service import Upload
+from src.transcription.audio_source import Upload
 from src.wire.json_limits import (
     MAX_VALUES,
     decode_base64,

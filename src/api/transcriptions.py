@@ -20,7 +20,7 @@ from src.api.responses import EventStream, Transcription, VerboseTranscription, 
 from src.errors import ClientGone, ServiceError
 from src.metrics.trace import Trace
 from src.scheduling.scheduler import Admission
-from src.transcription.service import Upload
+from src.transcription.audio_source import Upload
 
 
 class _RequestRoute(APIRoute):
