@@ -1,4 +1,4 @@
-"""Find the checkpoint file that `PARAKEET_MODEL_ID` names, fetching it from the Hugging Face hub if need be."""
+"""The checkpoint file that `PARAKEET_MODEL_ID` names, downloaded from the Hugging Face hub if necessary."""
 
 import logging
 import re
@@ -13,11 +13,12 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 def find_checkpoint(model_id: str) -> Path:
     """Return the path of a `.nemo` file on this machine.
 
-    `model_id` is a hub id (`owner/name`, whose file is `name.nemo` as NeMo publishes it), a path, or `tiny`. A path
-    that exists wins over a hub id of the same spelling.
+    Args:
+        model_id: a path, a hub id (`owner/name`; NeMo publishes the file as `name.nemo`), or `tiny` for the bundled
+            checkpoint. A path that exists takes precedence over a hub id with the same spelling.
 
     Raises:
-        ModelUnavailable: there is no such file, or it could not be fetched.
+        ModelUnavailable: there is no such file, or it could not be downloaded.
     """
     if model_id == "tiny":
         return TINY
@@ -35,14 +36,14 @@ def find_checkpoint(model_id: str) -> Path:
 
 
 def _fetch(hub_id: str) -> Path:
-    """Return the cached file of a hub model, downloading it only if it is not cached."""
+    """Return the cached file of a hub model; download it if it is not cached."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it repeats each failed try in a paragraph
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs a paragraph for each failed attempt
     filename = hub_id.split("/")[1] + ".nemo"
     try:
-        # The cache is asked first because a download call would wait for the network even for a cached file.
+        # The cache comes first: a download call waits for the network even if the file is cached.
         cached = try_to_load_from_cache(hub_id, filename)
         return Path(cached if isinstance(cached, str) else hf_hub_download(hub_id, filename))
     except GatedRepoError:
@@ -54,6 +55,6 @@ def _fetch(hub_id: str) -> Path:
             "the hub cannot be reached and the file is not cached: connect this machine, or set PARAKEET_MODEL_ID to "
             "the path of a .nemo file copied here"
         )
-    except Exception as error:  # the hub client raises a dozen kinds; each ends the start with one sentence
+    except Exception as error:  # the hub client raises a dozen kinds of error
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     raise ModelUnavailable(f"{filename} of {hub_id} could not be fetched from the Hugging Face hub: {problem}.")

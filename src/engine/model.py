@@ -1,4 +1,4 @@
-"""What the rest of the service knows of the engine: what goes into a model, what comes out of it, and what it is asked.
+"""The interface between the service and the engine: a model's inputs, its results and its methods.
 
 Nothing here needs torch or NeMo.
 """
@@ -15,90 +15,94 @@ from src.text.transcript import Token, Transcript
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamStep:
-    """One window of a stream for the model, with what the model remembers of the stream so far."""
+    """A streaming step: one window of an utterance for the model, and the decoder's state before it.
+
+    The encoder sees the whole window. The decoder skips the window's left context and decodes the frames after it; the
+    rest is right context.
+    """
 
     samples: Samples
-    """(samples,) float32 at 16 kHz: left context, chunk, right context. It begins with a frame of the stream."""
+    """The window, (samples,) float32 at 16 kHz; it begins at a frame of the utterance."""
     skip_frames: int
-    """Frames of 80 ms that the left context has."""
+    """Frames of 80 ms in the left context."""
     take_frames: int
-    """Frames that the chunk has; those that the window does not have are not missed."""
+    """Frames to decode; an utterance's last window may hold fewer."""
     start_frame: int
-    """The number of the chunk's first frame in the stream."""
+    """The number of the first frame to decode, counted from the start of the utterance."""
     decoder_state: Any = None
-    """What the step before returned, None for the first of a stream. Only the thread of the model reads it."""
+    """The state that the step before returned, None for an utterance's first step; only the model's thread reads it."""
     keywords: tuple[str, ...] = ()
-    """Hot words, the same for all steps of a stream."""
+    """The same for all steps of an utterance."""
 
     @property
     def end_s(self) -> float:
-        """Where in the stream the window ends, in seconds."""
+        """The end of the window, in seconds from the start of the utterance."""
         return ((self.start_frame - self.skip_frames) * SAMPLES_PER_FRAME + len(self.samples)) / SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepResult:
-    """What the model heard in the chunk of a step."""
+    """The tokens that a streaming step decoded, and the decoder's state after it."""
 
     tokens: tuple[Token, ...]
-    """Their times are seconds from the start of the stream."""
+    """Their times are seconds from the start of the utterance."""
     decoder_state: Any
-    """For the next `StreamStep`; of no use to any other stream."""
+    """For the next `StreamStep` of the same utterance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Clips joined for one forward pass."""
+    """Clips for one forward pass."""
 
     audio: Any
-    """The samples as the encoder takes them."""
+    """The samples of all clips, in the encoder's form."""
     clips_s: tuple[float, ...]
-    """The lengths of the clips."""
+    """The length of each clip in seconds."""
     keyword_trees: Any
-    """The hot words of the clips, compiled for the decoder; None where no clip has any."""
+    """The keywords of all clips, compiled, in the decoder's form; None if no clip has any."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepBatch:
-    """Steps of several streams joined for one forward pass."""
+    """Streaming steps of several utterances for one forward pass."""
 
     windows: Batch
-    """What the encoder sees."""
+    """Their windows, for the encoder."""
     steps: tuple[StreamStep, ...]
-    """What the decoder goes by."""
+    """The steps, for the decoder."""
 
 
 class Model(Protocol):
-    """What the scheduler asks of a model."""
+    """A model, as the scheduler uses it."""
 
     @property
     def languages(self) -> Sequence[str]:
-        """ISO 639-1 codes of the languages that it knows, the usual one first."""
+        """ISO 639-1 codes of the languages that it transcribes, the default first."""
 
     @property
     def limits(self) -> BatchLimits:
         """How large its batches should be."""
 
     def has_compiled(self, keywords: tuple[str, ...]) -> bool:
-        """Whether `compile` has nothing to do for these hot words."""
+        """Whether `compile` has nothing to do for these keywords."""
 
     def compile(self, keywords: tuple[str, ...]) -> None:
-        """Make hot words ready, so that no batch has to wait for that; any thread may do so."""
+        """Compile a list of keywords before a batch needs it; any thread may call this."""
 
     def collate(self, clips: Sequence[Samples], keywords: Sequence[tuple[str, ...]] | None = None) -> Batch:
-        """Join clips, and the hot words of each, into a batch; any thread may do so while the model runs another."""
+        """Return a batch of clips with the keywords of each; any thread may call this while the model runs a batch."""
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         """Return the transcript of each clip, in order. Only the model's own thread calls this.
 
         Raises:
-            MemoryExhausted: a smaller batch may do.
-            DeviceLost: nothing will do any more.
-            Exception: something is wrong with a clip.
+            MemoryExhausted: the device has too little memory; a smaller batch may fit.
+            DeviceLost: the device does not respond any more; no batch will run.
+            Exception: the model fails on one of the clips.
         """
 
     def collate_steps(self, steps: Sequence[StreamStep]) -> StepBatch:
-        """Join steps of different streams into a batch; any thread may do so."""
+        """Return a batch of steps of different utterances; any thread may call this."""
 
     def advance(self, batch: StepBatch) -> list[StepResult]:
-        """Return what is heard in the chunk of each step, in order; errors and thread are those of `transcribe`."""
+        """Return the result of each step, in order; thread and errors are those of `transcribe`."""

@@ -330,7 +330,7 @@ def engine_stages(engine: NemoModel) -> dict[str, tuple[Any, str]]:
         parts = {"features": (encoder._preprocessor, "forward"), "encoder": (encoder._encoder, "forward")}
     else:
         parts = {"features": (encoder, "features"), "encoder": (encoder, "encoder")}
-    return parts | {"decoder": (engine._decoder, "_search"), "text": (engine, "transcribe")}
+    return parts | {"decoder": (engine._decoder, "_decode"), "text": (engine, "transcribe")}
 
 
 def nemo_stages(network: Any) -> dict[str, tuple[Any, str]]:

@@ -1,1 +1,1 @@
-"""The TDT decoder: the encoder's frames in, tokens with times and log probabilities out."""
+"""The decoder on NeMo's label-looping search: tokens with times and probabilities, keywords, and CUDA graphs."""

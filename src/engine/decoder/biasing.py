@@ -1,10 +1,6 @@
-"""Hot words: the phrases of a request, compiled to trees that raise their tokens' scores while a clip is decoded.
+"""NeMo's table of boosting trees for per-stream biasing, filled with the trees of one batch at a time.
 
-Compiling takes some milliseconds, and is done in whichever thread asks, not in the model's. What is compiled stays so
-for the next request with the same phrases, the lists used last longest. A batch carries the trees of its clips itself,
-so that nothing which others ask for meanwhile can take them away; the model's thread only copies them, in one piece,
-into the table of NeMo's per-stream biasing, from which each clip picks its own or none. NeMo lets a hot word take the
-place of another token only, never of silence, so a clip in which nothing is heard stays empty.
+NeMo boosts a token only in place of another token, never in place of blank, so a clip without speech stays empty.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,9 +12,11 @@ if TYPE_CHECKING:
 
 
 class BiasingTable:
-    """The `GPUBiasingMultiModel` of one computer, which holds the trees of one batch at a time.
+    """A `GPUBiasingMultiModel`, from which each clip uses one tree or none. Only the model's own thread uses it.
 
-    Only the model's own thread uses it. `alpha` is how much hot words are raised.
+    Args:
+        table: NeMo's.
+        alpha: how much keywords are boosted.
     """
 
     def __init__(self, table: Any, alpha: float) -> None:
@@ -26,19 +24,19 @@ class BiasingTable:
         self._alpha = alpha
         table.model2alpha.fill_(alpha)
 
-    def take(self, keyword_trees: PackedTrees) -> "torch.Tensor":
-        """Put a batch's trees into the table, in place of those there; return the number of each clip's tree, int64.
+    def load(self, trees: PackedTrees) -> "torch.Tensor":
+        """Replace the table's trees by those of a batch; return the number of each clip's tree, (clips,) int64.
 
-        The tensors of the table stay where they are, as CUDA graphs read them there, but where there are more or larger
-        trees than ever before; then the computer captures its graph anew.
+        CUDA graphs read the table's tensors at fixed addresses. The tensors move only if the batch has more or larger
+        trees than any before; then the computers capture new graphs.
         """
         import torch
 
         table = self._table
         device = table.all_ilabels.device
-        # The table outlives the batch: its tensors must not be such as inference makes.
+        # The table outlives the batch, so its tensors must not be inference tensors.
         with torch.inference_mode(False), torch.no_grad():
-            self._make_room(keyword_trees)
+            self._make_room(trees)
             targets = [
                 table.model2states_offset,
                 table.model2arcs_offset,
@@ -50,22 +48,23 @@ class BiasingTable:
                 table.all_ilabels,
                 table.all_arcs_weights,
             ]
-            numbers, *parts = keyword_trees.unpacked(device)
+            tree_ids, *parts = trees.unpack(device)
             for target, part in zip(targets, parts, strict=True):
                 target[: len(part)].copy_(part)
-            return numbers.long()
+            return tree_ids.long()
 
-    def _make_room(self, keyword_trees: PackedTrees) -> None:
+    def _make_room(self, trees: PackedTrees) -> None:
+        """Enlarge the table's tensors if necessary, and notify those who hold their addresses if they moved."""
         table = self._table
-        is_moved = True  # also where there is no memory for all of it
+        has_moved = True  # also if memory runs out halfway
         try:
-            # NeMo's code for devices without Triton also reads as many arcs as there are tokens behind those of a tree.
-            is_moved = table._maybe_extend_arcs_and_states(keyword_trees.states, keyword_trees.arcs + table.vocab_size)
-            while keyword_trees.trees > table.num_models_reserved:
-                is_moved = True
+            # Without Triton, NeMo also reads one arc for each token of the vocabulary past the end of a tree.
+            has_moved = table._maybe_extend_arcs_and_states(trees.state_count, trees.arc_count + table.vocab_size)
+            while trees.tree_count > table.num_models_reserved:
+                has_moved = True
                 table._extend_num_models()
                 table.model2alpha.fill_(self._alpha)
         finally:
-            if is_moved:
-                for tell in table.reallocation_callbacks:
-                    tell()
+            if has_moved:
+                for notify in table.reallocation_callbacks:
+                    notify()

@@ -1,16 +1,17 @@
-"""CUDA graphs of NeMo's decoders that own their memory, and that come back whole after an error.
+"""CUDA graphs of NeMo's label-looping computers that own their memory and survive errors.
 
-NeMo 3.0.0 captures the bodies of its two loops on streams of their own (`with_conditional_node`), which torch does not
-count to the capture that is under way. So what they allocate is ordinary memory to torch: free once the capture has
-ended, and given back to the driver by the next capture, by `empty_cache()`, or by an allocation that fails and is tried
-again. The graph goes on using it, and meets an illegal address, or what others have put there since. Here the bodies
+NeMo captures the bodies of its two loops on streams of their own (`with_conditional_node`). torch does not count these
+streams as part of the capture, so their allocations are ordinary memory to it: free when the capture has ended, and
+given back to the driver by the next capture, by `empty_cache()`, or by an allocation that fails and is retried. The
+graph goes on using that memory, and meets an illegal address or data that others have put there. Here the loop bodies
 allocate from a pool that lives as long as the graph.
 
-And NeMo keeps its new state where making the graph for it fails, as for want of memory: a later, smaller batch would
-replay the graph of the state before, or none. Where the whole cannot be captured for any other reason, each step is.
+NeMo also keeps its new state when the graph for it cannot be captured, for example for lack of memory. A later, smaller
+batch would then replay the graph of the previous state, or none. Here an error leaves the computer without state and
+graph. If the whole search cannot be captured for another reason than memory, each of its steps is captured instead.
 
-A new graph is for as many clips and frames as the one before, or more. NeMo makes it for the batch at hand: then one of
-many clips and one of long ones, by turns, would have it made each time.
+A new graph is for at least as many clips and frames as the previous one. NeMo makes it for the current batch only, so
+that a batch of many clips and one of long clips, in turns, would each need a new capture.
 """
 
 import logging
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from src.engine.decoder.label_looping import LabelLoopingComputer
 from src.engine.device_errors import is_out_of_memory, one_line
 
 if TYPE_CHECKING:
@@ -26,59 +28,63 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Mode = Literal["full", "partial", "off"]
-"""The whole decoding as one graph, each of its steps as one, or none. What the system cannot do, NeMo does without."""
+GraphMode = Literal["full", "partial", "off"]
+"""One graph for the whole search, one for each of its steps, or none. NeMo uses less if the system cannot do it."""
 
 _WHOLE, _BY_STEPS = "full_graph", "no_while_loops"
-"""NeMo's words for the first two."""
+"""NeMo's names for the first two."""
 
 
-def set_up_graphs(computer: Any, mode: Mode) -> None:
-    """Settle how a label-looping computer of NeMo's uses CUDA graphs, before it is used."""
+def set_up_graphs(computer: LabelLoopingComputer, mode: GraphMode) -> None:
+    """Set how a new computer uses CUDA graphs, and let its graphs own their memory."""
     if mode == "off":
         computer.disable_cuda_graphs()
     elif mode == "partial" and computer.cuda_graphs_mode is not None:
         computer.force_cuda_graphs_mode(_BY_STEPS)
-    computer.cuda_graphs_allow_fallback = False  # NeMo's way knows some errors only, and does not tell of them
-    computer._graph_reinitialize = _keeping_memory(computer, computer._graph_reinitialize)
+    computer.cuda_graphs_allow_fallback = False  # NeMo's fallback covers some errors only and does not report them
+    computer._graph_reinitialize = _capturing_safely(computer, computer._graph_reinitialize)
 
 
-def _keeping_memory(computer: Any, make_graph: Callable[..., None]) -> Callable[..., None]:
-    """Return what makes a computer's graph as `make_graph` does, with memory that is the graph's own."""
-    wanted = computer.cuda_graphs_mode
+def _capturing_safely(
+    computer: LabelLoopingComputer, capture_graph: Callable[["torch.Tensor"], None]
+) -> Callable[["torch.Tensor"], None]:
+    """Return a replacement for `capture_graph`, NeMo's `_graph_reinitialize` of this computer."""
+    wanted_mode = computer.cuda_graphs_mode
     clips = frames = 0  # of the graph before
 
-    def make(encoded: "torch.Tensor") -> None:
+    def capture(encoded: "torch.Tensor") -> None:
         nonlocal clips, frames
         size = max(clips, encoded.shape[0]), max(frames, encoded.shape[1])
-        clips = frames = 0  # where there is no memory for so much, the next batch is tried by itself
-        example = encoded[:1, :1].expand(*size, -1)  # NeMo takes its shape, not its numbers
-        computer.cuda_graphs_mode = wanted
+        clips = frames = 0  # if memory does not suffice for this size, the next batch gets a graph of its own size
+        example = encoded[:1, :1].expand(*size, -1)  # NeMo reads its shape only
+        computer.cuda_graphs_mode = wanted_mode
         try:
-            _make(computer, make_graph, example)
+            _capture_in_own_pool(computer, capture_graph, example)
         except Exception as error:
-            if str(wanted) != _WHOLE or is_out_of_memory(error):
+            if str(wanted_mode) != _WHOLE or is_out_of_memory(error):
                 raise
             reason = error.__cause__ if isinstance(error.__cause__, Exception) else error
             log.warning("The decoder runs, slower, with a CUDA graph for each of its steps: %s", one_line(reason))
             computer.force_cuda_graphs_mode(_BY_STEPS)
-        if computer.state is None:  # not in the clause above: the error keeps the memory of what has failed
-            _make(computer, make_graph, example)
+        if computer.state is None:  # outside the handler: the error holds the memory of the failed capture
+            _capture_in_own_pool(computer, capture_graph, example)
         clips, frames = size
 
-    return make
+    return capture
 
 
-def _make(computer: Any, make_graph: Callable[..., None], example: "torch.Tensor") -> None:
-    """Make a computer's graph, with memory that is the graph's own; where that fails, it has none."""
+def _capture_in_own_pool(
+    computer: LabelLoopingComputer, capture_graph: Callable[["torch.Tensor"], None], example: "torch.Tensor"
+) -> None:
+    """Capture a graph whose loops have a memory pool of their own; on an error the computer has no graph."""
     import torch
 
-    computer.reset_cuda_graphs_state()  # the new one may need its memory
+    computer.reset_cuda_graphs_state()  # the new graph may need its memory
     computer.graph_memory = None
     pool = torch.cuda.MemPool()
     try:
-        with _loops_in(pool, sys.modules[type(computer).__module__]):
-            make_graph(example)
+        with _loops_allocating_from(pool, sys.modules[type(computer).__module__]):
+            capture_graph(example)
     except BaseException:
         computer.reset_cuda_graphs_state()
         raise
@@ -86,23 +92,27 @@ def _make(computer: Any, make_graph: Callable[..., None], example: "torch.Tensor
 
 
 @contextmanager
-def _loops_in(pool: Any, module: Any) -> Iterator[None]:
-    """Let the loops that are captured in the block, by NeMo's `module`, take their memory from `pool`."""
+def _loops_allocating_from(pool: Any, module: Any) -> Iterator[None]:
+    """Let the loops that `module`, one of NeMo's, captures in this block allocate their memory from `pool`."""
     original = module.with_conditional_node
     depth = 0
 
     @contextmanager
-    def loop(*options: Any, **named: Any) -> Iterator[Any]:
+    def with_conditional_node(*args: Any, **kwargs: Any) -> Iterator[Any]:
         nonlocal depth
         depth += 1
         try:
-            with _ended_on_error(module) as opened, original(*options, **named) as body, _allocating_from(pool, depth):
-                opened.append(body)
+            with (
+                _ending_captures_on_error(module) as bodies,
+                original(*args, **kwargs) as body,
+                _allocating_from(pool, depth),
+            ):
+                bodies.append(body)
                 yield body
         finally:
             depth -= 1
 
-    module.with_conditional_node = loop
+    module.with_conditional_node = with_conditional_node
     try:
         yield
     finally:
@@ -111,7 +121,7 @@ def _loops_in(pool: Any, module: Any) -> Iterator[None]:
 
 @contextmanager
 def _allocating_from(pool: Any, depth: int) -> Iterator[None]:
-    """Let this thread allocate from `pool`; a loop within a loop does so already."""
+    """Let this thread allocate from `pool` in this block; an inner loop (`depth` 2) does so already."""
     import torch
 
     if depth > 1:
@@ -122,19 +132,19 @@ def _allocating_from(pool: Any, depth: int) -> Iterator[None]:
 
 
 @contextmanager
-def _ended_on_error(module: Any) -> Iterator[list[Any]]:
-    """End the capture of the body that the block puts into the list, and go back to the stream before, on an error.
+def _ending_captures_on_error(module: Any) -> Iterator[list[Any]]:
+    """On an error in this block, end the captures of the loop bodies in the yielded list and restore the stream.
 
-    NeMo leaves both as they are, and then the capture of the whole graph cannot end.
+    NeMo does neither, and then the capture of the whole graph cannot end. A body is a pair of a stream and a graph.
     """
     import torch
 
-    before = torch.cuda.current_stream()
-    opened: list[Any] = []
+    stream_before = torch.cuda.current_stream()
+    bodies: list[Any] = []
     try:
-        yield opened
+        yield bodies
     except BaseException:
-        for stream, _ in opened:
+        for stream, _ in bodies:
             module.cudart.cudaStreamEndCapture(stream.cuda_stream)
-        torch.cuda.set_stream(before)
+        torch.cuda.set_stream(stream_before)
         raise

@@ -1,18 +1,13 @@
-"""The decoder: from the encoder's frames to tokens with their times and probabilities, hot words included.
+"""The decoder: turns the encoder's frames into tokens with times and probabilities, and boosts keywords.
 
-It drives NeMo's label-looping computer itself rather than `rnnt_decoder_predictions_tensor`, which splits results and
-decoder states into tensors for each clip; so a batch comes back in one piece, and with CUDA graphs the host waits for
-the device once for each batch, then. Hot words have computers of their own, so that a batch in which nobody boosts does
-not pay for those who might.
+It calls NeMo's label-looping computer itself. NeMo's `rnnt_decoder_predictions_tensor` splits results and states into
+tensors for each clip; here the results of a batch come back as one tensor, so with CUDA graphs the host waits for the
+device once a batch. Keywords have computers of their own, so that a batch without keywords does not pay for them.
 
-Probabilities and durations are computed after decoding, for all tokens of a batch at once. NeMo's confidence is that of
-the token which would have won without hot words, scaled, and in bfloat16 too coarse for its logarithm near 1. The
-durations that NeMo 3.0.0 stores are wrong in batches without CUDA graphs: while other clips look for their next token,
-those of a clip that has one are overwritten with what the joint says of a later frame.
-
-A stream is decoded in steps. What the computer knows after one, and goes on from in the next, is NeMo's state: that of
-the prediction network, its output for the last label, how far the last duration reaches beyond the chunk, and where in
-the tree of hot words the stream is, counted from the tree's root, so that trees may come and go between two steps.
+An utterance of live text is decoded in steps. The decoder state between two steps is NeMo's: the state of the
+prediction network and its output for the last token, the frames by which the last duration reaches beyond the step, and
+the place in the utterance's boosting tree. That place is relative to the tree's root, so between two steps a tree may
+move in the table, or leave it and come back.
 """
 
 import logging
@@ -21,14 +16,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from src.engine.decoder.biasing import BiasingTable
 from src.engine.decoder.computers import Computers, kept_outputs, max_kept_tokens, missing_for_keywords
-from src.engine.decoder.cuda_graphs import Mode
+from src.engine.decoder.cuda_graphs import GraphMode
 from src.engine.decoder.keyword_lists import MAX_REQUEST_LISTS, KeywordLists
+from src.engine.decoder.label_looping import BatchedHyps, BatchedState, LabelLoopingComputer
 from src.engine.decoder.packed_trees import PackedTrees, pack_trees
+from src.engine.decoder.scoring import Hypothesis, TokenScorer, unpack
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult, StreamStep
 from src.engine.transfers import to_device, to_host
@@ -40,59 +34,57 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SMALL_BATCH = 4
-"""Clips that a computer of their own decodes on a GPU, where a batch has no more."""
+"""The largest batch that a GPU's computer for small batches decodes."""
 
 
-class _Emitted(NamedTuple):
-    """The tokens of one clip: their ids, first frames, the frames after their ends, and log-probabilities."""
+class _Search(NamedTuple):
+    """A search that a computer has done."""
 
-    ids: list[int]
-    starts: list[int]
-    ends: list[int]
-    logprobs: list[float]
+    computer: LabelLoopingComputer
+    before: BatchedState | None
+    """The state that it continued from, None if all clips began."""
+    found: BatchedHyps
+    after: BatchedState
 
 
 class Decoder:
-    """The greedy decoder of a NeMo transducer network, which must be on its device and of its dtype already.
+    """The greedy decoder of a NeMo transducer network, which must be on its device and have its final dtype.
 
-    One thread decodes; `compile` and `pack_trees_for` may be called from others.
+    One thread decodes. Other threads may call `compile`, `has_compiled` and `pack_trees_for`.
 
     Args:
         network: the checkpoint.
-        boost_alpha: how much hot words are raised; 0 turns them off.
+        boost_alpha: how much keywords are boosted; 0 turns them off.
         graphs: how CUDA graphs are used.
-        keyword_lists: how many lists of keywords stay compiled.
-        small_batch: the largest batch that a computer of its own decodes, 0 for none; None means `SMALL_BATCH` with
-            CUDA graphs and 0 without.
+        max_keyword_lists: how many lists of keywords stay compiled.
+        small_batch: the largest batch for the computer for small batches, 0 for no such computer; None means
+            `SMALL_BATCH` with CUDA graphs and 0 without.
     """
 
     def __init__(
         self,
         network: Any,
         boost_alpha: float,
-        graphs: Mode = "full",
-        keyword_lists: int = MAX_REQUEST_LISTS,
+        graphs: GraphMode = "full",
+        max_keyword_lists: int = MAX_REQUEST_LISTS,
         small_batch: int | None = None,
     ) -> None:
-        import torch
-
         self._device: torch.device = next(network.decoder.parameters()).device
         if small_batch is None:
             small_batch = SMALL_BATCH if self._device.type == "cuda" and graphs != "off" else 0
-        self._few = small_batch
-        self._predictor, self._joint = network.decoder, network.joint
-        self._boosting = Computers(network, graphs, small_batch=small_batch, enable_per_stream_biasing=True)
+        self._small_batch = small_batch
+        self._joint = network.joint
+        self._boosting = Computers(network, graphs, small_batch=small_batch, with_keywords=True)
         if problem := missing_for_keywords(self._device):
-            log.warning("Hot words are heard without Triton's kernel and CUDA graphs, slower: %s.", problem)
+            log.warning("Keywords run without Triton's kernel and CUDA graphs, slower: %s.", problem)
             self._boosting.disable_graphs()
-        self._plain = Computers(
-            network, graphs, small_batch=small_batch, enable_per_stream_biasing=False
-        )  # which the network keeps
+        # Created last, so that the network keeps a computer without keywords.
+        self._plain = Computers(network, graphs, small_batch=small_batch, with_keywords=False)
+        self._scorer = TokenScorer(network, self._device)
         table = self._boosting.table.to(self._device)
         self._biasing = BiasingTable(table, boost_alpha)
         self._boosts = boost_alpha > 0
-        self._keyword_lists = KeywordLists(network.tokenizer, table.vocab_size, keyword_lists)
-        self._durations = torch.tensor(list(network.decoding.durations or ()), device=self._device, dtype=torch.int64)
+        self._keyword_lists = KeywordLists(network.tokenizer, table.vocab_size, max_keyword_lists)
         self._pieces: list[str] = network.tokenizer.ids_to_tokens(list(range(network.tokenizer.vocab_size)))
 
     @property
@@ -102,185 +94,140 @@ class Decoder:
         return "off" if mode is None else str(mode.value)
 
     def disable_graphs(self) -> bool:
-        """Do without CUDA graphs from now on; return whether they were in use."""
+        """Stop using CUDA graphs and return whether they were in use."""
         were_used = [computers.disable_graphs() for computers in (self._plain, self._boosting)]
         return any(were_used)
 
     def warm_up(self, clips: int, frames: int) -> None:
-        """Search through nothing in batches with room for so many clips and frames, with and without hot words.
+        """Search empty batches with room for this many clips and frames, with and without keywords.
 
-        With CUDA graphs a computer is captured for a number of clips and one of frames, and anew where a batch has more
-        of either, while its clips wait.
+        A computer captures its CUDA graph for a number of clips and frames. A batch with more of either has to wait for
+        a new capture.
         """
         import torch
 
         weight = self._joint.enc.weight
-        for count in {clips, min(self._few or clips, clips)}:
+        for count in {clips, min(self._small_batch or clips, clips)}:
             encoded = weight.new_zeros(count, frames, weight.shape[1])
             lengths = torch.ones(count, dtype=torch.int64, device=weight.device)
-            for keyword_trees in (None, self.pack_trees_for([("a",)] * count)):
-                self._find(encoded, lengths, keyword_trees, [None] * count)
+            for trees in (None, self.pack_trees_for([("a",)] * count)):
+                self._search(encoded, lengths, trees, [None] * count)
 
-    def has_compiled(self, phrases: tuple[str, ...]) -> bool:
-        """Whether hot words cost nothing more to begin with."""
-        return not self._boosts or phrases in self._keyword_lists
+    def has_compiled(self, keywords: tuple[str, ...]) -> bool:
+        """Whether a list of keywords is compiled, or keywords are off."""
+        return not self._boosts or keywords in self._keyword_lists
 
-    def compile(self, phrases: tuple[str, ...]) -> None:
-        """Compile hot words, for the batches that follow; any thread may do so."""
-        if not self.has_compiled(phrases):
-            self._keyword_lists.tree(phrases)
+    def compile(self, keywords: tuple[str, ...]) -> None:
+        """Compile a list of keywords for later batches; any thread may call this."""
+        if not self.has_compiled(keywords):
+            self._keyword_lists.tree(keywords)
 
     def pack_trees_for(self, keywords: Sequence[tuple[str, ...]]) -> PackedTrees | None:
-        """Return the hot words of a batch's clips, compiled, None where no clip has any; any thread may do so."""
+        """Return the boosting trees of a batch, given the keywords of each clip; any thread may call this.
+
+        None if no clip has keywords, or keywords are off.
+        """
         if not self._boosts or not any(keywords):
             return None
-        trees = [self._keyword_lists.tree(phrases) if phrases else None for phrases in keywords]
+        trees = [self._keyword_lists.tree(each) if each else None for each in keywords]
         return pack_trees(trees, pinned=self._device.type == "cuda")
 
     def decode(
         self,
         encoded: "torch.Tensor",
         lengths: "torch.Tensor",
-        keyword_trees: PackedTrees | None,
+        trees: PackedTrees | None,
         clips_s: Sequence[float],
     ) -> list[tuple[Token, ...]]:
-        """Return the tokens of each clip.
+        """Return the tokens of each clip, with times in seconds from its start.
 
-        `encoded` is (clips, width, frames), `lengths` (clips,) in frames; `keyword_trees` has the keywords of the clips
-        and `clips_s` their lengths in seconds, which no token's time exceeds.
+        Args:
+            encoded: the encoder's frames, (clips, width, frames).
+            lengths: the number of frames of each clip, (clips,) int64.
+            trees: the boosting trees of the clips.
+            clips_s: the length of each clip in seconds; no token ends later.
         """
-        emitted, _ = self._search(encoded.transpose(1, 2), lengths, keyword_trees, [None] * len(clips_s))
-        return [self._tokens(each, 0, clip_s) for each, clip_s in zip(emitted, clips_s, strict=True)]
+        hypotheses, _ = self._decode(encoded.transpose(1, 2), lengths, trees, [None] * len(clips_s))
+        return [self._tokens(each, 0, clip_s) for each, clip_s in zip(hypotheses, clips_s, strict=True)]
 
     def advance(
         self,
         encoded: "torch.Tensor",
         lengths: "torch.Tensor",
-        keyword_trees: PackedTrees | None,
+        trees: PackedTrees | None,
         steps: Sequence[StreamStep],
     ) -> list[StepResult]:
-        """Return what is heard in the chunk of each step, and the memory for the stream's next step.
+        """Return the tokens of each step, and the decoder state for the utterance's next step.
 
-        `encoded` is (steps, width, frames) and `lengths` (steps,) in frames, both of the steps' whole windows;
-        `keyword_trees` has the hot words of the steps.
+        Args:
+            encoded: the frames of the steps' whole windows, (steps, width, frames).
+            lengths: the number of frames of each window, (steps,) int64.
+            trees: the boosting trees of the steps.
+            steps: which frames of each window to decode, and from which state.
         """
         import torch
 
         with torch.inference_mode():
-            frames, counts = _chunks(encoded.transpose(1, 2), lengths, steps)
-            emitted, state = self._search(frames, counts, keyword_trees, [step.decoder_state for step in steps])
-            # With CUDA graphs there may be the rows of an earlier, larger batch.
-            items = self._plain.large.split_batched_state(state)[: len(steps)]
-            memories = [_own(item) for item in items]
+            frames, counts = _frames_to_decode(encoded.transpose(1, 2), lengths, steps)
+            hypotheses, after = self._decode(frames, counts, trees, [step.decoder_state for step in steps])
+            # With CUDA graphs, `after` may also have rows of an earlier, larger batch.
+            items = self._plain.large.split_batched_state(after)[: len(steps)]
+            states = [_clone_state(item) for item in items]
         return [
-            StepResult(self._tokens(each, step.start_frame, step.end_s), memory)
-            for each, step, memory in zip(emitted, steps, memories, strict=True)
+            StepResult(self._tokens(hypothesis, step.start_frame, step.end_s), state)
+            for hypothesis, step, state in zip(hypotheses, steps, states, strict=True)
         ]
+
+    def _decode(
+        self,
+        frames: "torch.Tensor",
+        lengths: "torch.Tensor",
+        trees: PackedTrees | None,
+        states: Sequence[Any],
+    ) -> tuple[list[Hypothesis], BatchedState]:
+        """Return the tokens in `frames`, (clips, frames, width), and NeMo's state after them.
+
+        `states` has the state that each clip continues from, None for one that begins.
+        """
+        import torch
+
+        clips = len(states)
+        with torch.inference_mode():
+            search = self._search(frames, lengths, trees, states)
+            outputs = kept_outputs(search.computer, clips, max_kept_tokens(frames.shape[1]))
+            if outputs is None:
+                tokens = max(1, int(search.found.current_lengths[:clips].max()))
+                outputs = self._scorer.prednet_outputs(search.found, clips, tokens, search.before)
+            rows = to_host(self._scorer.pack(frames, search.found, outputs, search.before))
+            if (tokens := int(rows[:, 0].max())) > outputs.shape[1]:
+                # More tokens than expected of so many frames. A graph for longer clips may have kept them all.
+                outputs = kept_outputs(search.computer, clips, tokens)
+                if outputs is None:
+                    outputs = self._scorer.prednet_outputs(search.found, clips, tokens, search.before)
+                rows = to_host(self._scorer.pack(frames, search.found, outputs, search.before))
+        return list(map(unpack, rows)), search.after
 
     def _search(
         self,
         frames: "torch.Tensor",
         lengths: "torch.Tensor",
-        keyword_trees: PackedTrees | None,
-        memories: Sequence[Any],
-    ) -> tuple[list[_Emitted], Any]:
-        """Return what is emitted in `frames`, (clips, frames, width), and NeMo's state after it.
-
-        A clip goes on from its memory; one that has none begins.
-        """
+        trees: PackedTrees | None,
+        states: Sequence[Any],
+    ) -> _Search:
+        """Search `frames`, (clips, frames, width), with the computer for this batch."""
         import torch
 
-        clips = len(memories)
+        computer = (self._boosting if trees else self._plain).for_batch(len(states))
+        tree_ids = self._biasing.load(trees) if trees else None
         with torch.inference_mode():
-            computer, before, found, after = self._find(frames, lengths, keyword_trees, memories)
-            said = kept_outputs(computer, clips, max_kept_tokens(frames.shape[1]))
-            if said is None:
-                said = self._said(found, clips, max(1, int(found.current_lengths[:clips].max())), before)
-            rows = to_host(self._packed(frames, found, said, before))
-            if (longest := int(rows[:, 0].max())) > said.shape[1]:
-                said = kept_outputs(computer, clips, longest)  # there may be room for more than one batch's frames have
-                if said is None:
-                    said = self._said(found, clips, longest, before)
-                rows = to_host(self._packed(frames, found, said, before))
-        return list(map(_emitted, rows)), after
+            before = _merge_states(computer, states)
+            found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=tree_ids)
+        return _Search(computer, before, found, after)
 
-    def _find(
-        self,
-        frames: "torch.Tensor",
-        lengths: "torch.Tensor",
-        keyword_trees: PackedTrees | None,
-        memories: Sequence[Any],
-    ) -> tuple[Any, Any, Any, Any]:
-        """Return the computer that has searched, NeMo's state before, its `BatchedHyps`, and its state after.
-
-        `BatchedHyps` has the number of tokens, (clips,), their ids and their frames, (clips, tokens), all int64.
-        """
-        import torch
-
-        computer = (self._boosting if keyword_trees else self._plain).for_batch(len(memories))
-        trees = self._biasing.take(keyword_trees) if keyword_trees else None
-        with torch.inference_mode():
-            before = _merged(computer, memories)
-            found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=trees)
-        return computer, before, found, after
-
-    def _packed(self, frames: "torch.Tensor", found: Any, said: "torch.Tensor", before: Any) -> "torch.Tensor":
-        """Return all that is to know of a batch's tokens in one piece, which `_emitted` reads.
-
-        It is (clips, 1 + 4 tokens), int32: for each clip the number of its tokens, then their ids, first frames, the
-        frames after their ends and the bits of their log-probabilities, float32. For `said` see `_judge`; `before` is
-        NeMo's state before the first tokens, None where they begin their clips.
-        """
-        import torch
-
-        clips, tokens = said.shape[:2]
-        ids, starts = found.transcript[:clips, :tokens], found.timestamps[:clips, :tokens]
-        if before is not None:
-            starts = starts - before.decoded_lengths.unsqueeze(1)
-        durations, logprobs = self._judge(frames, ids, starts, said)
-        counts = found.current_lengths[:clips].unsqueeze(1)
-        numbers = torch.cat((counts, ids, starts, starts + durations), dim=1)
-        return torch.cat((numbers.int(), logprobs.view(torch.int32)), dim=1)
-
-    def _judge(
-        self, frames: "torch.Tensor", ids: "torch.Tensor", starts: "torch.Tensor", said: "torch.Tensor"
-    ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Return the durations in frames, int64, and the log-probabilities without hot words, float32, of tokens.
-
-        All are (clips, tokens); what lies behind a clip's last token is any number. `said` is what the prediction
-        network said, projected, (clips, tokens, width), when each token was chosen.
-        """
-        import torch
-
-        starts = starts.clamp(0, frames.shape[1] - 1)  # behind the last token they may lie outside
-        heard = frames.gather(1, starts.unsqueeze(2).expand(-1, -1, frames.shape[2]))
-        pairs = self._joint.joint_after_projection(
-            self._joint.project_encoder(heard).flatten(0, 1).unsqueeze(1), said.flatten(0, 1).unsqueeze(1)
-        )
-        scores = pairs.view(*ids.shape, -1)
-        of_tokens = scores[..., : scores.shape[2] - len(self._durations)].float()
-        logprobs = of_tokens.gather(2, ids.unsqueeze(2)).squeeze(2) - of_tokens.logsumexp(2)
-        if not len(self._durations):  # an RNN-T goes on frame by frame
-            return torch.ones_like(ids), logprobs.clamp(max=0)
-        return self._durations[scores[..., -len(self._durations) :].argmax(2)], logprobs.clamp(max=0)
-
-    def _said(self, found: Any, clips: int, tokens: int, before: Any) -> "torch.Tensor":
-        """Compute what the prediction network said, projected, (clips, tokens, width), when each token was chosen."""
-        import torch
-
-        ids = found.transcript[:clips, :tokens]
-        if before is None:
-            outputs, _ = self._predictor.predict(ids[:, :-1], None, add_sos=True)
-            said: torch.Tensor = self._joint.project_prednet(outputs)
-            return said
-        # One more than needed, as there may be no token but the last, and the network takes no empty sequence.
-        outputs, _ = self._predictor.predict(ids, before.predictor_states, add_sos=False)
-        return torch.cat((before.predictor_outputs, self._joint.project_prednet(outputs)[:, :-1]), dim=1)
-
-    def _tokens(self, emitted: _Emitted, first_frame: int, end_s: float) -> tuple[Token, ...]:
-        """Return tokens with their times, none of which exceeds `end_s`; `first_frame` is the frames' place in time."""
-        # The decoder never goes back, but rounding may give another duration than the one it went by.
-        nexts = [*emitted.starts, math.inf][1:]
+    def _tokens(self, hypothesis: Hypothesis, first_frame: int, end_s: float) -> tuple[Token, ...]:
+        """Return tokens with times in seconds, none after `end_s`; their frames count from `first_frame`."""
+        # Times never overlap in the search, but rounding may give another duration than the search went by.
+        next_starts = [*hypothesis.starts, math.inf][1:]
         return tuple(
             Token(
                 id,
@@ -289,52 +236,45 @@ class Decoder:
                 end_s=min((first_frame + min(end, next_start)) * FRAME_SECONDS, end_s),
                 logprob=logprob,
             )
-            for id, start, end, logprob, next_start in zip(*emitted, nexts, strict=True)
+            for id, start, end, logprob, next_start in zip(*hypothesis, next_starts, strict=True)
         )
 
 
-def _emitted(row: NDArray[np.int32]) -> _Emitted:
-    """Return the tokens of one clip from its row of what `Decoder._packed` returns."""
-    ids, starts, ends, logprobs = row[1:].reshape(4, -1)[:, : row[0]]
-    return _Emitted(ids.tolist(), starts.tolist(), ends.tolist(), logprobs.view(np.float32).tolist())
-
-
-def _chunks(
+def _frames_to_decode(
     frames: "torch.Tensor", lengths: "torch.Tensor", steps: Sequence[StreamStep]
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Return the frames of each window's chunk, (steps, frames, width), and how many those are, (steps,)."""
+    """Return the frames of each window after its left context, (steps, frames, width), and their numbers, (steps,)."""
     import torch
 
-    skipped, wanted = to_device(
-        [[step.skip_frames for step in steps], [step.take_frames for step in steps]], frames.device
-    )
+    skip, take = to_device([[step.skip_frames for step in steps], [step.take_frames for step in steps]], frames.device)
     longest = min(max(step.take_frames for step in steps), frames.shape[1])
-    places = skipped.unsqueeze(1) + torch.arange(longest, device=frames.device)
-    places = places.clamp(max=frames.shape[1] - 1).unsqueeze(2).expand(-1, -1, frames.shape[2])
-    return frames.gather(1, places), wanted.minimum(lengths - skipped).clamp(min=0)
+    indices = skip.unsqueeze(1) + torch.arange(longest, device=frames.device)
+    indices = indices.clamp(max=frames.shape[1] - 1).unsqueeze(2).expand(-1, -1, frames.shape[2])
+    return frames.gather(1, indices), take.minimum(lengths - skip).clamp(min=0)
 
 
-def _merged(computer: Any, memories: Sequence[Any]) -> Any:
-    """Return the memories of a batch's streams, None for a new one, as one state; None if all are new."""
-    if all(memory is None for memory in memories):
+def _merge_states(computer: LabelLoopingComputer, states: Sequence[Any]) -> BatchedState | None:
+    """Return the states of a batch's utterances, None for one that begins, as one; None if all begin."""
+    if all(state is None for state in states):
         return None
-    # A stream without hot words may come from a batch in which nobody had any: its state knows of no tree.
+    # A state from a batch without keywords has no place in a boosting tree.
     roots = [model.get_init_states(batch_size=1)[0] for model in computer._all_fusion_models()]
 
-    def rooted(memory: Any) -> Any:
-        return replace(memory, fusion_state_list=[root.to(memory.label.device) for root in roots])
+    def with_root_states(state: Any) -> Any:
+        return replace(state, fusion_state_list=[root.to(state.label.device) for root in roots])
 
-    known = [memory if memory is None or memory.fusion_state_list else rooted(memory) for memory in memories]
-    return computer.merge_to_batched_state(known)
+    return computer.merge_to_batched_state(
+        [state if state is None or state.fusion_state_list else with_root_states(state) for state in states]
+    )
 
 
-def _own(item: Any) -> Any:
-    """Return a copy of one stream's state that does not keep the tensors of the whole batch alive."""
+def _clone_state(item: Any) -> Any:
+    """Return a copy of one utterance's state that does not keep the tensors of the whole batch alive."""
     import torch
 
-    def copied(value: Any) -> Any:
+    def clone(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             return value.clone()
-        return None if value is None else [copied(each) for each in value]
+        return None if value is None else [clone(each) for each in value]
 
-    return type(item)(**{name: copied(value) for name, value in vars(item).items()})
+    return type(item)(**{name: clone(value) for name, value in vars(item).items()})

@@ -1,4 +1,8 @@
-"""Lists of keywords, compiled to boosting trees and kept for later requests."""
+"""Lists of keywords, compiled to boosting trees and kept for later requests.
+
+Compiling takes some milliseconds and runs in the thread that asks for it, not in the model's. A batch holds its trees
+itself (see `packed_trees.py`), so a list that is evicted in the meantime is no problem.
+"""
 
 import threading
 from collections import OrderedDict
@@ -8,66 +12,74 @@ from typing import Any
 from src.engine.decoder.boosting_tree import BoostingTree, build_tree
 
 MAX_REQUEST_LISTS = 64
-"""Phrase lists that stay compiled beside those of realtime sessions: 40 kB each as a rule, 0.5 MB at most."""
+"""Lists that stay compiled beside one for each realtime session: usually 40 kB each, at most 0.5 MB."""
 
 
 class KeywordLists:
-    """Compiled lists of phrases, the `capacity` used last. Any thread may ask for one."""
+    """The compiled lists that were used last. Any thread may use it.
+
+    Args:
+        tokenizer: NeMo's SentencePiece tokenizer of the checkpoint.
+        vocabulary: the number of its tokens.
+        capacity: how many lists are kept.
+    """
 
     def __init__(self, tokenizer: Any, vocabulary: int, capacity: int) -> None:
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._capacity = capacity
-        self._trees: OrderedDict[frozenset[str], BoostingTree | None] = OrderedDict()  # the one used last is the last
-        self._using = threading.Lock()
+        self._trees: OrderedDict[frozenset[str], BoostingTree | None] = OrderedDict()  # the last one was used last
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Lists that are compiled."""
+        """The number of compiled lists."""
         return len(self._trees)
 
-    def __contains__(self, phrases: Sequence[str]) -> bool:
-        """Whether a list is compiled, whatever the order of its phrases."""
-        return frozenset(phrases) in self._trees
+    def __contains__(self, keywords: Sequence[str]) -> bool:
+        """Whether a list is compiled; the order of its keywords does not matter."""
+        return frozenset(keywords) in self._trees
 
-    def tree(self, phrases: Sequence[str]) -> BoostingTree | None:
-        """Return the tree of a list, which is compiled where it is not yet; None if the tokenizer can spell nothing.
+    def tree(self, keywords: Sequence[str]) -> BoostingTree | None:
+        """Return the tree of a list, compiled now if necessary; None if the tokenizer can spell no keyword of it.
 
-        Of a list that two threads ask for at the same time, both have a tree of their own.
+        Two threads that ask for the same new list at the same time may each get a tree of their own.
         """
-        key = frozenset(phrases)
-        with self._using:
+        key = frozenset(keywords)
+        with self._lock:
             if key in self._trees:
                 self._trees.move_to_end(key)
                 return self._trees[key]
         spellings = list(self._spellings(key))
         tree = build_tree(spellings, self._vocabulary) if spellings else None
-        with self._using:
+        with self._lock:
             self._trees[key] = tree
             while len(self._trees) > self._capacity:
                 self._trees.popitem(last=False)
         return tree
 
-    def _spellings(self, phrases: frozenset[str]) -> Iterator[list[int]]:
-        spelling = self._tokenizer.tokenizer  # SentencePiece's own: all at once take a tenth of the interpreter's time
-        unknown = spelling.unk_id()
-        forms = {form for phrase in phrases if _is_text(phrase) for form in case_variants(phrase)}
-        for ids in spelling.encode(list(forms), num_threads=1):
+    def _spellings(self, keywords: frozenset[str]) -> Iterator[list[int]]:
+        """Yield the token ids of each case variant of each keyword that the tokenizer can spell."""
+        # SentencePiece's own tokenizer encodes all at once, in a tenth of the time under the interpreter's lock.
+        sentencepiece = self._tokenizer.tokenizer
+        unknown = sentencepiece.unk_id()
+        variants = {variant for keyword in keywords if _is_utf8(keyword) for variant in case_variants(keyword)}
+        for ids in sentencepiece.encode(list(variants), num_threads=1):
             if ids and unknown not in ids:
                 yield ids
 
 
-def case_variants(phrase: str) -> set[str]:
-    """Return the ways to write a phrase that the model may use, as it writes capitals and the caller may not.
+def case_variants(keyword: str) -> set[str]:
+    """Return a keyword in the cases that the model may write.
 
-    A phrase with a capital means what it says; one without may begin a sentence or be a name.
+    A keyword with a capital letter is kept as it is. One without may begin a sentence or be a name.
     """
-    words = phrase.split()
+    words = keyword.split()
     plain = " ".join(words)
     if plain != plain.lower():
         return {plain}
     return {plain, plain.capitalize(), " ".join(map(str.capitalize, words))}
 
 
-def _is_text(phrase: str) -> bool:
-    """Whether there is UTF-8 for it; for half of a surrogate pair, which JSON may hold, there is none."""
-    return phrase.isascii() or phrase.encode(errors="ignore").decode() == phrase
+def _is_utf8(text: str) -> bool:
+    """Whether a text can be encoded; half of a surrogate pair, which JSON may hold, cannot."""
+    return text.isascii() or text.encode(errors="ignore").decode() == text

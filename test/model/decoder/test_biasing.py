@@ -40,7 +40,7 @@ def weighing(model: NemoModel, alpha: float, decoder: Decoder | None = None) -> 
 
 def keeping(model: NemoModel, lists: int) -> NemoModel:
     """The same network with so many lists of phrases that stay compiled."""
-    return weighing(model, 1, Decoder(model._network, Settings().boost_alpha, keyword_lists=lists))
+    return weighing(model, 1, Decoder(model._network, Settings().boost_alpha, max_keyword_lists=lists))
 
 
 def texts(model: NemoModel, clips, keywords=None) -> list[str]:
@@ -140,7 +140,7 @@ def test_the_list_used_last_is_kept_longest(tiny):
 def test_a_list_is_compiled_once_whatever_the_order_of_its_phrases(tiny):
     model = keeping(tiny, 2)
     keyword_trees = model._decoder.pack_trees_for([("one", "two"), ("two", "one", "one"), (), ("one",)])
-    assert (keyword_trees.numbers, keyword_trees.trees) == ((0, 0, NO_TREE, 1), 2)
+    assert (keyword_trees.tree_ids, keyword_trees.tree_count) == ((0, 0, NO_TREE, 1), 2)
     assert model.has_compiled(("two", "one"))
 
 
@@ -228,7 +228,7 @@ def test_a_tree_is_that_of_nemo(tiny, drawn):
     spellings, vocabulary = drawn
     ours, theirs = build_tree(spellings, vocabulary), nemos_tree(sorted(spellings), vocabulary)
     states, arcs = theirs.num_states, theirs.num_arcs
-    assert (ours.states, ours.arcs) == (states, arcs)
+    assert (ours.state_count, ours.arc_count) == (states, arcs)
     pairs = [
         (np.stack((ours.first_arcs, ours.end_arcs), 1), theirs.start_end_arcs[:states]),
         (ours.backoff_states, theirs.backoff_to_states[:states]),
@@ -247,13 +247,13 @@ def test_the_table_gives_every_token_in_every_state_the_score_that_nemo_gives(ti
     vocabulary = 5
     table = nemos_table(vocabulary)
     biasing = BiasingTable(table, alpha=1.5)
-    biasing.take(pack_trees([build_tree([[4, 3, 2, 1]] * 30, vocabulary)]))  # something else was there before
+    biasing.load(pack_trees([build_tree([[4, 3, 2, 1]] * 30, vocabulary)]))  # something else was there before
     keyword_trees = pack_trees([build_tree(each[0], vocabulary) if each else None for each in lists])
-    for number, each in zip(keyword_trees.numbers if keyword_trees else (), lists, strict=False):
+    for number, each in zip(keyword_trees.tree_ids if keyword_trees else (), lists, strict=False):
         if each is None:
             assert number == NO_TREE
             continue
-        biasing.take(keyword_trees)
+        biasing.load(keyword_trees)
         theirs = nemos_tree(sorted(each[0]), vocabulary)
         states = torch.arange(theirs.num_states)
         scores, nexts = table.advance(states, torch.full_like(states, number))
@@ -269,7 +269,7 @@ def test_no_phrase_makes_the_choice_of_a_token_long(tiny):
         states, steps = tree.backoff_states[states], steps + 1
     assert steps <= MAX_BACKOFFS + 1
     table = nemos_table(256)
-    numbers = BiasingTable(table, alpha=1.0).take(pack_trees([tree]))
+    numbers = BiasingTable(table, alpha=1.0).load(pack_trees([tree]))
     state, raised = torch.zeros(1, dtype=torch.int64), []
     for _ in range(100):
         scores, nexts = table.advance(state, numbers)
@@ -284,19 +284,19 @@ def test_the_table_grows_for_a_batch_that_needs_it_and_those_are_told_who_read_i
     table.reallocation_callbacks.append(lambda: told.append(True))
     biasing = BiasingTable(table, alpha=1.0)
     few = pack_trees([build_tree([[1, 2, 3]], 256)])
-    biasing.take(few)
+    biasing.load(few)
     assert not told
     trees = [build_tree([[token, 7]], 256) for token in range(table.num_models_reserved + 1)]
     with torch.inference_mode():
-        numbers = biasing.take(pack_trees(trees))
+        numbers = biasing.load(pack_trees(trees))
     assert len(told) == 1
     scores, _ = table.advance(torch.zeros(len(trees), dtype=torch.int64), numbers)
     assert torch.equal(scores.argmax(1), torch.arange(len(trees)))
     assert scores.max(1).values.tolist() == [1.0] * len(trees)
     wide = np.random.default_rng(0).integers(0, 256, (20_000, 60)).tolist()
-    biasing.take(pack_trees([build_tree(wide, 256)]))
+    biasing.load(pack_trees([build_tree(wide, 256)]))
     assert len(told) == 2
-    scores, _ = table.advance(torch.zeros(1, dtype=torch.int64), biasing.take(few))
+    scores, _ = table.advance(torch.zeros(1, dtype=torch.int64), biasing.load(few))
     assert scores.argmax(1).tolist() == [1]
     assert len(told) == 2
 
@@ -316,7 +316,7 @@ def test_who_reads_the_table_is_told_of_what_has_moved_when_memory_ran_out(monke
     monkeypatch.setattr(table, "_extend_buffer_or_param", failing)
     wide = np.random.default_rng(0).integers(0, 256, (20_000, 60)).tolist()
     with pytest.raises(torch.OutOfMemoryError):
-        BiasingTable(table, alpha=1.0).take(pack_trees([build_tree(wide, 256)]))
+        BiasingTable(table, alpha=1.0).load(pack_trees([build_tree(wide, 256)]))
     assert len(told) == 1
 
 
@@ -353,7 +353,7 @@ class NemosTable:
             for phrases in keywords
         ]
 
-    def take(self, _: PackedTrees) -> torch.Tensor:
+    def load(self, _: PackedTrees) -> torch.Tensor:
         return torch.tensor(self._numbers)
 
 

@@ -152,7 +152,7 @@ def test_both_computers_make_their_graphs_anew_where_the_trees_have_moved(tiny, 
     computers = [decoder._boosting.for_batch(clips) for clips in (SMALL_BATCH, SMALL_BATCH + 1)]
     assert all(computer.state for computer in computers)
     more = decoder._boosting.table.num_models_reserved + 1
-    decoder._biasing.take(decoder.pack_trees_for([(f"list {'a' * number}",) for number in range(more)]))
+    decoder._biasing.load(decoder.pack_trees_for([(f"list {'a' * number}",) for number in range(more)]))
     assert [computer.state for computer in computers] == [None, None]
     for names in (NAMES[:1], NAMES[: SMALL_BATCH + 1]):
         keywords = BOOSTS[: len(names)]
@@ -169,7 +169,7 @@ def test_a_decoder_in_half_precision_is_made_ready_for_any_number_of_frames(tiny
     searched = []
     weight = tiny._network.joint.enc.weight.bfloat16()
     monkeypatch.setattr(decoder, "_joint", SimpleNamespace(enc=SimpleNamespace(weight=weight)))
-    monkeypatch.setattr(decoder, "_find", lambda *given: searched.append(given))
+    monkeypatch.setattr(decoder, "_search", lambda *given: searched.append(given))
     decoder.warm_up(SMALL_BATCH + 1, frames)
     assert {encoded.shape[:2] for encoded, *_ in searched} == {
         (clips, frames) for clips in (SMALL_BATCH, SMALL_BATCH + 1)
