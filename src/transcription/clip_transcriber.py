@@ -16,10 +16,10 @@ from src.transcription.vad_fallback import (
     MIN_SPEECH_S,
     has_gaps,
     insert_words,
-    louder_than,
     may_hide_quiet_speech,
     missed_speech,
     needs_vad_check,
+    peak_exceeds,
     retry_clips,
     without_short_spans,
 )
@@ -123,4 +123,4 @@ def _should_search_quiet_speech(transcript: Transcript, samples: Samples) -> boo
 
 def _can_hold_speech(samples: Samples) -> bool:
     """Return whether a clip is at least one encoder frame long and not digital silence throughout."""
-    return len(samples) >= FRAME_SECONDS * SAMPLE_RATE and louder_than(0.0, samples)
+    return len(samples) >= FRAME_SECONDS * SAMPLE_RATE and peak_exceeds(samples, 0.0)
