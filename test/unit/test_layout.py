@@ -1,4 +1,4 @@
-"""The floors of the house: a module imports only from its own floor's folder and from floors below."""
+"""The layout: imports point downwards, few rooms know torch, functions are short, and each module has its tests."""
 
 import ast
 from pathlib import Path
@@ -29,6 +29,89 @@ FLOORS = [
     "__main__",
 ]
 MODULES = sorted(path for path in (ROOT / "src").rglob("*.py") if path != ROOT / "src" / "__init__.py")
+HEAVY = {"torch", "nemo", "omegaconf", "triton"}
+"""Packages that take seconds to import and that only the engine, and Silero's network, may know."""
+MAX_LINES = 50
+"""Of a function, its docstring not counted."""
+UNTESTED: set[str] = {
+    "src/api/azure.py",
+    "src/api/body.py",
+    "src/api/dependencies.py",
+    "src/api/errors.py",
+    "src/api/health.py",
+    "src/api/keys.py",
+    "src/api/known_paths.py",
+    "src/api/middleware.py",
+    "src/api/models.py",
+    "src/api/openapi.py",
+    "src/api/options.py",
+    "src/api/realtime_handshake.py",
+    "src/api/request.py",
+    "src/api/transcriptions.py",
+    "src/api/translations.py",
+    "src/app.py",
+    "src/audio/blocks.py",
+    "src/audio/ffmpeg.py",
+    "src/audio/gain.py",
+    "src/audio/probe.py",
+    "src/audio/rejections.py",
+    "src/audio/samples.py",
+    "src/audio/silero.py",
+    "src/audio/worker.py",
+    "src/engine/checkpoint.py",
+    "src/engine/decoder/boosting_tree.py",
+    "src/engine/decoder/decoder.py",
+    "src/engine/decoder/keyword_lists.py",
+    "src/engine/decoder/label_looping.py",
+    "src/engine/decoder/packed_trees.py",
+    "src/engine/decoder/scoring.py",
+    "src/engine/device.py",
+    "src/engine/device_errors.py",
+    "src/engine/encoder/attention.py",
+    "src/engine/encoder/nemo_encoder.py",
+    "src/engine/encoder/operations.py",
+    "src/engine/encoder/padded_encoder.py",
+    "src/engine/encoder/parakeet_encoder.py",
+    "src/engine/encoder/positions.py",
+    "src/engine/encoder/selfcheck.py",
+    "src/engine/encoder/staging.py",
+    "src/engine/encoder/triton_operations.py",
+    "src/engine/model.py",
+    "src/engine/nemo_contract.py",
+    "src/engine/network.py",
+    "src/engine/transfers.py",
+    "src/errors.py",
+    "src/memory/plan.py",
+    "src/memory/process.py",
+    "src/metrics/history.py",
+    "src/metrics/parser.py",
+    "src/metrics/plot.py",
+    "src/metrics/record.py",
+    "src/metrics/table.py",
+    "src/metrics/trace.py",
+    "src/realtime/buffer.py",
+    "src/realtime/items.py",
+    "src/realtime/outputs.py",
+    "src/realtime/responses.py",
+    "src/realtime/session_params.py",
+    "src/runtime.py",
+    "src/scheduling/length_index.py",
+    "src/scheduling/outcome.py",
+    "src/scheduling/sorted_deque.py",
+    "src/server/connections.py",
+    "src/text/keywords.py",
+    "src/text/languages.py",
+    "src/text/transcript.py",
+    "src/transcription/audio_source.py",
+    "src/transcription/chunk_reader.py",
+    "src/transcription/clip_transcriber.py",
+    "src/transcription/service.py",
+    "src/transcription/upload_reservation.py",
+    "src/wire/logprobs.py",
+    "src/wire/model_names.py",
+    "src/wire/usage.py",
+}
+"""Modules without a test module of their own. This list only gets shorter."""
 
 
 def floor(module: str) -> int:
@@ -39,7 +122,44 @@ def floor(module: str) -> int:
     return FLOORS.index(room)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def parsed(path: Path) -> list[ast.AST]:
+    """All nodes of a module, those within functions included."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+def imported_packages(path: Path) -> set[str]:
+    """The top-level packages that a module imports, at its top or within a function."""
+    nodes = parsed(path)
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {module.partition(".")[0] for module in modules}
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The number of lines of a function, without its docstring and decorators."""
+    docstring = function.body[0] if ast.get_docstring(function) else None
+    documented = docstring.end_lineno - docstring.lineno + 1 if docstring else 0
+    return function.end_lineno - function.lineno + 1 - documented
+
+
+def has_test(path: Path) -> bool:
+    """Whether a module has a test module of its name: in `unit` at the same place, in `model` at the same place within
+    the engine, or in `service` or `process`."""
+    module = path.relative_to(ROOT / "src")
+    name = f"test_{module.name}"
+    room = ROOT / "test"
+    places = [room / "unit" / module.parent / name]
+    if module.parts[0] == "engine":
+        places.append(room / "model" / module.parent.relative_to("engine") / name)
+    places += [room / kind / name for kind in ("service", "process")]
+    return any(place.is_file() for place in places)
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_point_downwards(path):
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     imported = [
@@ -48,3 +168,20 @@ def test_imports_point_downwards(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("src.")
     ]
     assert [name for name in imported if floor(name) > floor(module)] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_engine_and_silero_know_torch_and_nemo(path):
+    may = path.is_relative_to(ROOT / "src" / "engine") or path == ROOT / "src" / "audio" / "silero.py"
+    assert may or not imported_packages(path) & HEAVY
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_function_is_long(path):
+    functions = [node for node in parsed(path) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    assert {each.name: lines_of(each) for each in functions if lines_of(each) > MAX_LINES} == {}
+
+
+def test_each_module_has_a_test_module():
+    modules = {name_of(path) for path in MODULES if path.name not in ("__init__.py", "__main__.py")}
+    assert {name for name in modules if not has_test(ROOT / name)} - UNTESTED == set()
