@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from src.memory.budget import Budget
-from src.server.connections import HttpProtocol, WebSocketProtocol
+from src.server.http_protocol import HttpProtocol, WebSocketProtocol
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from running_service import serving, until
 from uvicorn.server import ServerState
 from websockets.sync.client import connect
 
-import src.server.connections
+import src.server.http_protocol
 from src.memory.budget import Budget
 from src.server.server import server_config
 from src.settings import Settings
@@ -51,7 +51,7 @@ def service(tmp_path_factory):
 def _hasty(monkeypatch):
     """No patience where it cannot be set."""
     for name in ("LINGER_S", "UNREAD_S"):
-        monkeypatch.setattr(src.server.connections, name, HASTE_S)
+        monkeypatch.setattr(src.server.http_protocol, name, HASTE_S)
 
 
 def opened(service, sent=b"", receive_bytes=None):
@@ -208,7 +208,7 @@ def test_a_client_that_takes_no_answer_is_cut(tmp_path):
 
 
 def test_a_client_that_takes_a_large_answer_slowly_but_steadily_gets_it_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(src.server.connections, "UNREAD_S", 1.0)
+    monkeypatch.setattr(src.server.http_protocol, "UNREAD_S", 1.0)
     with served(tmp_path, head_s=60) as service:
         whole = service.http.get("/openapi.json").content
         request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n"
@@ -217,7 +217,7 @@ def test_a_client_that_takes_a_large_answer_slowly_but_steadily_gets_it_whole(tm
             began, told = time.monotonic(), b""
             while piece := slow.recv(20_000):
                 told += piece
-                if time.monotonic() < began + 3 * src.server.connections.UNREAD_S:
+                if time.monotonic() < began + 3 * src.server.http_protocol.UNREAD_S:
                     time.sleep(0.01)
         assert told.count(whole) == 41
 
