@@ -14,7 +14,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from src.memory.budget import Budget
-from src.server.http_protocol import HttpProtocol, WebSocketProtocol
+from src.server.http_protocol import HttpProtocol
+from src.server.websocket_protocol import WebSocketProtocol
 
 log = logging.getLogger(__name__)
 

@@ -128,7 +128,7 @@ def hoarded(service: Service) -> Iterator[list[Client]]:
 
 def test_messages_that_do_not_end_are_within_a_budget(tmp_path, monkeypatch):
     """Eight MiB for messages, of which each session is sure of one: the one who finds no room is told to come again."""
-    monkeypatch.setattr("src.server.http_protocol.MESSAGE_PATIENCE_S", 0.2)
+    monkeypatch.setattr("src.server.websocket_protocol.MESSAGE_PATIENCE_S", 0.2)
     with limited(tmp_path, HeldModel(held=False), 64) as service, hoarded(service):
         with session(service) as other:
             with suppress(ConnectionClosed):
@@ -141,8 +141,8 @@ def test_messages_that_do_not_end_are_within_a_budget(tmp_path, monkeypatch):
 
 
 def test_a_message_that_has_been_coming_for_long_gives_way(tmp_path, monkeypatch):
-    monkeypatch.setattr("src.server.http_protocol.MESSAGE_PATIENCE_S", 0.2)
-    monkeypatch.setattr("src.server.http_protocol.SLOW_MESSAGE_S", 0.0)
+    monkeypatch.setattr("src.server.websocket_protocol.MESSAGE_PATIENCE_S", 0.2)
+    monkeypatch.setattr("src.server.websocket_protocol.SLOW_MESSAGE_S", 0.0)
     with limited(tmp_path, HeldModel(held=False), 64) as service, hoarded(service) as hoarders:
         with session(service) as other:
             other.ws.send(bytes(3 * MIB))
@@ -151,7 +151,7 @@ def test_a_message_that_has_been_coming_for_long_gives_way(tmp_path, monkeypatch
 
 
 def test_a_message_waits_for_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("src.server.http_protocol.MESSAGE_PATIENCE_S", 60)
+    monkeypatch.setattr("src.server.websocket_protocol.MESSAGE_PATIENCE_S", 60)
     with limited(tmp_path, HeldModel(held=False), 64) as service, session(service) as other:
         with hoarded(service):
             sending = threading.Thread(target=other.ws.send, args=(bytes(3 * MIB),))

@@ -18,8 +18,8 @@ from running_service import serving, until
 from uvicorn.server import ServerState
 from websockets.sync.client import connect
 
-import src.server.http_protocol
 from src.memory.budget import Budget
+from src.server import http_protocol, slow_reader, websocket_protocol
 from src.server.server import server_config
 from src.settings import Settings
 
@@ -50,8 +50,9 @@ def service(tmp_path_factory):
 @pytest.fixture
 def _hasty(monkeypatch):
     """No patience where it cannot be set."""
-    for name in ("LINGER_S", "UNREAD_S"):
-        monkeypatch.setattr(src.server.http_protocol, name, HASTE_S)
+    monkeypatch.setattr(http_protocol, "LINGER_S", HASTE_S)
+    monkeypatch.setattr(websocket_protocol, "LINGER_S", HASTE_S)
+    monkeypatch.setattr(slow_reader, "UNREAD_S", HASTE_S)
 
 
 def opened(service, sent=b"", receive_bytes=None):
@@ -208,7 +209,7 @@ def test_a_client_that_takes_no_answer_is_cut(tmp_path):
 
 
 def test_a_client_that_takes_a_large_answer_slowly_but_steadily_gets_it_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(src.server.http_protocol, "UNREAD_S", 1.0)
+    monkeypatch.setattr(slow_reader, "UNREAD_S", 1.0)
     with served(tmp_path, head_s=60) as service:
         whole = service.http.get("/openapi.json").content
         request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n"
@@ -217,7 +218,7 @@ def test_a_client_that_takes_a_large_answer_slowly_but_steadily_gets_it_whole(tm
             began, told = time.monotonic(), b""
             while piece := slow.recv(20_000):
                 told += piece
-                if time.monotonic() < began + 3 * src.server.http_protocol.UNREAD_S:
+                if time.monotonic() < began + 3 * slow_reader.UNREAD_S:
                     time.sleep(0.01)
         assert told.count(whole) == 41
 

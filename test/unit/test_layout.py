@@ -98,7 +98,7 @@ UNTESTED: set[str] = {
     "src/scheduling/length_index.py",
     "src/scheduling/outcome.py",
     "src/scheduling/sorted_deque.py",
-    "src/server/http_protocol.py",
+    "src/server/connections.py",
     "src/text/keywords.py",
     "src/text/languages.py",
     "src/text/transcript.py",
