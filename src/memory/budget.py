@@ -93,6 +93,11 @@ class Reservation:
         self.bytes = 0
         """Its size."""
 
+    @property
+    def exceeds_guarantee(self) -> bool:
+        """Whether it is larger than its share."""
+        return self.bytes > self.guaranteed_bytes
+
     def beyond_guarantee(self, size_bytes: int) -> int:
         """Return how much of a reservation of `size_bytes` comes from the part of the budget that is for all."""
         return max(0, size_bytes - self.guaranteed_bytes)

@@ -1,1 +1,1 @@
-"""Who is transcribed next, and with whom."""
+"""The queue of requests for the model: admission, order, batches."""

@@ -1,12 +1,14 @@
-"""The queue: who may wait, in which order, and who shares a batch. No clock, no event loop, no I/O.
+"""The queue: which requests may wait, in which order, and which share a batch. No clock, no event loop, no I/O.
 
-A request first reserves a `Slot`, before its body is read. Its clip then joins the queue as a `Job` that takes over
-the place, and gives it back when it leaves the queue for a batch (or for good). So places bound how many requests wait,
-wherever they are on their way. The same holds for the steps of a live stream; a batch has clips or steps, never both.
+A request first reserves a `Slot`, before its body is read. Its clip then joins the queue as a `Job` under that slot.
+The slot is free again when the job leaves the queue, for a batch or for good. So slots limit how many requests wait,
+whether they are being uploaded, decoded or queued. The steps of a live stream work the same way. A batch has either
+clips or steps.
 
-Order is one number, the rank: the time a job was enqueued minus the head start of its kind. A job is overtaken only by
-those that come within the difference of two head starts after it, so nothing starves. What a client asks to be high is
-so for half a batch at a time. The rest is normal: else high meant nothing once one client asks for nothing else.
+The order is one number, the rank: the time a job was enqueued minus the head start of its kind. A job can only be
+overtaken by jobs that come within the difference of two head starts after it, so nothing starves. A client gets high
+priority for at most half a batch of waiting jobs at a time, and normal priority for the rest. Otherwise high would mean
+nothing as soon as one client asks for nothing else.
 """
 
 import math
@@ -25,7 +27,7 @@ from src.scheduling.sorted_deque import Entry, SortedDeque
 
 
 class Kind(Enum):
-    """Where a clip comes from; the value is its head start in seconds."""
+    """Where a job comes from; the value is its head start in seconds."""
 
     REALTIME = 2.0
     UPLOAD = 1.0
@@ -33,41 +35,44 @@ class Kind(Enum):
 
 
 class Priority(Enum):
-    """What the caller asks for; the value shifts the head start in seconds, always within the job's kind."""
+    """What the caller asks for; the value is added to the head start, in seconds. Kinds are further apart."""
 
     HIGH = 0.4
     NORMAL = 0.0
     LOW = -0.4
 
 
-LIKE_LENGTH = 2.0
+SIMILAR_LENGTH = 2.0
 """Clips share a batch if the longest is at most this many times the shortest: at most half of a batch is padding."""
 
 SHORT_S = 2.0
-"""Below this length in seconds clips count as alike, since the fixed cost of a pass outweighs their padding."""
+"""Clips shorter than this, in seconds, count as equally long: the fixed cost of a pass outweighs their padding."""
 
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """The right of one request to wait. `held` until its job leaves the queue or it is released."""
+    """The right of one request to wait."""
 
     client: str | None = None
-    """Whose request it is; None for one that has no share to keep to."""
+    """Whose request it is; None if its high priority has no limit."""
     held: bool = True
+    """Whether it is taken: until its job leaves the queue, or it is released."""
     queued: bool = False
+    """Whether its job is in the queue."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """Audio to be transcribed in one piece: (samples,) float32 at 16 kHz, and the hot words to listen for."""
+    """Audio that is transcribed in one pass."""
 
     samples: Samples
     keywords: tuple[str, ...] = ()
+    """Words and phrases to expect in it."""
 
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A clip or a step of a stream that waits for the model; when it was enqueued and gives up, in seconds."""
+    """A clip or a streaming step that waits for the model. Times are in seconds of the caller's clock."""
 
     work: Clip | StreamStep
     slot: Slot
@@ -78,7 +83,7 @@ class Job:
 
     @property
     def rank(self) -> float:
-        """Its place in the order."""
+        """Its key in the order; the lowest goes first."""
         return self.enqueued_at - self.kind.value - self.priority.value
 
     @property
@@ -88,7 +93,7 @@ class Job:
 
     @property
     def audio_s(self) -> float:
-        """The same in seconds."""
+        """Length of its audio in seconds, context included."""
         return self.length / SAMPLE_RATE
 
 
@@ -102,11 +107,11 @@ class Popped:
 
 @dataclass(slots=True)
 class _Forming:
-    """The next batch: the first jobs in order that go together, all of one type.
+    """The next batch: the first jobs in order that fit together, all of one type.
 
     Args:
-        max_clips: jobs that it may have.
-        max_samples: its padded size at most, longest times number; a longer job goes alone.
+        max_clips: most jobs in it.
+        max_samples: largest padded size, which is the longest job times the number of jobs. A longer job goes alone.
     """
 
     max_clips: int
@@ -115,11 +120,11 @@ class _Forming:
     shortest: int = 0
     longest: int = 0
     outgrown_by: Job | None = None
-    """The first one that is alike, and would make it larger than it may be."""
+    """The first job of similar length that would have made it too large; None if there was none."""
 
     @property
     def is_full(self) -> bool:
-        """Whether no job that comes after all others can make it larger, but for very short ones."""
+        """Whether later jobs cannot make it larger, except for very short ones."""
         return self.outgrown_by is not None or len(self.entries) == self.max_clips
 
     @property
@@ -133,26 +138,26 @@ class _Forming:
         return next(reversed(self.entries.values()))
 
     @property
-    def like(self) -> tuple[float, float]:
-        """The shortest and the longest of jobs that are alike to all of its own, in samples."""
+    def similar(self) -> tuple[float, float]:
+        """Lengths that are similar to all of its jobs: the shortest and the longest, in samples."""
         if not self.entries:
             return 0, math.inf
         short = SHORT_S * SAMPLE_RATE
         return (
-            self.longest / LIKE_LENGTH if self.longest > LIKE_LENGTH * short else 0,
-            LIKE_LENGTH * max(self.shortest, short),
+            self.longest / SIMILAR_LENGTH if self.longest > SIMILAR_LENGTH * short else 0,
+            SIMILAR_LENGTH * max(self.shortest, short),
         )
 
     @property
     def room(self) -> float:
-        """The longest job that its padded size leaves room for, in samples; negative where there is none for any."""
+        """The longest job that its padded size has room for, in samples; negative if there is none for any."""
         if not self.entries:
             return math.inf
         longest = self.max_samples / (len(self.entries) + 1)
         return longest if longest >= self.longest else -1
 
     def add(self, entry: Entry[Job]) -> None:
-        """Take in a job, at its place in the order."""
+        """Add a job, in order."""
         length = entry[2].length
         is_last = not self.entries or self.last < entry
         self.shortest = min(self.shortest, length) if self.entries else length
@@ -161,9 +166,9 @@ class _Forming:
         if not is_last:
             self.entries = {each[2]: each for each in sorted(self.entries.values())}
 
-    def takes(self, job: Job) -> bool:
-        """Say whether a job goes with all others; note it where it is only too much."""
-        shortest, longest = self.like
+    def accepts(self, job: Job) -> bool:
+        """Return whether a job may be added. A similar one that is only too large is noted in `outgrown_by`."""
+        shortest, longest = self.similar
         if len(self.entries) == self.max_clips or not shortest <= job.length <= longest:
             return False
         if job.length > self.room:
@@ -173,17 +178,18 @@ class _Forming:
 
 
 class JobQueue:
-    """Jobs in the order of their rank, behind a fixed number of places.
+    """Jobs in the order of their rank, behind a fixed number of slots.
 
-    What an operation costs does not grow with the number of jobs: those of the next batch are kept together, and the
-    rest are sorted by length.
+    The cost of an operation does not grow with the number of jobs: the next batch is kept ready, and the other jobs are
+    indexed by length.
 
     Args:
-        places: requests that may wait at once.
-        max_batch: clips in one batch.
-        max_batch_audio_s: padded size of a batch, longest clip times clips, in seconds; a longer clip goes alone.
-        max_audio_s: decoded audio that may wait in memory, in seconds; one clip may always wait.
-        preferred_sizes: where more wait than the least of these numbers, so many as one of them says go at once.
+        slots: requests that may wait at once.
+        max_batch: most clips in a batch.
+        max_batch_audio_s: largest padded size of a batch in seconds, its longest clip times its clips. A longer clip
+            goes alone.
+        max_audio_s: most decoded audio that may wait in memory, in seconds. One clip may always wait.
+        preferred_sizes: sizes that the model runs best. A larger batch than the smallest of them is cut to one of them.
     """
 
     def __init__(
@@ -204,15 +210,15 @@ class JobQueue:
         self._max_high = max(1, max_batch // 2)
         self._numbers = count()
         self._entries: OrderedDict[Job, Entry[Job]] = OrderedDict()
-        """All jobs in the order in which they came. (A plain dict is slow to find its first after many have left.)"""
+        """All jobs in the order in which they came. (A plain dict finds its first item slowly after many have left.)"""
         self._forming = self._new_batch()
         self._others: dict[type[Clip | StreamStep], LengthIndex[Job]] = {Clip: LengthIndex(), StreamStep: LengthIndex()}
-        """All jobs that are not in the next batch, as far as that has been put together."""
+        """All jobs that are not in `_forming`, by type."""
         self._by_deadline: SortedDeque[Job] = SortedDeque()
         self._high: Counter[str | None] = Counter()
-        """What waits of each client with high priority."""
+        """Number of waiting jobs of each client that have high priority."""
         self._held = 0
-        self._on_their_way = 0
+        self._preparing = 0
         self._samples = 0
 
     def __len__(self) -> int:
@@ -220,13 +226,13 @@ class JobQueue:
 
     @property
     def held(self) -> int:
-        """Places taken: requests on their way and those in the queue."""
+        """Slots that are taken: by requests that are being prepared, and by those in the queue."""
         return self._held
 
     @property
     def preparing(self) -> int:
-        """Requests that hold a place and have not enqueued their clip yet."""
-        return self._on_their_way
+        """Requests that hold a slot and have not enqueued their clip yet."""
+        return self._preparing
 
     @property
     def audio_s(self) -> float:
@@ -235,54 +241,54 @@ class JobQueue:
 
     @property
     def oldest_at(self) -> float:
-        """When the job that waits longest was enqueued; infinity where none waits."""
+        """When the job that waits longest was enqueued; infinity if none waits."""
         return next(iter(self._entries)).enqueued_at if self._entries else math.inf
 
     @property
     def next_deadline(self) -> float:
-        """When the first of the jobs gives up; infinity where none does."""
+        """The earliest deadline of a job; infinity if there is none."""
         first = self._by_deadline.first
         return first[0] if first else math.inf
 
     @property
     def has_full_batch(self) -> bool:
-        """Whether the next batch cannot grow any more by waiting."""
+        """Whether the next batch cannot grow by waiting."""
         self._form()
         return self._forming.is_full
 
     def reserve(self, client: str | None = None) -> Slot:
-        """Take a place for a request of `client` that has just arrived.
+        """Take a slot for a new request of `client`.
 
         Raises:
-            QueueFull: all places are taken.
+            QueueFull: all slots are taken.
         """
         if self._held >= self.slots:
-            raise QueueFull(f"All {self.slots} places of the queue are taken. Try again later.")
+            raise QueueFull(f"All {self.slots} slots of the queue are taken. Try again later.")
         self._held += 1
-        self._on_their_way += 1
+        self._preparing += 1
         return Slot(client)
 
     def release(self, slot: Slot) -> None:
-        """Give back the place of a request that will not enqueue anything; again and after its job left, do nothing."""
+        """Release the slot of a request that enqueues no job. Idempotent; a no-op once a job has been enqueued."""
         if slot.held and not slot.queued:
             self._free(slot)
-            self._on_their_way -= 1
+            self._preparing -= 1
 
     def has_room(self, samples: int) -> bool:
-        """Return whether a clip of so many samples may wait; where no other waits, any may."""
+        """Return whether a clip of `samples` samples may wait. If no other waits, any may."""
         return not self._entries or (self._samples + samples) / SAMPLE_RATE <= self._max_audio_s
 
     def push(self, job: Job) -> None:
-        """Enqueue a job under the place its request holds; a further job of the same request needs no place.
+        """Enqueue a job under the slot of its request. Further jobs of the same request need no slot.
 
         Raises:
-            QueueFull: too much decoded audio is waiting; the place stays with the caller.
+            QueueFull: too much decoded audio is waiting. The caller keeps the slot.
         """
         if not self.has_room(job.length):
             raise QueueFull(f"More than {self._max_audio_s:g} s of audio is waiting already. Try again later.")
         if job.slot.held and not job.slot.queued:
             job.slot.queued = True
-            self._on_their_way -= 1
+            self._preparing -= 1
         client = job.slot.client
         if job.priority is Priority.HIGH and client is not None:
             if self._high[client] >= self._max_high:
@@ -294,17 +300,17 @@ class JobQueue:
         if job.deadline < math.inf:
             self._by_deadline.add((job.deadline, number, job))
         self._entries[job] = entry = (job.rank, number, job)
-        self._sort_in(entry)
+        self._insert(entry)
 
     def drop(self, job: Job) -> bool:
-        """Take a job out of the queue, and say whether it was still there."""
+        """Remove a job, and return whether it was still in the queue."""
         if job not in self._entries:
             return False
         self._remove(job)
         return True
 
     def pop_expired(self, now: float) -> list[Job]:
-        """Take out the jobs whose deadline has passed."""
+        """Remove and return the jobs whose deadline has passed."""
         expired = []
         while (first := self._by_deadline.first) and first[0] <= now:
             expired.append(first[2])
@@ -312,14 +318,14 @@ class JobQueue:
         return expired
 
     def pop_batch(self, now: float) -> Popped:
-        """Take out the jobs whose deadline has passed, then the next batch: the first in order and those like it."""
+        """Remove the jobs whose deadline has passed, then the next batch: the first job and similar ones."""
         expired = self.pop_expired(now)
         self._form()
         forming, self._forming = self._forming, self._new_batch()
         entries = list(forming.entries.values())
         whole = preferred_batch_size(len(entries), self._preferred_sizes)
         for entry in entries[whole:]:
-            self._sort_in(entry)
+            self._insert(entry)
         batch = [job for _, _, job in entries[:whole]]
         for job in batch:
             self._forget(job)
@@ -329,28 +335,28 @@ class JobQueue:
         return _Forming(self._max_batch, self._max_batch_samples)
 
     def _form(self) -> None:
-        """Put the next batch together, unless that is done."""
+        """Form the next batch, unless that is done."""
         if self._forming.entries or not self._entries:
             return
         forming = self._forming
         others = min(self._others.values(), key=lambda each: each.first() or (math.inf,))
         while len(forming.entries) < self._max_batch:
-            shortest, longest = forming.like
+            shortest, longest = forming.similar
             entry = others.first(shortest, min(longest, forming.room) if forming.outgrown_by else longest)
             if entry is None:
                 break
-            if forming.takes(entry[2]):
+            if forming.accepts(entry[2]):
                 others.remove(entry)
                 forming.add(entry)
 
-    def _sort_in(self, entry: Entry[Job]) -> None:
-        """Put a new job into the next batch, where that stands and the job belongs to it, or else with the others."""
+    def _insert(self, entry: Entry[Job]) -> None:
+        """Add a job to the next batch if that is formed and the job belongs to it, else to the others."""
         forming, job = self._forming, entry[2]
         if forming.entries and type(job.work) is type(forming.first[2].work):
             outgrown_by = forming.outgrown_by
             if outgrown_by and entry < self._entries[outgrown_by]:
                 self._unform()
-            elif forming.takes(job):
+            elif forming.accepts(job):
                 forming.add(entry)
                 return
             elif entry < forming.last:
@@ -360,9 +366,9 @@ class JobQueue:
         self._others[type(job.work)].add(entry)
 
     def _unform(self) -> None:
-        """Put the jobs of the next batch back, as it may be another one now."""
-        undone, self._forming = self._forming, self._new_batch()
-        for job, entry in undone.entries.items():
+        """Return the jobs of the next batch to the others, as it has to be formed anew."""
+        previous, self._forming = self._forming, self._new_batch()
+        for job, entry in previous.entries.items():
             self._others[type(job.work)].add(entry)
 
     def _remove(self, job: Job) -> None:
@@ -372,7 +378,7 @@ class JobQueue:
         self._forget(job)
 
     def _forget(self, job: Job) -> None:
-        """Give back what a job held that is neither in the next batch nor with the others any more."""
+        """Release what a job held that is no longer in the next batch or among the others."""
         _, number, _ = self._entries.pop(job)
         if job.deadline < math.inf:
             self._by_deadline.remove((job.deadline, number, job))

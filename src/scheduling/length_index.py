@@ -1,6 +1,6 @@
-"""Clips by their length, so that the first in order among those of like length is found without a look at the others.
+"""An index of queue entries by length, which finds the first entry of a range of lengths.
 
-A segment tree: each leaf has the clips of one range of lengths, and each node knows the first of those below it.
+It is a segment tree: each leaf has the entries of one range of lengths, and each node has the first entry below it.
 """
 
 import math
@@ -9,11 +9,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from src.scheduling.sorted_deque import Entry, SortedDeque
 
 LEAF_SAMPLES = 1280
-"""Lengths of one leaf, 80 ms at 16 kHz. Only in the leaves at both ends of a range are clips looked at one by one."""
+"""Lengths in one leaf: 80 ms at 16 kHz. A search looks at single entries only in the two leaves at its ends."""
 
 
 class HasLength(Protocol):
-    """What can be sorted by length."""
+    """An item that has a length."""
 
     @property
     def length(self) -> int:
@@ -26,56 +26,56 @@ _NONE: Any = (math.inf, -1, None)
 
 
 class LengthIndex(Generic[T]):
-    """Entries by the length of their thing.
+    """Entries by the length of their item.
 
-    What it costs to add, find or remove one does not grow with the number of entries, only with the logarithm of the
-    longest length.
+    The cost of adding, finding or removing an entry grows with the logarithm of the longest length, not with the
+    number of entries.
     """
 
     def __init__(self) -> None:
         self._leaves: dict[int, SortedDeque[T]] = {}
-        """Those that are not empty, by number."""
+        """The leaves that are not empty, by number."""
         self._size = 1
-        """Numbers of leaves that there is room for, a power of two."""
+        """Number of leaves that the tree has room for; a power of two."""
         self._firsts: list[Entry[T]] = [_NONE, _NONE]
-        """The first entry below each node: node n is above 2 n and 2 n + 1, the last half are leaves, 0 is not used."""
+        """The first entry below each node. Node n is the parent of 2 n and 2 n + 1, the second half are leaves."""
 
     def add(self, entry: Entry[T]) -> None:
-        """Take in an entry."""
+        """Add an entry."""
         leaf = entry[2].length // LEAF_SAMPLES
         while leaf >= self._size:
             self._double()
         self._leaves.setdefault(leaf, SortedDeque()).add(entry)
-        self._settle(leaf)
+        self._update(leaf)
 
     def remove(self, entry: Entry[T]) -> None:
-        """Take out an entry that is there."""
+        """Remove an entry, which must be there."""
         leaf = entry[2].length // LEAF_SAMPLES
         self._leaves[leaf].remove(entry)
         if not self._leaves[leaf]:
             del self._leaves[leaf]
-        self._settle(leaf)
+        self._update(leaf)
 
     def first(self, shortest: float = 0, longest: float = math.inf) -> Entry[T] | None:
-        """Return the first in order of those that have `shortest` to `longest` samples, None where there is none."""
+        """Return the first entry whose length is from `shortest` to `longest` samples; None if there is none."""
         low, high = (self._leaf(length) for length in (shortest, longest))
-        found = self._first_of_leaves(low + 1, high)
+        found = self._first_in_leaves(low + 1, high)
         for leaf in {low, high}:
             if self._firsts[self._size + leaf] < found:
-                fitting = (each for each in self._leaves[leaf].entries if shortest <= each[2].length <= longest)
-                found = min(found, next(fitting, _NONE))
+                matching = (each for each in self._leaves[leaf].entries if shortest <= each[2].length <= longest)
+                found = min(found, next(matching, _NONE))
         return None if found is _NONE else found
 
     def _leaf(self, length: float) -> int:
-        """Return the number of the leaf that lengths of so many samples are in, the last one for all beyond."""
+        """Return the number of the leaf for a length in samples; the last leaf for lengths beyond the tree."""
         return int(min(length / LEAF_SAMPLES, self._size - 1))
 
-    def _first_of_leaves(self, start: int, end: int) -> Entry[T]:
-        """Return the first in order of the leaves from `start` to before `end`, by whole branches."""
+    def _first_in_leaves(self, start: int, end: int) -> Entry[T]:
+        """Return the first entry of the leaves from `start` to before `end`."""
         found: Entry[T] = _NONE
         start, end = start + self._size, end + self._size
         while start < end:
-            if start & 1:  # a right child: its parent has more than is wanted
+            if start & 1:  # a right child: its parent covers more than the range
                 found = min(found, self._firsts[start])
                 start += 1
             if end & 1:
@@ -84,8 +84,8 @@ class LengthIndex(Generic[T]):
             start, end = start // 2, end // 2
         return found
 
-    def _settle(self, leaf: int) -> None:
-        """Bring the nodes above a leaf up to date."""
+    def _update(self, leaf: int) -> None:
+        """Update the nodes above a leaf."""
         node = self._size + leaf
         at_leaf = self._leaves.get(leaf)
         first: Entry[T] = (at_leaf and at_leaf.first) or _NONE
@@ -95,8 +95,8 @@ class LengthIndex(Generic[T]):
             node //= 2
 
     def _double(self) -> None:
-        """Make room for lengths up to twice the longest."""
+        """Double the number of leaves."""
         self._size *= 2
         self._firsts = [_NONE] * (2 * self._size)
         for leaf in self._leaves:
-            self._settle(leaf)
+            self._update(leaf)

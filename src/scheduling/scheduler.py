@@ -1,8 +1,9 @@
-"""The lanes: workers that take batches, of clips or of live streams' steps, out of the queue and run them on the model.
+"""The scheduler: it admits requests, queues their jobs and runs them on the model in batches.
 
-A lane takes its batch as late as it can: when the model is idle, or when the batch is full and waiting would not
-improve it. So batches grow by themselves under load, a lone request starts at once, and while one lane's batch runs the
-next lane collates its own. All decisions about order and size are `JobQueue`'s; here is only the waiting.
+Its lanes are workers that take batches, of clips or of streaming steps, out of the queue and run them. A lane takes its
+batch as late as it can: when the model is idle, or when the batch is full and cannot improve by waiting. So batches
+grow by themselves under load, a lone request starts at once, and the next lane collates its batch while the model runs.
+`JobQueue` decides about order and size; this module does the waiting.
 """
 
 import asyncio
@@ -41,33 +42,34 @@ from src.text.transcript import Transcript
 log = logging.getLogger(__name__)
 
 READY_RETRY_S = 5.0
-"""What `Retry-After` says while the model loads or the server stops: about the time that either takes."""
+"""`Retry-After` while the model loads or the server stops: about the time that either takes."""
 
 
 _Results = Sequence[Transcript | StepResult]
 
 MAX_LANE_FAILURES = 5
-"""Failures of one lane, with no batch between them, after which the service gives up."""
+"""Failures of one lane in a row after which the service gives up."""
 
 
 @dataclass(eq=False, slots=True)
 class Admission:
-    """A request's stay: the place it holds while it waits, and the scope that may be ended from outside."""
+    """An admitted request: its slot in the queue, and the scope that the scheduler can end."""
 
     slot: Slot
     scope: asyncio.Timeout
     upload: UploadProgress
-    """How its body comes."""
+    """How its body arrives."""
     has_submitted: bool = False
-    """Whether a job of it has been queued."""
+    """Whether it has submitted a job."""
     ended_with: ServiceError | None = None
+    """The error that the scheduler has ended it with."""
 
     def body_received(self) -> None:
-        """Note that the whole body has come: from now on the request keeps its slot."""
+        """Note that the whole body has come. From now on, no other request gets its slot."""
         self.upload.is_complete = True
 
     def end(self, error: ServiceError, now: float) -> None:
-        """Have its block end with an error."""
+        """End its scope with an error."""
         self.ended_with = error
         self.scope.reschedule(now)
 
@@ -75,12 +77,12 @@ class Admission:
 class Scheduler:
     """Admits requests, queues their clips and runs them in batches.
 
-    `start` it to load the model; before that is done, and after `stop`, admission raises. All methods belong to one
+    `start` loads the model. Before it has finished, and after `stop`, no request is admitted. All methods belong to one
     event loop.
 
     Args:
         settings: the limits.
-        on_breakdown: called once, when the model has failed for good and every request has been told so.
+        on_breakdown: called once if the model fails for good, after every request has got its error.
     """
 
     def __init__(self, settings: Settings, on_breakdown: Callable[[], None] = lambda: None) -> None:
@@ -89,30 +91,30 @@ class Scheduler:
         self._broken: ModelFailed | None = None
         self._queue = self._queue_for(
             BatchLimits.from_settings(settings)
-        )  # nobody is admitted to it; the model's device matters
+        )  # replaced once the model, and so its device, is known
         self._window_s = settings.microbatch_window_ms / 1000
         self._model: Model | None = None
         self._lanes: list[asyncio.Task[None]] = []
-        self._waiting: dict[Job, asyncio.Future[Outcome[Any]]] = {}  # what the callers of jobs await
-        self._expiry: asyncio.TimerHandle | None = None  # of the job that waits longest of those that give up
+        self._waiting: dict[Job, asyncio.Future[Outcome[Any]]] = {}  # what the callers of jobs wait for
+        self._expiry: asyncio.TimerHandle | None = None  # of the earliest deadline in the queue
         self._admitted: dict[UploadProgress, Admission] = {}
         self._uploads = UploadsInProgress()
         self._stopping = False
-        self._batches = 0  # taken out of the queue and not finished
+        self._batches = 0  # out of the queue, and not finished
         self._batches_run = 0
-        self._returns = Resubmissions()
-        self._patient_until = 0.0  # how long the next batch waits for the callers of that before
-        self._changes = Notifier()  # of all that a lane, a request or `stop` waits for
-        self._turn = asyncio.Lock()  # held by the one lane that chooses its batch
-        self._room = asyncio.Lock()  # held by the one request that waits for room for a further clip
-        self._model_free = asyncio.Lock()
+        self._resubmissions = Resubmissions()
+        self._wait_for_callers_until = 0.0  # until when the next batch waits for the callers of the last one
+        self._changes = Notifier()  # for everything that lanes, requests and `stop` wait for
+        self._turn = asyncio.Lock()  # held by the lane that chooses its batch
+        self._room = asyncio.Lock()  # held by the request that waits for room for a further clip
+        self._model_lock = asyncio.Lock()
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._collators = ThreadPoolExecutor(settings.lanes, thread_name_prefix="collate")
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
 
     @property
     def ready(self) -> bool:
-        """Whether requests are taken."""
+        """Whether requests are admitted."""
         return bool(self._lanes) and not self._stopping and not self._broken
 
     @property
@@ -122,36 +124,36 @@ class Scheduler:
 
     @property
     def languages(self) -> Sequence[str]:
-        """ISO 639-1 codes of the languages that the loaded model knows; none before it is loaded."""
+        """ISO 639-1 codes of the model's languages; none before it is loaded."""
         return self._model.languages if self._model else ()
 
     @property
     def waiting(self) -> int:
-        """Clips in the queue."""
+        """Number of jobs in the queue."""
         return len(self._queue)
 
     @property
     def preparing(self) -> int:
-        """Requests that hold a place and are still being uploaded or decoded."""
+        """Number of requests that hold a slot and are still being uploaded or decoded."""
         return self._queue.preparing
 
     @property
     def admitted(self) -> int:
-        """Requests between their admission and their end."""
+        """Number of requests in progress, from their admission to their end."""
         return len(self._admitted)
 
     @property
     def idle(self) -> bool:
-        """Whether no request is under way."""
+        """Whether no request is in progress."""
         return not self._admitted and self._batches == 0
 
     @property
     def batches_run(self) -> int:
-        """Batches finished since the start."""
+        """Number of batches finished since the start."""
         return self._batches_run
 
     def check_ready(self) -> None:
-        """Pass where requests are taken.
+        """Return if requests are admitted, else raise.
 
         Raises:
             ModelNotReady: the model is still loading.
@@ -166,10 +168,10 @@ class Scheduler:
             raise ModelNotReady("The model is still loading. Try again later.", retry_after_s=READY_RETRY_S)
 
     async def start(self, load: Callable[[], Model]) -> None:
-        """Load the model in the thread that will own it, then start the lanes.
+        """Load the model in the thread that will run it, then start the lanes.
 
         Raises:
-            ModelUnavailable: what `load` raises.
+            ModelUnavailable: raised by `load`.
         """
         self._model = await asyncio.get_running_loop().run_in_executor(self._model_thread, load)
         limits = self._model.limits.with_settings(self._settings)
@@ -191,7 +193,7 @@ class Scheduler:
         )
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new requests, let those admitted finish for `grace_s` seconds, end the rest with `ShuttingDown`."""
+        """Reject new requests, give admitted ones `grace_s` seconds to finish, and end the rest with `ShuttingDown`."""
         self._stopping = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
@@ -205,19 +207,20 @@ class Scheduler:
 
     @asynccontextmanager
     async def admit(self, client: str | None = None) -> AsyncIterator[Admission]:
-        """Reserve a place for the request that the block serves, and give it back after.
+        """Admit a request for the duration of the block: reserve a slot for it, and release that afterwards.
 
-        `client` says whose request it is, for its share of what is high in priority; None has no share to keep to.
+        Args:
+            client: whose request it is, to limit its high priority; None for no limit.
 
         Raises:
             ModelNotReady: the model is still loading.
             ModelFailed: it has failed for good.
-            QueueFull: all places are taken.
-            ShuttingDown: the server is stopping, or stopped before the block came to its end.
-            UploadTooSlow: the body came slowly, or had not begun to, and another request needed the place.
+            QueueFull: all slots are taken.
+            ShuttingDown: the server is stopping, or stopped before the end of the block.
+            UploadTooSlow: the body came slowly, or had not begun to come, and another request needed the slot.
         """
         self.check_ready()
-        slot = self._place(client)
+        slot = self._reserve_slot(client)
         scope = asyncio.timeout(None)
         admission = Admission(slot, scope, UploadProgress(asyncio.get_running_loop().time()))
         self._admitted[admission.upload] = admission
@@ -235,15 +238,15 @@ class Scheduler:
             self._queue.release(slot)
             self._changes.notify()
 
-    def _place(self, client: str | None) -> Slot:
-        """Reserve a place; where there is none, the slowest upload gives up its own, if that is slow."""
+    def _reserve_slot(self, client: str | None) -> Slot:
+        """Reserve a slot. If there is none, take that of the slowest upload, provided that it is slow."""
         try:
             return self._queue.reserve(client)
         except QueueFull as full:
             now = asyncio.get_running_loop().time()
             slowest = self._uploads.evictable(now)
             if slowest is None:
-                raise self._told_when(full) from None
+                raise self._with_retry_after(full) from None
         self._uploads.discard(slowest)
         message = "The upload was too slow, and others needed its place. Try again later."
         self._admitted[slowest].end(UploadTooSlow(message, retry_after_s=READY_RETRY_S), now)
@@ -251,13 +254,13 @@ class Scheduler:
         return self._queue.reserve(client)
 
     def _end_all(self, error: ServiceError) -> None:
-        """End every request that is under way."""
+        """End every request in progress."""
         now = asyncio.get_running_loop().time()
         for admission in self._admitted.values():
             admission.end(error, now)
 
-    def _break_down(self, reason: str) -> None:
-        """Take no work any more, and tell everybody who waits."""
+    def _give_up(self, reason: str) -> None:
+        """End all requests with `ModelFailed`, and admit no more."""
         if self._broken:
             return
         log.critical("The model has failed for good, and the service ends: %s", reason)
@@ -274,16 +277,22 @@ class Scheduler:
         priority: Priority = Priority.NORMAL,
         keywords: tuple[str, ...] = (),
     ) -> Outcome[Transcript]:
-        """Queue a clip of 16 kHz mono float32 samples, not empty, and return what the model heard.
+        """Queue a clip, and return its transcript once the model has run it.
 
-        `keywords` are words and phrases to expect. The first clip of an upload waits for a limited time; the
-        request counts as started with it. Its further clips wait as long as it takes, for memory too. Cancelling it
-        takes the job out of the queue.
+        The first clip of an upload waits for a limited time, and the request counts as started with it. Its further
+        clips wait as long as it takes, for memory too. Cancelling the call removes the job from the queue.
+
+        Args:
+            admission: that of the clip's request.
+            samples: the clip, not empty.
+            kind: where it comes from.
+            priority: how urgent its caller says it is.
+            keywords: words and phrases to expect in it.
 
         Raises:
             QueueFull: too much decoded audio is waiting.
             QueueTimeout: the clip waited for longer than `PARAKEET_MAX_QUEUE_WAIT_S`.
-            OutOfMemory, TranscriptionFailed: the model cannot do this clip.
+            OutOfMemory, TranscriptionFailed: the model cannot process this clip.
         """
         outcome: Outcome[Transcript] = await self._submit(admission, Clip(samples, keywords), kind, priority)
         return outcome
@@ -291,10 +300,10 @@ class Scheduler:
     async def advance(
         self, admission: Admission, step: StreamStep, *, priority: Priority = Priority.NORMAL
     ) -> StepResult:
-        """Queue a step of a live stream, ahead of uploads, and return what the model heard in it.
+        """Queue a step of a live stream, ahead of uploads, and return its result.
 
-        A stream's steps go one after the other, as each needs the memory of the one before. All else is as with a
-        `transcribe` of kind `REALTIME`.
+        The steps of a stream go one after the other, as each needs the decoder state of the one before. Everything else
+        is as in `transcribe` with kind `REALTIME`.
         """
         outcome: Outcome[StepResult] = await self._submit(admission, step, Kind.REALTIME, priority)
         return outcome.result
@@ -310,34 +319,34 @@ class Scheduler:
             async with self._room:
                 await self._changes.until(lambda: self._queue.has_room(len(work.samples)))
         now = loop.time()
-        # An upload can be sent again, what was spoken cannot; and a step that gave up would only queue up anew.
-        is_patient = not is_first or kind is Kind.REALTIME
-        deadline = math.inf if is_patient else now + self._settings.max_queue_wait_s
+        # An upload can be sent again, but not live speech; and a step that gave up would only be queued again.
+        waits_forever = not is_first or kind is Kind.REALTIME
+        deadline = math.inf if waits_forever else now + self._settings.max_queue_wait_s
         job = Job(work, admission.slot, now, deadline, kind, priority)
         try:
             self._queue.push(job)
         except QueueFull as full:
-            raise self._told_when(full) from None
-        self._returns.join(now)
-        ending: asyncio.Future[Outcome[Any]] = loop.create_future()
-        self._waiting[job] = ending
-        self._await_expiry()
+            raise self._with_retry_after(full) from None
+        self._resubmissions.job_queued(now)
+        future: asyncio.Future[Outcome[Any]] = loop.create_future()
+        self._waiting[job] = future
+        self._set_expiry()
         self._changes.notify()
         try:
-            return await ending
+            return await future
         finally:
             self._queue.drop(job)
             self._waiting.pop(job, None)
             self._changes.notify()
 
     async def _compile(self, keywords: tuple[str, ...]) -> None:
-        """Compile new hot words before their clip joins the queue: there, a batch and so others would wait for it."""
+        """Compile new keywords before their clip joins the queue, where others in its batch would wait for that."""
         model = self._model
         if keywords and model and not model.has_compiled(keywords):
             await asyncio.get_running_loop().run_in_executor(self._compiler, model.compile, keywords)
 
-    def _await_expiry(self) -> None:
-        """Have jobs ended whose deadline passes; one timer is enough, as all have the same patience."""
+    def _set_expiry(self) -> None:
+        """Set the timer for expired jobs. One is enough, as all jobs may wait equally long."""
         if self._expiry is None and self._queue.next_deadline < math.inf:
             self._expiry = asyncio.get_running_loop().call_at(self._queue.next_deadline, self._expire)
 
@@ -345,7 +354,7 @@ class Scheduler:
         self._expiry = None
         for job in self._queue.pop_expired(asyncio.get_running_loop().time()):
             self._end_expired(job)
-        self._await_expiry()
+        self._set_expiry()
 
     def _end_expired(self, job: Job) -> None:
         limit_s = self._settings.max_queue_wait_s
@@ -353,7 +362,7 @@ class Scheduler:
         self._fail(job, QueueTimeout(message, retry_after_s=limit_s))
 
     async def _work(self, model: Model, lane: int) -> None:
-        """Run batches for ever. What fails beside the model costs a batch; if it does again and again, the service."""
+        """Run batches until cancelled. An error outside the model fails the batch; five in a row stop the service."""
         loop = asyncio.get_running_loop()
         failures = 0
         while failures < MAX_LANE_FAILURES:
@@ -374,22 +383,22 @@ class Scheduler:
                 if jobs:
                     self._batches -= 1
                     self._batches_run += 1
-                    self._note_end(len(jobs), started, loop.time())
+                    self._note_batch_end(len(jobs), started, loop.time())
                 self._changes.notify()
-        self._break_down(f"lane {lane} has failed {failures} times in a row")
+        self._give_up(f"lane {lane} has failed {failures} times in a row")
 
     async def _next_batch(self) -> list[Job]:
-        """Wait until there is something to run and a reason to take it now, then take it."""
+        """Wait for jobs and for the best time to run them; return the next batch."""
         loop = asyncio.get_running_loop()
         while True:
             await self._changes.until(
                 lambda: len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch)
             )
-            # What can make an idle model's batch larger: those who were in the one before, and those on their way.
-            await self._full_or(self._patient_until, lambda: self._returns.all_back)
-            if not len(self._queue):  # whoever waited has left
+            # An idle model's batch can grow by the callers of the last batch, and by requests in preparation.
+            await self._until_full_or(self._wait_for_callers_until, lambda: self._resubmissions.all_back)
+            if not len(self._queue):  # all callers have left
                 continue
-            await self._full_or(self._queue.oldest_at + self._window_s, lambda: self._queue.preparing == 0)
+            await self._until_full_or(self._queue.oldest_at + self._window_s, lambda: self._queue.preparing == 0)
             popped = self._queue.pop_batch(loop.time())
             for job in popped.expired:
                 self._end_expired(job)
@@ -399,35 +408,35 @@ class Scheduler:
     def _may_take_batch(self) -> bool:
         return len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch)
 
-    def _note_end(self, jobs: int, started: float, now: float) -> None:
-        """Note that a batch has ended. Its callers are waited for where others wait: nobody waits alone for them."""
-        self._returns.end(jobs, now)
-        patience_s = self._returns.patience_s(now - started) if len(self._queue) else 0.0
-        self._patient_until = now + min(patience_s, self._window_s)
+    def _note_batch_end(self, jobs: int, started: float, now: float) -> None:
+        """Note that a batch has ended. The next one waits for its callers only if other jobs wait too."""
+        self._resubmissions.batch_ended(jobs, now)
+        wait_s = self._resubmissions.wait_s(now - started) if len(self._queue) else 0.0
+        self._wait_for_callers_until = now + min(wait_s, self._window_s)
 
-    async def _full_or(self, deadline: float, condition: Callable[[], bool]) -> None:
-        """Wait until the next batch is full, or for a condition, or a time of the event loop."""
+    async def _until_full_or(self, deadline: float, condition: Callable[[], bool]) -> None:
+        """Wait until the next batch is full, a condition holds, or a time of the event loop has come."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self._changes.until(lambda: condition() or self._queue.has_full_batch)
 
     async def _run(self, model: Model, lane: int, jobs: Sequence[Job]) -> None:
-        """Run a batch and end its jobs. One that raises is halved, so that in the end only the job at fault fails."""
-        jobs = self._still_wanted(jobs)
+        """Run a batch and end its jobs. A batch that raises is halved, so that only the job that causes it fails."""
+        jobs = self._awaited(jobs)
         if not jobs:
             return
         try:
             await self._run_whole(model, lane, jobs)
             return
         except DeviceLost as error:
-            self._break_down(str(error))
+            self._give_up(str(error))
             return
         except Exception as error:
             log.error("A batch of %d failed in lane %d: %s: %s", len(jobs), lane, type(error).__name__, error)
             if len(jobs) == 1:
                 self._fail(jobs[0], _failure(error))
                 return
-        # Not in the handler: the error would keep memory that the halves need.
+        # Outside the handler, where the error would keep memory alive that the halves need.
         middle = len(jobs) // 2
         await self._run(model, lane, jobs[:middle])
         await self._run(model, lane, jobs[middle:])
@@ -435,24 +444,26 @@ class Scheduler:
     async def _run_whole(self, model: Model, lane: int, jobs: Sequence[Job]) -> None:
         loop = asyncio.get_running_loop()
         batch = await self._collate(model, jobs)
-        async with self._model_free:
-            wanted = self._still_wanted(jobs)
-            if len(wanted) < len(jobs):  # callers left while the model was busy with the batch before
-                jobs = wanted
+        async with self._model_lock:
+            awaited = self._awaited(jobs)
+            if len(awaited) < len(jobs):  # callers left while the model ran the batch before
+                jobs = awaited
                 if not jobs:
                     return
                 batch = await self._collate(model, jobs)
             started = loop.time()
-            results = await self._in_time(loop.run_in_executor(self._model_thread, _infer, model, batch, len(jobs)))
+            results = await self._with_time_limit(
+                loop.run_in_executor(self._model_thread, _infer, model, batch, len(jobs))
+            )
             inference_s = loop.time() - started
         for job, result in zip(jobs, results, strict=True):
             self._end(job, Outcome(result, started - job.enqueued_at, inference_s, lane, len(jobs)))
 
-    async def _in_time(self, running: asyncio.Future[_Results]) -> _Results:
+    async def _with_time_limit(self, running: asyncio.Future[_Results]) -> _Results:
         """Return the results of a batch.
 
         Raises:
-            DeviceLost: the model hangs; its thread cannot be ended, so only a new process helps.
+            DeviceLost: the model hangs. Its thread cannot be ended, so only a new process helps.
         """
         limit_s = self._settings.watchdog_s
         done, _ = await asyncio.wait({running}, timeout=limit_s)
@@ -460,29 +471,29 @@ class Scheduler:
             raise DeviceLost(f"a batch has taken longer than {limit_s:g} s (PARAKEET_WATCHDOG_S)")
         return running.result()
 
-    def _still_wanted(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return those of `jobs` that somebody waits for, none once the model has failed."""
+    def _awaited(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return those of `jobs` that a caller waits for; none once the model has failed."""
         return [] if self._broken else [job for job in jobs if job in self._waiting]
 
     async def _collate(self, model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
         return await asyncio.get_running_loop().run_in_executor(self._collators, _collate, model, jobs)
 
     def _end(self, job: Job, outcome: Outcome[Any]) -> None:
-        ending = self._waiting.pop(job, None)
-        if ending and not ending.done():
-            ending.set_result(outcome)
+        future = self._waiting.pop(job, None)
+        if future and not future.done():
+            future.set_result(outcome)
 
     def _fail(self, job: Job, error: ServiceError) -> None:
-        ending = self._waiting.pop(job, None)
-        if ending and not ending.done():
-            ending.set_exception(error)
+        future = self._waiting.pop(job, None)
+        if future and not future.done():
+            future.set_exception(error)
 
-    def _told_when(self, full: QueueFull) -> QueueFull:
+    def _with_retry_after(self, full: QueueFull) -> QueueFull:
         return QueueFull(full.message, retry_after_s=self._settings.max_queue_wait_s)
 
 
 def _collate(model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
-    """Join the work of jobs, which is all clips or all steps."""
+    """Collate the work of jobs, which are all clips or all steps."""
     steps = [job.work for job in jobs if isinstance(job.work, StreamStep)]
     if steps:
         return model.collate_steps(steps)
@@ -498,7 +509,7 @@ def _infer(model: Model, batch: Batch | StepBatch, jobs: int) -> _Results:
 
 
 def _failure(error: Exception) -> ServiceError:
-    """Say of the error of a clip that ran alone what its sender reads."""
+    """Return the error for the sender of a clip that failed alone."""
     if isinstance(error, MemoryExhausted):
         message = (
             "There is not enough memory for this audio at the moment. Try again later, or send it in shorter pieces."

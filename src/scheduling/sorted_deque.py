@@ -1,4 +1,4 @@
-"""Things in the order of a number that each has."""
+"""A sorted sequence for items that come and leave almost in order."""
 
 import bisect
 from collections import deque
@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 Entry = tuple[float, int, T]
-"""A thing with its key, and a number of its own before it: where keys are equal, the lower number is first."""
+"""A key, a number that is unique, and the item. Of equal keys, the lower number comes first."""
 
 
 class SortedDeque(Generic[T]):
-    """Entries, the least key first. It is made for such as come almost in order, and leave almost in order."""
+    """Entries sorted by key. Fast for those that are added near the end and removed near the start."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry[T]] = deque()
@@ -22,7 +22,7 @@ class SortedDeque(Generic[T]):
 
     @property
     def first(self) -> Entry[T] | None:
-        """The entry with the least key."""
+        """The entry with the least key; None if there is none."""
         return self._entries[0] if self._entries else None
 
     @property
@@ -31,14 +31,14 @@ class SortedDeque(Generic[T]):
         return self._entries
 
     def add(self, entry: Entry[T]) -> None:
-        """Put an entry in its place."""
+        """Insert an entry."""
         if not self._entries or self._entries[-1] < entry:
             self._entries.append(entry)
         else:
             bisect.insort(self._entries, entry)
 
     def remove(self, entry: Entry[T]) -> None:
-        """Take out an entry that is there."""
+        """Remove an entry, which must be there."""
         if self._entries[0] == entry:
             self._entries.popleft()
         else:

@@ -1,7 +1,8 @@
-"""How a request's body comes, and whose gives way where there is no room for all. No clock: times in seconds are given.
+"""How fast the bodies of requests arrive, and which upload is evicted when there is no room for all.
 
-An upload counts for what it brings now, not for how long it has been here: one that has stalled gives way to a new one
-within a second, one that has sent nothing but its head at once, however many begin anew however often.
+No clock: times in seconds are given by the caller. An upload counts for what it brings now, not for how long it has
+been here. One that has stalled is evicted for a new one within a second, and one that has sent only its head at once,
+no matter how many uploads start and how often.
 """
 
 import math
@@ -11,16 +12,15 @@ from itertools import count
 from src.scheduling.sorted_deque import Entry, SortedDeque
 
 RATE_WINDOW_S = 1.0
-"""Seconds over which a pace is taken: what came before them counts for about a third, and so on."""
+"""Time constant of the rate: bytes that came this long ago count for about a third."""
 NEW_UPLOAD_BYTES_PER_S = 16_000.0
-"""The pace that a request begins with, and that of PCM16 at 8 kHz in real time; what comes faster gives way to nobody
-new."""
+"""Rate of a new upload: that of PCM16 at 8 kHz in real time. A faster upload is not evicted for a new one."""
 MAX_BYTES_PER_S = 2 * NEW_UPLOAD_BYTES_PER_S
-"""What counts of a pace, so that what came fast and then stalled gives way after 0.7 s."""
+"""Highest rate that counts, so that an upload that came fast and then stalled is evicted after 0.7 s."""
 
 
 class UploadProgress:
-    """One body on its way.
+    """The progress of one upload.
 
     Args:
         now: when its request came.
@@ -28,32 +28,32 @@ class UploadProgress:
 
     def __init__(self, now: float) -> None:
         self.is_complete = False
-        """Whether all of it has come: it gives way to nobody any more."""
+        """Whether all of it has come. Then it is not evicted any more."""
         self._rate = NEW_UPLOAD_BYTES_PER_S
         self._at = now
 
     def add(self, size_bytes: int, now: float) -> None:
-        """Note that so much more has come."""
+        """Note that `size_bytes` more have come."""
         self._rate = min(self.rate(now) + size_bytes / RATE_WINDOW_S, MAX_BYTES_PER_S)
         self._at = now
 
     def rate(self, now: float) -> float:
-        """Return about how many bytes have come in a second lately."""
+        """Return the recent rate in bytes per second."""
         return self._rate * math.exp((self._at - now) / RATE_WINDOW_S)
 
     @property
     def spent_at(self) -> float:
-        """When its pace will have come down to a byte in a second, if no more comes.
+        """When its rate will have fallen to one byte per second, if no more comes.
 
-        Of two, the slower is at any time the one whose pace is spent earlier. What comes only ever puts it off.
+        Of two uploads, the slower one at any time is the one with the earlier `spent_at`. It only ever grows.
         """
         return self._at + RATE_WINDOW_S * math.log(self._rate) if self._rate > 0 else -math.inf
 
 
 class UploadsInProgress:
-    """Bodies on their way, the slowest of which is found without a look at the others.
+    """Uploads in progress, whose slowest is found without a look at the others.
 
-    Each has its place by when its pace would be spent, as that was known when it was last looked at.
+    They are sorted by `spent_at`, as it was when each was last looked at.
     """
 
     def __init__(self) -> None:
@@ -62,17 +62,17 @@ class UploadsInProgress:
         self._entries: dict[UploadProgress, Entry[UploadProgress]] = {}
 
     def add(self, upload: UploadProgress) -> None:
-        """Take in a body that is on its way."""
+        """Add an upload."""
         self._entries[upload] = entry = (upload.spent_at, next(self._numbers), upload)
         self._order.add(entry)
 
     def discard(self, upload: UploadProgress) -> None:
-        """Take out a body, if it is still there."""
+        """Remove an upload, if it is there."""
         if entry := self._entries.pop(upload, None):
             self._order.remove(entry)
 
     def evictable(self, now: float) -> UploadProgress | None:
-        """Return the slowest, if that is no faster than a new one."""
+        """Return the slowest upload if it is no faster than a new one, else None."""
         while first := self._order.first:
             spent_at, _, upload = first
             if not upload.is_complete and upload.spent_at <= spent_at:
@@ -84,6 +84,6 @@ class UploadsInProgress:
 
 
 def evictable(uploads: Iterable[UploadProgress], now: float) -> UploadProgress | None:
-    """Return the slowest of those that are no faster than a new one; None where there is none."""
+    """Return the slowest upload that is no faster than a new one; None if there is none."""
     slow = [each for each in uploads if not each.is_complete and each.rate(now) <= NEW_UPLOAD_BYTES_PER_S]
     return min(slow, key=lambda each: each.rate(now), default=None)

@@ -1,37 +1,52 @@
-"""Eviction."""
+"""Which connections are closed when there are too many."""
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from enum import IntEnum
+from typing import Protocol
 
-CLOSING, SILENT, COMING = 0, 1, 2
-"""In which order connections give way to new ones: those that are closed, those without a request, those whose request
-has not come, or whose answer is not taken."""
+
+class EvictionRank(IntEnum):
+    """The order in which connections are evicted, the first first."""
+
+    CLOSING = 0
+    """It is being closed."""
+    IDLE = 1
+    """It has no request."""
+    WAITING = 2
+    """The server waits for its client: for the rest of a request, or to read its answer."""
 
 
 class Evictable(Protocol):
-    is_cut: bool
+    """A connection that can be closed at any time."""
+
+    is_evicted: bool
+    """Whether it has been closed to make room."""
     waiting_since: float
+    """Since when the server waits for its client, in seconds of the event loop's clock."""
 
     @property
-    def standing(self) -> int | None: ...
+    def eviction_rank(self) -> EvictionRank | None:
+        """Its rank; None if it must not be evicted."""
 
-    def cut(self) -> None: ...
+    def evict(self) -> None:
+        """Close it at once."""
 
 
-def make_room(connections: Iterable[Any], most: int, newest: Evictable) -> None:
-    """Close connections that the server waits for, those first that have kept it waiting longest, down to `most`.
+def make_room(connections: Iterable[Evictable], max_connections: int, newest: Evictable) -> None:
+    """Evict connections down to `max_connections`, those of one rank that have waited longest first.
 
-    Some more are closed, more of those without a request, so that there is room for the next ones too: to look through
-    thousands of connections takes milliseconds. Where no other connection can be closed, the newest is.
+    It evicts 1 % more than it must, and up to 10 % more of those without a request in progress, so that there is room
+    for the next connections too: a look at thousands of connections takes milliseconds. If no other connection may be
+    evicted, the newest is.
     """
-    living: list[Evictable] = [each for each in connections if not each.is_cut]
-    waiting = [(each.standing, each.waiting_since, each) for each in living if each.standing is not None]
-    waiting = sorted((each for each in waiting if each[2] is not newest), key=lambda each: each[:2])
-    too_many = len(living) - most
-    if too_many <= 0:
+    living = [each for each in connections if not each.is_evicted]
+    excess = len(living) - max_connections
+    if excess <= 0:
         return
-    if not waiting:
-        newest.cut()
-    for place, (standing, _, each) in enumerate(waiting[: too_many + most // 10]):
-        if place < too_many + most // 100 or standing != COMING:
-            each.cut()
+    ranked = [(rank, each.waiting_since, each) for each in living if (rank := each.eviction_rank) is not None]
+    ranked = sorted((each for each in ranked if each[2] is not newest), key=lambda each: each[:2])
+    if not ranked:
+        newest.evict()
+    for number, (rank, _, each) in enumerate(ranked[: excess + max_connections // 10]):
+        if number < excess + max_connections // 100 or rank is not EvictionRank.WAITING:
+            each.evict()

@@ -1,14 +1,15 @@
-"""Flow control."""
+"""Flow control of an HTTP connection."""
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
 
-class Flow(FlowControl):
-    """uvicorn's, which reads nothing while `full`."""
+class PipelineFlowControl(FlowControl):
+    """uvicorn's flow control, which reads nothing more while `is_full`."""
 
-    full = False
+    is_full = False
+    """Whether as many requests wait as may; set by the protocol."""
 
     def resume_reading(self) -> None:
-        """Read on, unless there is too much already."""
-        if not self.full:
+        """Resume reading, unless `is_full`."""
+        if not self.is_full:
             super().resume_reading()

@@ -8,28 +8,28 @@ BACKLOG = 2048
 """Connections that may wait to be accepted; uvicorn's default."""
 EVERYWHERE = ("0.0.0.0", "::")
 Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-"""What `getaddrinfo` gives for a socket to be bound to."""
+"""A socket address as `getaddrinfo` returns it."""
 _ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class ListenError(Exception):
-    """The service cannot listen where it shall; the message names the variable at fault."""
+    """The service cannot listen at its address; the message names the variable to change."""
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Return sockets that listen at `port` on all addresses that `host` stands for.
+    """Return sockets that listen at `port` on all addresses of `host`.
 
-    `::` stands for all of this machine. It has a socket for each family, so that IPv4 addresses of clients and proxies
-    look as they do with `0.0.0.0`. Where one of several families is missing on this machine, the others do.
+    `::` means all addresses of this machine. It gets one socket for each family, so that IPv4 addresses of clients and
+    proxies look as they do with `0.0.0.0`. If this machine lacks one of several families, the others are enough.
 
     Raises:
-        ListenError: there is no such host, or it is another machine's, or the port is taken.
+        ListenError: there is no such host, it is another machine, or the port is in use.
     """
     sockets: list[socket.socket] = []
     absent: OSError | None = None
     for family, address in _addresses(host, port):
         try:
-            sockets.append(_bound(family, address))
+            sockets.append(_bind(family, address))
         except OSError as error:
             if error.errno not in _ABSENT:
                 _close(sockets)
@@ -41,7 +41,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def authority(host: str, port: int) -> str:
-    """Return host and port as a URL has them: an IPv6 address is in brackets."""
+    """Return host and port as they stand in a URL, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -60,14 +60,14 @@ def _addresses(host: str, port: int) -> list[tuple[int, Address]]:
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _bound(family: int, address: Address) -> socket.socket:
+def _bind(family: int, address: Address) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has its own socket
         bound.bind(address)
-        bound.listen(BACKLOG)  # only now is the port certainly this process's
+        bound.listen(BACKLOG)  # only now is the port certainly ours
     except OSError:
         bound.close()
         raise

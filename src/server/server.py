@@ -1,4 +1,4 @@
-"""The uvicorn server that the application runs on, set up for it: its limits, and its orderly end."""
+"""The uvicorn server of the application: its limits and its orderly end."""
 
 import logging
 import os
@@ -20,17 +20,19 @@ from src.server.websocket_protocol import WebSocketProtocol
 log = logging.getLogger(__name__)
 
 HEAD_S = 10.0
-"""How long a client may take from its connection, or from a request's first byte, to the end of the request's head."""
+"""Time limit for a request's head, from the first byte of the request or from the connection."""
 MAX_CONNECTIONS = 4096
+"""Connections beyond which some that wait for their client are closed."""
 MAX_DESCRIPTORS = 1 << 16
+"""Open files and connections that the process asks the system for."""
 
 SLOW_READER_S = 5
-"""How long, after the grace period, an answer that is ready may take to be read before its connection is cut."""
+"""Time in which a client must read a finished response after the grace period; then its connection is cut."""
 MAX_MESSAGE_BYTES = 22 * 1024 * 1024
-"""Largest WebSocket message: 15 MiB of audio are 20 MiB of base64, and there is an event around it."""
+"""Largest WebSocket message: 15 MiB of audio are 20 MiB of base64, with an event around it."""
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 60.0
-"""How long a client may take to answer a ping: it may be behind seconds of its own audio on a slow line."""
+"""Time in which a client must answer a ping. On a slow line, the answer comes after seconds of the client's audio."""
 
 
 def server_config(
@@ -41,21 +43,27 @@ def server_config(
     max_connections: int = MAX_CONNECTIONS,
     **options: Any,
 ) -> uvicorn.Config:
-    """Return the configuration for `app`; `options` are uvicorn's own, such as host and port.
+    """Return the configuration of the server for `app`.
 
-    `message_memory` is what WebSocket messages may take until they are complete.
+    Args:
+        app: the application.
+        message_memory: budget for WebSocket messages that are incomplete or wait for the application.
+        head_s: time limit for a request's head, in seconds.
+        max_connections: connections beyond which some that wait for their client are closed.
+        options: uvicorn's own, such as host and port.
     """
-    make_http = partial(HttpProtocol, head_s=head_s, most=min(max_connections, _room()))
-    make_websocket = partial(WebSocketProtocol, head_s=head_s, memory=message_memory)
+    max_connections = min(max_connections, _connections_by_descriptors())
+    new_http = partial(HttpProtocol, head_s=head_s, max_connections=max_connections)
+    new_websocket = partial(WebSocketProtocol, head_s=head_s, memory=message_memory)
     return uvicorn.Config(
         app,
-        http=make_http,  # type: ignore[arg-type] # declared as a class, and only ever called
+        http=new_http,  # type: ignore[arg-type] # declared as a class, but only ever called
         log_config=None,
-        access_log=False,  # src.api.middleware writes one that knows the request id
+        access_log=False,  # src.api.middleware writes one, with request ids
         timeout_graceful_shutdown=SLOW_READER_S,
-        ws=make_websocket,  # type: ignore[arg-type] # the same
+        ws=new_websocket,  # type: ignore[arg-type] # the same
         ws_max_size=MAX_MESSAGE_BYTES,
-        ws_per_message_deflate=False,  # a frame of 20 kB may be a message of 22 MiB
+        ws_per_message_deflate=False,  # a frame of 20 kB could be a message of 22 MiB
         ws_ping_interval=PING_INTERVAL_S,
         ws_ping_timeout=PING_TIMEOUT_S,
         **options,
@@ -63,27 +71,27 @@ def server_config(
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process open as many files and connections as the system allows, within reason."""
+    """Let this process open as many files and connections as the system allows, up to `MAX_DESCRIPTORS`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _room() -> int:
-    """Return how many connections there is room for: half of what may be open, as a request needs more than its own."""
+def _connections_by_descriptors() -> int:
+    """Return how many connections the descriptor limit allows: half of it, as a request needs more than its own."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else soft // 2
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with an orderly end: on SIGTERM or SIGINT, requests are finished before the port is closed.
+    """uvicorn's server with an orderly end: on SIGTERM or SIGINT it finishes requests, then closes the port.
 
     A second signal ends the process at once.
 
     Args:
-        config: as of `server_config`.
-        drain: finishes what is under way, within its own time limit.
+        config: as `server_config` returns it.
+        drain: finishes the requests in progress within its own time limit.
     """
 
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
@@ -100,7 +108,7 @@ class Server(uvicorn.Server):
                 self._captured_signals.clear()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Handle a signal."""
         if self._captured_signals:
             log.warning("Told to stop again; the process ends at once.")
             logging.shutdown()
@@ -108,6 +116,6 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Drain while the port is still open, so that new requests read 503 and not a closed port."""
+        """Drain while the port is still open, so that new requests get 503 and not a closed port."""
         await self._drain()
         await super().shutdown(sockets)

@@ -1,4 +1,4 @@
-"""Slow readers."""
+"""A time limit for clients that do not read what is sent to them."""
 
 import asyncio
 import fcntl
@@ -6,46 +6,54 @@ import struct
 import termios
 
 UNREAD_S = 60.0
-"""How long a client may take none of an answer that waits for it."""
+"""How long a client may read nothing while data waits for it."""
 MIN_READ_BYTES_PER_S = 500.0
-"""What it must take by the second after that."""
+"""How fast it must read after that."""
 
 
-class Unread:
-    """Cuts a client off that does not take what waits for it, judged by what it takes rather than by what is left."""
+class SlowReaderGuard:
+    """Aborts a connection whose client reads too slowly. It looks at what was read, not at what is left to read.
+
+    Args:
+        transport: the connection.
+        loop: the event loop.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._looking: asyncio.TimerHandle | None = None
-        self._since = 0.0
-        self._bytes_at_first = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._started_at = 0.0
+        self._bytes_at_start = 0
 
-    def watch(self) -> None:
-        """Watch from now on; again, do nothing."""
-        if self._looking is None:
-            self._since, self._bytes_at_first = self._loop.time(), self._bytes
-            self._looking = self._loop.call_later(UNREAD_S, self._look)
+    def start(self) -> None:
+        """Watch the client from now on, unless it is watched already."""
+        if self._timer is None:
+            self._started_at, self._bytes_at_start = self._loop.time(), self._unread_bytes
+            self._timer = self._loop.call_later(UNREAD_S, self._check)
 
-    def rest(self) -> None:
-        """Watch no more."""
-        if self._looking:
-            self._looking.cancel()
-            self._looking = None
+    def stop(self) -> None:
+        """Stop watching."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
     @property
-    def _bytes(self) -> int:
-        """What has been written and has not reached the client; what the kernel holds of it comes and goes in lumps."""
-        held = bytearray(4)
+    def _unread_bytes(self) -> int:
+        """Bytes written that have not reached the client.
+
+        Those in the kernel's buffer count too: it accepts data in lumps, which says nothing about the client.
+        """
+        in_kernel = bytearray(4)
         try:
-            fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, held)
+            fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, in_kernel)
         except (OSError, ValueError):
             return self._transport.get_write_buffer_size()
-        return self._transport.get_write_buffer_size() + int(struct.unpack("i", held)[0])
+        return self._transport.get_write_buffer_size() + int(struct.unpack("i", in_kernel)[0])
 
-    def _look(self) -> None:
-        late_s = self._loop.time() - self._since - UNREAD_S
-        if self._bytes_at_first - self._bytes < MIN_READ_BYTES_PER_S * late_s:
+    def _check(self) -> None:
+        late_s = self._loop.time() - self._started_at - UNREAD_S
+        if self._bytes_at_start - self._unread_bytes < MIN_READ_BYTES_PER_S * late_s:
             self._transport.abort()
         else:
-            self._looking = self._loop.call_later(UNREAD_S, self._look)
+            self._timer = self._loop.call_later(UNREAD_S, self._check)

@@ -1,32 +1,33 @@
-"""A transport."""
+"""A transport that asks its protocol how to close."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
 
-class Transport:
-    """A connection's transport, whose `close` is decided by its protocol.
+class ProtocolTransport:
+    """An asyncio transport whose first `close` calls the protocol instead. All else is the wrapped transport's.
 
     Args:
-        transport: asyncio's.
-        close: called the first time that it shall be closed.
+        transport: the transport to wrap.
+        close: called with the wrapped transport on the first `close`; it closes that in its own way and time.
     """
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[asyncio.Transport], None]) -> None:
-        self._transport = transport
+        self.wrapped = transport
+        """asyncio's own transport."""
         self._close = close
         self._closing = False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.wrapped, name)
 
     def is_closing(self) -> bool:
-        """Return whether nothing more may be written."""
-        return self._closing or self._transport.is_closing()
+        """Return whether it is closed or closing: nothing more may be written."""
+        return self._closing or self.wrapped.is_closing()
 
     def close(self) -> None:
-        """Close it, in whatever way is right."""
+        """Let the protocol close the connection."""
         if not self.is_closing():
             self._closing = True
-            self._close(self._transport)
+            self._close(self.wrapped)

@@ -1,4 +1,4 @@
-"""Handshake."""
+"""The WebSocket handshake, with errors in the shape of the API's own."""
 
 import logging
 from typing import Any
@@ -10,15 +10,17 @@ from src.server.http_errors import error_json
 
 log = logging.getLogger("src.access")
 
+_CODES = {403: "forbidden", 414: "headers_too_large", 426: "upgrade_required", 431: "headers_too_large"}
 
-class Handshake(ServerProtocol):
-    """websockets' side of a connection, which tells errors as all others are told."""
+
+class JsonErrorProtocol(ServerProtocol):
+    """websockets' protocol of a connection, which rejects handshakes with a JSON error."""
 
     def reject(self, status: Any, text: str) -> Response:
-        """Return the answer to a handshake that cannot be accepted."""
+        """Return the response to a handshake that is rejected with `status`, for the reason `text`."""
         response = super().reject(status, text)
-        known = {403: "forbidden", 414: "headers_too_large", 426: "upgrade_required", 431: "headers_too_large"}
-        code = known.get(response.status_code, "invalid_handshake" if response.status_code < 500 else "internal_error")
+        default = "invalid_handshake" if response.status_code < 500 else "internal_error"
+        code = _CODES.get(response.status_code, default)
         log.info("WS refused: %d %s", response.status_code, code)
         response.body = error_json(response.status_code, code, text.strip() or "The connection is refused.")
         del response.headers["Content-Type"], response.headers["Content-Length"]

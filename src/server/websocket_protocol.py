@@ -1,4 +1,4 @@
-"""WebSockets."""
+"""WebSocket connections: uvicorn's protocol, with time limits and a memory budget for messages."""
 
 import asyncio
 import logging
@@ -9,93 +9,97 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from src.memory.budget import Budget, Reservation
-from src.server.eviction import CLOSING, COMING
-from src.server.transport import Transport
-from src.server.websocket_handshake import Handshake
+from src.server.eviction import EvictionRank
+from src.server.transport import ProtocolTransport
+from src.server.websocket_handshake import JsonErrorProtocol
 
 log = logging.getLogger("src.access")
 
 LINGER_S = 5.0
-"""How long a client may go on sending what nobody wants: it would not see the answer of a connection that is closed
-under it, but one that never ends must not keep it."""
+"""How long a client may go on sending after the server has closed the connection. If it were cut off at once, it would
+not see why."""
 MESSAGE_PATIENCE_S = 2.0
-"""How long a WebSocket message waits where there is no memory for it."""
+"""How long a message waits for memory before another connection, or its own, is closed."""
 SLOW_MESSAGE_S = 5.0
-"""A message that has been coming for longer than this gives way then; where there is none, the one that waited does."""
+"""Age of an incomplete message from which its connection may be closed to free memory. If there is no such connection,
+the one that waited is closed."""
 RETRY_S = 0.05
+"""How often a message that waits for memory tries again."""
 CLOSED_ABNORMALLY = 1006
-MAX_UNREAD_BYTES = 4 * 1024 * 1024
-"""What may wait for a client to read it. The answers to its pings wait for nothing; all else stops at an event more
-than 64 KiB."""
+"""Close code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
+TRY_AGAIN_LATER = 1013
+"""Close code of an overloaded server (IANA's registry of close codes)."""
+MAX_UNSENT_BYTES = 4 * 1024 * 1024
+"""Most data that may wait for a client to read it. Only answers to pings get so far: they wait for nothing. All else
+stops at one event beyond 64 KiB."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's for WebSockets.
+    """uvicorn's WebSocket protocol, changed in three ways.
 
-    A handshake is answered in time, whatever it is like. A connection that is closed has an end, also where the client
-    does not read: the close is written behind what it has left unread. Fragments take one piece of memory for each
-    message, and messages that have not come to their end, or that wait, are within a budget.
+    A handshake is answered in time. A closed connection ends even if its client does not read: the close frame is
+    written after what the client has left unread. The fragments of a message are kept in one piece of memory, and
+    messages that are incomplete or wait for the application are within a budget.
 
     Args:
         options: uvicorn's own.
-        head_s: how long the answer to the handshake may take.
-        memory: for messages; where it is full, the one that has been coming for longest gives way.
+        head_s: time limit for the answer to the handshake, in seconds.
+        memory: budget for messages. If it is full, the connection with the oldest incomplete message is closed.
     """
 
-    transport: Transport  # type: ignore[assignment] # uvicorn's in all that it uses
-    is_cut = False
-    """Whether it has been closed to make room."""
+    transport: ProtocolTransport  # type: ignore[assignment] # a Transport in all that uvicorn uses
+    is_evicted = False
 
     def __init__(self, *options: Any, head_s: float, memory: Budget, **named: Any) -> None:
         super().__init__(*options, **named)
-        self.conn = Handshake(
+        self.conn = JsonErrorProtocol(
             extensions=self.conn.available_extensions, max_size=self.config.ws_max_size, logger=self.logger
         )
         self._head_s = head_s
-        self._early = b""  # what came before the handshake was answered
+        self._early = b""  # received before the handshake was answered
         self._memory = memory
-        self._held: Reservation | None = None
+        self._reservation: Reservation | None = None
         self._queued_bytes = 0
-        self._coming_since = self._stalled_since = math.inf
-        self._stalled = b""  # what came when there was no memory for it
-        self._is_deaf = False
+        self._incomplete_since = self._deferred_since = math.inf
+        self._deferred = b""  # received when there was no memory for it
+        self._ignores_input = False
         self.waiting_since = self.loop.time()
 
     @property
-    def standing(self) -> int | None:
-        """How it gives way to others: `CLOSING`, `COMING`, or not at all."""
+    def eviction_rank(self) -> EvictionRank | None:
+        """How early it is evicted; None once its handshake is complete, until it closes."""
         if self.transport.is_closing() or self.close_sent:
-            return CLOSING
-        return None if self.handshake_complete else COMING
+            return EvictionRank.CLOSING
+        return None if self.handshake_complete else EvictionRank.WAITING
 
-    def cut(self) -> None:
+    def evict(self) -> None:
         """Close it at once."""
-        self.is_cut = True
+        self.is_evicted = True
         self.transport.abort()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as above
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn declares it so
         """Take a connection over from HTTP."""
-        super().connection_made(Transport(transport, self._close))  # type: ignore[arg-type] # one in all that it uses
-        self.loop.call_later(self._head_s, self._expire)
+        super().connection_made(ProtocolTransport(transport, self._close))  # type: ignore[arg-type] # as `transport`
+        self.loop.call_later(self._head_s, self._abort_unanswered)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come; frames that do not wait for the answer to the handshake wait themselves."""
+        """Handle data from the client. Frames that come before the handshake is answered wait for that."""
         if self.transport.is_closing() and not self.close_sent:
             return
         if self.handshake_initiated and not self.handshake_complete:
             self._early += data
             self._pause_reading()
             return
-        data, self._stalled = self._stalled + data, b""
-        if self._is_deaf or (self.handshake_complete and not self._has_room(data)):
+        data, self._deferred = self._deferred + data, b""
+        if self._ignores_input or (self.handshake_complete and not self._reserve_or_defer(data)):
             return
         super().data_received(data)
-        self._note_what_is_coming()
+        self._update_reservation()
         if self.conn.handshake_exc is not None and not self.close_sent:
-            self._tell_what_is_broken(self.conn.handshake_exc)
+            self._reject_handshake(self.conn.handshake_exc)
 
     def eof_received(self) -> None:
-        """Note that the client sends no more: asyncio closes the connection once all is written."""
+        """Handle the end of what the client sends: asyncio closes the connection once everything is written."""
         self.loop.call_later(self.close_timeout, self.transport.abort)
 
     async def send(self, message: Any) -> None:
@@ -105,16 +109,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.loop.call_later(self.close_timeout, self.transport.abort)
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True  # by a refusal; without this, uvicorn takes it for an error and logs it
+            self.handshake_complete = True  # rejected; without this, uvicorn logs an error
         if message["type"] == "websocket.accept" and self._early:
             early, self._early = self._early, b""
             self.data_received(early)
             if self.queue.empty():
-                self.read_paused = False
-                self.transport.resume_reading()
+                self._resume_reading()
 
     def handle_cont(self, event: Any) -> None:
-        """Take a fragment. As one more object each, millions of a byte or none would take far more than they hold."""
+        """Append a fragment. One object for each would take far more than it holds: a client may send millions."""
         frames: list[Any] = self.frames
         if not isinstance(frames[0], bytearray):
             frames[0] = bytearray(frames[0])
@@ -123,34 +126,34 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.send_receive_event_to_app()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message over."""
+        """Queue a complete message for the application."""
         if not self.close_sent:
             self._queued_bytes += sum(map(len, self.frames))
         super().send_receive_event_to_app()
 
     async def receive(self) -> Any:
-        """Give the application its next message, whose memory is its own to count then."""
+        """Return the application's next message. From here on, the application accounts for its memory."""
         message = await super().receive()
         if self.queue.empty():
             self._queued_bytes = 0
-            self._note_what_is_coming()
+            self._update_reservation()
         return message
 
     def handle_parser_exception(self) -> None:
-        """End a connection whose client has sent what cannot be, such as a message that is too large."""
+        """Close a connection whose client has sent something invalid, such as a message that is too large."""
         sent = self.conn.close_sent
-        self._hang_up(sent.code if sent else CLOSED_ABNORMALLY, sent.reason if sent else "")
+        self._close_and_discard(sent.code if sent else CLOSED_ABNORMALLY, sent.reason if sent else "")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of a connection."""
-        if self._held:
-            self._held.release()
+        """End a connection."""
+        if self._reservation:
+            self._reservation.release()
         super().connection_lost(exc)
 
     def handle_ping(self) -> None:
-        """Answer a ping, but not for ever where the answers are not read."""
+        """Answer a ping; end the connection if too many answers wait for the client to read them."""
         super().handle_ping()
-        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+        if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.transport.abort()
 
     def _pause_reading(self) -> None:
@@ -158,99 +161,107 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.read_paused = True
             self.transport.pause_reading()
 
-    @property
-    def _coming_bytes(self) -> int:
-        """What has come of a message that has not come to its end."""
-        return len(self.conn.reader.buffer) + sum(map(len, self.frames))
-
-    @property
-    def _unread_bytes(self) -> int:
-        return self._coming_bytes + self._queued_bytes
-
-    def _note_what_is_coming(self) -> None:
-        if self._held:
-            self._held.resize(self._unread_bytes)
-        if not self._coming_bytes:
-            self._coming_since = math.inf
-        elif self._coming_since == math.inf:
-            self._coming_since = self.loop.time()
-
-    def _has_room(self, data: bytes) -> bool:
-        """Count what has come; where there is no room for it, keep it and read no more until there is."""
-        if self._held is None:
-            self._held = self._memory.reserve(guaranteed=True)
-        size_bytes = self._unread_bytes + len(data)
-        if self._held.resize(size_bytes) or self._held.overdraw(size_bytes):
-            self._stalled_since = math.inf
-            return True
-        now = self.loop.time()
-        self._stalled_since = min(self._stalled_since, now)
-        if now - self._stalled_since >= MESSAGE_PATIENCE_S:
-            slowest = self._slowest()
-            (slowest or self)._give_way()
-            if slowest is None or self._held.resize(size_bytes):
-                return slowest is not None
-        self._stalled = data
-        self._pause_reading()
-        self.loop.call_later(RETRY_S, self._try_again)
-        return False
-
-    def _try_again(self) -> None:
-        if not self._stalled or self.transport.is_closing():
-            return
-        self.data_received(b"")
-        if not self._stalled and self.read_paused and self.queue.empty():
+    def _resume_reading(self) -> None:
+        if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
 
-    def _slowest(self) -> "WebSocketProtocol | None":
-        """Return the other connection that has been at one message for longest, and for long."""
+    # -- memory of messages --------------------------------------------------------------------------------------------
+
+    @property
+    def _incomplete_bytes(self) -> int:
+        """Size of what has come of an incomplete message."""
+        return len(self.conn.reader.buffer) + sum(map(len, self.frames))
+
+    @property
+    def _message_bytes(self) -> int:
+        """Size of all messages that are incomplete or wait for the application."""
+        return self._incomplete_bytes + self._queued_bytes
+
+    def _update_reservation(self) -> None:
+        """Reserve what messages take now, and note since when one is incomplete."""
+        if self._reservation:
+            self._reservation.resize(self._message_bytes)
+        if not self._incomplete_bytes:
+            self._incomplete_since = math.inf
+        elif self._incomplete_since == math.inf:
+            self._incomplete_since = self.loop.time()
+
+    def _reserve_or_defer(self, data: bytes) -> bool:
+        """Reserve memory for `data`; if there is none, keep it, read nothing more until there is, and return False."""
+        if self._reservation is None:
+            self._reservation = self._memory.reserve(guaranteed=True)
+        size_bytes = self._message_bytes + len(data)
+        if self._reservation.resize(size_bytes) or self._reservation.overdraw(size_bytes):
+            self._deferred_since = math.inf
+            return True
+        now = self.loop.time()
+        self._deferred_since = min(self._deferred_since, now)
+        if now - self._deferred_since >= MESSAGE_PATIENCE_S:
+            slowest = self._slowest_other()
+            (slowest or self)._close_for_memory()
+            if slowest is None or self._reservation.resize(size_bytes):
+                return slowest is not None
+        self._deferred = data
+        self._pause_reading()
+        self.loop.call_later(RETRY_S, self._retry_deferred)
+        return False
+
+    def _retry_deferred(self) -> None:
+        if not self._deferred or self.transport.is_closing():
+            return
+        self.data_received(b"")
+        if not self._deferred and self.queue.empty():
+            self._resume_reading()
+
+    def _slowest_other(self) -> "WebSocketProtocol | None":
+        """Return the other connection with the oldest incomplete message beyond its share, if that is old enough."""
         others = [each for each in self.connections if isinstance(each, WebSocketProtocol) and each is not self]
-        slow = [each for each in others if each._held and each._held.bytes > each._held.guaranteed_bytes]
-        slowest = min(slow, key=lambda each: each._coming_since, default=None)
-        return slowest if slowest and slowest._coming_since < self.loop.time() - SLOW_MESSAGE_S else None
+        large = [each for each in others if each._reservation and each._reservation.exceeds_guarantee]
+        slowest = min(large, key=lambda each: each._incomplete_since, default=None)
+        return slowest if slowest and slowest._incomplete_since < self.loop.time() - SLOW_MESSAGE_S else None
 
-    def _give_way(self) -> None:
+    def _close_for_memory(self) -> None:
         log.info("WS closed with 1013: messages fill the memory that there is for them")
-        self.conn.fail(1013, "Other messages fill the server's memory. Try again later.")
-        self._hang_up(1013, "")
+        self.conn.fail(TRY_AGAIN_LATER, "Other messages fill the server's memory. Try again later.")
+        self._close_and_discard(TRY_AGAIN_LATER, "")
 
-    def _hang_up(self, code: int, reason: str) -> None:
-        """Write the close, and take what still comes for a while: under a closed socket the client would not see why.
+    # -- ends ----------------------------------------------------------------------------------------------------------
 
-        What has come of its message is forgotten at once.
+    def _close_and_discard(self, code: int, reason: str) -> None:
+        """Write the close frame, and discard what the client still sends, so that it can see why.
+
+        Its incomplete message is dropped at once.
         """
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.write_eof()
-        self.close_sent = self._is_deaf = True
-        self.frames, self._stalled = [], b""
+        self.close_sent = self._ignores_input = True
+        self.frames, self._deferred = [], b""
         self.conn.reader.discard()
-        if self._held:
-            self._held.resize(0)
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
+        if self._reservation:
+            self._reservation.resize(0)
+        self._resume_reading()
         self.transport.close()
 
-    def _tell_what_is_broken(self, broken: Exception) -> None:
-        """Answer a head that is no handshake: for one that is too large websockets has an answer, else it has none."""
-        told = b"".join(self.conn.data_to_send())
-        if not told:
-            told = self.conn.reject(HTTPStatus.BAD_REQUEST, f"{broken}: {broken.__cause__}.").serialize()
+    def _reject_handshake(self, error: Exception) -> None:
+        """Answer a head that is not a handshake. websockets itself only answers one that is too large."""
+        response = b"".join(self.conn.data_to_send())
+        if not response:
+            response = self.conn.reject(HTTPStatus.BAD_REQUEST, f"{error}: {error.__cause__}.").serialize()
         self.handshake_complete = self.close_sent = True
-        self.transport.write(told)
+        self.transport.write(response)
         self.transport.close()
 
-    def _expire(self) -> None:
+    def _abort_unanswered(self) -> None:
         if not self.handshake_complete:
             log.info("WS refused: its handshake was not answered within %g s", self._head_s)
             self.transport.abort()
 
     def _close(self, transport: asyncio.Transport) -> None:
-        """Close it, also where the client does not read what is left; after a hang-up, give it time to read why."""
-        if self._is_deaf:  # it ends with the client's end, or with that of the time
+        """Close the connection, even if the client reads nothing more; if input is ignored, only after a while."""
+        if self._ignores_input:  # it ends when the client closes it, or with the time limit
             self.loop.call_later(LINGER_S, transport.abort)
             return
         transport.close()

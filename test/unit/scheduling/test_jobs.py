@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from src.engine.model import StreamStep
 from src.errors import QueueFull
-from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority, Slot
+from src.scheduling.jobs import SHORT_S, SIMILAR_LENGTH, Clip, Job, JobQueue, Kind, Priority, Slot
 
 
 def queue(*, slots=8, max_batch=4, max_batch_audio_s=1000.0, max_audio_s=1e9, preferred_sizes=()) -> JobQueue:
@@ -237,7 +237,7 @@ class AnySequence(RuleBasedStateMachine):
         assert len(batch) <= 3
         assert len({type(each.work) for each in batch}) == 1
         assert len(batch) == 1 or max(lengths) * len(batch) <= 20
-        assert max(lengths) <= LIKE_LENGTH * max(min(lengths), SHORT_S) or len(batch) == 1
+        assert max(lengths) <= SIMILAR_LENGTH * max(min(lengths), SHORT_S) or len(batch) == 1
         assert batch == sorted(batch, key=lambda each: each.rank)
         assert all(batch[0].rank <= each.rank for each in self.inside), "the first in order always goes"
 

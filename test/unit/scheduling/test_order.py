@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from src.engine.batch_limits import preferred_batch_size
 from src.engine.model import StreamStep
-from src.scheduling.jobs import LIKE_LENGTH, SHORT_S, Clip, Job, JobQueue, Kind, Priority
+from src.scheduling.jobs import SHORT_S, SIMILAR_LENGTH, Clip, Job, JobQueue, Kind, Priority
 from src.scheduling.upload_progress import NEW_UPLOAD_BYTES_PER_S, UploadProgress, UploadsInProgress, evictable
 
 SILENCE = np.zeros(40 * 16_000, np.float32)
@@ -42,7 +42,7 @@ class PlainList:
             lengths = [each.audio_s for each in [*batch, job]]
             if batch and type(job.work) is not type(batch[0].work):
                 continue
-            if batch and max(lengths) > LIKE_LENGTH * max(min(lengths), SHORT_S):
+            if batch and max(lengths) > SIMILAR_LENGTH * max(min(lengths), SHORT_S):
                 continue
             if batch and max(lengths) * len(lengths) > MAX_BATCH_AUDIO_S:
                 outgrown = True

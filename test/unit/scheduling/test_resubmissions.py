@@ -9,28 +9,28 @@ SOON_S, LATE_S = PATIENCE / 2, PATIENCE * 2  # for batches of a second
 
 def ended(returns: Resubmissions, jobs: int, back_after_s: float | None, now: float = 0.0) -> None:
     """Play a batch whose callers come again one after the other, the first after so long; None: nobody."""
-    returns.end(jobs, now)
+    returns.batch_ended(jobs, now)
     for number in range(jobs if back_after_s else 0):
         assert not returns.all_back
-        returns.join(now + back_after_s + number)
+        returns.job_queued(now + back_after_s + number)
     assert returns.all_back == bool(back_after_s)
 
 
 def test_nobody_is_waited_for_before_callers_have_come_again():
     returns = Resubmissions()
     assert returns.all_back
-    returns.join(SOON_S)
-    returns.end(1, 1.0)
-    assert returns.patience_s(1.0) == 0
+    returns.job_queued(SOON_S)
+    returns.batch_ended(1, 1.0)
+    assert returns.wait_s(1.0) == 0
 
 
 def test_callers_that_come_again_soon_are_waited_for_as_the_batch_was_long():
     returns = Resubmissions()
     ended(returns, 4, SOON_S, now=100.0)
-    returns.end(4, 200.0)
-    assert returns.patience_s(1.0) == PATIENCE
-    assert returns.patience_s(2.0) == 2 * PATIENCE
-    assert returns.patience_s(0.1) == 0, "that would be over before they are back"
+    returns.batch_ended(4, 200.0)
+    assert returns.wait_s(1.0) == PATIENCE
+    assert returns.wait_s(2.0) == 2 * PATIENCE
+    assert returns.wait_s(0.1) == 0, "that would be over before they are back"
 
 
 @pytest.mark.parametrize("back_after_s", [LATE_S, None])
@@ -38,9 +38,9 @@ def test_callers_that_come_late_or_not_at_all_are_not_waited_for(back_after_s):
     returns = Resubmissions()
     ended(returns, 1, SOON_S)
     for _ in range(REMEMBERED):
-        assert returns.patience_s(1.0) == PATIENCE, "once may be chance"
+        assert returns.wait_s(1.0) == PATIENCE, "once may be chance"
         ended(returns, 3, back_after_s)
-    assert returns.patience_s(1.0) == 0
+    assert returns.wait_s(1.0) == 0
 
 
 def test_a_slow_group_does_not_hide_that_another_is_quick():
@@ -48,4 +48,4 @@ def test_a_slow_group_does_not_hide_that_another_is_quick():
     for _ in range(5):
         ended(returns, 4, SOON_S)
         ended(returns, 4, LATE_S)
-    assert returns.patience_s(1.0) == PATIENCE
+    assert returns.wait_s(1.0) == PATIENCE

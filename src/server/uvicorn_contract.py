@@ -1,0 +1,42 @@
+"""What `src.server` uses of uvicorn and websockets beyond their documented interfaces, and so why both are pinned.
+
+A test resolves every name in the installed packages. Read the classes again before an upgrade: a method that is renamed
+there is no longer overridden here, and nothing else would say so.
+"""
+
+UVICORN = "0.54.0"
+WEBSOCKETS = "17.4"
+
+NAMES = {
+    "uvicorn.Server": ("_captured_signals", "capture_signals", "handle_exit", "shutdown"),
+    "uvicorn.protocols.http.flow_control.FlowControl": (
+        *("pause_reading", "resume_reading"),
+        "write_paused",
+    ),
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": (
+        *("connection_made", "connection_lost", "eof_received", "data_received", "pause_writing", "resume_writing"),
+        *("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete"),
+        "_unset_keepalive_if_required",
+        *("app_state", "config", "connections", "cycle", "flow", "loop", "parser", "pipeline", "server_state"),
+        "transport",
+        *("headers", "url"),  # of the request whose head is being read
+    ),
+    "uvicorn.protocols.http.httptools_impl.RequestResponseCycle": (
+        *("disconnected", "message_event", "more_body", "response_complete", "response_started"),
+    ),
+    "uvicorn.protocols.websockets.websockets_sansio_impl.WebSocketsSansIOProtocol": (
+        *("connection_made", "connection_lost", "eof_received", "data_received"),
+        *("handle_cont", "handle_parser_exception", "handle_ping", "receive", "send", "send_receive_event_to_app"),
+        "stop_keepalive",
+        *("close_sent", "handshake_complete", "handshake_initiated", "read_paused"),
+        *("close_timeout", "config", "conn", "connections", "frames", "logger", "loop", "queue", "transport"),
+        "writable",
+    ),
+    "websockets.server.ServerProtocol": (
+        "reject",
+        *("close_sent", "data_to_send", "fail", "handshake_exc", "reader"),
+        "available_extensions",
+    ),
+    "websockets.streams.StreamReader": ("buffer", "discard"),
+}
+"""Methods and attributes by the class that has them."""
