@@ -8,6 +8,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from src import __version__
 from src.api import azure, client_secrets, health, models, realtime, transcriptions, translations
 from src.api.auth import Authentication
 from src.api.body import BodyReader
@@ -61,7 +62,7 @@ def create_app(
         async with runtime.running(lambda: load(settings), on_failure):
             yield
 
-    app = FastAPI(title="Parakeet speech-to-text", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="Parakeet speech-to-text", version=__version__, lifespan=lifespan, redirect_slashes=False)
     _add_routes(app)
     services = _services(settings, plan, runtime, KnownPaths(app.routes))
     provide(app, services)
