@@ -1,15 +1,19 @@
 """Request bodies as they come in: each within its size and its time, all of them within the server's memory."""
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from pydantic_core import from_json
 from starlette.requests import Request
 
 from src.errors import ClientGone, QueueFull, UnsupportedEncoding, UploadTooLarge, UploadTooSlow
 from src.scheduling.upload_progress import UploadProgress, evictable
+from src.wire.json_limits import MAX_VALUES, has_too_many_escapes, has_too_many_values
 
 MIN_BYTES_PER_S = 500.0
 """A small body may take longer by a second for so many bytes that have come: a quarter of the slowest voice codec in
@@ -18,6 +22,8 @@ GROWTH_S = 300.0
 """What a body must bring in a second grows, by one for each so many bytes that have come: ten minutes of that codec may
 come in real time, 64 MiB in half an hour, and a trickle keeps no large body for hours."""
 RETRY_S = 5.0
+LARGE_BYTES = 1024 * 1024
+"""A body of more is handled beside the event loop; one of less takes a few milliseconds at worst."""
 PLAIN = frozenset({"", "identity", "utf-8", "utf8"})
 """Values of Content-Encoding with which a body is what it is; the last two are clients' mistake for a charset."""
 
@@ -176,3 +182,20 @@ def _check_encoding(headers: list[str]) -> None:
 def _too_large(max_bytes: int) -> UploadTooLarge:
     limit = f"{max_bytes / 2**20:g} MB"
     return UploadTooLarge(f"The upload is larger than {limit}, the limit here (PARAKEET_MAX_UPLOAD_MB).", param="file")
+
+
+def parse_json(body: bytes) -> Any:
+    """Return what a body holds as JSON.
+
+    Raises:
+        InvalidRequest: it is no JSON, or has more parts than any that is meant.
+    """
+    if has_too_many_values(body):
+        raise InvalidRequest(f"The JSON of the body has more than {MAX_VALUES} values.")
+    if has_too_many_escapes(body):
+        raise InvalidRequest("The JSON of the body has more text than any that is meant.")
+    try:
+        # No other thread runs meanwhile. The first takes what is odd, such as half an emoji; the other is faster.
+        return json.loads(body) if len(body) <= LARGE_BYTES else from_json(body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body is not the JSON that its content type says.") from None

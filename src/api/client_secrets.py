@@ -10,11 +10,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, ValidationError
 
 from src.api.auth import credential_of
-from src.api.body import BodyReader
+from src.api.body import BodyReader, parse_json
 from src.api.dependencies import Services, ServicesDep
 from src.api.errors import documented_errors
 from src.api.keys import ClientSecret, Credential
-from src.api.request import parse_object
 from src.api.session_slots import new_session_id
 from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
@@ -120,7 +119,7 @@ async def _object_of(request: Request, reader: BodyReader) -> dict[str, Any]:
     """Return the JSON object in the body of `request`, an empty one where there is no body."""
     async with reader.read(request, max_bytes=MAX_BODY_BYTES) as pieces:
         body = b"".join(pieces)
-    parsed = parse_object(body) if body.strip() else {}
+    parsed = parse_json(body) if body.strip() else {}
     if not isinstance(parsed, dict):
         raise InvalidRequest("The body must be a JSON object.")
     return parsed

@@ -1,15 +1,13 @@
 """What is in the body of a transcription request: multipart, JSON, or the audio itself."""
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from pydantic_core import from_json
 from starlette.requests import Request
 
+from src.api.body import LARGE_BYTES, parse_json
 from src.api.fields import Fields, field_name
 from src.api.forms import Part, parse_form, parse_parameters
 from src.audio.decode import PcmFormat
@@ -20,11 +18,8 @@ from src.audio.samples import SAMPLE_RATE
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
 from src.transcription.audio_source import Upload
 from src.wire.json_limits import (
-    MAX_VALUES,
     decode_base64,
     decode_json_string,
-    has_too_many_escapes,
-    has_too_many_values,
 )
 
 PCM_TYPES = frozenset({"audio/pcm", "audio/l16", "audio/x-l16"})
@@ -42,8 +37,6 @@ CHARSETS = frozenset(
 """What the text of a form may be encoded in; other codecs of Python's raise what nobody expects, or take minutes."""
 MAX_FIELD_BYTES = 1024 * 1024
 """Of a text part; what is behind is not even decoded, as no field that is asked for may be so long."""
-LARGE_BYTES = 1024 * 1024
-"""A body of more is handled beside the event loop; one of less takes a few milliseconds at worst."""
 DATA_KEY = re.compile(rb'"data"\s*:\s*"')
 TAKEN = "*"
 """What stands in JSON for base64 that has been taken out; it is none."""
@@ -190,23 +183,6 @@ def _file_of(files: list[Part], texts: list[Part]) -> Part:
     raise _missing_file()
 
 
-def parse_object(body: bytes) -> Any:
-    """Return what a body holds as JSON.
-
-    Raises:
-        InvalidRequest: it is no JSON, or has more parts than any that is meant.
-    """
-    if has_too_many_values(body):
-        raise InvalidRequest(f"The JSON of the body has more than {MAX_VALUES} values.")
-    if has_too_many_escapes(body):
-        raise InvalidRequest("The JSON of the body has more text than any that is meant.")
-    try:
-        # No other thread runs meanwhile. The first takes what is odd, such as half an emoji; the other is faster.
-        return json.loads(body) if len(body) <= LARGE_BYTES else from_json(body)
-    except (ValueError, RecursionError):
-        raise InvalidRequest("The body is not the JSON that its content type says.") from None
-
-
 def _parse_json(body: bytes) -> tuple[bytes, Fields]:
     """Return the audio of a JSON body, `{"input_audio": {"data": BASE64}}`, and its other fields."""
     start, end = _large_data(body)
@@ -241,7 +217,7 @@ def _large_data(body: bytes) -> tuple[int, int]:
 
 
 def _data_and_fields(body: bytes) -> tuple[str, Fields]:
-    parsed = parse_object(body)
+    parsed = parse_json(body)
     if not isinstance(parsed, dict) or "input_audio" not in parsed:
         raise _missing_file()
     audio = parsed.pop("input_audio")
