@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from src import __version__
-from src.api import azure, client_secrets, health, models, realtime, transcriptions, translations
+from src.api import azure, client_secrets, health, models, realtime, transcriptions
 from src.api.auth import Authentication
 from src.api.body import BodyReader
 from src.api.clients import Clients
@@ -75,7 +75,7 @@ def _add_routes(app: FastAPI) -> None:
     """Add all routes. The framework tries them in this order, and a try costs time."""
     app.include_router(transcriptions.router, responses=documented_errors(401))
     app.include_router(health.router)
-    for routes in (models, translations, client_secrets, realtime, azure):
+    for routes in (models, client_secrets, realtime, azure):
         app.include_router(routes.router, responses=documented_errors(401))
 
 

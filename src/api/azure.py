@@ -9,8 +9,7 @@ from fastapi import APIRouter
 from src.api.client_secrets import create_client_secret, create_transcription_session
 from src.api.models import model, models
 from src.api.realtime import realtime, without_upgrade
-from src.api.transcriptions import transcribe
-from src.api.translations import translate
+from src.api.transcriptions import transcribe, translate
 
 ROOTS = ("/openai/v1", "/openai", "/openai/deployments/{deployment:path}")  # a name with a slash comes as %2F
 """What its newer clients put before a path, and what those with an `api-version` do."""

@@ -1,4 +1,4 @@
-"""`POST /v1/audio/transcriptions`: OpenAI's route for files."""
+"""OpenAI's routes for files: `POST /v1/audio/transcriptions`, and `POST /v1/audio/translations`, which is rejected."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -17,7 +17,7 @@ from src.api.options import Options, parse_options
 from src.api.paths import is_azure
 from src.api.request import parse_body
 from src.api.responses import EventStream, Transcription, VerboseTranscription, is_quick, render
-from src.errors import ClientGone, ServiceError
+from src.errors import ClientGone, ServiceError, UnsupportedModel
 from src.metrics.trace import Trace
 from src.scheduling.scheduler import Admission
 from src.transcription.audio_source import Upload
@@ -46,6 +46,13 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 async def transcribe(request: Request) -> Response:
     """Transcribe one audio or video file: a multipart part `file`, or the file itself as the body."""
     return _Exchange(request)
+
+
+@router.post("/v1/audio/translations", include_in_schema=False)
+async def translate(request: Request) -> Response:
+    """Answer 400 `unsupported_model`: Parakeet transcribes speech in its own language and does not translate."""
+    message = "The model transcribes and does not translate. Use /v1/audio/transcriptions."
+    raise UnsupportedModel(message, param="model")
 
 
 class _Exchange(Response):
