@@ -12,14 +12,14 @@ from src import __version__
 from src.api import azure, client_secrets, health, models, realtime, transcriptions
 from src.api.auth import Authentication
 from src.api.body import BodyReader
-from src.api.clients import Clients
+from src.api.client_limits import ClientLimits
 from src.api.cors import CrossOrigin
 from src.api.dependencies import Services, provide
 from src.api.errors import add_error_handlers, documented_errors
 from src.api.keys import ApiKeys, ClientSecrets
 from src.api.known_paths import KnownPaths
 from src.api.middleware import RequestTrace
-from src.api.paths import Location
+from src.api.paths import PathNormalizer
 from src.audio.vad import SpeechDetector
 from src.engine.model import Model
 from src.engine.nemo_model import NemoModel
@@ -82,12 +82,14 @@ def _add_routes(app: FastAPI) -> None:
 def _add_middleware(app: FastAPI, services: Services) -> None:
     """Add all middleware. The last one added is the first to see a request."""
     settings = services.settings
-    clients = Clients(most_per_key=settings.max_concurrent_per_key, most_per_address=settings.max_concurrent_per_client)
-    app.add_middleware(Authentication, keys=ApiKeys(settings.keys), secrets=services.client_secrets, clients=clients)
+    limits = ClientLimits(
+        max_per_key=settings.max_concurrent_per_key, max_per_address=settings.max_concurrent_per_client
+    )
+    app.add_middleware(Authentication, keys=ApiKeys(settings.keys), secrets=services.client_secrets, limits=limits)
     app.add_middleware(RequestTrace, metrics=services.metrics, model=settings.model_name)
     if settings.origins:
         app.add_middleware(CrossOrigin, origins=settings.origins)
-    app.add_middleware(Location, root_path=settings.root_path)
+    app.add_middleware(PathNormalizer, root_path=settings.root_path)
 
 
 def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_paths: KnownPaths) -> Services:
@@ -101,7 +103,7 @@ def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_path
         ),
         served_model=ServedModel(settings.model_name, strict=settings.strict_model),
         body_reader=BodyReader(
-            max_bytes=settings.max_upload_bytes, most_bytes=plan.uploads, timeout_s=settings.upload_timeout_s
+            max_bytes=settings.max_upload_bytes, max_total_bytes=plan.uploads, timeout_s=settings.upload_timeout_s
         ),
         client_secrets=ClientSecrets(),
         known_paths=known_paths,

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from src.api.clients import Clients
+from src.api.client_limits import ClientLimits
 from src.api.errors import send_error
 from src.api.keys import ApiKeys, ClientSecrets, Credential
 from src.api.paths import route_path
@@ -32,14 +32,14 @@ class Authentication:
         app: what is behind it.
         keys: the keys that are valid everywhere.
         secrets: the keys that are valid for the WebSocket.
-        clients: counts what each has under way.
+        limits: what each client may have in progress at a time.
     """
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, secrets: ClientSecrets, clients: Clients) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys, secrets: ClientSecrets, limits: ClientLimits) -> None:
         self._app = app
         self._keys = keys
         self._secrets = secrets
-        self._clients = clients
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of `scope`."""
@@ -48,11 +48,11 @@ class Authentication:
             return
         try:
             credential = self._credential(scope)
-            client = self._clients.admitted(scope, credential)
+            client = self._limits.admitted(scope, credential)
         except ServiceError as error:
             await send_error(error, scope, receive, send)
             return
-        with self._clients.counted(scope, client):
+        with self._limits.counted(scope, client):
             scope.setdefault("state", {}).update(credential=credential, client=client)
             await self._app(scope, receive, send)
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from src.errors import ClientGone, QueueFull, UnsupportedEncoding, UploadTooLarge, UploadTooSlow
+from src.errors import ClientGone, InvalidRequest, QueueFull, UnsupportedEncoding, UploadTooLarge, UploadTooSlow
 from src.scheduling.upload_progress import UploadProgress, evictable
 from src.wire.json_limits import MAX_VALUES, has_too_many_escapes, has_too_many_values
 
@@ -37,9 +37,9 @@ class BodyReader:
         timeout_s: how long a body may take, before what its size adds (`allowed_s`), and longest pause in it.
     """
 
-    def __init__(self, *, max_bytes: int, most_bytes: int, timeout_s: float) -> None:
+    def __init__(self, *, max_bytes: int, max_total_bytes: int, timeout_s: float) -> None:
         self._max_bytes = max_bytes
-        self._most_bytes = most_bytes
+        self._most_bytes = max_total_bytes
         self._timeout_s = timeout_s
         self._held_bytes = 0
         self._coming: dict[UploadProgress, BodyUsage] = {}

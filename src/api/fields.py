@@ -21,8 +21,6 @@ MAX_CHARACTERS = 65_536
 """Of one field that is asked for, all its values together; all that may be meant is a sixth of it."""
 SHOWN = 60
 """Characters of a wrong value that its error repeats."""
-LONGEST_LIST = 1_000_000
-"""Characters of all values of a list field together: as many items as there may be, of 100 characters each."""
 PLACE_IN_LIST = re.compile(r"\[\d*\]\Z")
 
 

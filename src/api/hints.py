@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LIKENESS = 0.65
+MIN_SIMILARITY = 0.65
 """How like a name a word must be, by `difflib`'s ratio: `transcribe` is as like `transcriptions` as 0.67, and
 `moderations` as like `translations` as 0.61."""
 MAX_SEGMENTS = 8
@@ -11,7 +11,7 @@ MAX_SEGMENTS = 8
 MAX_SEGMENT_CHARACTERS = 40
 
 
-def nearest_path(path: str, known: Iterable[str], *, likeness: float = LIKENESS) -> str | None:
+def nearest_path(path: str, known: Iterable[str], *, min_similarity: float = MIN_SIMILARITY) -> str | None:
     """Return the path out of `known` that `path` was probably meant to be; None where it is like none of them.
 
     The last segment counts that is like the last one of a known path. So prefixes and versions may be missing, doubled
@@ -26,7 +26,7 @@ def nearest_path(path: str, known: Iterable[str], *, likeness: float = LIKENESS)
     segments = [segment for segment in path.lower().split("/") if segment]
     for segment in reversed(segments[-MAX_SEGMENTS:]):
         if len(segment) <= MAX_SEGMENT_CHARACTERS and (
-            names := get_close_matches(segment, by_name, n=1, cutoff=likeness)
+            names := get_close_matches(segment, by_name, n=1, cutoff=min_similarity)
         ):
             return by_name[names[0]]
     return None

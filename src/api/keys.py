@@ -28,7 +28,7 @@ class Credential:
     """What sessions begin with, where the key is a temporary one."""
 
 
-ANYBODY = Credential()
+ANONYMOUS = Credential()
 
 
 class ApiKeys:
@@ -48,7 +48,7 @@ class ApiKeys:
             InvalidApiKey: it is not one of the keys, and one is needed.
         """
         if not self._digests:
-            return ANYBODY
+            return ANONYMOUS
         if key is None:
             raise InvalidApiKey("This server needs an API key. Send it as the header `Authorization: Bearer KEY`.")
         shown = _digest(key)

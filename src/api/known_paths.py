@@ -7,7 +7,7 @@ from starlette.datastructures import URL
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import Scope
 
-from src.api.hints import LIKENESS, nearest_path
+from src.api.hints import MIN_SIMILARITY, nearest_path
 from src.api.paths import AZURE, route_path
 from src.errors import UnknownPath
 
@@ -44,15 +44,15 @@ class KnownPaths:
         """Return what to tell a caller whose path is a route's that does not take its method."""
         told = f"{scope['path'][:MAX_SHOWN]} does not take {scope['method']}."
         tail = route_path(scope).removeprefix(f"{VERSION}/models/")  # which takes whatever path is put behind it
-        return told + self.hint(scope, tail, likeness=1) if tail != route_path(scope) else told
+        return told + self.hint(scope, tail, min_similarity=1) if tail != route_path(scope) else told
 
-    def hint(self, scope: Scope, path: str, *, likeness: float = LIKENESS) -> str:
+    def hint(self, scope: Scope, path: str, *, min_similarity: float = MIN_SIMILARITY) -> str:
         """Return the sentences, after a space, on what the caller at `scope` has probably meant by `path`; or "".
 
-        `likeness` is as for `nearest_path`.
+        `min_similarity` is as for `nearest_path`.
         """
         known = self._sockets if scope["type"] == "websocket" else self._paths
-        nearest = nearest_path(path, known, likeness=likeness)
+        nearest = nearest_path(path, known, min_similarity=min_similarity)
         if nearest is None:
             return ""
         meant = f" Did you mean {scope.get('root_path', '')}{nearest}?"

@@ -15,7 +15,7 @@ from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 
 log = logging.getLogger("src.access")
 
-UNRECORDED = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 """Probes and pages: they would drown the requests that the metrics are about."""
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
@@ -66,7 +66,7 @@ class RequestTrace:
             self._write(scope, trace)
 
     def _write(self, scope: Scope, trace: Trace) -> None:
-        if route_path(scope) in UNRECORDED:
+        if route_path(scope) in UNLOGGED_PATHS:
             return
         route = getattr(scope.get("route"), "path", "unknown")
         write_trace(trace, self._metrics, model=self._model, route=route, label=f"{scope['method']} {route}")

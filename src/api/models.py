@@ -41,7 +41,7 @@ async def models(services: ServicesDep) -> ModelList:
 async def model(request: Request, name: str, services: ServicesDep) -> ModelObject:
     """Describe one name of the served model."""
     if not services.served_model.stands_for(name):
-        hint = services.known_paths.hint(request.scope, name, likeness=1)
+        hint = services.known_paths.hint(request.scope, name, min_similarity=1)
         raise services.served_model.not_found(name, hint)
     return _model(services, name)
 

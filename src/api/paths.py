@@ -6,7 +6,7 @@ AZURE = "/openai/"
 """What Azure's paths begin with."""
 
 
-class Location:
+class PathNormalizer:
     """ASGI middleware: finds the path of each request, so that all behind it agree on one.
 
     A proxy that serves the application under a prefix may take it off or leave it on, and a slash at the end changes

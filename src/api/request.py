@@ -67,14 +67,14 @@ class ContentType:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class TranscriptionRequest:
     """A transcription request as it came: its audio and its fields."""
 
     upload: Upload
     fields: Fields
 
 
-async def parse_body(request: Request, pieces: list[bytes]) -> Body:
+async def parse_request(request: Request, pieces: list[bytes]) -> TranscriptionRequest:
     """Check the body of `request`, which came in `pieces`, and take it apart; the list is empty then.
 
     A multipart body carries the audio in its part `file`, a JSON body as base64 in `input_audio.data`, as Open WebUI
@@ -93,22 +93,24 @@ async def parse_body(request: Request, pieces: list[bytes]) -> Body:
     return _parsed(pieces, content_type, query)
 
 
-def _parsed(pieces: list[bytes], content_type: ContentType, query: Fields) -> Body:
-    """Do what `parse_body` does. No step of it keeps other threads from running for long."""
+def _parsed(pieces: list[bytes], content_type: ContentType, query: Fields) -> TranscriptionRequest:
+    """Do what `parse_request` does. No step of it keeps other threads from running for long."""
     body = b"".join(pieces)
     if content_type.name.startswith("multipart/"):
         file, fields = _parse_multipart(body, content_type)
         del body  # there is a second copy already
         audio = _cut(pieces, file.start, file.end)
         pieces.clear()
-        return Body(_upload(audio, ContentType.parse(file.content_type), query | fields), query | fields)
+        return TranscriptionRequest(
+            _upload(audio, ContentType.parse(file.content_type), query | fields), query | fields
+        )
     pieces.clear()
     if content_type.name == "application/json":
         audio, fields = _parse_json(body)
-        return Body(_upload(audio, content_type, fields), query | fields)
+        return TranscriptionRequest(_upload(audio, content_type, fields), query | fields)
     if not body and not content_type.may_be_media:
         raise _missing_file()
-    return Body(_upload(body, content_type, query, is_untyped=content_type.name in UNTYPED), query)
+    return TranscriptionRequest(_upload(body, content_type, query, is_untyped=content_type.name in UNTYPED), query)
 
 
 def _upload(audio: bytes, declared: ContentType, fields: Fields, *, is_untyped: bool = False) -> Upload:

@@ -15,7 +15,7 @@ from src.api.errors import documented_errors
 from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST
 from src.api.options import Options, parse_options
 from src.api.paths import is_azure
-from src.api.request import parse_body
+from src.api.request import parse_request
 from src.api.responses import EventStream, Transcription, VerboseTranscription, is_quick, render
 from src.errors import ClientGone, ServiceError, UnsupportedModel
 from src.metrics.trace import Trace
@@ -45,7 +45,7 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 )
 async def transcribe(request: Request) -> Response:
     """Transcribe one audio or video file: a multipart part `file`, or the file itself as the body."""
-    return _Exchange(request)
+    return TranscriptionResponse(request)
 
 
 @router.post("/v1/audio/translations", include_in_schema=False)
@@ -55,7 +55,7 @@ async def translate(request: Request) -> Response:
     raise UnsupportedModel(message, param="model")
 
 
-class _Exchange(Response):
+class TranscriptionResponse(Response):
     """One request from its admission to the last byte of its answer, in one task that holds its place all the while."""
 
     def __init__(self, request: Request) -> None:
@@ -86,7 +86,7 @@ class _Exchange(Response):
             services.scheduler.admit(self._request.state.client) as admission,
             services.body_reader.read(self._request, admission.upload) as pieces,
         ):
-            body = await parse_body(self._request, pieces)
+            body = await parse_request(self._request, pieces)
             named = services.served_model
             served = named.by_any_name if is_azure(self._request.scope) else named
             options = parse_options(body.fields, served, services.scheduler.languages)

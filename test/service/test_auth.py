@@ -17,7 +17,7 @@ from running_service import until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from src.api.clients import name_of
+from src.api.client_limits import client_name
 from src.api.keys import Credential
 
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
@@ -261,6 +261,6 @@ def test_keys_are_not_counted_by_address(tmp_path):
     ],
 )
 def test_one_client_is_one_address_or_one_network_of_ipv6(host, name):
-    assert name_of({"client": (host, 1)}, Credential()) == name
-    assert name_of({"client": None}, Credential()) == ""
-    assert name_of({"client": (host, 1)}, Credential(3)) == "key 3"
+    assert client_name({"client": (host, 1)}, Credential()) == name
+    assert client_name({"client": None}, Credential()) == ""
+    assert client_name({"client": (host, 1)}, Credential(3)) == "key 3"

@@ -66,8 +66,8 @@ def test_nonsense_and_other_services_have_no_hint(path):
 
 
 def test_the_same_name_may_be_asked_for():
-    assert nearest_path("/models/gpt-realtime", KNOWN[3:4], likeness=1) is None
-    assert nearest_path("/models/v1/Realtime", KNOWN[3:4], likeness=1) == "/v1/realtime"
+    assert nearest_path("/models/gpt-realtime", KNOWN[3:4], min_similarity=1) is None
+    assert nearest_path("/models/v1/Realtime", KNOWN[3:4], min_similarity=1) == "/v1/realtime"
 
 
 @given(st.text(), st.sets(st.sampled_from(KNOWN)))

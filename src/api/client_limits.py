@@ -15,7 +15,7 @@ IPV6_PREFIX = 64
 """Bits of an IPv6 address that stand for one client: the rest is its own to choose (RFC 4291, 2.5.4)."""
 
 
-class Clients:
+class ClientLimits:
     """Counts the requests with work in them, and the sessions, that each client has under way.
 
     A client is a key, where keys are set, and else an address.
@@ -25,9 +25,9 @@ class Clients:
         most_per_address: what one address may have at a time, where no keys are set; 0 for any number.
     """
 
-    def __init__(self, *, most_per_key: int = 0, most_per_address: int = 0) -> None:
-        self._most_per_key = most_per_key
-        self._most_per_address = most_per_address
+    def __init__(self, *, max_per_key: int = 0, max_per_address: int = 0) -> None:
+        self._most_per_key = max_per_key
+        self._most_per_address = max_per_address
         self._under_way: Counter[str] = Counter()
 
     def admitted(self, scope: Scope, credential: Credential) -> str:
@@ -36,7 +36,7 @@ class Clients:
         Raises:
             TooManyForKey, TooManyForClient: it has as much as it may have.
         """
-        client = name_of(scope, credential)
+        client = client_name(scope, credential)
         if _is_work(scope):
             self._check(client, credential)
         return client
@@ -71,7 +71,7 @@ def _is_work(scope: Scope) -> bool:
     return scope["type"] == "websocket" or bool(scope["method"] == "POST")
 
 
-def name_of(scope: Scope, credential: Credential) -> str:
+def client_name(scope: Scope, credential: Credential) -> str:
     """Return what stands for a client: the number of its key, or else the address that it comes from."""
     if credential.owner is not None:
         return f"key {credential.owner}"
