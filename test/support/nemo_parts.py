@@ -51,3 +51,10 @@ def conformer(seed: int = 0, **changed: Any) -> Any:
             norm.running_mean.copy_(torch.randn(norm.running_mean.shape, generator=generator) * 0.5)
             norm.running_var.copy_(torch.rand(norm.running_var.shape, generator=generator) + 0.3)
     return encoder
+
+
+def with_attention(context: int | None) -> dict[str, Any]:
+    """Arguments for `conformer` with attention to `context` frames to each side, None for all."""
+    if context is None:
+        return {}
+    return {"self_attention_model": "rel_pos_local_attn", "att_context_size": [context, context]}

@@ -1,7 +1,7 @@
-"""Log-mel features of clips, normalised for each clip, as NeMo's `FilterbankFeatures` makes them in evaluation mode.
+"""Log-mel features of clips, normalised per clip, as NeMo's `FilterbankFeatures` computes them in evaluation mode.
 
-The same numbers in fewer operations, and without a wait for the device: NeMo asks a GPU at each call whether a clip has
-a single frame. This file loads torch; it is imported when a model is loaded.
+`Features` gives the same numbers in fewer operations and without a wait for the device; NeMo asks a GPU in each call
+whether a clip has a single frame. This file loads torch; it is imported when a model is loaded.
 """
 
 from typing import Any
@@ -11,12 +11,12 @@ import torch
 Tensor = torch.Tensor
 
 MIN_STD = 1e-5
-"""What NeMo adds to a band's deviation before it divides by it (`CONSTANT` of its features.py)."""
+"""Added to a band's standard deviation before the division by it (`CONSTANT` of NeMo's features.py)."""
 
 
 def unsupported_reason(featurizer: Any) -> str | None:
-    """Return why `Features` cannot stand in for a NeMo featurizer, None where it can."""
-    known = {
+    """Return why `Features` cannot replace a NeMo featurizer, None if it can."""
+    supported = {
         "normalize": "per_feature",
         "log": True,
         "log_zero_guard_type": "add",
@@ -28,7 +28,7 @@ def unsupported_reason(featurizer: Any) -> str | None:
     }
     if type(featurizer).__name__ != "FilterbankFeatures":
         return f"its features are made by {type(featurizer).__name__}"
-    for name, value in known.items():
+    for name, value in supported.items():
         if getattr(featurizer, name) != value:
             return f"its features have {name} {getattr(featurizer, name)}"
     if featurizer.n_fft % 2 or featurizer.preemph is None or featurizer.window is None:
@@ -37,7 +37,7 @@ def unsupported_reason(featurizer: Any) -> str | None:
 
 
 class Features:
-    """Features of a NeMo featurizer's kind (`unsupported_reason` tells), computed in float32 on `device`."""
+    """The features of a NeMo featurizer that `unsupported_reason` accepts, computed in float32 on `device`."""
 
     def __init__(self, featurizer: Any, device: torch.device) -> None:
         self._window = featurizer.window.to(device, torch.float32)
@@ -49,25 +49,25 @@ class Features:
         """Samples from one frame of features to the next."""
 
     def __call__(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (clips, mels, samples // hop + 1), float32, and their true lengths (clips,), in frames.
+        """Return features (clips, mels, samples // hop + 1), float32, and the number of real frames, (clips,) int64.
 
-        `samples` is (clips, samples) float32, `lengths` (clips,) int64 in samples; what lies behind a clip's length is
-        not heard, and the features behind its end are 0.
+        `samples` is (clips, samples) float32, `lengths` (clips,) int64 in samples. Samples beyond a clip's length have
+        no effect. Features beyond a clip's real frames are 0.
         """
         mels = self._log_mels(samples, lengths)
         counts = lengths // self.hop_samples
-        is_padding = _from(counts, mels.shape[2])[:, None]
-        number = counts[:, None, None].clamp(min=1)  # a clip too short for a single frame: all of it is padding
+        is_padding = _is_beyond(counts, mels.shape[2])[:, None]
+        number = counts[:, None, None].clamp(min=1)  # a clip too short for one frame is all padding
         mean = mels.masked_fill(is_padding, 0.0).sum(2, keepdim=True).div_(number)
         mels = mels.sub_(mean).masked_fill_(is_padding, 0.0)
         deviation = mels.square().sum(2, keepdim=True).div_((number - 1).clamp_(min=1)).sqrt_().add_(MIN_STD)
         return mels.div_(deviation), counts
 
     def _log_mels(self, samples: Tensor, lengths: Tensor) -> Tensor:
-        sound = torch.cat((samples[:, :1], samples[:, 1:] - self._preemphasis * samples[:, :-1]), dim=1)
-        sound = sound.masked_fill_(_from(lengths, samples.shape[1]), 0.0)
+        emphasised = torch.cat((samples[:, :1], samples[:, 1:] - self._preemphasis * samples[:, :-1]), dim=1)
+        emphasised = emphasised.masked_fill_(_is_beyond(lengths, samples.shape[1]), 0.0)
         spectrum = torch.stft(
-            sound,
+            emphasised,
             self._n_fft,
             self.hop_samples,
             self._win_length,
@@ -80,6 +80,6 @@ class Features:
         return torch.matmul(self._filters, power).add_(self._zero_guard).log_()
 
 
-def _from(lengths: Tensor, size: int) -> Tensor:
-    """Return which of `size` places lie behind each length, (lengths, size) bool."""
+def _is_beyond(lengths: Tensor, size: int) -> Tensor:
+    """Return which of `size` positions are beyond each length, (lengths, size) bool."""
     return torch.arange(size, device=lengths.device) >= lengths[:, None]

@@ -1,13 +1,13 @@
-"""What Triton compiles for the encoder's three fused steps, each of which plain PyTorch does in 3 to 12 passes.
+"""Triton kernels for the encoder's three fused steps, each of which takes plain PyTorch 3 to 12 passes over memory.
 
-A step's arithmetic is small beside its traffic. So each kernel reads its input once, keeps what lies between in
-registers, in float32, and writes its output once. It does not read padding at all. `triton_operations.py` launches
-them.
+A step does little arithmetic for the memory that it moves. So each kernel reads its input once, keeps intermediate
+values in registers, in float32, and writes its output once. It never reads padding. `triton_operations.py` launches the
+kernels.
 
-The body of a kernel is Triton's language: each name is a number that all threads of a program share, or a block of
-numbers that are spread over them; a program is one cell of the grid that is launched. `do_not_specialize` names the
-arguments whose values must not make Triton compile the kernel anew. Offsets within a clip are 32 bits wide, which saves
-registers; those of a clip within its batch, and into the scores of distances, are 64.
+A kernel is written in Triton's language. The launch runs it as a grid of programs. Each name is a number that all
+threads of a program share, or a block of numbers that is spread over them. `do_not_specialize` names the arguments
+whose values must not make Triton recompile the kernel. Offsets within a clip have 32 bits, which saves registers;
+offsets of a clip in its batch, and offsets in the position scores, have 64.
 
 This file loads Triton; it is imported when a model is loaded.
 """
@@ -16,9 +16,9 @@ import triton
 import triton.language as tl
 
 LOG2_E = tl.constexpr(1.4426950408889634)
-"""GPUs have an instruction for powers of 2, none for those of e."""
+"""exp(x) is computed as exp2(x * LOG2_E), because GPUs have an instruction for powers of 2 only."""
 LOWEST = tl.constexpr(-1e30)
-"""Below every score, and finite: the difference of two infinities is no number."""
+"""Lower than every score, but finite, as the difference of two infinities is NaN."""
 
 
 @triton.jit(do_not_specialize=["counts", "frames", "bands", "new_frames", "new_bands"])
@@ -26,10 +26,10 @@ def subsample(
     x, counts, weight, bias, out, frames, bands, new_frames, new_bands,
     CHANNELS: tl.constexpr, BANDS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Convolve relu(x) by channel, 3 x 3 with stride 2.
+    """Compute the depthwise 3 x 3 convolution of relu(x) with stride 2.
 
-    A program makes `BANDS` bands of one frame of the output, for `BLOCK` channels. It goes from band to band, and keeps
-    the column of inputs that the next one needs, too: 6 reads for each output instead of 9.
+    A program computes `BANDS` bands of one output frame for `BLOCK` channels. It goes from band to band and keeps the
+    column of inputs that the next band needs too, so each output takes 6 reads instead of 9.
 
     x (clips, frames, bands, CHANNELS), counts (clips,) int64, weight (9, CHANNELS), bias (CHANNELS,), out (clips,
     new_frames, new_bands, CHANNELS), all contiguous.
@@ -44,17 +44,17 @@ def subsample(
     for tap in tl.static_range(9):
         taps = taps + (tl.load(weight + tap * CHANNELS + channel, mask=exists, other=0.0).to(tl.float32),)
     offset = tl.load(bias + channel, mask=exists, other=0.0).to(tl.float32)
-    # The three frames of the input, and the channels that are there in each: none in a frame before or behind the clip.
+    # The channels to read in each of the three input frames: none in a frame before or after the clip.
     middle = 2 * frame
     row = bands.to(tl.int64) * CHANNELS
     x += (clip * frames + middle) * row + channel
     out += ((clip * new_frames + frame) * new_bands + first) * CHANNELS + channel
-    frames_there = (exists & (middle > 0) & (middle <= count), exists & (middle < count), exists & (middle + 1 < count))
-    left = _column(x, 2 * first - 1, bands, row, frames_there, CHANNELS)
+    masks = (exists & (middle > 0) & (middle <= count), exists & (middle < count), exists & (middle + 1 < count))
+    left = _column(x, 2 * first - 1, bands, row, masks, CHANNELS)
     for i in tl.static_range(BANDS):
         band = 2 * (first + i)
-        centre = _column(x, band, bands, row, frames_there, CHANNELS)
-        right = _column(x, band + 1, bands, row, frames_there, CHANNELS)
+        centre = _column(x, band, bands, row, masks, CHANNELS)
+        right = _column(x, band + 1, bands, row, masks, CHANNELS)
         total = offset
         for j in tl.static_range(3):
             total += taps[3 * j] * left[j]
@@ -65,14 +65,14 @@ def subsample(
 
 
 @triton.jit
-def _column(x, band, bands, row, there, CHANNELS: tl.constexpr):
-    """Return relu of one band of the frame at `x`, of that before it and of that behind it, in their order."""
+def _column(x, band, bands, row, masks, CHANNELS: tl.constexpr):
+    """Return relu of one band of three frames: the frame before the one at `x`, that frame, and the next."""
     in_band = (band >= 0) & (band < bands)
     at = x + band * CHANNELS
-    before = tl.load(at - row, mask=there[0] & in_band, other=0.0).to(tl.float32)
-    here = tl.load(at, mask=there[1] & in_band, other=0.0).to(tl.float32)
-    behind = tl.load(at + row, mask=there[2] & in_band, other=0.0).to(tl.float32)
-    return tl.maximum(before, 0.0), tl.maximum(here, 0.0), tl.maximum(behind, 0.0)
+    before = tl.load(at - row, mask=masks[0] & in_band, other=0.0).to(tl.float32)
+    here = tl.load(at, mask=masks[1] & in_band, other=0.0).to(tl.float32)
+    after = tl.load(at + row, mask=masks[2] & in_band, other=0.0).to(tl.float32)
+    return tl.maximum(before, 0.0), tl.maximum(here, 0.0), tl.maximum(after, 0.0)
 
 
 @triton.jit(do_not_specialize=["counts", "frames"])
@@ -80,10 +80,10 @@ def convolve(
     x, counts, weight, bias, out, frames,
     WIDTH: tl.constexpr, TAPS: tl.constexpr, FRAMES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Convolve glu(x) by channel along the frames of each clip, and apply silu.
+    """Compute silu of the depthwise convolution of glu(x) along the frames of each clip.
 
-    A program makes `FRAMES` frames of the output for `BLOCK` channels. It goes from frame to frame with a window of
-    the last `TAPS` inputs: each is read, and its gate computed, once, where a tile of outputs would do so for each tap.
+    A program computes `FRAMES` output frames for `BLOCK` channels. It goes from frame to frame with a window of the
+    last `TAPS` inputs, so it reads each input and computes its gate once, instead of once for each tap.
 
     x (clips * frames, 2 * WIDTH), values before gates, counts (clips,) int64, weight (TAPS, WIDTH), bias (WIDTH,), out
     (clips * frames, WIDTH), all contiguous. TAPS is odd.
@@ -101,9 +101,9 @@ def convolve(
     window = ()
     for i in tl.static_range(FRAMES + TAPS - 1):
         frame = first - TAPS // 2 + i
-        there = exists & (frame >= 0) & (frame < count)
-        value = tl.load(x + frame * (2 * WIDTH), mask=there, other=0.0).to(tl.float32)
-        gate = tl.load(x + frame * (2 * WIDTH) + WIDTH, mask=there, other=0.0).to(tl.float32)
+        mask = exists & (frame >= 0) & (frame < count)
+        value = tl.load(x + frame * (2 * WIDTH), mask=mask, other=0.0).to(tl.float32)
+        gate = tl.load(x + frame * (2 * WIDTH) + WIDTH, mask=mask, other=0.0).to(tl.float32)
         window = window + (value * _sigmoid(gate),)
         if i >= TAPS - 1:
             total = offset
@@ -125,18 +125,19 @@ def attend(
     qkv, by_distance, shift, counts, out, rows, frames, reach, context, scale,
     HEADS: tl.constexpr, HEAD: tl.constexpr, DEPTH: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
 ):  # fmt: skip
-    """Attend to the frames within `context`, the softmax in one pass over the keys (as flash attention does).
+    """Compute attention to the frames within `context`, with the softmax in one pass over the keys (flash attention).
 
-    A program does `QUERIES` queries of one head of one clip. It goes through the keys that any of them sees, `KEYS` at
-    a time, and keeps for each query the highest score so far, the sum of exp(score - highest), and that of the values
-    so weighted. Where the highest rises, the sums before it shrink.
+    A program computes `QUERIES` queries of one head of one clip. It goes through the keys that any of them sees, `KEYS`
+    at a time. For each query it keeps the highest score so far, the sum of exp(score - highest), and the sum of the
+    values with these weights. When the highest score rises, it scales the earlier sums down.
 
-    The shift of relative positions is only where a score is read: query q and key k meet in column reach - 1 - q + k,
-    so the next query's scores begin one column earlier. A padded query sees nothing, and its output is 0.
+    The shift of relative positions happens where a position score is read: query q and key k meet in column
+    reach - 1 - q + k, so the next query's scores begin one column earlier. A padded query sees no key; its output is 0.
 
-    qkv (rows, 3 * HEADS * HEAD), of queries that the scores of positions were made with; `shift` (HEADS * HEAD,) makes
-    them those of contents. by_distance (HEADS, rows, 2 * reach), already scaled; counts (clips,) int64; out (rows,
-    HEADS * HEAD). All are contiguous, rows are clips * frames. DEPTH is HEAD rounded up to a power of two.
+    qkv (rows, 3 * HEADS * HEAD), whose queries are those for positions; shift (HEADS * HEAD,), which added to them
+    gives the queries for contents; by_distance (HEADS, rows, 2 * reach), the position scores, already scaled; counts
+    (clips,) int64; out (rows, HEADS * HEAD). All are contiguous; rows are clips * frames. DEPTH is HEAD rounded up to a
+    power of two.
     """
     width: tl.constexpr = HEADS * HEAD
     first, head, clip = tl.program_id(0) * QUERIES, tl.program_id(1), tl.program_id(2).to(tl.int64)
@@ -151,8 +152,8 @@ def attend(
     is_real = (query < count)[:, None] & exists[None, :]
     q = tl.load(qkv + query[:, None] * (3 * width) + part[None, :], mask=is_real, other=0.0).to(tl.float32)
     q = (q + to_contents[None, :]).to(qkv.dtype.element_ty)
-    near = by_distance + query.to(tl.int64) * (2 * reach - 1)  # to which a key is to be added
-    # What a query sees: one comparison at each end for the context and for padding of both kinds.
+    near = by_distance + query.to(tl.int64) * (2 * reach - 1)  # add the key for its score
+    # One range of keys for each query covers the context, padded keys and padded queries.
     sees_from = query - context
     sees_to = tl.where(query < count, tl.minimum(query + context, count - 1), -1)
     start = tl.maximum(first - context, 0)
@@ -169,13 +170,13 @@ def attend(
         position = tl.load(near[:, None] + key[None, :], mask=sees, other=float("-inf")).to(tl.float32)
         content = tl.dot(q, tl.trans(k), input_precision="ieee")
         score = content * (scale * LOG2_E) + position * LOG2_E
-        rises_to = tl.maximum(highest, tl.max(score, 1))
-        weight = tl.exp2(score - rises_to[:, None])
-        remains = tl.exp2(highest - rises_to)
-        norm = norm * remains + tl.sum(weight, 1)
+        new_highest = tl.maximum(highest, tl.max(score, 1))
+        weight = tl.exp2(score - new_highest[:, None])
+        scale_down = tl.exp2(highest - new_highest)
+        norm = norm * scale_down + tl.sum(weight, 1)
         v = tl.load(keys + width, mask=is_key, other=0.0)
-        total = tl.dot(weight.to(v.dtype), v, total * remains[:, None], input_precision="ieee")
-        highest = rises_to
-    seen = total * (1.0 / tl.maximum(norm, -1.0 / LOWEST))[:, None]
-    place = out + query[:, None] * width + part[None, :]
-    tl.store(place, seen.to(out.dtype.element_ty), mask=(query < frames)[:, None] & exists[None, :])
+        total = tl.dot(weight.to(v.dtype), v, total * scale_down[:, None], input_precision="ieee")
+        highest = new_highest
+    attended = total * (1.0 / tl.maximum(norm, -1.0 / LOWEST))[:, None]
+    target = out + query[:, None] * width + part[None, :]
+    tl.store(target, attended.to(out.dtype.element_ty), mask=(query < frames)[:, None] & exists[None, :])

@@ -1,7 +1,7 @@
-"""The three steps of an encoder's pass that a device may have a fused kernel for, and how plain PyTorch does them.
+"""The three steps of the encoder that a device may have fused kernels for, and their implementation in plain PyTorch.
 
-Whoever does them must neither wait for the device nor copy anything from the host, so that a pass can be captured as a
-CUDA graph. This file loads torch; it is imported when a model is loaded.
+An implementation must neither wait for the device nor copy anything from the host, so that the encoder can be captured
+in a CUDA graph. This file loads torch; it is imported when a model is loaded.
 """
 
 import math
@@ -16,15 +16,15 @@ import torch.nn.functional as F
 Tensor = torch.Tensor
 
 MASKED_SCORE = -30_000.0
-"""The score of a key that is not to be seen. It is finite, so that a padded query without any key makes no NaN, and
+"""The attention score of a masked key. It is finite, so that a padded query, which sees no key, gives no NaN; and it
 fits float16, whose range ends at 65,504."""
 QUERY_BLOCK = 256
-"""Frames whose local attention plain PyTorch computes at a time: with the usual context of 128 they see 512."""
+"""Frames of local attention that plain PyTorch computes at a time; with the usual context of 128 they see 512."""
 
 
 @dataclass(frozen=True)
 class DepthwiseConv:
-    """The weights of a convolution that treats each channel alone, in both layouts that are in use."""
+    """The weights of a depthwise convolution, in the two layouts that implementations use."""
 
     weight: Tensor
     """(channels, 1, taps) or (channels, 1, 3, 3), as PyTorch's convolutions take it."""
@@ -36,31 +36,31 @@ class DepthwiseConv:
 
 @dataclass(frozen=True)
 class RelativePositions:
-    """What one layer knows of the distances between a query and a key, from `reach` - 1 down to -`reach`.
+    """The relative positions of one attention layer: distances of keys from a query, from `reach` - 1 down to -`reach`.
 
-    Column j is the distance `reach` - 1 - j, so query q and key k meet in column `reach` - 1 - q + k.
+    Column j has the distance `reach` - 1 - j, so query q and key k meet in column `reach` - 1 - q + k.
     """
 
     encodings: Tensor
-    """(heads, 2 * reach, head): projected and divided by the square root of the head's width. A view of a larger
-    table: its first stride is that table's."""
+    """(heads, 2 * reach, head): the projected encodings, divided by the square root of the head's width. A view of a
+    larger table, whose stride the first dimension has."""
     shift: Tensor
-    """(heads * head,): what is to be added to a query of positions to make it one of contents."""
+    """(heads * head,): added to a query for positions, it gives the query for contents."""
 
 
 @dataclass(frozen=True)
 class AttentionBlock:
-    """Queries that are attended to together, and the keys that the context lets any of them see."""
+    """A block of queries that attend together, and the keys that the context lets any of them see."""
 
     queries: slice
     keys: slice
     masked: Tensor
-    """Bool, broadcast over (clips, heads, queries, keys): keys that are padding or out of the query's context."""
+    """Bool, broadcast over (clips, heads, queries, keys): the key is padding or outside the query's context."""
 
 
 @dataclass(frozen=True)
 class BatchLayout:
-    """How the frames of a batch lie: rows of `clips` times `frames`, one clip after the other."""
+    """The layout of a batch of frames: `clips` times `frames` rows, one clip after the other."""
 
     clips: int
     frames: int
@@ -74,17 +74,17 @@ class BatchLayout:
     @cached_property
     def is_padding(self) -> Tensor:
         """(clips, frames) bool."""
-        return self._places >= self.counts[:, None]
+        return self._positions >= self.counts[:, None]
 
     @cached_property
     def blocks(self) -> Sequence[AttentionBlock]:
-        """The blocks of attention: one where it is full or the clips are short."""
+        """The blocks of attention: one if attention is full or the clips are short."""
         if self.context is None or self.frames <= QUERY_BLOCK + 2 * self.context:
             return [self._block(slice(0, self.frames), slice(0, self.frames))]
         return list(self._banded(self.context))
 
     @cached_property
-    def _places(self) -> Tensor:
+    def _positions(self) -> Tensor:
         return torch.arange(self.frames, device=self.counts.device)
 
     def _banded(self, context: int) -> Iterator[AttentionBlock]:
@@ -95,36 +95,36 @@ class BatchLayout:
     def _block(self, queries: slice, keys: slice) -> AttentionBlock:
         masked = self.is_padding[:, None, None, keys]
         if self.context is not None:
-            masked = masked | ((self._places[queries, None] - self._places[None, keys]).abs() > self.context)
+            masked = masked | ((self._positions[queries, None] - self._positions[None, keys]).abs() > self.context)
         return AttentionBlock(queries, keys, masked)
 
 
 class Operations(Protocol):
-    """What an encoder leaves to the device's own kernels. All tensors are of the weights' dtype unless it says so."""
+    """The steps that a device may have its own kernels for. Tensors have the weights' dtype unless another is named."""
 
     name: str
-    """What the log calls them."""
+    """Name for the log."""
 
     def subsample_step(self, x: Tensor, counts: Tensor, conv: DepthwiseConv) -> Tensor:
-        """Return a 3 x 3 convolution by channel, of stride 2 and padding 1 both ways, of relu(x).
+        """Return the depthwise 3 x 3 convolution of relu(x), with stride 2 and padding 1 in both dimensions.
 
-        `x` is (clips, frames, bands, channels), contiguous, and may be written to; its frames from `counts`, (clips,)
-        int64, on count as 0. Returns (clips, ceil(frames / 2), ceil(bands / 2), channels), contiguous.
+        `x` is (clips, frames, bands, channels), contiguous, and may be overwritten; frames beyond `counts`, (clips,)
+        int64, count as 0. Returns (clips, ceil(frames / 2), ceil(bands / 2), channels), contiguous.
         """
 
     def convolve(self, x: Tensor, conv: DepthwiseConv, layout: BatchLayout) -> Tensor:
-        """Return silu of a convolution over the frames, by channel and as long after as before, of glu(x).
+        """Return silu of the depthwise convolution of glu(x) along the frames, centred on each frame.
 
         `x` is (clips * frames, 2 * width), contiguous: values, then gates. glu(x) counts as 0 in padded frames.
         Returns (clips * frames, width), contiguous.
         """
 
-    def attend(self, qkv: Tensor, heads: int, distances: RelativePositions, layout: BatchLayout) -> Tensor:
-        """Return what attention with relative positions sees, (clips * frames, width), contiguous.
+    def attend(self, qkv: Tensor, heads: int, positions: RelativePositions, layout: BatchLayout) -> Tensor:
+        """Return the output of attention with relative positions, (clips * frames, width), contiguous.
 
-        `qkv` is (clips * frames, 3 * width), contiguous: queries of positions, keys, values, each of `heads` heads. The
-        score of query q and key k is (q + shift) . k / sqrt(head) + q . encodings[column], where that of a key that is
-        padding or farther away than the context counts as none. Padded queries get any finite numbers.
+        `qkv` is (clips * frames, 3 * width), contiguous: queries for positions, keys, values, each of `heads` heads.
+        The score of query q and key k is (q + shift) . k / sqrt(head) + q . encodings[column]. Keys that are padding or
+        outside the context have no weight. Padded queries give any finite numbers.
         """
 
 
@@ -146,19 +146,19 @@ class PlainOperations:
         channels, _, taps = conv.weight.shape
         x = F.glu(x, dim=1).view(layout.clips, 1, layout.frames, channels)
         x = x.masked_fill_(layout.is_padding[:, None, :, None], 0.0).permute(0, 3, 1, 2)
-        # As of an image one row high, as PyTorch keeps the channels last in those only: without copies.
+        # A 2D convolution of an image one row high: only there PyTorch keeps the channels last, without copies.
         x = F.conv2d(x, conv.weight.unsqueeze(2), conv.bias, padding=(0, taps // 2), groups=channels)
         return F.silu(x, inplace=True).permute(0, 2, 3, 1).reshape(-1, channels)
 
-    def attend(self, qkv: Tensor, heads: int, distances: RelativePositions, layout: BatchLayout) -> Tensor:
+    def attend(self, qkv: Tensor, heads: int, positions: RelativePositions, layout: BatchLayout) -> Tensor:
         """See `Operations`."""
         rows, width = qkv.shape[0], qkv.shape[1] // 3
-        # The scores of positions: one product for each head, over all frames of all clips.
+        # The position scores are one product for each head, over all frames of all clips.
         queries = qkv[:, :width]
-        by_distance = torch.bmm(queries.view(rows, heads, -1).transpose(0, 1), distances.encodings.transpose(1, 2))
-        q = (queries + distances.shift).view(layout.clips, layout.frames, heads, -1).transpose(1, 2)
+        by_distance = torch.bmm(queries.view(rows, heads, -1).transpose(0, 1), positions.encodings.transpose(1, 2))
+        q = (queries + positions.shift).view(layout.clips, layout.frames, heads, -1).transpose(1, 2)
         _, k, v = qkv.view(layout.clips, layout.frames, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        seen = [
+        attended = [
             F.scaled_dot_product_attention(
                 q[:, :, block.queries],
                 k[:, :, block.keys],
@@ -167,26 +167,26 @@ class PlainOperations:
             )
             for block in layout.blocks
         ]
-        joined = seen[0] if len(seen) == 1 else torch.cat(seen, dim=2)
+        joined = attended[0] if len(attended) == 1 else torch.cat(attended, dim=2)
         return joined.transpose(1, 2).reshape(rows, width)
 
 
 def _shifted(by_distance: Tensor, block: AttentionBlock, layout: BatchLayout) -> Tensor:
-    """Return the scores of positions of a block, (clips, heads, queries, keys), as a view.
+    """Return a block's position scores, (clips, heads, queries, keys), as a view of `by_distance`.
 
-    `by_distance` is (heads, clips * frames, 2 * reach). The step from a row to the next goes one column less far, which
-    is what shifts it. Where query and key are out of each other's reach, the view shows some other pair of its clip.
+    `by_distance` is (heads, clips * frames, 2 * reach). The view steps one column less per row, which shifts the scores
+    into place. Where query and key are out of each other's reach, it has the score of another pair of the same clip.
     """
-    heads, _, wide = by_distance.shape
+    heads, _, columns = by_distance.shape
     queries, keys = block.queries, block.keys
-    row = layout.frames * wide
+    clip_stride = layout.frames * columns
     return by_distance.as_strided(
         (layout.clips, heads, queries.stop - queries.start, keys.stop - keys.start),
-        (row, layout.clips * row, wide - 1, 1),
-        by_distance.storage_offset() + queries.start * (wide - 1) + wide // 2 - 1 + keys.start,
+        (clip_stride, layout.clips * clip_stride, columns - 1, 1),
+        by_distance.storage_offset() + queries.start * (columns - 1) + columns // 2 - 1 + keys.start,
     )
 
 
 def taps_first(weight: Tensor) -> Tensor:
-    """Return a convolution's weights by channel, (channels, 1, ...), as (taps, channels), contiguous."""
+    """Return depthwise weights, (channels, 1, ...), as (taps, channels), contiguous."""
     return weight.reshape(weight.shape[0], math.prod(weight.shape[1:])).t().contiguous()

@@ -1,6 +1,6 @@
-"""The encodings of distances between frames, projected for each layer of an encoder once, when it is loaded.
+"""Relative position encodings, projected for each attention layer once, when the encoder is loaded.
 
-NeMo projects them at each pass of each layer. This file loads torch; it is imported when a model is loaded.
+NeMo projects them in each pass of each layer. This file loads torch; it is imported when a model is loaded.
 """
 
 import math
@@ -14,11 +14,11 @@ from src.engine.encoder.operations import RelativePositions
 Tensor = torch.Tensor
 
 
-class Positions:
-    """The distances up to `reach` frames, for NeMo's attention layers with relative positions, in float32.
+class PositionTables:
+    """The projected encodings of distances up to `reach` frames, for NeMo's relative attention layers in float32.
 
-    A table takes 2 * `reach` * width numbers of `dtype` for each layer. Distances beyond it are projected when they are
-    asked for, which costs time and no memory to stay.
+    Each layer's table has 2 * `reach` * width numbers of `dtype`. Larger distances are projected when they are needed,
+    which costs time but no permanent memory.
     """
 
     def __init__(self, layers: Sequence[Any], reach: int, device: torch.device, dtype: torch.dtype) -> None:
@@ -34,8 +34,8 @@ class Positions:
             for layer, shift in zip(layers, self._shifts, strict=True)
         ]
 
-    def within(self, reach: int) -> Iterator[RelativePositions]:
-        """Yield the distances from `reach` - 1 down to -`reach` of each layer in turn."""
+    def up_to(self, reach: int) -> Iterator[RelativePositions]:
+        """Yield each layer's relative positions for the distances from `reach` - 1 down to -`reach`."""
         if reach > self._reach:
             encodings = sinusoids(reach, self._projections[0].shape[1], self._projections[0].device)
             for weight, shift in zip(self._projections, self._shifts, strict=True):
@@ -46,7 +46,7 @@ class Positions:
             yield RelativePositions(table.encodings[:, near], table.shift)
 
     def _projected(self, encodings: Tensor, weight: Tensor, shift: Tensor) -> RelativePositions:
-        """Project encodings (distances, width) float32 by a weight of float32 on the same device."""
+        """Project encodings, (distances, width) float32, by a float32 weight on the same device."""
         head = weight.shape[0] // self._heads
         projected = (encodings @ weight.t()).div_(math.sqrt(head)).view(-1, self._heads, head)
         rounded = projected.transpose(0, 1).to(self._dtype).contiguous()
@@ -54,7 +54,7 @@ class Positions:
 
 
 def sinusoids(reach: int, width: int, device: torch.device) -> Tensor:
-    """Return the encodings (2 * reach, width), float32, of the distances reach - 1 down to -reach.
+    """Return the encodings of the distances from `reach` - 1 down to -`reach`, (2 * reach, width) float32.
 
     They are those of NeMo's `PositionalEncoding.create_pe`.
     """

@@ -11,9 +11,10 @@ import torch
 from src.engine import toolchain
 from src.engine.cuda import Gpu
 from src.engine.device_errors import classify_device_errors, one_line
-from src.engine.encoder import fastconformer, features, selfcheck
+from src.engine.encoder import features, nemo_weights, selfcheck
 from src.engine.encoder.attention import attention_context, local_context
 from src.engine.encoder.buckets import ALIGNMENT, choose_buckets, max_padded_frames
+from src.engine.encoder.fastconformer import FastConformerEncoder
 from src.engine.encoder.graphed_encoder import GraphedEncoder
 from src.engine.encoder.nemo_encoder import NemoEncoder
 from src.engine.encoder.operations import Operations, PlainOperations
@@ -37,11 +38,11 @@ def new_parakeet_encoder(
     if settings.encoder == "nemo":
         return None
     featurizer = network.preprocessor.featurizer
-    reason = features.unsupported_reason(featurizer) or fastconformer.unsupported_reason(network.encoder)
+    reason = features.unsupported_reason(featurizer) or nemo_weights.unsupported_reason(network.encoder)
     if reason:
         log.info("This checkpoint's encoder stays NeMo's, which is slower: %s.", reason)
         return None
-    encoder = fastconformer.FastConformerEncoder(
+    encoder = FastConformerEncoder(
         network.encoder,
         device,
         dtype,

@@ -7,11 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from media import clip
-from nemo_parts import conformer, featurizer
+from nemo_parts import conformer, featurizer, with_attention
 
-from src.engine.encoder.fastconformer import MAX_CONVOLVED, SUBSAMPLING, FastConformerEncoder, unsupported_reason
+from src.engine.encoder.fastconformer import MAX_CONVOLVED, FastConformerEncoder
 from src.engine.encoder.features import Features
+from src.engine.encoder.nemo_weights import unsupported_reason
 from src.engine.encoder.operations import QUERY_BLOCK
+from src.engine.frames import FEATURES_PER_FRAME
 
 CPU = torch.device("cpu")
 MAX_ERROR = 1e-4
@@ -34,13 +36,6 @@ sizes = st.fixed_dictionaries(
 contexts = st.sampled_from([None, None, 2, 5, 16, 128])
 frames = st.one_of(st.sampled_from([1, 2, 8, 128, 129, 130]), st.integers(1, 150))
 """Of the encoder; 129 is what the default local context reaches."""
-
-
-def with_attention(context: int | None) -> dict:
-    """What makes NeMo's encoder attend to so many frames to each side."""
-    if context is None:
-        return {}
-    return {"self_attention_model": "rel_pos_local_attn", "att_context_size": [context, context]}
 
 
 def mels(counts: list[int], bands: int, longest: int | None = None) -> torch.Tensor:
@@ -77,7 +72,7 @@ def test_any_size_of_the_family_gives_what_nemos_gives(size, context, encoder_fr
     nemos = conformer(**size | with_attention(context))
     assert unsupported_reason(nemos) is None
     own = FastConformerEncoder(nemos, CPU, torch.float32, context=context, longest=160, alignment=alignment)
-    counts = [max(1, count * SUBSAMPLING - fewer) for count in encoder_frames]
+    counts = [max(1, count * FEATURES_PER_FRAME - fewer) for count in encoder_frames]
     assert_equal(nemos, own, counts, size["feat_in"])
 
 
@@ -95,14 +90,14 @@ def test_any_size_of_the_family_gives_what_nemos_gives(size, context, encoder_fr
 def test_long_clips_beside_short_ones_give_what_nemos_gives(size, context):
     nemos = conformer(**with_attention(context))
     own = FastConformerEncoder(nemos, CPU, torch.float32, context=context)
-    assert_equal(nemos, own, [size * SUBSAMPLING, 77, size * SUBSAMPLING // 2], 128)
+    assert_equal(nemos, own, [size * FEATURES_PER_FRAME, 77, size * FEATURES_PER_FRAME // 2], 128)
 
 
 @pytest.mark.parametrize("context", [None, 40])
 def test_a_clip_longer_than_expected_gives_what_nemos_gives(context):
     nemos = conformer(**with_attention(context))
     own = FastConformerEncoder(nemos, CPU, torch.float32, context=context, longest=30)
-    assert_equal(nemos, own, [500 * SUBSAMPLING, 30 * SUBSAMPLING], 128)
+    assert_equal(nemos, own, [500 * FEATURES_PER_FRAME, 30 * FEATURES_PER_FRAME], 128)
 
 
 def test_a_checkpoint_with_a_context_of_its_own_keeps_it():
@@ -139,7 +134,7 @@ def test_padding_changes_no_real_frame(context, more_frames, more_clips):
     counts = [555, 1, 160]
     own = FastConformerEncoder(conformer(), CPU, torch.float32, context=context)
     features = mels(counts, 128)
-    padded = torch.nn.functional.pad(features, (0, more_frames * SUBSAMPLING, 0, 0, 0, more_clips))
+    padded = torch.nn.functional.pad(features, (0, more_frames * FEATURES_PER_FRAME, 0, 0, 0, more_clips))
     with torch.inference_mode():
         alone, real = own(features, torch.tensor(counts))
         found, padded_counts = own(padded, torch.tensor(counts + [0] * more_clips))
@@ -199,34 +194,3 @@ def test_a_layer_of_the_published_shapes_gives_what_nemos_gives(published):
     nemos = conformer(**shape)
     assert unsupported_reason(nemos) is None
     assert_equal(nemos, FastConformerEncoder(nemos, CPU, torch.float32), [200, 130], shape["feat_in"])
-
-
-@pytest.mark.parametrize(
-    ("changed", "says"),
-    [
-        ({"subsampling": "striding"}, "subsampling is striding by 8"),
-        ({"subsampling_factor": 4}, "subsampling is dw_striding by 4"),
-        ({"causal_downsampling": True}, "subsampling is causal dw_striding by 8"),
-        ({"subsampling": "stacking"}, "subsampling is StackingSubsampling by 8"),
-        ({"self_attention_model": "abs_pos"}, "attention is abs_pos"),
-        ({"att_context_size": [70, 13], "att_context_style": "chunked_limited"}, "chunked_limited"),
-        ({"att_context_size": [10, 5]}, "context is regular, [10, 5]"),
-        (with_attention(8) | {"global_tokens": 1}, "1 global tokens"),
-        ({"reduction": "pooling", "reduction_position": 1, "reduction_factor": 2}, "reduces its frames"),
-        ({"feat_out": 24}, "projects its output"),
-        ({"conv_norm_type": "layer_norm"}, "convolutions have layer_norm"),
-        ({"conv_context_size": "causal"}, "do not see as far ahead as back"),
-    ],
-    ids=str,
-)
-def test_any_other_encoder_is_left_to_nemo_and_named(changed, says):
-    reason = unsupported_reason(conformer(**changed))
-    assert reason is not None
-    assert says in reason
-
-
-def test_a_layer_that_does_something_else_is_left_to_nemo():
-    encoder = conformer()
-    encoder.layers[1].feed_forward2.activation = torch.nn.ReLU()
-    assert unsupported_reason(encoder) == "its activation is ReLU"
-    assert unsupported_reason(torch.nn.Linear(1, 1)) == "it is a Linear"

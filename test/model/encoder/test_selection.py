@@ -150,9 +150,9 @@ class Seeing(PlainOperations):
     def __init__(self, change) -> None:
         self._change = change
 
-    def attend(self, qkv, heads, distances, layout):
+    def attend(self, qkv, heads, positions, layout):
         changed = layout if layout.context is None else replace(layout, context=self._change(layout.context))
-        return super().attend(qkv, heads, distances, changed)
+        return super().attend(qkv, heads, positions, changed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -174,7 +174,7 @@ def to_one_frame_too_few(self, queries, keys):
     block = is_seen(self, queries, keys)
     if self.context is None:
         return block
-    apart = self._places[queries, None] - self._places[None, keys]
+    apart = self._positions[queries, None] - self._positions[None, keys]
     return replace(block, masked=block.masked | (apart == self.context))
 
 
@@ -191,8 +191,8 @@ def test_the_check_finds_a_context_that_is_wrong_on_one_side(dtype, monkeypatch)
 @pytest.mark.parametrize("count", [-1, 1], ids=["too few keys", "padding"])
 def test_the_check_finds_attention_to_other_keys_than_the_real_ones(count):
     class Miscounting(PlainOperations):
-        def attend(self, qkv, heads, distances, layout):
-            return super().attend(qkv, heads, distances, replace(layout, counts=layout.counts + count))
+        def attend(self, qkv, heads, positions, layout):
+            return super().attend(qkv, heads, positions, replace(layout, counts=layout.counts + count))
 
     wrong = FastConformerEncoder(conformer(), CPU, torch.bfloat16, operations=Miscounting())
     with pytest.raises(EncoderMismatch, match="its attention differs"):
@@ -201,8 +201,8 @@ def test_the_check_finds_attention_to_other_keys_than_the_real_ones(count):
 
 def test_the_check_finds_padding_that_is_no_number():
     class Leaving(PlainOperations):
-        def attend(self, qkv, heads, distances, layout):
-            seen = super().attend(qkv, heads, distances, layout)
+        def attend(self, qkv, heads, positions, layout):
+            seen = super().attend(qkv, heads, positions, layout)
             return seen.masked_fill(layout.is_padding.view(-1, 1), float("nan"))
 
     wrong = FastConformerEncoder(conformer(), CPU, torch.float32, operations=Leaving())
