@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from src.api.client_secrets import create_client_secret, create_transcription_session
 from src.api.models import model, models
-from src.api.realtime import realtime, without_upgrade
+from src.api.realtime import realtime, upgrade_required
 from src.api.transcriptions import transcribe, translate
 
 ROOTS = ("/openai/v1", "/openai", "/openai/deployments/{deployment:path}")  # a name with a slash comes as %2F
@@ -22,7 +22,7 @@ def _aliases() -> APIRouter:
         router.post(f"{root}/audio/transcriptions")(transcribe)
         router.post(f"{root}/audio/translations")(translate)
         router.websocket(f"{root}/realtime")(realtime)
-        router.api_route(f"{root}/realtime", methods=["GET", "HEAD"])(without_upgrade)
+        router.api_route(f"{root}/realtime", methods=["GET", "HEAD"])(upgrade_required)
         router.post(f"{root}/realtime/client_secrets")(create_client_secret)
         router.post(f"{root}/realtime/transcription_sessions")(create_transcription_session)
         router.api_route(f"{root}/models", methods=["GET", "HEAD"])(models)

@@ -1,1 +1,1 @@
-"""Live sessions: events in, events and work out; no I/O and no clock but the samples received."""
+"""Realtime sessions as state machines: events in, events and work out. No I/O, and no clock but the audio received."""

@@ -1,25 +1,26 @@
-"""The audio of a session that no item has taken yet, addressed by the session's clock."""
+"""The decoded audio of a session that no item has taken, addressed by the session's clock."""
 
 import numpy as np
 
 from src.audio.samples import Samples
 
-MIN_SAMPLES = 1 << 15  # 2 s, 128 kB: what a session with little audio costs
+MIN_SAMPLES = 1 << 15
+"""The smallest array, 2 s or 128 kB: what a session with little audio costs."""
 GROWTH = 1.25
-"""How much larger an array is made than what it shall hold."""
+"""A new array is this many times as large as what it must hold."""
 MAX_SLACK = 1.5
-"""How much larger it is left than what it holds."""
+"""An array more than this many times as large as what it holds is replaced."""
 
 
 class AudioBuffer:
     """16 kHz float32 samples from `start` to `end`, both in samples since the session began.
 
-    Appending copies each sample a bounded number of times, however small the pieces are.
+    Appending copies each sample a bounded number of times, however small the appended arrays are.
     """
 
     def __init__(self) -> None:
         self._samples = np.empty(MIN_SAMPLES, np.float32)
-        self._first = 0  # where in the array the sample `start` is
+        self._offset = 0  # index of the sample `start` in the array
         self.start = 0
         self.end = 0
 
@@ -28,38 +29,36 @@ class AudioBuffer:
 
     def append(self, samples: Samples) -> None:
         """Add samples (samples,) at the end."""
-        last = self._first + len(self)
+        last = self._offset + len(self)
         if last + len(samples) > len(self._samples):
-            self._make_room(len(samples))
+            self._reallocate(len(samples))
             last = len(self)
         self._samples[last : last + len(samples)] = samples
         self.end += len(samples)
 
-    def piece(self, start: int, end: int) -> Samples:
+    def copy(self, start: int, end: int) -> Samples:
         """Return a copy of the samples from `start` to `end` of the session's clock."""
-        offset = self._first - self.start
-        return self._samples[start + offset : end + offset].copy()
+        shift = self._offset - self.start
+        return self._samples[start + shift : end + shift].copy()
 
     def drop_until(self, start: int) -> None:
-        """Forget what lies before `start`."""
+        """Drop the samples before `start`."""
         dropped = min(max(0, start - self.start), len(self))
-        self._first += dropped
+        self._offset += dropped
         self.start += dropped
-        if len(self._samples) > max(
-            MIN_SAMPLES, MAX_SLACK * len(self)
-        ):  # what a long item took is not kept for the next
-            self._make_room(0)
+        if len(self._samples) > max(MIN_SAMPLES, MAX_SLACK * len(self)):  # a long item's room is not kept
+            self._reallocate(0)
 
     def take_until(self, end: int) -> Samples:
-        """Return the samples before `end`, and forget them."""
+        """Remove and return the samples before `end`."""
         end = min(max(end, self.start), self.end)
-        taken = self.piece(self.start, end)
+        taken = self.copy(self.start, end)
         self.drop_until(end)
         return taken
 
-    def _make_room(self, samples: int) -> None:
-        """Move what is held to the front of an array that has room for so many more, and for some after them."""
-        held = self._samples[self._first : self._first + len(self)]
-        room = np.empty(max(MIN_SAMPLES, round(GROWTH * (len(held) + samples))), np.float32)
+    def _reallocate(self, extra: int) -> None:
+        """Move the samples to the front of a new array that has room for `extra` more, and some slack."""
+        held = self._samples[self._offset : self._offset + len(self)]
+        room = np.empty(max(MIN_SAMPLES, round(GROWTH * (len(held) + extra))), np.float32)
         room[: len(held)] = held
-        self._samples, self._first = room, 0
+        self._samples, self._offset = room, 0

@@ -1,7 +1,7 @@
-"""The configuration of a session: what a client may set, in GA's nested shape and in beta's flat one, and its echo.
+"""The configuration of a session: the settings that clients may change, and their echo.
 
-Either shape is taken at any time, also mixed, and only the fields that are there change anything. The echo has the
-shape of the connection's dialect.
+A change may have GA's nested shape, beta's flat one, or a mixture. Settings that it leaves out stay as they are. The
+echo has the shape of the connection's dialect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,64 +20,64 @@ from src.wire.json_limits import MAX_ITEMS
 from src.wire.model_names import ServedModel
 
 SEMANTIC_WAITS_MS = {"low": 8_000, "medium": 4_000, "auto": 4_000, "high": 2_000}
-"""The longest that OpenAI's `semantic_vad` waits for more, by eagerness ("Realtime API reference", turn_detection)."""
+"""The longest pause that OpenAI's `semantic_vad` allows, by eagerness ("Realtime API reference", turn_detection)."""
 
 LIVE_MODELS = ("gpt-live-transcribe", "gpt-realtime-whisper")
-"""Models of OpenAI's that have no turn detection: their clients commit by themselves."""
+"""OpenAI's models without turn detection. Their clients commit."""
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
 
 
-LONGEST_COMPLAINT = 300
-"""Characters of pydantic's words about a value, which may repeat it."""
+MAX_ERROR_CHARS = 300
+"""Characters of pydantic's error message that are sent; it may repeat the value."""
 
 
 class WrongType(InvalidRequest):
-    """A setting with a value of another type."""
+    """A setting whose value has the wrong type."""
 
     code = "invalid_type"
 
 
 NO_DETECTION = frozenset({"none", "null", "nil", "off", "disabled"})
-"""What clients call turn detection that they do not want, in place of null or as its `type`."""
-LONGEST_PROMPT = 65_536
-"""Characters of a prompt that are kept; it is a hint."""
+"""Values that clients send for no turn detection, in place of null or as its `type`."""
+MAX_PROMPT_CHARS = 65_536
+"""Characters of a prompt that are kept; it is only a hint."""
 
 
-def _shortened(prompt: object) -> object:
-    return prompt[:LONGEST_PROMPT] if isinstance(prompt, str) else prompt
+def _truncated(prompt: object) -> object:
+    return prompt[:MAX_PROMPT_CHARS] if isinstance(prompt, str) else prompt
 
 
-class _Part(BaseModel):
+class _Settings(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class Format(_Part):
-    """An audio format in GA's words; PCM without a rate keeps the session's."""
+class FormatSettings(_Settings):
+    """An audio format, under GA's names. PCM without a rate keeps the session's rate."""
 
     type: Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
     rate: Annotated[int, Field(ge=8_000, le=48_000)] | None = None
 
 
 Name = Annotated[str, Field(max_length=256)]
-Few = Field(max_length=100)
-"""Items of a list. What is echoed is bounded: it is written on the event loop, and many clients read 1 MiB at most."""
+FewItems = Field(max_length=100)
+"""Limits a list. Echoes are kept short: they are encoded on the event loop, and many clients read at most 1 MiB."""
 
 
-class AudioTranscription(_Part):
-    """How to transcribe; what this model has no use for is echoed only."""
+class AudioTranscription(_Settings):
+    """How to transcribe. Settings that this model does not use are only echoed."""
 
     model: Name | None = None
     language: Name | None = None
-    languages: Annotated[list[Name], Few] | None = None
-    prompt: Annotated[str, BeforeValidator(_shortened)] | None = None
+    languages: Annotated[list[Name], FewItems] | None = None
+    prompt: Annotated[str, BeforeValidator(_truncated)] | None = None
     keywords: Annotated[list[str], Field(max_length=MAX_ITEMS)] | None = None
     delay: Name | None = None
-    timestamp_granularities: Annotated[list[Literal["word", "segment"]], Few] | None = None
+    timestamp_granularities: Annotated[list[Literal["word", "segment"]], FewItems] | None = None
 
 
-class ServerVad(_Part):
-    """A turn ends with a pause."""
+class ServerVad(_Settings):
+    """Turn detection in which a pause ends a turn."""
 
     type: Literal["server_vad"] = "server_vad"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -89,12 +89,12 @@ class ServerVad(_Part):
 
     @property
     def detection(self) -> TurnDetection:
-        """What the detector of turns needs to know."""
+        """The settings for the turn detector."""
         return TurnDetection(self.threshold, self.prefix_padding_ms, self.silence_duration_ms, self.idle_timeout_ms)
 
 
-class SemanticVad(_Part):
-    """A turn ends when the speaker has finished; here, with a pause as long as the longest wait for that."""
+class SemanticVad(_Settings):
+    """Turn detection by meaning, at OpenAI. Here a pause ends a turn, as long as OpenAI's longest wait."""
 
     type: Literal["semantic_vad"]
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
@@ -103,12 +103,12 @@ class SemanticVad(_Part):
 
     @property
     def detection(self) -> TurnDetection:
-        """What the detector of turns needs to know."""
+        """The settings for the turn detector."""
         return TurnDetection(silence_duration_ms=SEMANTIC_WAITS_MS[self.eagerness])
 
 
-class NoiseReduction(_Part):
-    """Echoed only."""
+class NoiseReduction(_Settings):
+    """Noise reduction, which is only echoed."""
 
     type: Name | None = None
     strength: float | None = None
@@ -116,32 +116,32 @@ class NoiseReduction(_Part):
 
 Vad = ServerVad | SemanticVad
 DEFAULT: Literal["default"] = "default"
-"""Turn detection that the client has said nothing about, which is not the same as null."""
+"""Turn detection that the client has not mentioned, as opposed to null."""
 
 
-class _Update(_Part):
-    """A client's wishes, the shapes brought to one."""
+class _Patch(_Settings):
+    """The changes that a client requests, in one shape."""
 
-    format: Format | None = None
+    format: FormatSettings | None = None
     transcription: AudioTranscription | None = None
     turn_detection: Annotated[Vad, Field(discriminator="type")] | None = None
     noise_reduction: NoiseReduction | None = None
-    include: Annotated[list[Name], Few] | None = None
+    include: Annotated[list[Name], FewItems] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """What is in force. Make another with `updated`."""
+    """The settings in force. `updated` returns changed ones."""
 
     format: AudioFormat
     pcm16_rate: int
-    """The rate that beta's name `pcm16` stands for on this connection."""
+    """Sample rate in Hz that beta's format `pcm16` stands for on this connection."""
     transcription: AudioTranscription
     turn_detection: Vad | Literal["default"] | None = DEFAULT
     noise_reduction: NoiseReduction | None = None
     include: tuple[str, ...] | None = None
     vad_by_default: bool = False
-    """Whether turns are detected where the client has said nothing about it."""
+    """Whether turns are detected if the client has not mentioned turn detection."""
 
     @property
     def vad(self) -> Vad | None:
@@ -153,7 +153,7 @@ class SessionConfig:
 
     @property
     def detection(self) -> TurnDetection | None:
-        """How turns are detected, if they are."""
+        """The settings for the turn detector; None if turns are not detected."""
         return self.vad.detection if self.vad else None
 
     @property
@@ -163,43 +163,47 @@ class SessionConfig:
 
     @property
     def logprobs(self) -> bool:
-        """Whether the log probabilities of tokens are wanted."""
+        """Whether the client asked for the log probabilities of tokens."""
         return LOGPROBS in (self.include or ())
 
     @property
     def granularities(self) -> frozenset[str]:
-        """Which timed parts of an item are wanted: `word`, `segment`."""
+        """The timed parts of an item that the client asked for: `word`, `segment`."""
         return frozenset(self.transcription.timestamp_granularities or ())
 
-    def updated(self, wanted: Mapping[str, Any], served: ServedModel, languages: Sequence[str]) -> "SessionConfig":
-        """Return the configuration with a client's changes; null takes a setting back to its default, but for
-        the format, which stays. So does whatever else stands for nothing (see `none_if_unset`).
+    def updated(self, patch: Mapping[str, Any], served: ServedModel, languages: Sequence[str]) -> "SessionConfig":
+        """Return the configuration with a client's changes.
 
-        `wanted` is the `session` object of its event; `served` is the model and `languages` the codes that it knows.
-        Turn detection is on from the first change on unless the client turns it off, as in OpenAI's sessions.
+        Null, or a value that stands for it (see `none_if_unset`), resets a setting to its default; a format stays.
+        Turn detection is on after the first change unless the client turns it off, as in OpenAI's sessions.
+
+        Args:
+            patch: the `session` object of the client's event.
+            served: the model that is served.
+            languages: codes of the languages that it knows.
 
         Raises:
-            InvalidRequest: a field has a wrong value, `param` names it; the configuration is as it was.
-            ModelNotFound, UnsupportedLanguage: what is asked for is not served here.
+            InvalidRequest: a setting has an invalid value; `param` names it.
+            ModelNotFound, UnsupportedLanguage: the service does not have that model or language.
         """
-        if unset_to_none(wanted.get("type")) not in (None, "transcription", "realtime"):
+        if unset_to_none(patch.get("type")) not in (None, "transcription", "realtime"):
             raise InvalidRequest("`session.type` must be transcription.", param="session.type")
-        wishes = _brought_together(wanted)
-        update = _validated({name: self._completed(name, wish.value) for name, wish in wishes.items()}, wishes)
-        changes: dict[str, Any] = {name: getattr(update, name) for name in update.model_fields_set}
+        requested = _normalise(patch)
+        valid = _validate({name: self._merged(name, each.value) for name, each in requested.items()}, requested)
+        changes: dict[str, Any] = {name: getattr(valid, name) for name in valid.model_fields_set}
         if "format" in changes:
-            changes["format"] = self._format(update.format)
+            changes["format"] = self._format(valid.format)
         if "transcription" in changes:
-            changes["transcription"] = update.transcription or AudioTranscription()
+            changes["transcription"] = valid.transcription or AudioTranscription()
         if "include" in changes:
-            changes["include"] = None if update.include is None else tuple(update.include)
+            changes["include"] = None if valid.include is None else tuple(valid.include)
         config = replace(self, **changes, vad_by_default=True)
         if "transcription" in changes:
-            config._check_transcription(wishes["transcription"], served, languages)
+            config._check_transcription(requested["transcription"], served, languages)
         return config
 
-    def _completed(self, name: str, value: Any) -> Any:
-        """Return the value of a wish in the words of `_Update`, with what a nested one leaves as it is."""
+    def _merged(self, name: str, value: Any) -> Any:
+        """Return a requested value in the shape of `_Patch`, merged into the present one if it is an object."""
         if name == "format" and isinstance(value, str):
             return {"type": _FORMATS.get(value, value), "rate": self.pcm16_rate if value == "pcm16" else None}
         if name == "format" and isinstance(value, dict):
@@ -207,29 +211,29 @@ class SessionConfig:
         now = {"transcription": self.transcription, "turn_detection": self.vad}.get(name)
         if name not in ("transcription", "turn_detection") or not isinstance(value, dict):
             return value
-        stays = now.model_dump(exclude_unset=True) if now else {}
+        kept = now.model_dump(exclude_unset=True) if now else {}
         if name == "turn_detection":
             kind = getattr(now, "type", "server_vad")
             value = value | {"type": value.get("type") or kind}
-            stays = stays if value["type"] == kind else {}
-        return {key: each for key, each in (stays | value).items() if each is not None}
+            kept = kept if value["type"] == kind else {}
+        return {key: each for key, each in (kept | value).items() if each is not None}
 
-    def _format(self, wanted: Format | None) -> AudioFormat:
-        if wanted is None:
+    def _format(self, requested: FormatSettings | None) -> AudioFormat:
+        if requested is None:
             return self.format
-        encoding = Encoding(wanted.type)
+        encoding = Encoding(requested.type)
         if encoding is not Encoding.PCM16:
             return AudioFormat(encoding, G711_RATE)
         now = self.format.rate if self.format.encoding is Encoding.PCM16 else self.pcm16_rate
-        return AudioFormat(encoding, wanted.rate or now)
+        return AudioFormat(encoding, requested.rate or now)
 
-    def _check_transcription(self, wish: "_Wish", served: ServedModel, languages: Sequence[str]) -> None:
+    def _check_transcription(self, requested: "_Requested", served: ServedModel, languages: Sequence[str]) -> None:
         try:
-            served.check((wish.value or {}).get("model"))  # that of the connection has been accepted already
+            served.check((requested.value or {}).get("model"))  # the handshake has checked the connection's own
             language_code(self.transcription.language or None, languages)
             parse_keywords(self.transcription.keywords or (), self.transcription.prompt)
         except InvalidRequest as error:
-            raise error.within(wish.path) from None
+            raise error.within(requested.path) from None
 
     def ga(self) -> dict[str, Any]:
         """Return the configuration in GA's shape."""
@@ -271,78 +275,78 @@ class SessionConfig:
 _FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 """GA's names of formats by beta's."""
 
-_PLACES = {
+_PATHS = {
     "format": ("audio.input.format", "input_audio_format"),
     "transcription": ("audio.input.transcription", "input_audio_transcription"),
     "turn_detection": ("audio.input.turn_detection", "turn_detection"),
     "noise_reduction": ("audio.input.noise_reduction", "input_audio_noise_reduction"),
     "include": ("include",),
 }
-"""Where clients put a setting, by its name in `_Update`: GA's place and beta's."""
+"""The paths of each setting of `_Patch` in a client's event: GA's and beta's."""
 
 
-class _Wish(NamedTuple):
-    """A value that a client wants, and where in its event it stands."""
+class _Requested(NamedTuple):
+    """A value that a client requests, and its path in the client's event."""
 
     value: Any
     path: str
 
 
-def _brought_together(wanted: Mapping[str, Any]) -> dict[str, _Wish]:
-    """Return the settings that are there, by their names in `_Update`."""
-    wishes = {}
-    for name, places in _PLACES.items():
+def _normalise(patch: Mapping[str, Any]) -> dict[str, _Requested]:
+    """Return the settings in a client's `session` object, by their names in `_Patch`."""
+    requested = {}
+    for name, paths in _PATHS.items():
         read = _detection if name == "turn_detection" else unset_to_none
-        for place in places:
-            holder, _, key = place.rpartition(".")
-            values = _at(wanted, holder)
-            if key in values and not _is_unsaid(values[key]):
-                wishes[name] = _Wish(read(values[key]), f"session.{place}")
-    return wishes
+        for path in paths:
+            parent, _, key = path.rpartition(".")
+            values = _object_at(patch, parent)
+            if key in values and not _is_left_out(values[key]):
+                requested[name] = _Requested(read(values[key]), f"session.{path}")
+    return requested
 
 
-def _is_unsaid(value: Any) -> bool:
-    """Return whether a setting is as good as left out, which null is not: it takes a setting back."""
+def _is_left_out(value: Any) -> bool:
+    """Return whether a value means that its setting is left out. Null does not: it resets the setting."""
     return isinstance(value, str) and value.strip() in ("", "undefined")
 
 
 def unset_to_none(value: Any) -> Any:
-    """Return a value with null for what stands for nothing, also within an object."""
+    """Return a value with None for the strings that stand for it (see `none_if_unset`), within objects too."""
     if isinstance(value, str):
         return none_if_unset(value)
     return {key: unset_to_none(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def _detection(value: Any) -> Any:
-    """Return turn detection as `unset_to_none` does, with null for what is called none."""
+    """Return turn detection as `unset_to_none` does, with None for the values of `NO_DETECTION` too."""
     kind = value.get("type") if isinstance(value, dict) else value
     is_none = isinstance(kind, str) and kind.strip().lower() in NO_DETECTION
     return None if is_none or value is False else unset_to_none(value)
 
 
-def _at(wanted: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """Return the object at a dotted path, an empty one where there is none."""
-    passed = "session"
+def _object_at(patch: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """Return the object at a dotted path; an empty one if there is none."""
+    param = "session"
     for key in filter(None, path.split(".")):
-        passed = f"{passed}.{key}"
-        inner = wanted.get(key)
+        param = f"{param}.{key}"
+        inner = patch.get(key)
         if not inner or (isinstance(inner, str) and none_if_unset(inner) is None):
             return {}
         if not isinstance(inner, Mapping):
-            raise WrongType(f"`{passed}` must be an object.", param=passed)
-        wanted = inner
-    return wanted
+            raise WrongType(f"`{param}` must be an object.", param=param)
+        patch = inner
+    return patch
 
 
-def _validated(values: Mapping[str, Any], wishes: Mapping[str, _Wish]) -> _Update:
+def _validate(values: Mapping[str, Any], requested: Mapping[str, _Requested]) -> _Patch:
     try:
-        return _Update.model_validate(values)
+        return _Patch.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        name, *places = first["loc"]
-        kinds = ("server_vad", "semantic_vad")  # pydantic names the class that it chose by the type
-        wish = wishes[str(name)]
-        inside = [] if isinstance(wish.value, str) else [str(place) for place in places if place not in kinds]
-        path = ".".join([wish.path, *inside])
+        name, *inner = first["loc"]
+        kinds = ("server_vad", "semantic_vad")  # pydantic's path has the class that it chose by the type
+        setting = requested[str(name)]
+        keys = [] if isinstance(setting.value, str) else [str(key) for key in inner if key not in kinds]
+        path = ".".join([setting.path, *keys])
         invalid = WrongType if first["type"].endswith("_type") else InvalidRequest
-        raise invalid(f"`{path}`: {first['msg'][:LONGEST_COMPLAINT]}.", param=path) from None
+        raise invalid(f"`{path}`: {first['msg'][:MAX_ERROR_CHARS]}.", param=path) from None

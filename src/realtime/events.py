@@ -1,7 +1,7 @@
-"""The wire of the Realtime protocol: what a client may send and what it reads, as types.
+"""The events of the Realtime protocol, those of clients and those of the server, as types.
 
-OpenAI's transcription sessions, generally available and beta (platform.openai.com, "Realtime API reference"), and the
-simple dialect of `response.create`. A session's configuration has a file of its own, `src.realtime.config`.
+They cover OpenAI's transcription sessions, generally available (GA) and beta (platform.openai.com, "Realtime API
+reference"), and the simple dialect of `response.create`. `src.realtime.config` has the session's configuration.
 """
 
 import json
@@ -17,23 +17,23 @@ from src.wire.logprobs import TokenLogprob
 from src.wire.usage import DurationUsage
 
 MAX_APPEND_BYTES = 15 * 1024 * 1024
-"""Most audio in one `input_audio_buffer.append`, as OpenAI has it."""
+"""The most audio in one `input_audio_buffer.append`, as in OpenAI's API."""
 TOO_LARGE = "more than 15 MiB of audio; send it in smaller pieces"
 
 
 class InvalidEvent(InvalidRequest):
-    """A message that is no event of the protocol; `event_id` is its own, where it has one."""
+    """A message that is not a valid client event. `event_id` is the id that it gives itself, if any."""
 
     def __init__(self, message: str, *, code: str, param: str | None = None, event_id: str | None = None) -> None:
         super().__init__(message, param=param)
-        self.code = code  # the protocol has more words for it than HTTP
+        self.code = code  # the protocol has more codes than the HTTP API
         self.event_id = event_id
 
 
-# -- what a client sends -----------------------------------------------------------------------------------------------
+# -- client events -----------------------------------------------------------------------------------------------------
 
 
-def _audio(encoded: object) -> bytes:
+def _decoded_audio(encoded: object) -> bytes:
     if not isinstance(encoded, str):
         raise PydanticCustomError("string_type", "not a string")
     try:
@@ -45,8 +45,8 @@ def _audio(encoded: object) -> bytes:
     return audio
 
 
-Audio = Annotated[bytes, BeforeValidator(_audio)]
-"""Audio as base64 on the wire, with line breaks or without, as bytes in the event."""
+Audio = Annotated[bytes, BeforeValidator(_decoded_audio)]
+"""Audio: base64 on the wire, with or without line breaks; bytes in the event."""
 
 
 class _ClientEvent(BaseModel):
@@ -56,7 +56,7 @@ class _ClientEvent(BaseModel):
 
 
 class SessionUpdate(_ClientEvent):
-    """Change the session; both shapes are taken under both names."""
+    """Change the configuration. Either name takes either shape."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -64,8 +64,8 @@ class SessionUpdate(_ClientEvent):
     session: dict[str, Any] | None = None
 
     @property
-    def wanted(self) -> dict[str, Any]:
-        """The keys of the session; some clients leave out the `session` around them."""
+    def patch(self) -> dict[str, Any]:
+        """The settings to change. Some clients leave out the `session` object around them."""
         return self.session if self.session is not None else dict(self.model_extra or {})
 
 
@@ -77,13 +77,13 @@ class Append(_ClientEvent):
 
 
 class Commit(_ClientEvent):
-    """The audio so far is one item."""
+    """Make an item of the audio so far."""
 
     type: Literal["input_audio_buffer.commit"]
 
 
 class Clear(_ClientEvent):
-    """Forget the audio that is not committed."""
+    """Drop the audio that is not committed."""
 
     type: Literal["input_audio_buffer.clear"]
 
@@ -96,42 +96,42 @@ class InputAudio(BaseModel):
 
 
 class NewItem(BaseModel):
-    """A message of the user, spoken."""
+    """A spoken message of the user."""
 
     type: Literal["message"] = "message"
     id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    content: Annotated[list[InputAudio], FailFast(), Field(min_length=1)]  # each of the errors would take 1.4 kB
+    content: Annotated[list[InputAudio], FailFast(), Field(min_length=1)]  # an error for each element would take 1.4 kB
 
 
 class ItemCreate(_ClientEvent):
-    """A whole item at once: append and commit."""
+    """Append and commit a whole item at once."""
 
     type: Literal["conversation.item.create"]
     item: NewItem
 
 
 class ItemRetrieve(_ClientEvent):
-    """Ask for an item."""
+    """Request an item."""
 
     type: Literal["conversation.item.retrieve"]
     item_id: str
 
 
 class ItemDelete(_ClientEvent):
-    """Forget an item."""
+    """Delete an item."""
 
     type: Literal["conversation.item.delete"]
     item_id: str
 
 
 class ResponseCreate(_ClientEvent):
-    """The simple dialect's request for the text."""
+    """Request the text, in the simple dialect."""
 
     type: Literal["response.create"]
 
 
 class Ignored(_ClientEvent):
-    """What concerns the speech of an assistant, of which there is none."""
+    """Events about an assistant's speech, which a transcription session does not have."""
 
     type: Literal["response.cancel", "output_audio_buffer.clear", "conversation.item.truncate"]
 
@@ -143,19 +143,19 @@ ClientEvent = (
 _CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(Annotated[ClientEvent, Field(discriminator="type")])
 
 
-_OPENED = re.compile(rb'[ \t\r\n]*(\{[ \t\r\n]*["}]|\[[ \t\r\n]*[][{"0-9tfn-])')
-"""How an object or a list begins; G.711 has many a `{`."""
-_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-"""What no JSON has in it anywhere, and audio soon."""
+_JSON_START = re.compile(rb'[ \t\r\n]*(\{[ \t\r\n]*["}]|\[[ \t\r\n]*[][{"0-9tfn-])')
+"""The beginning of a JSON object or list. A bare `{` is not enough, as it is common in G.711 audio."""
+_NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""Bytes that JSON never contains, and audio soon does."""
 
 
 def parse(message: str | bytes) -> ClientEvent:
-    """Return the event that a text or binary frame holds as JSON.
+    """Return the event in a text or binary WebSocket message.
 
-    A binary frame that is no JSON, neither an object nor a list, is an append of its bytes.
+    A binary message that is not a JSON object or list is audio: an append of its bytes.
 
     Raises:
-        InvalidEvent: it is none, or one with a wrong field.
+        InvalidEvent: the message is not an event, or a field of it is invalid.
     """
     if not isinstance(message, str) and not _may_be_json(message):
         return _append(message)
@@ -166,12 +166,12 @@ def parse(message: str | bytes) -> ClientEvent:
     except ValidationError as error:
         if not isinstance(message, str) and not _is_json(message):
             return _append(message)
-        raise _invalid(message, error.errors(include_url=False, include_input=False)[0]) from None
+        raise _invalid_event(message, error.errors(include_url=False, include_input=False)[0]) from None
 
 
 def _may_be_json(message: bytes) -> bool:
-    """Return whether a binary frame looks like the text of an object or a list, as audio hardly ever does."""
-    if not _OPENED.match(message) or _NO_TEXT.search(message):
+    """Return whether a binary message looks like a JSON object or list, as audio hardly ever does."""
+    if not _JSON_START.match(message) or _NOT_TEXT.search(message):
         return False
     try:
         message.decode()
@@ -186,7 +186,7 @@ def _is_json(message: bytes) -> bool:
     except ValueError:
         return False
     except RecursionError:
-        pass  # nested deeper than any event, and no audio either
+        pass  # nested deeper than any event, and not audio either
     return True
 
 
@@ -196,29 +196,30 @@ def _append(audio: bytes) -> Append:
     return Append.model_construct(type="input_audio_buffer.append", audio=audio)
 
 
-def _invalid(message: str | bytes, error: Any) -> InvalidEvent:
-    """Say in the protocol's words what pydantic found."""
-    event = _loaded(message)
-    # What pydantic refuses and `json` takes is half a surrogate pair, which no answer could repeat, or nested too deep.
+def _invalid_event(message: str | bytes, error: Any) -> InvalidEvent:
+    """Return pydantic's error in the protocol's words."""
+    event = _json_object(message)
+    # Pydantic rejects two things that `json` accepts: half a surrogate pair, which no answer could repeat, and deeply
+    # nested JSON.
     if event is None or error["type"] == "json_invalid":
         return InvalidEvent("The message is not a JSON object.", code="invalid_json")
     event_id = event.get("event_id")
-    told = {"event_id": event_id if isinstance(event_id, str) and len(event_id) <= 512 else None}
+    own_id = {"event_id": event_id if isinstance(event_id, str) and len(event_id) <= 512 else None}
     match error["type"]:
         case "union_tag_not_found":
-            return InvalidEvent("The event has no `type`.", code="invalid_event", param="type", **told)
+            return InvalidEvent("The event has no `type`.", code="invalid_event", param="type", **own_id)
         case "union_tag_invalid":
             kind = str(event.get("type"))[:60]
-            return InvalidEvent(f"There is no event {kind!r}.", code="invalid_value", param="type", **told)
-    # The first place is the event's type, by which pydantic chose its class.
+            return InvalidEvent(f"There is no event {kind!r}.", code="invalid_value", param="type", **own_id)
+    # The path begins with the event's type, by which pydantic chose its class.
     path = ".".join(str(place) for place in error["loc"][1:])
     code = {"missing": "missing_required_parameter", "base64": "invalid_value", "too_large": "invalid_value"}.get(
         error["type"], "invalid_type" if error["type"].endswith("_type") else "invalid_value"
     )
-    return InvalidEvent(f"`{path}`: {error['msg']}.", code=code, param=path, **told)
+    return InvalidEvent(f"`{path}`: {error['msg']}.", code=code, param=path, **own_id)
 
 
-def _loaded(message: str | bytes) -> dict[str, Any] | None:
+def _json_object(message: str | bytes) -> dict[str, Any] | None:
     try:
         event = json.loads(message)
     except (ValueError, RecursionError):
@@ -226,20 +227,20 @@ def _loaded(message: str | bytes) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
-# -- what a client reads -----------------------------------------------------------------------------------------------
+# -- server events -----------------------------------------------------------------------------------------------------
 
 
 class ServerEvent(BaseModel):
-    """Anything the server sends; what was not set is not sent."""
+    """Any event that the server sends. Fields that were not set are left out."""
 
     model_config = ConfigDict(frozen=True)
 
     type: str
 
     def encoded(self, event_id: str) -> str:
-        """Return the event as JSON, under an id."""
+        """Return the event as JSON, with this id."""
         head = json.dumps({"type": self.type, "event_id": event_id}, separators=(",", ":"))
-        # Written by pydantic itself, four times as fast as by way of a dict: an item may have 40,000 log probabilities.
+        # Pydantic writes this four times as fast as `json` writes a dict: an item may have 40,000 log probabilities.
         rest = self.model_dump_json(exclude={"type"}, exclude_unset=True)
         return head if rest == "{}" else f"{head[:-1]},{rest[1:]}"
 
@@ -250,14 +251,14 @@ StateName = Literal[
 
 
 class SessionState(ServerEvent):
-    """The session as it is now; sent at the beginning and after each change."""
+    """The session's configuration, sent at the beginning and after each change."""
 
     type: StateName
     session: dict[str, Any]
 
 
 class SpeechStarted(ServerEvent):
-    """Somebody began to speak, in milliseconds of all audio so far, the padding before it included."""
+    """A turn has begun. Its start, padding included, is in milliseconds of all audio since the session began."""
 
     type: Literal["input_audio_buffer.speech_started"] = "input_audio_buffer.speech_started"
     audio_start_ms: int
@@ -265,7 +266,7 @@ class SpeechStarted(ServerEvent):
 
 
 class SpeechStopped(ServerEvent):
-    """The turn is over; the item ends here."""
+    """The turn is over. Its item ends here."""
 
     type: Literal["input_audio_buffer.speech_stopped"] = "input_audio_buffer.speech_stopped"
     audio_end_ms: int
@@ -273,7 +274,7 @@ class SpeechStopped(ServerEvent):
 
 
 class TimeoutTriggered(ServerEvent):
-    """Nobody has spoken for the session's idle timeout; the silence becomes an item."""
+    """Nobody has spoken for the idle timeout. The silence becomes an item."""
 
     type: Literal["input_audio_buffer.timeout_triggered"] = "input_audio_buffer.timeout_triggered"
     audio_start_ms: int
@@ -290,13 +291,13 @@ class Committed(ServerEvent):
 
 
 class Cleared(ServerEvent):
-    """The audio that was not committed is forgotten."""
+    """The uncommitted audio was dropped."""
 
     type: Literal["input_audio_buffer.cleared"] = "input_audio_buffer.cleared"
 
 
 class ItemState(ServerEvent):
-    """An item of the conversation: GA's two events, and beta's one for both."""
+    """A new item: GA has two events for it, beta has one."""
 
     type: Literal["conversation.item.added", "conversation.item.done", "conversation.item.created"]
     item: dict[str, Any]
@@ -304,21 +305,21 @@ class ItemState(ServerEvent):
 
 
 class ItemRetrieved(ServerEvent):
-    """An item that was asked for."""
+    """An item that the client requested."""
 
     type: Literal["conversation.item.retrieved"] = "conversation.item.retrieved"
     item: dict[str, Any]
 
 
 class ItemDeleted(ServerEvent):
-    """An item is forgotten."""
+    """An item was deleted."""
 
     type: Literal["conversation.item.deleted"] = "conversation.item.deleted"
     item_id: str
 
 
 class TranscriptionDelta(ServerEvent):
-    """More text of an item, while it is spoken or after."""
+    """Further text of an item, while it is spoken or afterwards."""
 
     type: Literal["conversation.item.input_audio_transcription.delta"] = (
         "conversation.item.input_audio_transcription.delta"
@@ -378,27 +379,27 @@ class TranscriptionFailure(ServerEvent):
 
 
 class EventError(ItemError):
-    """What was wrong with an event; `event_id` is the client's own."""
+    """Why a client event had no effect; `event_id` is the id that the client gave it."""
 
     event_id: str | None
 
 
 class Error(ServerEvent):
-    """An event of the client was of no effect; the session goes on."""
+    """A client event had no effect. The session goes on."""
 
     type: Literal["error"] = "error"
     error: EventError
 
 
 class ResponseState(ServerEvent):
-    """A response of the simple dialect, begun or ended."""
+    """The state of a response of the simple dialect."""
 
     type: Literal["response.created", "response.done", "response.completed"]
     response: dict[str, Any]
 
 
 class ResponseText(ServerEvent):
-    """The text of a response: GA's names and beta's."""
+    """The text of a response, under GA's names or beta's."""
 
     type: Literal[
         "response.output_text.delta", "response.output_text.done", "response.text.delta", "response.text.done"

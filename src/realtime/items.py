@@ -1,4 +1,4 @@
-"""What a session makes of audio: an utterance while it is spoken, an item once it is committed."""
+"""The audio of a session on its way to text: an utterance until it is committed, then an item."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,28 +13,30 @@ class Utterance:
     """Speech that is not committed yet."""
 
     item_id: str
-    """The id that its item will have."""
+    """The id that its item will get."""
     live: LiveTranscript | None = None
-    """Its stream, once it has begun."""
+    """Its live transcript, once that has begun."""
     start: int = 0
-    """Where in the session that began, in samples."""
+    """Where the live transcript begins, in samples since the session began."""
     shown: str = ""
-    """The text that the client has read so far."""
+    """The text that the client has been sent so far."""
 
 
 @dataclass(eq=False, slots=True)
 class Item:
-    """Committed audio on its way to a text."""
+    """Committed audio that waits for its text."""
 
     item_id: str
     samples: Samples
     """(samples,) float32 at 16 kHz."""
     config: SessionConfig
+    """The configuration at the time of the commit."""
     announced: bool
-    """Whether the client reads of the item itself, or only of the response that it asked for."""
+    """Whether the client gets events for this item, or only for the response that covers it."""
     live: LiveTranscript | None = None
-    """The stream that was begun while it was spoken, if one was."""
+    """The live transcript that its text comes from; None if the item is transcribed as a whole."""
     shown: str = ""
+    """The text that the client has been sent so far."""
 
     @property
     def audio_s(self) -> float:
@@ -43,7 +45,7 @@ class Item:
 
 
 def item_body(item_id: str, transcript: str | None) -> dict[str, Any]:
-    """Return an item as the protocol has it, without its audio; the transcript is None while there is none."""
+    """Return an item as the protocol describes it, without its audio. `transcript` is None until there is one."""
     return {
         "id": item_id,
         "object": "realtime.item",

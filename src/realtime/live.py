@@ -1,8 +1,8 @@
 """Live text: an utterance decoded window by window while it is still being spoken.
 
-The encoder sees [left context | chunk | right context]; the decoder goes over the chunk's frames only, with its state
-carried from one step to the next, so no frame is decoded twice and nothing that was said is taken back. The grid of
-chunks begins with the utterance, so the text does not depend on how its audio arrived.
+The encoder sees [left context | chunk | right context]. The decoder goes over the chunk's frames only and carries its
+state from one step to the next, so no frame is decoded twice and no text is taken back. The grid of chunks begins with
+the utterance, so the text does not depend on how its audio arrived.
 """
 
 import re
@@ -16,117 +16,114 @@ from src.engine.windowing import Windowing
 from src.text.transcript import Token, text_of
 
 _UNCERTAIN = re.compile(r"[\s\ufffd]+\Z")
-"""What a later token may still change at a text's end: a space gives way to a mark, bytes become a character."""
+"""The end of a text that later tokens may change: punctuation replaces a space, further bytes complete a character."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepWindow:
-    """Which part of an utterance the next step takes."""
+    """The part of an utterance that one step decodes, in samples from the start of the utterance."""
 
     start: int
     """The first sample of the left context."""
     stop: int
     """The sample after the right context."""
     skip_frames: int
-    """Frames of 80 ms that the left context has."""
+    """Length of the left context in frames of 80 ms."""
     take_frames: int
-    """Frames that the chunk has."""
+    """Length of the chunk in frames."""
 
 
 class LiveTranscript:
-    """One utterance on its way: which step comes next, and the text that has become certain.
+    """The text of one utterance so far, and the next window to decode.
 
-    The caller keeps the samples. It asks for `next_window`, has the model `advance` by the `step`, and gives what that
-    returns to `add`, one step at a time.
+    The caller keeps the samples. For each step it asks for the `next_window`, calls `begin_step`, runs the step on the
+    model and passes the result to `finish_step`.
 
     Args:
-        windowing: how to cut.
-        boosts: hot words.
-        catch_up_s: where so much more audio than a chunk is waiting, one step takes up to this many seconds in whole
-            chunks. That is cheaper, but makes the text depend on how the audio arrived. 0: one chunk at a time.
+        windowing: the lengths of chunks and contexts.
+        keywords: keywords of the utterance.
+        catch_up_s: if more than a chunk of audio is waiting, one step takes up to this many seconds, in whole chunks.
+            That is cheaper, but makes the text depend on how the audio arrived. 0: one chunk at a time.
     """
 
     def __init__(self, windowing: Windowing, keywords: tuple[str, ...] = (), catch_up_s: float = 0.0) -> None:
         self._windowing = windowing
         self._keywords = keywords
-        self._most_frames = nearest_frames(catch_up_s)
-        self._taken_frames = 0
-        self._under_way: StepWindow | None = None
+        self._max_frames = nearest_frames(catch_up_s)
+        self._decoded_frames = 0
+        self._in_flight: StepWindow | None = None
         self._decoder_state: Any = None
         self._tokens: list[Token] = []
         self._text = ""
 
     @property
     def token_count(self) -> int:
-        """How many tokens have been heard so far."""
+        """The number of tokens so far."""
         return len(self._tokens)
 
     @property
     def tokens(self) -> tuple[Token, ...]:
-        """What has been heard so far, with times from the start of the utterance."""
+        """The tokens so far, with times from the start of the utterance."""
         return tuple(self._tokens)
 
     @property
     def text(self) -> str:
-        """What has been given out so far."""
+        """The text so far, without what later tokens may change."""
         return self._text
 
     def next_window(self, samples: int, ended: bool = False) -> StepWindow | None:
-        """Return what to decode next of an utterance of which so many samples at 16 kHz are there.
+        """Return the next window of an utterance with this many 16 kHz samples so far.
 
-        None means that more must come first, that the step before is still under way, or, if the utterance has `ended`,
-        that all of it is decoded.
+        Return None while a step is in flight, until there is more audio, or, if the utterance has `ended`, once all of
+        it is decoded.
         """
-        if self._under_way is not None:
+        if self._in_flight is not None:
             return None
         take = self._whole_chunks(samples // SAMPLES_PER_FRAME)
-        end = (self._taken_frames + take + self._windowing.right_frames) * SAMPLES_PER_FRAME
+        end = (self._decoded_frames + take + self._windowing.right_frames) * SAMPLES_PER_FRAME
         if not take and ended:
-            take, end = max(0, frames_in(samples) - self._taken_frames), samples
+            take, end = max(0, frames_in(samples) - self._decoded_frames), samples
         return self._window(take, end) if take else None
 
     def begin_step(self, window: StepWindow, samples: Samples) -> StreamStep:
-        """Return the step that decodes a window, which has these `samples`, and count it as under way."""
-        self._under_way = window
+        """Return the step that decodes the `samples` of a window. It is in flight until it is finished or cancelled."""
+        self._in_flight = window
         return StreamStep(
-            samples, window.skip_frames, window.take_frames, self._taken_frames, self._decoder_state, self._keywords
+            samples, window.skip_frames, window.take_frames, self._decoded_frames, self._decoder_state, self._keywords
         )
 
     def finish_step(self, result: StepResult) -> str:
-        """Take in what the step under way has found and return what to append to the text given out so far.
-
-        It leaves out what later tokens may still change.
-        """
-        if self._under_way is None:
-            raise RuntimeError("no step is under way")
-        self._taken_frames += self._under_way.take_frames
-        self._under_way = None
+        """Add the result of the step in flight. Return what it adds to `text`."""
+        if self._in_flight is None:
+            raise RuntimeError("no step is in flight")
+        self._decoded_frames += self._in_flight.take_frames
+        self._in_flight = None
         self._decoder_state = result.decoder_state
         self._tokens.extend(result.tokens)
-        return self._give_out(_UNCERTAIN.sub("", text_of(self._tokens)))
+        return self._extend_text(_UNCERTAIN.sub("", text_of(self._tokens)))
 
     def cancel_step(self) -> None:
-        """Forget the step under way, which came to nothing; what it was for is still to do."""
-        self._under_way = None
+        """Forget the step in flight. Its window is the next one again."""
+        self._in_flight = None
 
     def finish(self) -> str:
-        """Return the rest of the text, after the last step; all that was given out is then the text of the tokens."""
-        return self._give_out(text_of(self._tokens))
+        """End the text after the last step. Return the rest of it, which was uncertain until now."""
+        return self._extend_text(text_of(self._tokens))
 
     def _whole_chunks(self, frames: int) -> int:
-        """Return how many frames the next step takes where so many are there, 0 if a chunk is not complete."""
+        """Return how many of `frames` the next step takes: whole chunks, or 0 if none is complete."""
         chunk = self._windowing.chunk_frames
-        first = chunk if self._taken_frames else self._windowing.first_frames
-        spare = frames - self._taken_frames - self._windowing.right_frames - first
+        first = chunk if self._decoded_frames else self._windowing.first_frames
+        spare = frames - self._decoded_frames - self._windowing.right_frames - first
         if spare < 0:
             return 0
-        return first + max(0, min(spare, self._most_frames - first)) // chunk * chunk
+        return first + max(0, min(spare, self._max_frames - first)) // chunk * chunk
 
     def _window(self, take_frames: int, stop: int) -> StepWindow:
-        skip = min(self._taken_frames, self._windowing.left_frames)
-        return StepWindow((self._taken_frames - skip) * SAMPLES_PER_FRAME, stop, skip, take_frames)
+        skip = min(self._decoded_frames, self._windowing.left_frames)
+        return StepWindow((self._decoded_frames - skip) * SAMPLES_PER_FRAME, stop, skip, take_frames)
 
-    def _give_out(self, text: str) -> str:
+    def _extend_text(self, text: str) -> str:
         delta = text[len(self._text) :]
         self._text += delta
         return delta

@@ -1,17 +1,18 @@
-"""What a session gives out: work for the model, and notices for who runs the session."""
+"""What a session puts out: work for the model, what came of it, and notices for the connection."""
 
 from dataclasses import dataclass
 
-from src.engine.model import StreamStep
+from src.engine.model import StepResult, StreamStep
 from src.errors import ServiceError
 from src.realtime import events
 from src.realtime.items import Item
 from src.realtime.live import LiveTranscript
+from src.text.transcript import Transcript
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StepWork:
-    """Work: one step of a stream."""
+    """Work: the next step of a live transcript. It results in a `StepResult`."""
 
     live: LiveTranscript
     step: StreamStep
@@ -19,7 +20,7 @@ class StepWork:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ItemWork:
-    """Work: an item as a whole."""
+    """Work: the transcription of a whole item. It results in a `Transcript`."""
 
     item: Item
 
@@ -28,8 +29,16 @@ Work = StepWork | ItemWork
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The outcome of work that was cancelled."""
+
+
+WorkOutcome = StepResult | Transcript | ServiceError | Cancelled
+
+
+@dataclass(frozen=True, slots=True)
 class ItemCommitted:
-    """A notice for who runs the session, not for the client: an item waits for its text from now on."""
+    """Notice: an item was committed and now waits for its text."""
 
     item_id: str
     audio_s: float
@@ -37,10 +46,18 @@ class ItemCommitted:
 
 @dataclass(frozen=True, slots=True)
 class ItemEnded:
-    """The notice that its text, or why there is none, has been told."""
+    """Notice: the client has been sent an item's text, or the error in its place."""
 
     item_id: str
     error: ServiceError | None
 
 
-Output = events.ServerEvent | ItemCommitted | ItemEnded
+@dataclass(frozen=True, slots=True)
+class CancelWork:
+    """Notice: nobody needs the result of the step in flight any more. Cancelled or not, it is to be finished."""
+
+    work: StepWork
+
+
+Notice = ItemCommitted | ItemEnded | CancelWork
+Output = events.ServerEvent | Notice

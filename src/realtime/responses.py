@@ -1,7 +1,7 @@
-"""The simple dialect's answers: a response for each `response.create`, in order, with the text of what came before it.
+"""The responses of the simple dialect: one for each `response.create`, in order, with the text of the items before it.
 
-The shapes are those of a conversation's responses (platform.openai.com, "Realtime API reference"). OpenAI's own end
-with `response.done`; `response.completed` comes last, for the clients that wait for it.
+Their shapes are those of OpenAI's conversations (platform.openai.com, "Realtime API reference"), which end with
+`response.done`. Here `response.completed` follows, as some clients wait for it.
 """
 
 from collections import deque
@@ -12,12 +12,12 @@ from typing import Any
 from src.errors import ServiceError
 from src.realtime.events import Error, EventError, ResponseState, ResponseText, ServerEvent
 
-ITEMS_COVERED = 1000
-"""Items that a response covers at most; a client that never asks for one must not pile them up."""
+MAX_ITEMS_COVERED = 1000
+"""The most items that a response covers. Without a limit, a client that never asks for one would pile them up."""
 
 
 @dataclass(eq=False, slots=True)
-class _Item:
+class _CoveredItem:
     """An item that a response covers."""
 
     item_id: str
@@ -33,7 +33,7 @@ class _Item:
 class _Response:
     response_id: str
     item_id: str
-    items: list[_Item] = field(default_factory=list)
+    items: list[_CoveredItem] = field(default_factory=list)
 
     @property
     def failure(self) -> ServiceError | None:
@@ -45,44 +45,44 @@ class _Response:
 
 
 class Responses:
-    """The responses of a session that are under way, and the items that the next one will cover.
+    """The unfinished responses of a session, and the items that the next response will cover.
 
     Args:
-        beta: whether the client knows beta's names only.
+        beta: whether the client knows only beta's names.
     """
 
     def __init__(self, *, beta: bool) -> None:
         self._content_type = "text" if beta else "output_text"
         self._open: deque[_Response] = deque()
-        self._uncovered: deque[_Item] = deque(maxlen=ITEMS_COVERED)
-        self._items: dict[str, _Item] = {}  # those that have not ended
+        self._uncovered: deque[_CoveredItem] = deque(maxlen=MAX_ITEMS_COVERED)
+        self._items: dict[str, _CoveredItem] = {}  # those that have not ended
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def commit(self, item_id: str) -> None:
-        """Note an item that the next response covers."""
-        self._items[item_id] = item = _Item(item_id)
+    def add(self, item_id: str) -> None:
+        """Add an item that the next response covers."""
+        self._items[item_id] = item = _CoveredItem(item_id)
         self._uncovered.append(item)
 
     def create(self, response_id: str, item_id: str) -> Iterator[ServerEvent]:
-        """Begin a response over the items since the one before; `item_id` is that of the answer."""
+        """Begin a response over the items since the last one. `item_id` is the id of its own output item."""
         response = _Response(response_id, item_id, list(self._uncovered))
         self._uncovered.clear()
         self._open.append(response)
         yield ResponseState(type="response.created", response=_body(response, "in_progress"))
-        yield from self._ended()
+        yield from self._finished()
 
     def end(self, item_id: str, result: str | ServiceError) -> Iterator[ServerEvent]:
-        """Note the text of an item, or why there is none, and yield what that completes."""
+        """Store an item's text or error, and yield the events of the responses that this completes."""
         item = self._items.pop(item_id)
         if isinstance(result, ServiceError):
             item.failure = result
         else:
             item.text = result
-        yield from self._ended()
+        yield from self._finished()
 
-    def _ended(self) -> Iterator[ServerEvent]:
+    def _finished(self) -> Iterator[ServerEvent]:
         while self._open and all(item.ended for item in self._open[0].items):
             response = self._open.popleft()
             failure = response.failure
@@ -91,8 +91,8 @@ class Responses:
     def _completed(self, response: _Response) -> Iterator[ServerEvent]:
         text = response.text
         if text:
-            yield self._said(response, "delta", delta=text)
-        yield self._said(response, "done", text=text)
+            yield self._text_event(response, "delta", delta=text)
+        yield self._text_event(response, "done", text=text)
         body = _body(response, "completed", self._message(response))
         yield ResponseState(type="response.done", response=body)
         yield ResponseState(type="response.completed", response=body | {"object": "response", "output_text": text})
@@ -103,7 +103,7 @@ class Responses:
         yield ResponseState(type="response.done", response=body)
         yield Error(error=EventError(**error, param=None, event_id=None))
 
-    def _said(self, response: _Response, kind: str, **text: str) -> ResponseText:
+    def _text_event(self, response: _Response, kind: str, **text: str) -> ResponseText:
         return ResponseText(
             type=f"response.{self._content_type}.{kind}",  # type: ignore[arg-type] # one of its four literals
             response_id=response.response_id,

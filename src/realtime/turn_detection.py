@@ -1,10 +1,9 @@
-"""When somebody begins and ends to speak, in a stream of audio. The only clock is the number of samples at 16 kHz.
+"""Turn detection in a stream of audio. The only clock is the number of samples at 16 kHz.
 
-The speech detector says how likely each frame of 32 ms is speech; a turn opens and closes by that, as in OpenAI's
-`server_vad`. Whoever feeds the audio decides what becomes of a turn, and says what it has taken: no later turn reaches
-back behind that.
+The speech detector gives each frame of 32 ms a probability of speech. A turn opens and closes by these, as in OpenAI's
+`server_vad`. The caller decides what becomes of a turn and marks audio as committed; no later turn begins before that.
 
-How audio is cut makes no difference but one: the detector's probabilities then differ by up to 1e-5.
+How the audio is cut changes nothing but the detector's probabilities, by up to 1e-5.
 """
 
 from dataclasses import dataclass
@@ -17,46 +16,49 @@ from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import ProbabilityStream
 
 MIN_FRAMES = 2
-"""Frames of speech in a row that open a turn. One would do for clicks, keys, claps, hiss and hum, none of which the
-detector takes for speech; two open 25 turns where one opens 88, among knocks, dialling tones and hummed notes. Neither
-two nor four lose a word of the bundled clips, or a turn at a hundredth of their level; each costs 32 ms."""
+"""Frames of speech in a row that open a turn.
+
+One frame is enough for clicks, keys, claps, hiss and hum, none of which the detector takes for speech. Among knocks,
+dialling tones and hummed notes, two frames open 25 turns and one frame opens 88. Neither two nor four frames lose a
+word of the bundled clips, or a turn at a hundredth of their level. Each frame delays a turn by 32 ms.
+"""
 HYSTERESIS = 0.15
-"""How far below the threshold of speech that of a pause is (`neg_threshold` of Silero's `get_speech_timestamps`)."""
-LOWEST = 0.01
+"""How far the threshold of a pause lies below that of speech (`neg_threshold` of Silero's `get_speech_timestamps`)."""
+MIN_PAUSE_THRESHOLD = 0.01
 """The lowest threshold of a pause (ditto)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnDetection:
-    """What makes a turn; names and defaults are those of OpenAI's `server_vad`."""
+    """The settings of turn detection, with the names and defaults of OpenAI's `server_vad`."""
 
     threshold: float = 0.5
     """A frame of at least this probability is speech."""
     prefix_padding_ms: int = 300
-    """What a turn includes from before its speech."""
+    """Audio before the speech that the turn includes."""
     silence_duration_ms: int = 500
-    """The pause that ends a turn, which includes it."""
+    """The pause that ends a turn. The turn includes it."""
     idle_timeout_ms: int | None = None
-    """After so much audio without a turn there is a timeout; None: never."""
+    """Audio without a turn after which there is a timeout; None: never."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
-    """A turn is open; it begins at sample `at`, which includes the padding."""
+    """A turn has opened. It begins at sample `at`, padding included."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class TurnStopped:
-    """The open turn is over; it ends at sample `at`, which includes the pause."""
+    """The open turn has closed. It ends at sample `at`, pause included."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class IdleTimeout:
-    """Nobody spoke from sample `start` to sample `end`."""
+    """Nobody has spoken from sample `start` to sample `end`."""
 
     start: int
     end: int
@@ -66,14 +68,14 @@ TurnEvent = TurnStarted | TurnStopped | IdleTimeout
 
 
 class TurnDetector:
-    """Finds the turns in one stream of audio. One thread at a time may use it.
+    """Detects the turns in one stream of audio. One thread at a time may use it.
 
-    `detection` may be replaced at any time; the new one holds for what is fed from then on, also for an open turn.
+    `detection` may be replaced at any time. The new settings hold for the audio fed from then on, in an open turn too.
 
     Args:
-        detection: what makes a turn.
-        stream: hears the audio; a new one.
-        start: the session's clock at the first sample to be fed, in samples.
+        detection: the settings.
+        stream: a new stream of the speech detector.
+        start: the session's clock, in samples, at the first sample to be fed.
     """
 
     def __init__(self, detection: TurnDetection, stream: ProbabilityStream, start: int = 0) -> None:
@@ -81,51 +83,51 @@ class TurnDetector:
         self.reset(stream, start)
 
     def reset(self, stream: ProbabilityStream, start: int) -> None:
-        """Begin anew at sample `start`, with a new stream and no memory of what was heard (a clear)."""
+        """Begin anew at sample `start`, with a new stream and no memory of earlier audio."""
         self._stream = stream
         self._gain = GainControl()
-        self._held = np.empty(0, np.float32)
-        self._clock = start  # the end of the last frame that was heard
-        self.take(start)
+        self._rest = np.empty(0, np.float32)  # samples that do not fill a frame yet
+        self._clock = start  # the end of the last processed frame
+        self.mark_committed(start)
 
-    def take(self, until: int) -> None:
-        """Note that all audio before sample `until` is taken (a manual commit), at most what has been fed.
+    def mark_committed(self, until: int) -> None:
+        """Note that the audio before sample `until`, which has been fed, is committed.
 
-        An open turn is over, without an event. Where its speech goes on, that is a new turn from `until`.
+        An open turn closes without an event. If its speech goes on, that is a new turn from `until`.
         """
-        self._taken = until
-        self._began: int | None = None
+        self._committed_until = until
+        self._turn_start: int | None = None
         self._run = 0  # frames of speech in a row, while no turn is open
 
     @property
-    def began(self) -> int | None:
-        """The sample at which the open turn begins; None where none is open."""
-        return self._began
+    def turn_start(self) -> int | None:
+        """The first sample of the open turn; None if no turn is open."""
+        return self._turn_start
 
     @property
     def keep_from(self) -> int:
-        """The first sample that an event to come can name, unless `detection` changes; all before it may be dropped."""
-        if self._began is not None:
-            return self._began
+        """The first sample that a later event can name. What lies before may be dropped unless `detection` changes."""
+        if self._turn_start is not None:
+            return self._turn_start
         if self.detection.idle_timeout_ms is not None:
-            return self._taken
-        return self._padded(self._clock)
+            return self._committed_until
+        return self._padded_start(self._clock)
 
     def feed(self, samples: Samples) -> list[TurnEvent]:
-        """Return what happens in more 16 kHz audio (samples,), in order. Full scale is 1."""
-        held = np.concatenate([self._held, samples])
-        whole = len(held) // FRAME_SAMPLES * FRAME_SAMPLES
-        self._held = held[whole:].copy()
+        """Return the events, in order, in further 16 kHz audio of shape (samples,) and full scale 1."""
+        audio = np.concatenate([self._rest, samples])
+        whole = len(audio) // FRAME_SAMPLES * FRAME_SAMPLES
+        self._rest = audio[whole:].copy()
         if not whole:
             return []
-        levelled, _ = self._gain.apply(held[:whole])
+        levelled, _ = self._gain.apply(audio[:whole])
         probabilities = self._stream.feed(levelled.ravel()).tolist()
-        return [event for event in map(self._heard, probabilities) if event]
+        return [event for event in map(self._process_frame, probabilities) if event]
 
-    def _heard(self, probability: float) -> TurnEvent | None:
-        """Return what happens in the next frame."""
+    def _process_frame(self, probability: float) -> TurnEvent | None:
+        """Return the event in the next frame, if there is one."""
         self._clock += FRAME_SAMPLES
-        if self._began is None:
+        if self._turn_start is None:
             return self._start(probability) or self._time_out()
         return self._stop(probability)
 
@@ -133,33 +135,33 @@ class TurnDetector:
         self._run = self._run + 1 if probability >= self.detection.threshold else 0
         if self._run < MIN_FRAMES:
             return None
-        self._began = self._padded(self._clock)
+        self._turn_start = self._padded_start(self._clock)
         self._speech_end = self._clock
-        return TurnStarted(self._began)
+        return TurnStarted(self._turn_start)
 
     def _time_out(self) -> IdleTimeout | None:
         if self.detection.idle_timeout_ms is None or self._run:
             return None
-        timeout = IdleTimeout(self._taken, self._taken + _samples(self.detection.idle_timeout_ms))
+        timeout = IdleTimeout(self._committed_until, self._committed_until + _samples(self.detection.idle_timeout_ms))
         if self._clock < timeout.end:
             return None
-        self.take(timeout.end)
+        self.mark_committed(timeout.end)
         return timeout
 
     def _stop(self, probability: float) -> TurnStopped | None:
-        if probability >= max(self.detection.threshold - HYSTERESIS, LOWEST):
+        if probability >= max(self.detection.threshold - HYSTERESIS, MIN_PAUSE_THRESHOLD):
             self._speech_end = self._clock
             return None
         end = self._speech_end + _samples(self.detection.silence_duration_ms)
         if self._clock < end:
             return None
-        self.take(end)
+        self.mark_committed(end)
         return TurnStopped(end)
 
-    def _padded(self, now: int) -> int:
-        """Return where a turn begins whose speech is, up to sample `now`, the current run."""
+    def _padded_start(self, now: int) -> int:
+        """Return where a turn begins whose speech is the current run of frames, which ends at sample `now`."""
         onset = now - self._run * FRAME_SAMPLES
-        return max(self._taken, onset - _samples(self.detection.prefix_padding_ms))
+        return max(self._committed_until, onset - _samples(self.detection.prefix_padding_ms))
 
 
 def _samples(time_ms: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from answers import ROUTE, complaint
 from chatter import Conversation, Message
 from forms import Multipart
-from session_harness import Played
+from session_harness import SessionHarness
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -43,7 +43,7 @@ def post_anything(http: httpx.Client, form: Multipart) -> httpx.Response:
 
 def hold_conversation(conversation: Conversation) -> None:
     """Say all of it to a session whose model is played: nothing is raised, and every answer is of a documented form."""
-    played = Played(
+    harness = SessionHarness(
         beta=conversation.beta,
         transcription=conversation.transcription,
         partials=conversation.partials,
@@ -53,11 +53,11 @@ def hold_conversation(conversation: Conversation) -> None:
         strict=True,
     )
     for number, message in enumerate(conversation.messages):
-        played.send(message)
+        harness.send(message)
         if number % 3 == 2:
-            played.rest()
-    played.rest()
-    assert played.session.idle
+            harness.run_all()
+    harness.run_all()
+    assert harness.session.idle
 
 
 def talk(url: str, messages: list[Message]) -> None:

@@ -1,4 +1,4 @@
-"""A realtime session whose surroundings are played by the test: the client, who runs it, the model and the detector."""
+"""A realtime session in a test that plays its client, its connection, the model and the speech detector."""
 
 import base64
 import itertools
@@ -17,9 +17,20 @@ from src.engine.windowing import Windowing
 from src.errors import ServiceError
 from src.memory.budget import Budget
 from src.realtime import events
-from src.realtime.outputs import ItemCommitted, ItemEnded, ItemWork, Output, StepWork, Work
+from src.realtime.outputs import (
+    CancelWork,
+    ItemCommitted,
+    ItemEnded,
+    ItemWork,
+    Notice,
+    Output,
+    StepWork,
+    Work,
+    WorkOutcome,
+)
 from src.realtime.session import Session
-from src.realtime.session_params import SessionLimits, SessionParams
+from src.realtime.session_limits import SessionLimits
+from src.realtime.session_params import SessionParams
 from src.text.transcript import WORD_START, Token, Transcript, text_of
 from src.wire.model_names import ServedModel
 
@@ -29,12 +40,12 @@ FRAME_S = SAMPLES_PER_FRAME / RATE
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 Samples = NDArray[np.float32]
-Read = dict[str, Any] | ItemCommitted | ItemEnded
-"""An event as a client reads it, or a notice."""
+Read = dict[str, Any] | Notice
+"""An event as a client reads it, or a notice for the connection."""
 
 
 def speech(seconds: float) -> Samples:
-    """Audio that `Loudness` takes for speech."""
+    """Return audio that `Loudness` takes for speech."""
     return np.full(round(seconds * RATE), 0.25, np.float32)
 
 
@@ -58,7 +69,7 @@ def update(session: dict[str, Any], name: str = "session.update") -> dict[str, A
 
 
 def manual() -> dict[str, Any]:
-    """The event that turns the detection of turns off."""
+    """The event that turns off turn detection."""
     return update({"audio": {"input": {"turn_detection": None}}})
 
 
@@ -68,38 +79,44 @@ RESPOND = {"type": "response.create"}
 
 
 class Loudness:
-    """A speech detector that takes for speech what is not silent."""
+    """A speech detector that takes everything but silence for speech."""
 
     def feed(self, samples: Samples) -> Samples:
         frames = samples.reshape(-1, FRAME_SAMPLES)
         return np.where(np.abs(frames).max(axis=1, initial=0) > 0.06, 0.9, 0.0).astype(np.float32)
 
 
-def said(frames: int, first: int = 0) -> tuple[Token, ...]:
-    """What the played model hears in audio of so many frames: their numbers."""
+def tokens_of(frames: int, first: int = 0) -> tuple[Token, ...]:
+    """The played model's tokens for a number of frames: one for each frame, its number."""
     return tuple(
         Token(0, f"{WORD_START}{number}", number * FRAME_S, (number + 1) * FRAME_S, -0.25)
         for number in range(first, first + frames)
     )
 
 
-def heard(work: StepWork) -> StepResult:
-    """What the played model hears in a step; its memory is how many frames it has heard."""
+def step_result(work: StepWork) -> StepResult:
+    """The played model's result of a step. Its decoder state is the number of frames it has decoded."""
     step = work.step
     assert (step.decoder_state or 0) == step.start_frame
     room = frames_in(len(step.samples)) - step.skip_frames
     assert step.take_frames <= room
-    return StepResult(said(step.take_frames, step.start_frame), step.start_frame + step.take_frames)
+    return StepResult(tokens_of(step.take_frames, step.start_frame), step.start_frame + step.take_frames)
 
 
 def transcript(samples: Samples) -> Transcript:
-    """What the played model hears in a whole item: the same as in its steps."""
-    tokens = said(frames_in(len(samples)))
+    """The played model's transcript of a whole item: the same as that of its steps."""
+    tokens = tokens_of(frames_in(len(samples)))
     return Transcript(text_of(tokens), tokens)
 
 
-class Played:
-    """A session and what it has told: `told` is all of it, `fresh` returns what is new after the first event."""
+class SessionHarness:
+    """A session whose client, connection and model the test plays.
+
+    Attributes:
+        received: all events that the client has received.
+        notices: all notices about items.
+        cancelled: the work that the session has cancelled.
+    """
 
     def __init__(
         self,
@@ -113,7 +130,7 @@ class Played:
         final_from_stream: bool = False,
         max_audio_s: float = 60.0,
         windowing: Windowing = WINDOWING,
-        listen: Callable[[], Any] = Loudness,
+        new_speech_stream: Callable[[], Any] = Loudness,
         final: Callable[[Samples], Transcript] = transcript,
         strict: bool = False,
         watch: Callable[[list[Read]], None] = lambda read: None,
@@ -128,90 +145,96 @@ class Played:
             SessionLimits(max_audio_s, windowing, partials, final_from_stream),
             ServedModel("nvidia/parakeet", "1" if strict else "0"),
             ("en",),
-            listen,
+            new_speech_stream,
             lambda kind: f"{kind}_{next(self._numbers)}",
             self._memory.enter_context((budget or Budget(1 << 40)).reserved(guaranteed=True)),
         )
-        self.told: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.notices: list[ItemCommitted | ItemEnded] = []
-        self._known = 0
-        self.take_note(self.session.open())
-        self.fresh()
+        self.cancelled: list[StepWork] = []
+        self._drained = 0
+        self.collect(self.session.open())
+        self.drain()
 
     def send(self, *sent: dict[str, Any] | str | bytes) -> list[dict[str, Any]]:
-        """Send events, each heard at once, and return what is told thereupon."""
+        """Send events, decode the audio of each at once, and return the events received since the last call."""
         for event in sent:
-            self.send_unheard(event)
-            self.take_note(self.session.hear())
-        return self.fresh()
+            self.send_only(event)
+            self.collect(self.session.process_audio())
+        return self.drain()
 
-    def send_unheard(self, event: dict[str, Any] | str | bytes) -> None:
+    def send_only(self, event: dict[str, Any] | str | bytes) -> None:
+        """Send an event and leave its audio undecoded."""
         message = json.dumps(event) if isinstance(event, dict) else event
         try:
             parsed = events.parse(message)
         except events.InvalidEvent as error:
-            self.take_note(self.session.refuse(error))
+            self.collect(self.session.reject(error))
         else:
-            self.take_note(self.session.receive(parsed))
+            self.collect(self.session.receive(parsed))
 
-    def do(self, work: Work) -> None:
-        """Do a piece of work."""
-        if isinstance(work, ItemWork):
-            self.take_note(self.session.transcribed(work, self._final(work.item.samples)))
-        else:
-            self.take_note(self.session.heard(work, heard(work)))
+    def run(self, work: Work) -> None:
+        """Run work on the played model."""
+        self.finish(work, self._final(work.item.samples) if isinstance(work, ItemWork) else step_result(work))
 
-    def rest(self) -> list[dict[str, Any]]:
-        """Do all work there is, and return what is told."""
+    def finish(self, work: Work, outcome: WorkOutcome) -> None:
+        """Pass the outcome of work to the session."""
+        self.collect(self.session.finish(work, outcome))
+
+    def run_all(self) -> list[dict[str, Any]]:
+        """Run work until there is none left, and return the events received since the last call."""
         while work := self.session.next_work():
-            self.do(work)
-        return self.fresh()
+            self.run(work)
+        return self.drain()
 
-    def fail(self, error: ServiceError) -> list[dict[str, Any]]:
-        """Let the next piece of work fail."""
+    def fail_next(self, error: ServiceError) -> list[dict[str, Any]]:
+        """Let the next work fail, and return the events received since the last call."""
         work = self.session.next_work()
         assert work is not None
-        self.take_note(self.session.failed(work, error))
-        return self.fresh()
+        self.finish(work, error)
+        return self.drain()
 
-    def fresh(self) -> list[dict[str, Any]]:
-        """Return what has been told since the last time."""
-        fresh, self._known = self.told[self._known :], len(self.told)
-        return fresh
+    def drain(self) -> list[dict[str, Any]]:
+        """Return the events received since the last call."""
+        new, self._drained = self.received[self._drained :], len(self.received)
+        return new
 
-    def take_note(self, outputs: list[Output]) -> None:
-        """Read what a session says, and check its form."""
-        read = [self._read_one(output) for output in outputs]
-        self.told += [each for each in read if isinstance(each, dict)]
-        self.notices += [each for each in read if not isinstance(each, dict)]
+    def collect(self, outputs: list[Output]) -> None:
+        """Collect outputs of the session, and check the form of its events."""
+        read = [_read(output) for output in outputs]
+        self.received += [each for each in read if isinstance(each, dict)]
+        self.notices += [each for each in read if isinstance(each, ItemCommitted | ItemEnded)]
+        self.cancelled += [each.work for each in read if isinstance(each, CancelWork)]
         self._watch(read)
 
-    def _read_one(self, output: Output) -> Read:
-        if isinstance(output, ItemCommitted | ItemEnded):
-            return output
-        event = json.loads(output.encoded("event_1").encode(), parse_constant=lambda name: 1 / 0)
-        check_form(event)
-        return event
 
-
-def kinds(told: list[dict[str, Any]]) -> list[str]:
-    """The types of events, without what many of them begin with."""
-    return [event["type"].replace(f"{TRANSCRIPTION}.", "").replace("input_audio_buffer.", "") for event in told]
-
-
-def only(told: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The one event of a type, of which the beginning may be missing."""
-    (event,) = [event for event in told if kinds([event]) == [kind] or event["type"] == kind]
+def _read(output: Output) -> Read:
+    """Return an event as a client reads it, or a notice as it is."""
+    if not isinstance(output, events.ServerEvent):
+        return output
+    event = json.loads(output.encoded("event_1").encode(), parse_constant=lambda name: 1 / 0)
+    check_form(event)
     return event
 
 
-def texts(told: list[dict[str, Any]]) -> list[str]:
-    """The final texts, in order."""
-    return [event["transcript"] for event in told if event["type"] == f"{TRANSCRIPTION}.completed"]
+def kinds(events: list[dict[str, Any]]) -> list[str]:
+    """Return the types of events, without their common prefixes."""
+    return [event["type"].replace(f"{TRANSCRIPTION}.", "").replace("input_audio_buffer.", "") for event in events]
 
 
-# The form of what a client reads. A type stands for its values, a tuple for any of its members, a list for a list of
-# what it has, a dict for an object of just these keys; a key with a question mark may be missing.
+def only(events: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Return the one event of a type, whose common prefix may be left out."""
+    (event,) = [event for event in events if kinds([event]) == [kind] or event["type"] == kind]
+    return event
+
+
+def texts(events: list[dict[str, Any]]) -> list[str]:
+    """Return the final texts, in order."""
+    return [event["transcript"] for event in events if event["type"] == f"{TRANSCRIPTION}.completed"]
+
+
+# The forms of server events. A type stands for its values, a tuple for any of its members, a list for a list of its
+# member, and a dict for an object with exactly these keys. A key that ends with a question mark may be missing.
 
 NULL = type(None)
 SERVER_VAD = {
@@ -264,7 +287,7 @@ ITEM = {
 }
 OF_ITEM = {"item_id": str, "content_index": 0}
 LOGPROBS = [{"token": str, "logprob": float, "bytes": [int]}]
-FAULT = {"type": str, "code": str, "message": str, "param": (NULL, str)}
+ERROR = {"type": str, "code": str, "message": str, "param": (NULL, str)}
 ANSWER = {
     "id": str,
     "object": "realtime.item",
@@ -294,8 +317,8 @@ FORMS: dict[str, Any] = {
     f"{TRANSCRIPTION}.completed": OF_ITEM
     | {"transcript": str, "usage": {"type": "duration", "seconds": int}, "logprobs?": LOGPROBS},
     f"{TRANSCRIPTION}.segment": OF_ITEM | {"id": str, "text": str, "speaker": str, "start": float, "end": float},
-    f"{TRANSCRIPTION}.failed": OF_ITEM | {"error": FAULT},
-    "error": {"error": FAULT | {"event_id": (NULL, str)}},
+    f"{TRANSCRIPTION}.failed": OF_ITEM | {"error": ERROR},
+    "error": {"error": ERROR | {"event_id": (NULL, str)}},
     "response.created": {"response": RESPONSE},
     "response.done": {"response": RESPONSE | {"status_details?": {"type": "failed", "error": dict}}},
     "response.completed": {"response": RESPONSE | {"object": "response", "output_text": str}},
@@ -307,7 +330,7 @@ FORMS: dict[str, Any] = {
 
 
 def check_form(event: dict[str, Any]) -> None:
-    """Hold an event against what section "server events" of the protocol says of it."""
+    """Check an event against the protocol's description of server events."""
     form = {"type": event["type"], "event_id": str} | FORMS[event["type"]]
     assert fits(event, form), event
 

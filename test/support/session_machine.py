@@ -12,8 +12,8 @@ from session_harness import (
     RATE,
     RESPOND,
     TRANSCRIPTION,
-    Played,
     Read,
+    SessionHarness,
     append,
     silence,
     speech,
@@ -22,7 +22,7 @@ from session_harness import (
 
 from src.engine.frames import frames_in
 from src.errors import QueueFull, ServiceError
-from src.realtime.outputs import ItemCommitted, ItemEnded, ItemWork, StepWork, Work
+from src.realtime.outputs import Cancelled, CancelWork, ItemCommitted, ItemEnded, ItemWork, StepWork, Work
 from src.realtime.session import Session
 from src.text.transcript import Transcript
 
@@ -181,8 +181,9 @@ class Ledger:
         self.uncovered: list[Entry] = []
         self.responses: dict[str, list[Entry]] = {}  # the items that each open one covers
         self.ended: dict[str, str | None] = {}
+        self.cancelled: list[StepWork] = []
 
-    def take_note(self, told: list[Read]) -> None:
+    def collect(self, told: list[Read]) -> None:
         events = [each for each in told if isinstance(each, dict)]
         for each in told:
             match each:
@@ -194,6 +195,10 @@ class Ledger:
                     self.uncovered.append(entry)
                 case ItemEnded(item_id, error):
                     self.end(item_id, error)
+                case CancelWork(work):
+                    assert isinstance(work, StepWork)
+                    assert not any(work is each for each in self.cancelled), "cancelled twice"
+                    self.cancelled.append(work)
                 case _:
                     event, *events = events
                     self.read(event, events[0] if events else None)
@@ -322,7 +327,7 @@ class AnySequence(RuleBasedStateMachine):
     )
     def connect(self, beta, transcription, partials, final_from_stream, rate, same):
         self.ledger = Ledger(beta=beta, exact=final_from_stream)
-        self.played = Played(
+        self.harness = SessionHarness(
             rate=rate,
             beta=beta,
             transcription=transcription or beta,
@@ -331,32 +336,32 @@ class AnySequence(RuleBasedStateMachine):
             max_audio_s=MAX_AUDIO_S,
             final=transcript if same else lambda samples: Transcript("something else"),
             strict=True,
-            watch=self.ledger.take_note,
+            watch=self.ledger.collect,
         )
-        self.session: Session = self.played.session
+        self.session: Session = self.harness.session
         self.announces = transcription or beta
         self.detects = self.session_detects()
 
     def session_detects(self) -> bool:
-        told = [event for event in self.played.told if "session" in event][-1]["session"]
+        told = [event for event in self.harness.received if "session" in event][-1]["session"]
         return (told if "turn_detection" in told else told["audio"]["input"])["turn_detection"] is not None
 
     def send(self, event: dict | str | bytes) -> list[dict]:
-        self.played.fresh()
-        self.played.send_unheard(event)
-        return self.played.fresh()
+        self.harness.drain()
+        self.harness.send_only(event)
+        return self.harness.drain()
 
     # The client
 
-    @rule(size=SIZES, loud=st.booleans(), hear=st.booleans(), binary=st.booleans())
-    def append(self, size, loud, hear, binary=False):
+    @rule(size=SIZES, loud=st.booleans(), decode=st.booleans(), binary=st.booleans())
+    def append(self, size, loud, decode, binary=False):
         sample = b"\x00\x20" if loud else b"\x00\x00"
         audio = (sample * (size // 2 + 1))[:size]
         told = self.send(audio if binary else append(audio))
         assert [event["error"]["code"] for event in told] in ([], ["input_audio_buffer_full"])
         self.received_bytes += size
-        if hear or self.session.waiting_s >= 0.1:
-            self.played.take_note(self.session.hear())
+        if decode or self.session.undecoded_s >= 0.1:
+            self.harness.collect(self.session.process_audio())
 
     @rule(seconds=st.sampled_from([0.05, 0.2, 0.6, 1.2]), loud=st.booleans())
     def speak(self, seconds, loud):
@@ -383,11 +388,11 @@ class AnySequence(RuleBasedStateMachine):
 
     @rule()
     def respond(self):
-        before = len(self.played.notices)
+        before = len(self.harness.notices)
         told = self.send(RESPOND)
         kinds = [event["type"] for event in told]
         assert kinds.count("response.created") == 1
-        new = {notice.item_id for notice in self.played.notices[before:] if isinstance(notice, ItemCommitted)}
+        new = {notice.item_id for notice in self.harness.notices[before:] if isinstance(notice, ItemCommitted)}
         if self.announces:
             assert new <= set(self.ledger.announced)
 
@@ -441,8 +446,8 @@ class AnySequence(RuleBasedStateMachine):
         assert told["error"]["event_id"] == ("e" if has_id else None)
 
     @rule()
-    def hear(self):
-        self.played.take_note(self.session.hear())
+    def process_audio(self):
+        self.harness.collect(self.session.process_audio())
 
     # The model
 
@@ -458,26 +463,18 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def finish_work(self):
         work, self.busy = self.busy, None
-        self.played.do(work)
+        self.harness.run(work)
 
     @precondition(lambda self: self.busy)
-    @rule(error=st.sampled_from([QueueFull("Full."), ServiceError("Broken.")]))
-    def fail_work(self, error):
+    @rule(outcome=st.sampled_from([QueueFull("Full."), ServiceError("Broken."), Cancelled()]))
+    def finish_work_without_result(self, outcome):
         work, self.busy = self.busy, None
-        self.played.take_note(self.session.failed(work, error))
+        self.harness.finish(work, outcome)
 
-    @precondition(lambda self: self.busy)
+    @precondition(lambda self: self.ledger.cancelled and self.busy is self.ledger.cancelled[-1])
     @rule()
-    def abandon_work(self):
-        work, self.busy = self.busy, None
-        self.played.take_note(self.session.abandoned(work))
-
-    @precondition(lambda self: self.busy)
-    @rule()
-    def drop_unwanted_work(self):
-        if not self.session.wants(self.busy):
-            assert isinstance(self.busy, StepWork)
-            self.abandon_work()
+    def finish_cancelled_work(self):
+        self.finish_work_without_result(Cancelled())
 
     @rule()
     def catch_up(self):
@@ -494,10 +491,13 @@ class AnySequence(RuleBasedStateMachine):
         if not hasattr(self, "session"):
             return
         assert self.session.idle == (not self.ledger.waiting)
-        held_s = self.session._intake.held_s - self.session.waiting_s
+        if isinstance(self.busy, StepWork):
+            is_cancelled = self.busy in self.ledger.cancelled
+            assert is_cancelled == (self.session._owner_of(self.busy) is None)
+        held_s = self.session._input.held_s - self.session.undecoded_s
         assert held_s <= MAX_AUDIO_S + SLICE_S
         assert self.ledger.latest_ms * 8 <= self.received_bytes, "more than any format's bytes could be"
-        assert self.ledger.latest_ms * 16 <= self.session._intake.buffer.end
+        assert self.ledger.latest_ms * 16 <= self.session._input.buffer.end
 
     def all_is_done(self):
         assert self.session.idle
@@ -508,5 +508,5 @@ class AnySequence(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "session"):
             self.catch_up()
-            ends = [notice.item_id for notice in self.played.notices if isinstance(notice, ItemEnded)]
-            assert ends == [notice.item_id for notice in self.played.notices if isinstance(notice, ItemCommitted)]
+            ends = [notice.item_id for notice in self.harness.notices if isinstance(notice, ItemEnded)]
+            assert ends == [notice.item_id for notice in self.harness.notices if isinstance(notice, ItemCommitted)]

@@ -26,37 +26,37 @@ def detector() -> SpeechDetector:
     return SpeechDetector()
 
 
-def intake(format=PCM, detection=DEFAULTS, listen=Loudness, longest_s=600.0) -> AudioInput:
-    made = AudioInput(format, listen, round(longest_s * RATE))
-    assert list(made.detect(detection)) == []
-    return made
+def new_input(format=PCM, detection=DEFAULTS, listen=Loudness, longest_s=600.0) -> AudioInput:
+    audio = AudioInput(format, listen, round(longest_s * RATE))
+    assert list(audio.set_detection(detection)) == []
+    return audio
 
 
-def dealt_with(made: AudioInput, events: Iterator[TurnEvent], items: list[np.ndarray]) -> list[TurnEvent]:
+def handled(audio: AudioInput, events: Iterator[TurnEvent], items: list[np.ndarray]) -> list[TurnEvent]:
     """Take the events as a session does, and what they make items of."""
     found = []
     for event in events:
         found.append(event)
         match event:
             case TurnStarted(at):
-                made.buffer.drop_until(at)
+                audio.buffer.drop_until(at)
             case TurnStopped(at):
-                items.append(made.buffer.take_until(at))
+                items.append(audio.buffer.take_until(at))
             case IdleTimeout(start, end):
-                made.buffer.drop_until(start)
-                items.append(made.buffer.take_until(end))
+                audio.buffer.drop_until(start)
+                items.append(audio.buffer.take_until(end))
     return found
 
 
-def taken_in(made: AudioInput, wire: bytes, size: int) -> tuple[list[TurnEvent], list[np.ndarray]]:
+def fed(audio: AudioInput, wire: bytes, size: int) -> tuple[list[TurnEvent], list[np.ndarray]]:
     """What is found in bytes that come in pieces, and the items, of which the last is what is left."""
     found: list[TurnEvent] = []
     items: list[np.ndarray] = []
     for start in range(0, len(wire), size):
-        made.append(wire[start : start + size])
-        found += dealt_with(made, made.hear(), items)
-    found += dealt_with(made, made.finish(), items)
-    items.append(made.buffer.take_until(made.buffer.end))
+        audio.append(wire[start : start + size])
+        found += handled(audio, audio.drain(), items)
+    found += handled(audio, audio.flush(), items)
+    items.append(audio.buffer.take_until(audio.buffer.end))
     return found, items
 
 
@@ -68,9 +68,9 @@ SPOKEN = np.concatenate([silence(1.0), clip("rhvoice-slt-1"), silence(1.5), clip
 def test_how_the_bytes_are_cut_makes_no_difference(detector, rate, seconds):
     format = AudioFormat(Encoding.PCM16, rate)
     wire = pcm16(resampled(SPOKEN, rate) if rate != RATE else SPOKEN)
-    found, items = taken_in(intake(format, listen=detector.new_stream), wire, len(wire))
+    found, items = fed(new_input(format, listen=detector.new_stream), wire, len(wire))
     assert len(found) >= 4
-    events, pieces = taken_in(intake(format, listen=detector.new_stream), wire, round(seconds * rate) * 2 + 1)
+    events, pieces = fed(new_input(format, listen=detector.new_stream), wire, round(seconds * rate) * 2 + 1)
     assert events == found
     assert all(np.array_equal(one, other) for one, other in zip(pieces, items, strict=True))
 
@@ -83,125 +83,125 @@ PARTS = st.lists(st.tuples(st.booleans(), st.floats(0.01, 3.0)), min_size=1, max
 def test_any_cut_of_any_audio_makes_no_difference(parts, size, idle_timeout_ms):
     wire = pcm16(np.concatenate([speech(seconds) if loud else silence(seconds) for loud, seconds in parts]))
     detection = TurnDetection(idle_timeout_ms=idle_timeout_ms, silence_duration_ms=200)
-    found, items = taken_in(intake(detection=detection, longest_s=4), wire, len(wire))
-    events, pieces = taken_in(intake(detection=detection, longest_s=4), wire, max(size, len(wire) // 500))
+    found, items = fed(new_input(detection=detection, longest_s=4), wire, len(wire))
+    events, pieces = fed(new_input(detection=detection, longest_s=4), wire, max(size, len(wire) // 500))
     assert events == found
     assert [len(piece) for piece in pieces] == [len(item) for item in items]
 
 
 def test_the_clock_counts_everything_that_was_ever_received():
-    made = intake(detection=None)
-    taken_in(made, pcm16(speech(2.0)), 999)
-    assert made.buffer.end == 2 * RATE
-    made.append(pcm16(speech(1.5)))
-    list(made.hear())
-    made.clear()
-    assert (made.buffer.start, made.buffer.end) == (56_000, 56_000)
+    audio = new_input(detection=None)
+    fed(audio, pcm16(speech(2.0)), 999)
+    assert audio.buffer.end == 2 * RATE
+    audio.append(pcm16(speech(1.5)))
+    list(audio.drain())
+    audio.clear()
+    assert (audio.buffer.start, audio.buffer.end) == (56_000, 56_000)
 
 
 def test_the_clock_is_that_of_16_khz_whatever_comes():
-    made = intake(AudioFormat(Encoding.MULAW, 8_000), detection=None)
-    made.append(bytes(8_000))
-    list(made.finish())
-    assert made.buffer.end == RATE
-    list(made.leave(AudioFormat(Encoding.PCM16, 48_000)))
-    list(made.enter(AudioFormat(Encoding.PCM16, 48_000), None))
-    made.append(bytes(96_000))
-    list(made.finish())
-    assert made.buffer.end == 2 * RATE
+    audio = new_input(AudioFormat(Encoding.MULAW, 8_000), detection=None)
+    audio.append(bytes(8_000))
+    list(audio.flush())
+    assert audio.buffer.end == RATE
+    list(audio.drain_before(AudioFormat(Encoding.PCM16, 48_000)))
+    list(audio.configure(AudioFormat(Encoding.PCM16, 48_000), None))
+    audio.append(bytes(96_000))
+    list(audio.flush())
+    assert audio.buffer.end == 2 * RATE
 
 
 def test_the_first_second_waits_for_a_format_to_be_named():
-    made = intake(AudioFormat(Encoding.PCM16, 24_000), detection=None)
-    made.append(pcm16(speech(0.6)))
-    assert list(made.hear()) == []
-    assert len(made.buffer) == 0
-    assert made.held_s == made.waiting_s == pytest.approx(0.4)
-    list(made.leave(PCM))
-    list(made.enter(PCM, None))
-    assert np.allclose(made.buffer.piece(0, made.buffer.end), speech(0.6))
+    audio = new_input(AudioFormat(Encoding.PCM16, 24_000), detection=None)
+    audio.append(pcm16(speech(0.6)))
+    assert list(audio.drain()) == []
+    assert len(audio.buffer) == 0
+    assert audio.held_s == audio.undecoded_s == pytest.approx(0.4)
+    list(audio.drain_before(PCM))
+    list(audio.configure(PCM, None))
+    assert np.allclose(audio.buffer.copy(0, audio.buffer.end), speech(0.6))
 
 
 def test_a_second_of_audio_settles_the_format():
-    made = intake(detection=None)
-    made.append(pcm16(speech(1.0)))
-    list(made.hear())
-    assert len(made.buffer) == RATE
+    audio = new_input(detection=None)
+    audio.append(pcm16(speech(1.0)))
+    list(audio.drain())
+    assert len(audio.buffer) == RATE
 
 
 def test_a_turn_without_end_is_cut_at_the_same_sample_however_it_came():
     wire = pcm16(np.concatenate([silence(1.0), speech(60.0), silence(1.0)]))
-    expected, items = taken_in(intake(longest_s=20), wire, len(wire))
+    expected, items = fed(new_input(longest_s=20), wire, len(wire))
     assert [len(item) / RATE for item in items[:2]] == [20, 20]
     starts = [event.at for event in expected if isinstance(event, TurnStarted)]
     stops = [event.at for event in expected if isinstance(event, TurnStopped)]
     assert starts[1:] == stops[:-1], "nothing is lost in between"
     for size in (33, 3_200, 100_001):
-        found, pieces = taken_in(intake(longest_s=20), wire, size)
+        found, pieces = fed(new_input(longest_s=20), wire, size)
         assert found == expected
         assert [len(piece) for piece in pieces] == [len(item) for item in items]
 
 
 def test_of_silence_the_last_seconds_are_kept():
-    made = intake()
-    made.append(pcm16(silence(30.0)))
-    assert list(made.hear()) == []
-    assert made.uncommitted == SILENCE_KEPT_S * RATE
+    audio = new_input()
+    audio.append(pcm16(silence(30.0)))
+    assert list(audio.drain()) == []
+    assert audio.committable == SILENCE_KEPT_S * RATE
 
 
 def test_silence_after_a_turn_is_not_for_a_commit():
-    made = intake()
+    audio = new_input()
     items: list[np.ndarray] = []
-    made.append(pcm16(np.concatenate([silence(1.0), speech(1.0), silence(3.0)])))
-    assert len(dealt_with(made, made.hear(), items)) == 2
-    assert made.uncommitted == 0
-    assert made.held_s < 0.4, "it is forgotten, but for the padding of the next turn"
-    made.append(pcm16(speech(0.2)))
-    dealt_with(made, made.hear(), items)
-    assert made.uncommitted > 0
+    audio.append(pcm16(np.concatenate([silence(1.0), speech(1.0), silence(3.0)])))
+    assert len(handled(audio, audio.drain(), items)) == 2
+    assert audio.committable == 0
+    assert audio.held_s < 0.4, "it is forgotten, but for the padding of the next turn"
+    audio.append(pcm16(speech(0.2)))
+    handled(audio, audio.drain(), items)
+    assert audio.committable > 0
 
 
-@pytest.mark.parametrize("how", ["take", "clear"])
+@pytest.mark.parametrize("how", ["mark_committed", "clear"])
 def test_silence_after_a_commit_or_a_clear_is_for_a_commit(how):
-    made = intake()
+    audio = new_input()
     items: list[np.ndarray] = []
-    made.append(pcm16(np.concatenate([silence(1.0), speech(1.0), silence(3.0)])))
-    dealt_with(made, made.hear(), items)
-    made.buffer.take_until(made.buffer.end)
-    getattr(made, how)()
-    made.append(pcm16(silence(0.5)))
-    list(made.hear())
-    assert made.uncommitted == RATE // 2
+    audio.append(pcm16(np.concatenate([silence(1.0), speech(1.0), silence(3.0)])))
+    handled(audio, audio.drain(), items)
+    audio.buffer.take_until(audio.buffer.end)
+    getattr(audio, how)()
+    audio.append(pcm16(silence(0.5)))
+    list(audio.drain())
+    assert audio.committable == RATE // 2
 
 
 @pytest.mark.parametrize("idle_timeout_ms", [None, 30_000])
 def test_silence_never_takes_more_than_a_turn_may(idle_timeout_ms):
-    made = intake(detection=TurnDetection(idle_timeout_ms=idle_timeout_ms), longest_s=5)
+    audio = new_input(detection=TurnDetection(idle_timeout_ms=idle_timeout_ms), longest_s=5)
     most_s = 0.0
     for _ in range(100):
-        made.append(pcm16(silence(0.2)))
-        assert list(made.hear()) == []
-        most_s = max(most_s, made.held_s)
+        audio.append(pcm16(silence(0.2)))
+        assert list(audio.drain()) == []
+        most_s = max(most_s, audio.held_s)
     assert most_s <= 5 + SLICE_S
 
 
 def test_what_is_said_with_detection_off_is_one_piece():
-    made = intake(detection=None)
-    made.append(pcm16(np.concatenate([silence(20.0), speech(1.0), silence(20.0)])))
-    assert list(made.hear()) == []
-    assert not made.detects_turns
-    assert made.uncommitted == 41 * RATE
+    audio = new_input(detection=None)
+    audio.append(pcm16(np.concatenate([silence(20.0), speech(1.0), silence(20.0)])))
+    assert list(audio.drain()) == []
+    assert not audio.detects_turns
+    assert audio.committable == 41 * RATE
 
 
 @pytest.mark.parametrize("loud", [np.array([1.0, -1.0]), np.random.default_rng(0).normal(0, 0.3, 8000)])
 def test_quiet_speech_after_something_loud_is_not_forgotten(detector, loud):
-    made = intake(detection=None, listen=detector.new_stream, longest_s=40)
+    audio = new_input(detection=None, listen=detector.new_stream, longest_s=40)
     quiet = clip("piper-joe-1") * 10 ** (-52 / 20)
     before = np.concatenate([silence(10.0), loud, silence(0.3)])
-    made.append(pcm16(np.concatenate([before, quiet, silence(24.0)])))
-    assert list(made.hear()) == []
-    assert 0 < made.buffer.start < len(before) + 8000, "the silence before it is forgotten"
-    assert made.buffer.end - made.buffer.start > len(quiet) + 24 * RATE - 8000
+    audio.append(pcm16(np.concatenate([before, quiet, silence(24.0)])))
+    assert list(audio.drain()) == []
+    assert 0 < audio.buffer.start < len(before) + 8000, "the silence before it is forgotten"
+    assert audio.buffer.end - audio.buffer.start > len(quiet) + 24 * RATE - 8000
 
 
 # The buffer
@@ -227,7 +227,7 @@ def test_a_buffer_gives_what_it_got(pieces):
             buffer.drop_until(start + size)
             start = min(start + size, len(everything))
         assert (buffer.start, buffer.end, len(buffer)) == (start, len(everything), len(everything) - start)
-        assert np.array_equal(buffer.piece(start, len(everything)), everything[start:])
+        assert np.array_equal(buffer.copy(start, len(everything)), everything[start:])
 
 
 def test_what_a_buffer_gave_is_not_changed_by_what_comes_later():

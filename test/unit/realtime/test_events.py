@@ -66,7 +66,7 @@ def test_keys_come_in_any_order_and_frames_as_text_or_bytes():
 
 def test_the_settings_of_a_session_may_lack_the_object_around_them():
     bare = parse('{"type":"session.update","event_id":"e","input_audio_format":"pcm16"}')
-    assert bare.wanted == parse('{"type":"session.update","session":{"input_audio_format":"pcm16"}}').wanted
+    assert bare.patch == parse('{"type":"session.update","session":{"input_audio_format":"pcm16"}}').patch
 
 
 @pytest.mark.parametrize(

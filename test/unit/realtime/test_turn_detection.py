@@ -170,9 +170,9 @@ def test_padding_does_not_reach_back_behind_a_timeout():
 def test_what_is_taken_by_hand_ends_the_open_turn_without_an_event():
     detector = TurnDetector(TurnDetection(), Script((0.9, 10)))
     detector.feed(frames(10))
-    assert detector.began == 0
-    detector.take(10 * FRAME)
-    assert detector.began is None
+    assert detector.turn_start == 0
+    detector.mark_committed(10 * FRAME)
+    assert detector.turn_start is None
     assert detector.feed(frames(40)) == []
 
 
@@ -180,14 +180,14 @@ def test_speech_that_goes_on_after_what_was_taken_is_a_turn_from_there():
     detector = TurnDetector(TurnDetection(), Script((0.9, 20)))
     until = 10 * FRAME + 100
     detector.feed(np.zeros(until, np.float32))
-    detector.take(until)
+    detector.mark_committed(until)
     assert detector.feed(frames(40)) == [TurnStarted(until), TurnStopped(20 * FRAME + PAUSE)]
 
 
 def test_the_idle_time_counts_from_what_was_taken_by_hand():
     detector = TurnDetector(IDLE, Script())
     detector.feed(frames(10))
-    detector.take(10 * FRAME)
+    detector.mark_committed(10 * FRAME)
     assert detector.feed(frames(40)) == [IdleTimeout(10 * FRAME, 10 * FRAME + 16_000)]
 
 
@@ -196,7 +196,7 @@ def test_the_open_turn_says_where_it_began():
     began = []
     for _ in range(6):
         detector.feed(frames(10))
-        began.append(detector.began)
+        began.append(detector.turn_start)
     assert began == [None, None, *[20 * FRAME - PADDING] * 2, None, None]
 
 
@@ -205,7 +205,7 @@ def test_after_a_reset_nothing_is_remembered_but_the_clock_goes_on():
     detector = TurnDetector(IDLE, Script((0.9, 10)))
     detector.feed(np.zeros(10 * FRAME + 100, np.float32))
     detector.reset(Script(*script), 9999)
-    assert detector.began is None
+    assert detector.turn_start is None
     assert detector.feed(frames(43)) == heard(*script, detection=IDLE, start=9999)
 
 
@@ -350,7 +350,7 @@ def test_who_goes_on_speaking_after_a_commit_by_hand_is_in_the_next_turn(listeni
     middle = len(speech) // 2
     detector = listening()
     assert [type(event) for event in detector.feed(speech[:middle])] == [TurnStarted]
-    detector.take(middle)
+    detector.mark_committed(middle)
     started, stopped = detector.feed(np.concatenate([speech[middle:], silence(1)]))
     assert middle <= started.at <= middle + 0.2 * SAMPLE_RATE
     assert stopped.at > len(speech)
