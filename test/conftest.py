@@ -4,7 +4,7 @@ import csv
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings as examples
@@ -28,6 +28,33 @@ def pytest_configure() -> None:
     examples.load_profile("same examples")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+SKIPPED_IN_CI = ("no GPU", "root may raise limits", "systemd-analyze is not installed")
+"""Parts of the reasons for which CI may skip a test: its machine. A package that is not installed is none of them."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a module that CI must not skip."""
+    report = yield
+    _fail_if_skipped_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that CI must not skip."""
+    report = yield
+    _fail_if_skipped_in_ci(report)
+    return report
+
+
+def _fail_if_skipped_in_ci(report: pytest.CollectReport | pytest.TestReport) -> None:
+    reason = str(report.longrepr)
+    if os.environ.get("CI") and report.skipped and not any(each in reason for each in SKIPPED_IN_CI):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {reason}"
 
 
 class _KeyFinder(logging.Handler):

