@@ -18,9 +18,7 @@ from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
-
+import search_path
 import client
 import client_report
 import numpy as np

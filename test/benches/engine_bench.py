@@ -27,8 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
-
+import search_path
 import client
 import client_report
 import numpy as np

@@ -36,8 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
-
+import search_path
 import client
 from bench_model import making
 from columns import Cell, columns

@@ -17,10 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import cycle, islice
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
+import search_path
 
 from src.__main__ import main, run_and_exit
 from src.audio.samples import SAMPLE_RATE, Samples

@@ -13,10 +13,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
-
+import search_path
 import client
 import torch
 from gpu_part import DIFFERENT, NO_GPU, Rows, arguments, put, say

@@ -21,8 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
-
+import search_path
 import client
 import client_report
 from bench_model import add_model_argument

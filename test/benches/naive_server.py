@@ -5,17 +5,12 @@ PARAKEET_MODEL_ID=tiny PARAKEET_PORT=8001 python3 test/benches/naive_server.py
 
 import io
 import os
-import sys
 import threading
-from pathlib import Path
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
-
+import search_path
 import soundfile
 import uvicorn
 from fastapi import FastAPI, UploadFile
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def create_app(checkpoint: str) -> FastAPI:

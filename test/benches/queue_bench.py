@@ -22,8 +22,7 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
-
+import search_path
 import client
 import client_report
 import numpy as np

@@ -46,8 +46,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support"))
-
+import search_path
 import client
 import torch
 from torch import Tensor

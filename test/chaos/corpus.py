@@ -14,8 +14,9 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support", "benches"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benches"))
 
+import search_path
 from assault import assault, table
 from bombs import bombs
 from damage import damaged

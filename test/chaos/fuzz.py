@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it is run as a script, from any folder
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support", "benches"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benches"))
 
+import search_path
 import httpx
 from answers import GOOD_TEXT, good_text
 from chatter import CONVERSATIONS

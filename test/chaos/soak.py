@@ -27,8 +27,9 @@ from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support", "benches"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benches"))
 
+import search_path
 import aiohttp
 import client
 import client_report

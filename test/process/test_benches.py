@@ -199,7 +199,7 @@ def test_a_short_soak_test_makes_every_fault_and_accounts_for_every_answer(tmp_p
 
 def test_a_short_idle_bench_sends_the_same_requests_without_and_with_a_crowd(tmp_path):
     crowd = ["--idle", "20", "--half", "5", "--slow", "2"]
-    command = [sys.executable, str(TEST / "chaos" / "idle_bench.py"), *crowd, "--n", "8", "--rounds", "1"]
+    command = [sys.executable, str(TEST / "benches" / "idle_bench.py"), *crowd, "--n", "8", "--rounds", "1"]
     ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=500)
     figures = json.loads((tmp_path / "idle_bench.json").read_text())
     assert [(each["requests"], each["without_text"]) for each in figures["figures"]] == [(8, 0), (8, 0)], ran.stderr
@@ -208,7 +208,7 @@ def test_a_short_idle_bench_sends_the_same_requests_without_and_with_a_crowd(tmp
 
 
 def test_a_short_index_bench_counts_every_answer_and_the_service_lives(tmp_path):
-    command = [sys.executable, str(TEST / "chaos" / "index_bench.py"), "--memory-mb", "0", "--at-once", "8"]
+    command = [sys.executable, str(TEST / "benches" / "index_bench.py"), "--memory-mb", "0", "--at-once", "8"]
     ran = subprocess.run(
         [*command, "--seconds", "3", "--results", str(tmp_path)], capture_output=True, text=True, timeout=500
     )
@@ -218,7 +218,7 @@ def test_a_short_index_bench_counts_every_answer_and_the_service_lives(tmp_path)
 
 
 def test_a_short_loop_bench_sends_what_is_asked_for_and_tells_the_longest_probe_beside_it(tmp_path):
-    command = [sys.executable, str(TEST / "chaos" / "loop_bench.py"), "--seconds", "3", "--rounds", "1"]
+    command = [sys.executable, str(TEST / "benches" / "loop_bench.py"), "--seconds", "3", "--rounds", "1"]
     ran = subprocess.run(
         [*command, "--only", "hours", "--results", str(tmp_path)], capture_output=True, text=True, timeout=500
     )

@@ -1,6 +1,7 @@
 """Whether idle connections and slow uploads make others wait: the same requests by turns without and with them.
 
-python3 test/chaos/idle_bench.py [--idle N] [--half N] [--slow N] [--n N] [--rounds N] [--concurrency N] [--model MODEL]
+python3 test/benches/idle_bench.py [--idle N] [--half N] [--slow N] [--n N] [--rounds N] [--concurrency N]
+                                   [--model MODEL]
 
 One service, in a process of its own. In every round it is sent the bundled clips of speech over HTTP, first with nobody
 else there, then beside a crowd: connections that say nothing, that have said half a header, and that upload a few
@@ -18,8 +19,7 @@ from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support", "benches"))
-
+import search_path
 import client
 import client_report
 from bench_model import add_model_argument

@@ -1,6 +1,6 @@
 """Whether files that promise too much take the service down: MP4s of 1 kB whose index would fill the memory.
 
-python3 test/chaos/index_bench.py [--memory-mb N] [--at-once N] [--samples N] [--seconds N] [--model MODEL]
+python3 test/benches/index_bench.py [--memory-mb N] [--at-once N] [--samples N] [--seconds N] [--model MODEL]
 
 One service, in a process of its own and, as root, in a control group of so much memory (`--memory-mb 0`: in none). For
 some seconds it is sent such files, many at a time, and beside them the bundled clips of speech, two at a time. The
@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support", "benches"))
-
+import search_path
 import client
 import client_report
 import httpx

@@ -1,6 +1,6 @@
 """How long one request can keep everybody waiting: probes of `/healthz` beside the costliest requests that there are.
 
-python3 test/chaos/loop_bench.py [--only WORDS] [--seconds S] [--rounds N]
+python3 test/benches/loop_bench.py [--only WORDS] [--seconds S] [--rounds N]
 
 The service runs in a process of its own, on a model that hears four words a second and takes no time for it, so that
 what is left is the service's own work. It gets the requests of `costly.py` one after the other, each at the limit of
@@ -22,8 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support", "benches"))
-
+import search_path
 import client
 import client_report
 from columns import Cell, columns
@@ -31,7 +30,7 @@ from costly import COSTLY, LIVE, Costly, Post, Talk
 from own_service import Server, serving
 from websockets.sync.client import connect
 
-INSTANT = str(Path(__file__).resolve().parents[1] / "benches" / "instant_model.py")
+INSTANT = str(Path(__file__).with_name("instant_model.py"))
 EVERY_S = "0.25"
 """A word in each so many seconds: fast speech has as many tokens."""
 MAX_MS = 100.0

@@ -1,6 +1,6 @@
 """What the service's memory comes to when everybody takes all that is allowed, and who is served meanwhile.
 
-python3 test/chaos/memory_bench.py [--sessions N] [--files N] [--audio-mb MB]
+python3 test/benches/memory_bench.py [--sessions N] [--files N] [--audio-mb MB]
 
 It starts a service of its own with the bundled model and little memory for audio. By turns: sessions that append and
 commit for as long as anything is taken, sessions that leave messages of 22 MiB unfinished, and compressed files of ten
@@ -12,14 +12,11 @@ import argparse
 import asyncio
 import base64
 import json
-import sys
 from collections import Counter
 from collections.abc import Awaitable
 from contextlib import suppress
-from pathlib import Path
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / shared) for shared in ("clients", "support", "benches"))
-
+import search_path
 import aiohttp
 import numpy as np
 from media import encode, pcm16
