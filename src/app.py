@@ -1,4 +1,4 @@
-"""The application: its parts put together, their life, and the one place where errors become answers."""
+"""The application: its services, routes and middleware, put together."""
 
 import logging
 import time
@@ -34,7 +34,7 @@ from src.wire.model_names import ServedModel
 
 log = logging.getLogger(__name__)
 
-AUDIO_FULL = "The audio of the uploads that are under way fills the server's memory."
+AUDIO_FULL = "The audio of the uploads in progress fills the server's memory."
 MESSAGES_FULL = "The messages of all sessions fill the server's memory, and this one was not read."
 
 
@@ -45,13 +45,13 @@ def create_app(
     on_failure: Callable[[], None] = lambda: None,
     on_breakdown: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """Build the application. It loads the model once it runs.
+    """Return the application. It loads the model when it starts.
 
     Args:
-        settings: everything that can be set.
-        load: makes the model, in the thread that owns it.
-        on_failure: called when the model cannot be loaded; by then, the reason is in the log.
-        on_breakdown: called when the model has failed for good; by then, every request has its error.
+        settings: the settings.
+        load: returns the model; called in the model's thread.
+        on_failure: called when the model cannot be loaded. By then, the reason is in the log.
+        on_breakdown: called when the model has failed permanently. By then, every request has its error.
     """
     plan = MemoryPlan.of(settings, memory_limit_bytes())
     settings = settings.model_copy(update={"max_queued_audio_s": plan.queued_audio_s})
@@ -72,7 +72,7 @@ def create_app(
 
 
 def _add_routes(app: FastAPI) -> None:
-    """Add all routes. The framework tries them in this order, and a try costs time."""
+    """Add all routes, the busiest first: the framework tries them in this order."""
     app.include_router(transcriptions.router, responses=documented_errors(401))
     app.include_router(health.router)
     for routes in (models, client_secrets, realtime, azure):
@@ -80,7 +80,7 @@ def _add_routes(app: FastAPI) -> None:
 
 
 def _add_middleware(app: FastAPI, services: Services) -> None:
-    """Add all middleware. The last one added is the first to see a request."""
+    """Add all middleware. The last one added sees a request first."""
     settings = services.settings
     limits = ClientLimits(
         max_per_key=settings.max_concurrent_per_key, max_per_address=settings.max_concurrent_per_client

@@ -1,7 +1,7 @@
-"""Everything that can go wrong for a caller, and the one body in which it is told.
+"""The errors that a caller may get, and their JSON body.
 
 The body is OpenAI's: `{"error": {"message", "type", "param", "code"}}`; its SDKs read all four keys
-(platform.openai.com, "Error codes"). Errors are raised where they are known and translated once, in `src.app`.
+(platform.openai.com, "Error codes"). Code that detects an error raises it; `src.api.errors` turns it into an answer.
 """
 
 import math
@@ -11,10 +11,14 @@ from typing import ClassVar, Self
 
 
 class ServiceError(Exception):
-    """A request that cannot be served, with the sentence that its sender reads.
+    """A request cannot be served.
 
-    `status` is the HTTP status, `type` and `code` are the words of OpenAI's error body, `param` names the field at
-    fault and `retry_after_s` is set where trying again later may help.
+    `status` is the HTTP status. `type` and `code` are those of OpenAI's error body.
+
+    Args:
+        message: the sentence that the caller reads.
+        param: the name of the invalid field.
+        retry_after_s: when a retry may succeed, in seconds.
     """
 
     status: ClassVar[int] = 500
@@ -35,14 +39,14 @@ class ServiceError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The HTTP headers of the answer: `Retry-After` in whole seconds, at least 1, where a retry may help."""
+        """The HTTP headers of the answer, with `Retry-After` in whole seconds, at least 1, if a retry may help."""
         headers = dict(self.extra_headers)
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_s)))
         return headers
 
     def within(self, path: str) -> Self:
-        """Return this error for a field that is inside the object at `path`, such as `session.audio`."""
+        """Return a copy of this error whose `param` is a field of the object at `path`, such as `session.audio`."""
         error = copy(self)
         error.param = f"{path}.{self.param}"
         return error
@@ -56,7 +60,7 @@ def error_body(
 
 
 class InvalidRequest(ServiceError):
-    """A field or a body that is not of the form the route takes."""
+    """A field or the body is not valid."""
 
     status = 400
     type = "invalid_request_error"
@@ -64,39 +68,39 @@ class InvalidRequest(ServiceError):
 
 
 class UnsupportedFormat(InvalidRequest):
-    """A response format that the model cannot fill."""
+    """The response format needs something that the model does not provide."""
 
     code = "unsupported_format"
 
 
 class UnsupportedLanguage(InvalidRequest):
-    """A language that the model does not know."""
+    """The model does not know the language."""
 
     code = "unsupported_language"
 
 
 class UnsupportedModel(InvalidRequest):
-    """A task that the model does not do."""
+    """The model does not do the task."""
 
     code = "unsupported_model"
 
 
 class UnknownPath(InvalidRequest):
-    """A path that no route has, or not for this protocol."""
+    """No route has the path, or none for this protocol."""
 
     status = 404
     code = "not_found"
 
 
 class MethodNotAllowed(InvalidRequest):
-    """A method that the path does not take."""
+    """The path does not take the method."""
 
     status = 405
     code = "method_not_allowed"
 
 
 class UpgradeRequired(InvalidRequest):
-    """A plain request to the path of a WebSocket."""
+    """A plain HTTP request to the path of a WebSocket."""
 
     status = 426
     code = "upgrade_required"
@@ -104,20 +108,20 @@ class UpgradeRequired(InvalidRequest):
 
 
 class OriginNotAllowed(InvalidRequest):
-    """A web site that is not in `PARAKEET_CORS_ORIGINS`."""
+    """The web page's origin is not in `PARAKEET_CORS_ORIGINS`."""
 
     code = "origin_not_allowed"
 
 
 class ModelNotFound(InvalidRequest):
-    """A model name that nothing here answers to."""
+    """The model name stands for a model that is not served here."""
 
     status = 404
     code = "model_not_found"
 
 
 class MissingFile(InvalidRequest):
-    """A transcription request without audio."""
+    """The transcription request has no audio."""
 
     code = "missing_file"
 
@@ -129,67 +133,67 @@ class UnusableAudio(InvalidRequest):
 
 
 class EmptyAudio(UnusableAudio):
-    """A file of no bytes, or a container without a single sample."""
+    """The file has no bytes, or its container no samples."""
 
     code = "empty_audio"
 
 
 class InvalidAudio(UnusableAudio):
-    """Bytes that no decoder takes for audio."""
+    """No decoder recognises the bytes as audio."""
 
     code = "invalid_audio"
 
 
 class DecoderUnavailable(ServiceError):
-    """No process can decode a file now: places, memory or descriptors have run out, or the machine is too busy."""
+    """No process can decode a file now: workers, memory or descriptors have run out, or the machine is too busy."""
 
     status = 503
     code = "decoder_unavailable"
 
 
 class AudioTooLong(UnusableAudio):
-    """Audio beyond `PARAKEET_MAX_AUDIO_SECONDS`."""
+    """The audio is longer than `PARAKEET_MAX_AUDIO_SECONDS`."""
 
     status = 413
     code = "audio_too_long"
 
 
 class UploadTooLarge(InvalidRequest):
-    """A body beyond `PARAKEET_MAX_UPLOAD_MB`."""
+    """The body is larger than `PARAKEET_MAX_UPLOAD_MB`."""
 
     status = 413
     code = "upload_too_large"
 
 
 class UnsupportedEncoding(InvalidRequest):
-    """A body that is compressed."""
+    """The body is compressed."""
 
     status = 415
     code = "unsupported_encoding"
 
     extra_headers: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "identity"}
-    """How a body may be encoded (RFC 9110, 15.5.16)."""
+    """Names the encodings that are accepted (RFC 9110, 15.5.16)."""
 
 
 class UploadTooSlow(InvalidRequest):
-    """A body that comes too slowly, or not at all."""
+    """The body arrives too slowly, or not at all."""
 
     status = 408
     code = "upload_timeout"
 
 
 class InvalidApiKey(InvalidRequest):
-    """No key, or one that is not known (any more)."""
+    """The key is missing, unknown or expired."""
 
     status = 401
     code = "invalid_api_key"
 
     extra_headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
-    """How a key is shown (RFC 6750)."""
+    """Names the way to send a key (RFC 6750)."""
 
 
 class TooManyForKey(ServiceError):
-    """More requests and sessions at a time than `PARAKEET_MAX_CONCURRENT_PER_KEY`."""
+    """The key has `PARAKEET_MAX_CONCURRENT_PER_KEY` requests and sessions in progress."""
 
     status = 429
     type = "rate_limit_exceeded"
@@ -197,11 +201,11 @@ class TooManyForKey(ServiceError):
 
 
 class TooManyForClient(TooManyForKey):
-    """More requests and sessions at a time than `PARAKEET_MAX_CONCURRENT_PER_CLIENT`."""
+    """The address has `PARAKEET_MAX_CONCURRENT_PER_CLIENT` requests and sessions in progress."""
 
 
 class TooManySecrets(ServiceError):
-    """More temporary keys than are kept at a time."""
+    """There are as many temporary keys as the server keeps."""
 
     status = 429
     type = "rate_limit_exceeded"
@@ -216,7 +220,7 @@ class ModelNotReady(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """More requests, or more decoded audio, than may wait."""
+    """As many requests, or as much decoded audio, as may wait are waiting."""
 
     status = 429
     type = "rate_limit_exceeded"
@@ -224,53 +228,53 @@ class QueueFull(ServiceError):
 
 
 class TooManySessions(ServiceError):
-    """More realtime sessions than `PARAKEET_MAX_SESSIONS`."""
+    """`PARAKEET_MAX_SESSIONS` realtime sessions are open."""
 
     status = 503
     code = "too_many_sessions"
 
 
 class QueueTimeout(ServiceError):
-    """A request that waited in the queue for longer than `PARAKEET_MAX_QUEUE_WAIT_S`."""
+    """The request waited in the queue for longer than `PARAKEET_MAX_QUEUE_WAIT_S`."""
 
     status = 503
     code = "queue_timeout"
 
 
 class ShuttingDown(ServiceError):
-    """The server is stopping and takes no new work."""
+    """The server is shutting down and takes no new work."""
 
     status = 503
     code = "shutting_down"
 
 
 class ModelFailed(ServiceError):
-    """The model or its device has failed for good; the process is about to end, and to be started again."""
+    """The model or its device has failed permanently. The process is about to end; its supervisor restarts it."""
 
     status = 503
     code = "model_failed"
 
 
 class OutOfMemory(ServiceError):
-    """The device has no memory for this clip, also when it ran alone."""
+    """The device has too little memory for this clip, even when the clip runs alone."""
 
     status = 503
     code = "out_of_memory"
 
 
 class TranscriptionFailed(ServiceError):
-    """The model raised on this clip, also when it ran alone."""
+    """The model raised on this clip, even when the clip ran alone."""
 
     code = "transcription_failed"
 
 
 class DeviceLost(Exception):
-    """The device computes nothing any more in this process; only a new process may help."""
+    """The device no longer computes in this process. Only a new process may help."""
 
 
 class ClientGone(Exception):
-    """The client left before its answer was ready; nobody reads one."""
+    """The client disconnected before its answer was ready."""
 
 
 class ModelUnavailable(Exception):
-    """The model cannot be loaded at all; the message is one sentence that says what to do."""
+    """The model cannot be loaded. The message is one sentence that says what to do."""

@@ -1,4 +1,4 @@
-"""What starts and stops with the application: the model, the decoder processes, the thread pools, background tasks."""
+"""The parts that start and stop with the application: model, decoder processes, thread pools, background tasks."""
 
 import asyncio
 import logging
@@ -21,18 +21,18 @@ from src.settings import Settings
 log = logging.getLogger(__name__)
 
 WORKERS_PER_CORE = 4
-"""Media files that may be decoded at a time: more than cores, as some may be made to take long."""
+"""Media files that may be decoded at a time. It is more than one a core, as some files may be made to take long."""
 SESSION_END_S = 2.0
-"""How long, after the grace period, the last events of realtime sessions may take to be read."""
+"""How long clients have, after the grace period, to read the last events of their realtime sessions."""
 
 
 class Runtime:
-    """The parts of the application that have a life of their own.
+    """The parts of the application that run beside its requests, and what they share.
 
     Args:
         settings: the limits.
         plan: how much memory each part may use.
-        on_breakdown: called when the model has failed for good; by then, every request has its error.
+        on_breakdown: called when the model has failed permanently. By then, every request has its error.
     """
 
     def __init__(self, settings: Settings, plan: MemoryPlan, on_breakdown: Callable[[], None]) -> None:
@@ -58,11 +58,11 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self, load: Callable[[], Model], on_failure: Callable[[], None]) -> AsyncIterator[None]:
-        """Run all parts for the block. The model is loaded in the background, so that probes are answered at once.
+        """Run all parts during the block. The model loads in the background, so that probes are answered at once.
 
         Args:
-            load: makes the model, in the thread that owns it.
-            on_failure: called when the model cannot be loaded; by then, the reason is in the log.
+            load: returns the model; called in the model's thread.
+            on_failure: called when the model cannot be loaded. By then, the reason is in the log.
         """
         background = [
             asyncio.create_task(self._load(load, on_failure)),
@@ -80,7 +80,7 @@ class Runtime:
             await self._close()
 
     async def drain(self) -> None:
-        """Take no more work, and return when what is under way has ended or the grace period is over."""
+        """Take no more work, and return when all work has ended or the grace period is over."""
         await asyncio.gather(self.scheduler.stop(self._grace_s), self.sessions.drain(self._grace_s + SESSION_END_S))
 
     async def _close(self) -> None:
@@ -90,7 +90,7 @@ class Runtime:
         self.metrics.close()
 
     def _work_done(self) -> int:
-        """Return a number that grows whenever work ends, and memory with it may be free."""
+        """Return a count that grows whenever work ends, which may free memory."""
         budgets = (self.uploaded_audio, self.session_audio, self.messages, self.parsing)
         return self.scheduler.batches_run + sum(each.times_shrunk for each in budgets)
 

@@ -1,1 +1,1 @@
-"""HTTP transport: routes only, no decisions about audio or the model."""
+"""The HTTP and WebSocket API: routes, middleware, keys, request bodies, and answers in OpenAI's shapes."""

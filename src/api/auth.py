@@ -1,9 +1,9 @@
-"""Who may call: the ASGI middleware that asks for a key before anything else is done for a client.
+"""Authentication: the ASGI middleware that checks the key of each connection before its body is read.
 
-A key is `Authorization: Bearer KEY`, or `api-key: KEY` as Azure has it. A browser's WebSocket, which cannot send
-headers, offers it as the subprotocol `openai-insecure-api-key.KEY` (platform.openai.com, "Realtime API with
-WebSockets") or in the query, as Azure's SDKs do: `api-key`, or `Authorization` as in the header (learn.microsoft.com,
-"Realtime API via WebSockets").
+A client sends its key as `Authorization: Bearer KEY` or, as with Azure, `api-key: KEY`. A browser cannot set headers on
+a WebSocket. It sends the key as the subprotocol `openai-insecure-api-key.KEY` (platform.openai.com, "Realtime API with
+WebSockets") or, as Azure's SDKs do, in the query: `api-key`, or `Authorization` with the value of the header
+(learn.microsoft.com, "Realtime API via WebSockets").
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from src.errors import ServiceError
 
 KEY_PROTOCOL = "openai-insecure-api-key."
 AZURE_KEY = "api-key"
-"""Azure's name of the header, and of the parameter of a WebSocket's query."""
+"""Azure's name for the header and for the query parameter."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Probes have no key."""
+"""Paths of the probes, which send no key."""
 
 
 class Authentication:
-    """ASGI middleware: puts a `Credential` at `state.credential` and its client's name at `state.client`, or refuses.
+    """ASGI middleware: sets `state.credential` (a `Credential`) and `state.client` (its name), or answers an error.
 
     Args:
-        app: what is behind it.
+        app: the application behind it.
         keys: the keys that are valid everywhere.
-        secrets: the keys that are valid for the WebSocket.
+        secrets: the temporary keys, which are valid for WebSockets.
         limits: what each client may have in progress at a time.
     """
 
@@ -57,26 +57,26 @@ class Authentication:
             await self._app(scope, receive, send)
 
     def _credential(self, scope: Scope) -> Credential:
-        key = _shown_key(scope)
+        key = _sent_key(scope)
         temporary = self._secrets.credential(key) if scope["type"] == "websocket" else None
         return temporary or self._keys.credential(key)
 
 
 def credential_of(request: Request) -> Credential:
-    """Return who sent a request that has come through `Authentication`."""
+    """Return the credential that `Authentication` has set on `request`."""
     credential: Credential = request.state.credential
     return credential
 
 
-def _shown_key(scope: Scope) -> str | None:
-    """Return the key that a client shows, at the first place of those where it may."""
+def _sent_key(scope: Scope) -> str | None:
+    """Return the key that a client sends, or None."""
     headers = Headers(scope=scope)
     key = headers.get(AZURE_KEY, "").strip() or _bearer(headers.get("authorization", ""))
-    return _key_of_a_browser(scope) if key is None and scope["type"] == "websocket" else key
+    return _key_of_browser(scope) if key is None and scope["type"] == "websocket" else key
 
 
-def _key_of_a_browser(scope: Scope) -> str | None:
-    """Return the key that a WebSocket shows without a header."""
+def _key_of_browser(scope: Scope) -> str | None:
+    """Return the key that a WebSocket has in its subprotocols or its query, or None."""
     subprotocols: Sequence[str] = scope.get("subprotocols", ())
     protocol = next((name for name in subprotocols if name.startswith(KEY_PROTOCOL)), None)
     if protocol is not None:
@@ -86,6 +86,6 @@ def _key_of_a_browser(scope: Scope) -> str | None:
 
 
 def _bearer(authorization: str) -> str | None:
-    """Return the key in a value of the header `Authorization`."""
+    """Return the key in the value of an `Authorization` header, or None."""
     scheme, _, key = authorization.strip().partition(" ")
     return key.strip() if scheme.lower() == "bearer" else None

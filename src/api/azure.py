@@ -1,7 +1,7 @@
-"""Azure's paths of the routes that it has too (learn.microsoft.com, "Azure OpenAI REST API reference").
+"""The routes under Azure's paths (learn.microsoft.com, "Azure OpenAI REST API reference").
 
-Its clients name a deployment in the path, the query or as the model; whichever it is, it is the served model. What they
-say in `api-version` changes nothing.
+Azure's clients name a deployment in the path, in the query or as the model. Every name stands for the served model.
+`api-version` is ignored.
 """
 
 from fastapi import APIRouter
@@ -12,11 +12,11 @@ from src.api.realtime import realtime, upgrade_required
 from src.api.transcriptions import transcribe, translate
 
 ROOTS = ("/openai/v1", "/openai", "/openai/deployments/{deployment:path}")  # a name with a slash comes as %2F
-"""What its newer clients put before a path, and what those with an `api-version` do."""
+"""Prefixes of the paths: that of newer clients, then those of clients with an `api-version`."""
 
 
 def _aliases() -> APIRouter:
-    """Return the routes."""
+    """Return the routes, each under all prefixes."""
     router = APIRouter(include_in_schema=False)
     for root in ROOTS:
         router.post(f"{root}/audio/transcriptions")(transcribe)

@@ -1,4 +1,4 @@
-"""Which web sites' pages may call from a browser."""
+"""Cross-origin requests: which web pages may call the API from a browser."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from src.errors import OriginNotAllowed
 
 
 class CrossOrigin(CORSMiddleware):
-    """ASGI middleware: tells browsers that the pages of some origins may call, with any method and header.
+    """ASGI middleware: allows the pages of some origins to call, with any method and header.
 
-    They may also where the service is in a private network and the page is not (wicg.github.io/private-network-access).
+    It also allows calls from a public page to a service in a private network (wicg.github.io/private-network-access).
 
     Args:
-        app: what is behind it.
-        origins: the origins in small letters, or `*` among them for all.
+        app: the application behind it.
+        origins: the allowed origins in lower case; `*` among them allows all.
     """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
@@ -32,11 +32,11 @@ class CrossOrigin(CORSMiddleware):
         )
 
     def is_allowed_origin(self, origin: str) -> bool:
-        """Return whether pages of `origin` may call; scheme and host have no case."""
+        """Return whether pages of `origin` may call. Case does not matter in its scheme and host."""
         return super().is_allowed_origin(origin.lower())
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Return the answer to what a browser asks before it sends a page's request."""
+        """Return the answer to the preflight request, which a browser sends before a page's request."""
         answer = super().preflight_response(request_headers)
         if answer.status_code == 200:
             return answer

@@ -48,15 +48,15 @@ class Services:
     parsing_memory: BudgetQueue
     """Memory for long WebSocket messages while they are parsed."""
     realtime_pool: Executor
-    """Threads that decode realtime audio. Those of uploads may be busy for long."""
+    """Threads that decode realtime audio, apart from those of uploads, which may be busy for long."""
     created_at: int
     """When the application was made, in Unix seconds."""
     drain: Callable[[], Awaitable[None]]
-    """Stops taking work, and returns when what is under way has ended or its grace period is over."""
+    """Takes no more work, and returns when all work has ended or the grace period is over."""
 
 
 def provide(app: Starlette, services: Services) -> None:
-    """Make `services` those of `app`."""
+    """Store `services` in `app`, for `services_of`."""
     app.state.services = services
 
 

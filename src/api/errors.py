@@ -1,7 +1,7 @@
-"""How an error becomes an answer: over HTTP, in place of a WebSocket, and in the description of the API.
+"""Errors as answers: over HTTP, in place of a WebSocket, and in the description of the API.
 
-`ServiceError` carries the status, the headers and OpenAI's body. Whatever else the framework raises is turned into one
-here, so that all answers that are not 2xx have the same form.
+A `ServiceError` carries its status, headers and body. Errors of the framework become one here, so that all answers that
+are not 2xx have the same form. `src.server.errors` answers what never reaches the application.
 """
 
 import logging
@@ -26,7 +26,7 @@ class ErrorDetail(BaseModel):
 
     message: str
     type: str
-    param: str | None = Field(description="The field at fault.")
+    param: str | None = Field(description="The invalid field.")
     code: str | None
 
 
@@ -40,11 +40,11 @@ _DESCRIPTIONS = {
     400: "The request cannot be served as it is; `param` and `message` say why.",
     401: "The API key is missing, wrong or expired.",
     404: "The model is not served here.",
-    408: "The body of the request came too slowly.",
+    408: "The body of the request arrived too slowly.",
     413: "The audio is too long, or the upload too large.",
     415: "The body is compressed.",
-    429: "Too many requests wait, or are under way; try again after `Retry-After` seconds.",
-    500: "The model cannot do this clip.",
+    429: "Too many requests are waiting or in progress; try again after `Retry-After` seconds.",
+    500: "The model failed on this clip.",
     503: "The service is starting, stopping or too busy; try again after `Retry-After` seconds.",
 }
 
@@ -55,12 +55,12 @@ def documented_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def error_response(error: ServiceError) -> JSONResponse:
-    """Return the answer for an error: its status, its headers and OpenAI's body."""
+    """Return the HTTP answer for an error."""
     return JSONResponse(error.body, error.status, headers=error.headers)
 
 
 async def send_error(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer the connection of `scope` with an error, a WebSocket with a denial in place of its handshake."""
+    """Answer the connection of `scope` with an error; a WebSocket gets it in place of its handshake."""
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).send_denial_response(error_response(error))
     else:
@@ -68,7 +68,7 @@ async def send_error(error: ServiceError, scope: Scope, receive: Receive, send: 
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Have `app` answer what its routes raise, what the framework rejects, and paths that no route has."""
+    """Make `app` answer errors of its routes and of the framework, and paths that no route has."""
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -76,7 +76,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def _traced_response(request: Request, error: ServiceError) -> JSONResponse:
-    """Return the answer for an error, and note the error in the trace of `request`."""
+    """Return the HTTP answer for an error, and note its code in the trace of `request`."""
     request.state.trace.code = error.code
     return error_response(error)
 
@@ -87,7 +87,7 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:
-    """Answer what the framework itself rejects: a wrong method."""
+    """Answer a request that the framework rejects, such as one with a wrong method."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == MethodNotAllowed.status:
@@ -103,7 +103,7 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer parameters that FastAPI finds invalid."""
+    """Answer a request with parameters that FastAPI finds invalid."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     param = str(first["loc"][-1])
@@ -111,7 +111,7 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a connection whose path no route has, or not for its protocol."""
+    """Answer a connection whose path no route has, or none for its protocol."""
     error = services_of(scope["app"]).known_paths.missing(scope)
     if scope["type"] == "websocket":
         log.info("WS unknown refused: %d %s", error.status, error.code)
