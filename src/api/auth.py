@@ -48,7 +48,7 @@ class Authentication:
             return
         try:
             credential = self._credential(scope)
-            client = self._limits.admitted(scope, credential)
+            client = self._limits.admit(scope, credential)
         except ServiceError as error:
             await send_error(error, scope, receive, send)
             return

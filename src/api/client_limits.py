@@ -1,4 +1,4 @@
-"""Which client a request is from, and how much each may have under way."""
+"""Concurrency limits for each client: how many requests and sessions it may have in progress."""
 
 import ipaddress
 from collections import Counter
@@ -12,67 +12,66 @@ from src.errors import TooManyForClient, TooManyForKey
 
 RETRY_S = 1.0
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that stand for one client: the rest is its own to choose (RFC 4291, 2.5.4)."""
+"""Bits of an IPv6 address that stand for one client. The client chooses the rest itself (RFC 4291, 2.5.4)."""
 
 
 class ClientLimits:
-    """Counts the requests with work in them, and the sessions, that each client has under way.
+    """Counts the POST requests and sessions that each client has in progress, and limits them.
 
-    A client is a key, where keys are set, and else an address.
+    A client is a key if keys are set, else an address.
 
     Args:
-        most_per_key: what one key may have at a time; 0 for any number.
-        most_per_address: what one address may have at a time, where no keys are set; 0 for any number.
+        max_per_key: limit for one key; 0 for none.
+        max_per_address: limit for one address, if no keys are set; 0 for none.
     """
 
     def __init__(self, *, max_per_key: int = 0, max_per_address: int = 0) -> None:
-        self._most_per_key = max_per_key
-        self._most_per_address = max_per_address
-        self._under_way: Counter[str] = Counter()
+        self._max_per_key = max_per_key
+        self._max_per_address = max_per_address
+        self._in_progress: Counter[str] = Counter()
 
-    def admitted(self, scope: Scope, credential: Credential) -> str:
-        """Return the name of a client that may have one more under way, if it is work that it asks for.
+    def admit(self, scope: Scope, credential: Credential) -> str:
+        """Return the name of the client of `scope`. GET requests are not limited.
 
         Raises:
-            TooManyForKey, TooManyForClient: it has as much as it may have.
+            TooManyForKey, TooManyForClient: the client is at its limit.
         """
         client = client_name(scope, credential)
-        if _is_work(scope):
+        if _is_limited(scope):
             self._check(client, credential)
         return client
 
     @contextmanager
     def counted(self, scope: Scope, client: str) -> Iterator[None]:
-        """Count the block for a client that has just been admitted, if it is work."""
-        if not _is_work(scope):
+        """Count the connection of `scope`, which `admit` has just admitted, during the block."""
+        if not _is_limited(scope):
             yield
             return
-        self._under_way[client] += 1
+        self._in_progress[client] += 1
         try:
             yield
         finally:
-            self._under_way[client] -= 1
-            if not self._under_way[client]:
-                del self._under_way[client]
+            self._in_progress[client] -= 1
+            if not self._in_progress[client]:
+                del self._in_progress[client]
 
     def _check(self, client: str, credential: Credential) -> None:
-        under_way = self._under_way[client]
+        count = self._in_progress[client]
         if credential.owner is not None:
-            if under_way >= self._most_per_key > 0:
-                message = f"This API key has {under_way} requests and sessions under way, the most it may have."
+            if count >= self._max_per_key > 0:
+                message = f"This API key has {count} requests and sessions in progress, the most it may have."
                 raise TooManyForKey(message, retry_after_s=RETRY_S)
-        elif under_way >= self._most_per_address > 0:
-            message = f"This address has {under_way} requests and sessions under way, the most it may have."
+        elif count >= self._max_per_address > 0:
+            message = f"This address has {count} requests and sessions in progress, the most it may have."
             raise TooManyForClient(message, retry_after_s=RETRY_S)
 
 
-def _is_work(scope: Scope) -> bool:
-    """Whether it is a POST or a session."""
+def _is_limited(scope: Scope) -> bool:
     return scope["type"] == "websocket" or bool(scope["method"] == "POST")
 
 
 def client_name(scope: Scope, credential: Credential) -> str:
-    """Return what stands for a client: the number of its key, or else the address that it comes from."""
+    """Return a name for the client of `scope`: the number of its key or, without one, its address."""
     if credential.owner is not None:
         return f"key {credential.owner}"
     host = (scope.get("client") or ("",))[0]

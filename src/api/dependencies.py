@@ -1,7 +1,7 @@
-"""What the application's routes depend on: one typed, frozen set of services, made once by `src.app`.
+"""The services that routes depend on: one typed, frozen set, made once by `src.app`.
 
-A FastAPI route takes it as a parameter, `services: Injected`. Code that gets a plain request, WebSocket or application
-calls `services_of`; so does the transcription route, which saves the time of dependency injection.
+A FastAPI route takes it as a parameter, `services: ServicesDep`. Code that has a plain request, WebSocket or
+application calls `services_of`. The transcription route does too, which saves the time of dependency injection.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,13 +1,13 @@
-"""What a caller who has missed a path has probably meant."""
+"""Suggestions for a wrong path."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 MIN_SIMILARITY = 0.65
-"""How like a name a word must be, by `difflib`'s ratio: `transcribe` is as like `transcriptions` as 0.67, and
-`moderations` as like `translations` as 0.61."""
+"""How similar a word must be to a name, by `difflib`'s ratio. It is 0.67 for `transcribe` and `transcriptions`, and
+0.61 for `moderations` and `translations`."""
 MAX_SEGMENTS = 8
-"""Segments of a path that are looked at, from its end: a request line may have thousands."""
+"""Segments of a path that are compared, from its end. A request line may have thousands."""
 MAX_SEGMENT_CHARACTERS = 40
 
 

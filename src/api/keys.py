@@ -1,6 +1,6 @@
-"""The keys that clients show: those that the operator sets, and temporary ones made from them for browsers.
+"""API keys: those that the operator sets, and temporary ones that are made with them for browsers.
 
-A key is compared by `hmac.compare_digest`, with every key there is, so that the time it takes tells nothing.
+A key is compared with every known key, by `hmac.compare_digest`, so that the time that this takes reveals nothing.
 """
 
 import hashlib
@@ -14,18 +14,19 @@ from src.errors import InvalidApiKey, TooManySecrets
 from src.realtime.config import SessionConfig
 
 SECRET_PREFIX = "ek_"
-"""What OpenAI's temporary keys begin with; its SDKs allow them in browsers by it."""
+"""Prefix of OpenAI's temporary keys. Its SDKs allow keys with this prefix in browsers."""
 MAX_SECRETS = 5000
 RETRY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Who a client is: the number of its key, or None where no keys are set, and what a temporary key carries."""
+    """Who a client is."""
 
     owner: int | None = None
+    """Number of the client's key; None if no keys are set."""
     session: SessionConfig | None = None
-    """What sessions begin with, where the key is a temporary one."""
+    """The initial configuration of sessions with a temporary key."""
 
 
 ANONYMOUS = Credential()
@@ -35,24 +36,24 @@ class ApiKeys:
     """The keys that the operator has set.
 
     Args:
-        keys: them; with none, everybody is let in.
+        keys: the keys. If there are none, every client is accepted.
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = tuple(map(_digest, keys))
 
     def credential(self, key: str | None) -> Credential:
-        """Return who shows `key`, None where a client shows none.
+        """Return the credential of a client that sends `key`, or no key.
 
         Raises:
-            InvalidApiKey: it is not one of the keys, and one is needed.
+            InvalidApiKey: keys are set, and `key` is not one of them.
         """
         if not self._digests:
             return ANONYMOUS
         if key is None:
             raise InvalidApiKey("This server needs an API key. Send it as the header `Authorization: Bearer KEY`.")
-        shown = _digest(key)
-        matches = [hmac.compare_digest(shown, digest) for digest in self._digests]
+        sent = _digest(key)
+        matches = [hmac.compare_digest(sent, digest) for digest in self._digests]
         if not any(matches):
             raise InvalidApiKey("The API key is not one of this server's.")
         return Credential(matches.index(True))
@@ -68,7 +69,7 @@ class ClientSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _StoredSecret:
     digest: bytes
     expires: float
     credential: Credential
@@ -79,38 +80,43 @@ class ClientSecrets:
 
     Args:
         now: a clock in seconds that is never set back.
-        most: how many are kept.
+        most: how many are stored.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, most: int = MAX_SECRETS) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, max_secrets: int = MAX_SECRETS) -> None:
         self._now = now
-        self._most = most
-        self._kept: dict[str, _Kept] = {}
+        self._max_secrets = max_secrets
+        self._stored: dict[str, _StoredSecret] = {}
 
     def mint(self, owner: int | None, session: SessionConfig, seconds: int) -> ClientSecret:
-        """Return a new key of an owner for sessions of this kind, which is valid for so many seconds.
+        """Return a new temporary key.
+
+        Args:
+            owner: number of the key that it is made with.
+            session: the initial configuration of its sessions.
+            seconds: how long it is valid.
 
         Raises:
-            TooManySecrets: there is no room for one more.
+            TooManySecrets: there are as many temporary keys as may exist.
         """
         now = self._now()
-        self._kept = {name: kept for name, kept in self._kept.items() if kept.expires > now}
-        if len(self._kept) >= self._most:
-            message = f"There are {self._most} temporary keys already. Try again later."
+        self._stored = {name: kept for name, kept in self._stored.items() if stored.expires > now}
+        if len(self._stored) >= self._max_secrets:
+            message = f"There are {self._max_secrets} temporary keys already. Try again later."
             raise TooManySecrets(message, retry_after_s=RETRY_S)
         name = secrets.token_hex(8)
         value = f"{SECRET_PREFIX}{name}{secrets.token_hex(24)}"
-        self._kept[name] = _Kept(_digest(value), now + seconds, Credential(owner, session))
+        self._stored[name] = _StoredSecret(_digest(value), now + seconds, Credential(owner, session))
         return ClientSecret(value, int(time.time()) + seconds)
 
     def credential(self, key: str | None) -> Credential | None:
-        """Return who shows a temporary key; None where `key` is none, or has expired."""
+        """Return the credential of a client that sends `key`; None if that is not a valid temporary key."""
         if key is None or not key.startswith(SECRET_PREFIX):
             return None
-        # Found by its first part, which is no secret: to compare it with all of them would take longer and longer.
-        kept = self._kept.get(key[len(SECRET_PREFIX) :][:16])
-        is_known = kept is not None and hmac.compare_digest(_digest(key), kept.digest)
-        return kept.credential if kept and is_known and kept.expires > self._now() else None
+        # The first part is not secret. It finds the key, as comparing with thousands of keys takes too long.
+        stored = self._stored.get(key[len(SECRET_PREFIX) :][:16])
+        is_known = stored is not None and hmac.compare_digest(_digest(key), stored.digest)
+        return stored.credential if stored and is_known and stored.expires > self._now() else None
 
 
 def _digest(key: str) -> bytes:

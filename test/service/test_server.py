@@ -322,7 +322,7 @@ def test_uploads_that_have_stalled_give_up_their_memory(tmp_path):
         head = POST + b"Content-Length: 1000000\r\n\r\n"
         stalled = [opened(service, head + bytes(stalled_bytes)) for _ in range(2)]
         bodies = service.services.body_reader
-        until(lambda: bodies.held_bytes == 2 * stalled_bytes)
+        until(lambda: bodies.total_bytes == 2 * stalled_bytes)
         # The clock goes on: as long as they have just come, they have as good a right as any other.
         until(lambda: service.post(PCM * 28, "audio/pcm").status_code == 200)
         (ended, *_), _, _ = select.select(stalled, [], [], 30)
