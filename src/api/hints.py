@@ -12,15 +12,16 @@ MAX_SEGMENT_CHARACTERS = 40
 
 
 def nearest_path(path: str, known: Iterable[str], *, min_similarity: float = MIN_SIMILARITY) -> str | None:
-    """Return the path out of `known` that `path` was probably meant to be; None where it is like none of them.
+    """Return the known path that `path` was probably meant to be, or None.
 
-    The last segment counts that is like the last one of a known path. So prefixes and versions may be missing, doubled
-    or others than here, and what a client has put behind a whole address that it took for a base URL is what it wants.
+    Segments are compared with the last segments of the known paths, beginning at the end of `path`; the first similar
+    one decides. So prefixes and versions may be missing, doubled or different. If a client has used a whole address as
+    its base URL, what it appended decides.
 
     Args:
-        path: as it came.
-        known: paths whose last segments differ.
-        likeness: how like it must be: 1 for the same, but for capitals.
+        path: the path of the request.
+        known: the known paths; their last segments differ.
+        min_similarity: how similar a segment must be; 1 for equal, except for case.
     """
     by_name = {each.rpartition("/")[2]: each for each in known}
     segments = [segment for segment in path.lower().split("/") if segment]

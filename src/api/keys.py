@@ -79,7 +79,7 @@ class ClientSecrets:
     """Temporary keys, kept in memory until they expire.
 
     Args:
-        now: a clock in seconds that is never set back.
+        now: a monotonic clock in seconds.
         most: how many are stored.
     """
 
@@ -100,7 +100,7 @@ class ClientSecrets:
             TooManySecrets: there are as many temporary keys as may exist.
         """
         now = self._now()
-        self._stored = {name: kept for name, kept in self._stored.items() if stored.expires > now}
+        self._stored = {name: stored for name, stored in self._stored.items() if stored.expires > now}
         if len(self._stored) >= self._max_secrets:
             message = f"There are {self._max_secrets} temporary keys already. Try again later."
             raise TooManySecrets(message, retry_after_s=RETRY_S)
