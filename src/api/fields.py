@@ -1,8 +1,8 @@
-"""The fields of a request, whichever way a client encodes them.
+"""The fields of a request, in any encoding that clients use.
 
-SDKs send lists as `name[]` or numbered, `name[0]`, and objects as `name[key]`, one part for each value, some with the
-brackets escaped; others repeat a plain name, join values with commas or send JSON. A value that stands for none
-(`src.text.unset.none_if_unset`) counts as unset, and a field that nobody asks for is ignored.
+SDKs send a list as parts `name[]` or `name[0]` and an object as parts `name[key]`, some with escaped brackets. Other
+clients repeat a plain name, join values with commas or send JSON. A value that stands for none
+(`src.text.unset.none_if_unset`) counts as unset, and unknown fields are ignored.
 """
 
 import json
@@ -17,18 +17,18 @@ from src.text.unset import none_if_unset
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
-MAX_CHARACTERS = 65_536
-"""Of one field that is asked for, all its values together; all that may be meant is a sixth of it."""
-SHOWN = 60
-"""Characters of a wrong value that its error repeats."""
-PLACE_IN_LIST = re.compile(r"\[\d*\]\Z")
+MAX_FIELD_CHARACTERS = 65_536
+"""Characters of all values of a field together; six times what the longest valid field has."""
+MAX_SHOWN = 60
+"""Characters of an invalid value that its error message quotes."""
+LIST_INDEX = re.compile(r"\[\d*\]\Z")
 
 
 class Fields:
-    """Values by name, in the order in which they came.
+    """The values of each field, in their order.
 
     Args:
-        pairs: the fields of a query or a form.
+        pairs: names and values of a query or a form.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
@@ -39,7 +39,7 @@ class Fields:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Fields":
-        """Take the fields of a JSON object; lists count as repeated fields, objects as JSON text."""
+        """Return the fields of a JSON object. A list becomes a repeated field, an object JSON text."""
         pairs = []
         for name, value in body.items():
             for item in value if isinstance(value, list) else [value]:
@@ -48,32 +48,32 @@ class Fields:
         return cls(pairs)
 
     def __or__(self, other: "Fields") -> "Fields":
-        """Return the fields of both; where both have one, `other` wins."""
+        """Return the fields of both. `other` has precedence."""
         joined = Fields([])
         joined._values = self._values | other._values
         return joined
 
     def text(self, name: str) -> str | None:
-        """Return the first value of a field, without white space around it, or None.
+        """Return the first value of a field, stripped, or None if it is unset.
 
         Raises:
-            InvalidRequest: the field is longer than any that is meant.
+            InvalidRequest: the field is longer than any valid one.
         """
         return next((value.strip() for value in self._bounded(name) if none_if_unset(value)), None)
 
     def hint(self, name: str) -> str | None:
-        """Return as `text` does, but the beginning of what is too long."""
+        """Return what `text` returns, but cut a value that is too long."""
         return next(
-            (value[:MAX_CHARACTERS].strip() for value in self._values.get(name, ()) if none_if_unset(value)), None
+            (value[:MAX_FIELD_CHARACTERS].strip() for value in self._values.get(name, ()) if none_if_unset(value)), None
         )
 
     def items(self, name: str) -> list[str]:
-        """Return the values of a list field, be they repeated, joined by commas or a JSON list; none of them blank.
+        """Return the items of a list field that are not blank. They may be repeated, joined by commas or a JSON list.
 
-        A word that stands for no value may be an item: somebody may listen for "none".
+        A word that stands for no value may be an item: "none" may be a keyword.
 
         Raises:
-            InvalidRequest: the field is longer than any that is meant.
+            InvalidRequest: the field is longer than any valid one.
         """
         items: list[str] = []
         for value in self._bounded(name):
@@ -83,43 +83,43 @@ class Fields:
 
     def _bounded(self, name: str) -> list[str]:
         values = self._values.get(name, [])
-        if sum(map(len, values)) > MAX_CHARACTERS:
-            raise InvalidRequest(f"`{name}` has more than {MAX_CHARACTERS} characters.", param=name)
+        if sum(map(len, values)) > MAX_FIELD_CHARACTERS:
+            raise InvalidRequest(f"`{name}` has more than {MAX_FIELD_CHARACTERS} characters.", param=name)
         return values
 
     def choices(self, name: str, allowed: Iterable[str]) -> frozenset[str]:
-        """Return the values of a list field, each of which must be one of `allowed`.
+        """Return the items of a list field.
 
         Raises:
-            InvalidRequest: one is not.
+            InvalidRequest: an item is not one of `allowed`.
         """
         return frozenset(_checked(name, item, allowed) for item in self.items(name) if none_if_unset(item))
 
     def choice(self, name: str, allowed: Iterable[str], default: str) -> str:
-        """Return the value of a field that must be one of `allowed`.
+        """Return the value of a field, or `default` if it is unset.
 
         Raises:
-            InvalidRequest: it is not.
+            InvalidRequest: the value is not one of `allowed`.
         """
         value = self.text(name)
         return default if value is None else _checked(name, value, allowed)
 
     def flag(self, name: str) -> bool:
-        """Return a yes-or-no field, no where it is unset.
+        """Return the value of a boolean field; False if it is unset.
 
         Raises:
-            InvalidRequest: it is neither.
+            InvalidRequest: the value is not a boolean.
         """
         value = (self.text(name) or "false").lower()
         if value in TRUE or value in FALSE:
             return value in TRUE
-        raise InvalidRequest(f"`{name}` must be true or false, not {value[:SHOWN]!r}.", param=name)
+        raise InvalidRequest(f"`{name}` must be true or false, not {value[:MAX_SHOWN]!r}.", param=name)
 
     def number(self, name: str, low: float, high: float) -> float | None:
-        """Return a number of at least `low` and at most `high`, or None.
+        """Return the value of a number field, or None if it is unset.
 
         Raises:
-            InvalidRequest: it is no such number.
+            InvalidRequest: the value is not a number from `low` to `high`.
         """
         value = self.text(name)
         if value is None:
@@ -130,21 +130,26 @@ class Fields:
             number = math.nan
         if low <= number <= high:
             return number
-        raise InvalidRequest(f"`{name}` must be a number of {low:g} to {high:g}, not {value[:SHOWN]!r}.", param=name)
+        raise InvalidRequest(
+            f"`{name}` must be a number of {low:g} to {high:g}, not {value[:MAX_SHOWN]!r}.", param=name
+        )
 
     def whole_number(self, name: str) -> int | None:
-        """Return a whole number that is not negative, or None.
+        """Return the value of an integer field, or None if it is unset.
 
         Raises:
-            InvalidRequest: it is no such number.
+            InvalidRequest: the value is not an integer from 0 to 999,999,999.
         """
         value = self.text(name)
         if value is None or (value.isascii() and value.isdecimal() and len(value) < 10):
             return None if value is None else int(value)
-        raise InvalidRequest(f"`{name}` must be a whole number, not {value[:SHOWN]!r}.", param=name)
+        raise InvalidRequest(f"`{name}` must be a whole number, not {value[:MAX_SHOWN]!r}.", param=name)
 
     def mapping(self, name: str, plain: str) -> dict[str, Any]:
-        """Return what is set of an object field, sent as JSON text or in parts `name[key]`; other text is `plain`'s."""
+        """Return the set values of an object field, sent as JSON text or as parts `name[key]`.
+
+        Text that is not a JSON object is the value of the key `plain`.
+        """
         text = self.text(name)
         if text is None:
             prefix = f"{name}["
@@ -157,22 +162,22 @@ class Fields:
 
 
 def field_name(name: str) -> str:
-    """Return the name of a field without its place in a list, as in `name[]`, `name[0]`, `name%5B%5D`."""
-    return name if name.isidentifier() else PLACE_IN_LIST.sub("", unquote(name).strip())
+    """Return the name of a field without its list index, as in `name[]`, `name[0]`, `name%5B%5D`."""
+    return name if name.isidentifier() else LIST_INDEX.sub("", unquote(name).strip())
 
 
 def _checked(name: str, value: str, allowed: Iterable[str]) -> str:
     if value in (allowed := list(allowed)):
         return value
-    raise InvalidRequest(f"`{name}` must be {_either(allowed)}, not {value[:SHOWN]!r}.", param=name)
+    raise InvalidRequest(f"`{name}` must be {_alternatives(allowed)}, not {value[:MAX_SHOWN]!r}.", param=name)
 
 
-def _either(allowed: list[str]) -> str:
+def _alternatives(allowed: list[str]) -> str:
     return " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
 
 
 def _json_strings(value: str) -> list[str] | None:
-    """Return the strings of a JSON list, or None where `value` is none."""
+    """Return the strings of a JSON list; None if `value` is not a JSON list."""
     parsed = _json(value) if value.lstrip().startswith("[") else None
     return [item for item in parsed if isinstance(item, str)] if isinstance(parsed, list) else None
 

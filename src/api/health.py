@@ -1,4 +1,4 @@
-"""Probes: whether the process lives, and whether it takes requests."""
+"""Probes: liveness and readiness."""
 
 from typing import Literal
 
@@ -11,13 +11,13 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """The state of the process."""
 
     status: Literal["ok", "failed"]
 
 
 class Readiness(BaseModel):
-    """Whether transcription requests are taken."""
+    """Whether transcription requests are accepted."""
 
     ready: bool
 
@@ -25,7 +25,7 @@ class Readiness(BaseModel):
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", responses={503: {"model": Health}})
 async def healthz(services: ServicesDep, response: Response) -> Health:
-    """Answer 200 as soon as the port is open, also while the model loads; 503 once the model has failed for good."""
+    """Answer 200 as soon as the port is open, even while the model loads; 503 once the model has failed permanently."""
     has_failed = services.scheduler.model_failed
     if has_failed:
         response.status_code = 503
@@ -35,7 +35,7 @@ async def healthz(services: ServicesDep, response: Response) -> Health:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def readyz(services: ServicesDep, response: Response) -> Readiness:
-    """Answer 200 once the model is loaded and warm and the lanes run, 503 before and while shutting down."""
+    """Answer 200 while the model is loaded and the service accepts requests, else 503."""
     ready = services.scheduler.ready
     if not ready:
         response.status_code = 503

@@ -80,7 +80,7 @@ class ClientSecrets:
 
     Args:
         now: a monotonic clock in seconds.
-        most: how many are stored.
+        max_secrets: how many may exist at a time.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic, max_secrets: int = MAX_SECRETS) -> None:

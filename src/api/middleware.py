@@ -1,4 +1,4 @@
-"""What every request gets, whatever becomes of it: an id, its headers, a line in each log, and never a traceback."""
+"""Tracing: the ASGI middleware that gives each request an id, and writes its lines to the logs when it ends."""
 
 import logging
 import os
@@ -16,16 +16,21 @@ from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 log = logging.getLogger("src.access")
 
 UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-"""Probes and pages: they would drown the requests that the metrics are about."""
+"""Probes and documentation. They would outnumber the requests that the metrics are about."""
 
-_SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+_VALID_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
 class RequestTrace:
-    """ASGI middleware: puts a `Trace` at `request.state.trace`, and writes it to the logs when the request ends.
+    """ASGI middleware: sets `request.state.trace` (a `Trace`), and writes it to the logs when the request ends.
 
-    Responses get `x-request-id` (the caller's if it is sane) and `openai-processing-ms`, as OpenAI's do. An exception
-    that nothing below knows becomes a plain 500.
+    Like OpenAI's, answers have `x-request-id`, which is the caller's if that is valid, and `openai-processing-ms`. An
+    unexpected exception is logged and becomes an answer 500 without details.
+
+    Args:
+        app: the application behind it.
+        metrics: the metrics log.
+        model: name of the served model, for the metrics log.
     """
 
     def __init__(self, app: ASGIApp, metrics: MetricsLog, model: str) -> None:
@@ -34,7 +39,7 @@ class RequestTrace:
         self._model = model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection of `scope`; only HTTP is traced."""
+        """Serve one connection of `scope`. Only HTTP is traced."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -73,4 +78,4 @@ class RequestTrace:
 
 
 def _request_id(given: str | None) -> str:
-    return given if given and _SANE_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
+    return given if given and _VALID_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"

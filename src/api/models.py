@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`: the served model, under each name that stands for it."""
+"""`GET /v1/models` and `GET /v1/models/{id}`: the served model under each of its names."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ class ModelObject(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All of them; there are no pages."""
+    """All model names, on one page."""
 
     object: Literal["list"] = "list"
     data: list[ModelObject]
@@ -35,7 +35,7 @@ async def models(services: ServicesDep) -> ModelList:
     return ModelList(data=[_model(services, name) for name in services.served_model.names])
 
 
-# `:path` takes ids with a slash, which SDKs send as %2F and people as it is.
+# `:path` accepts ids with a slash, which SDKs escape and people do not.
 @router.head("/v1/models/{name:path}", include_in_schema=False)
 @router.get("/v1/models/{name:path}", responses=documented_errors(404))
 async def model(request: Request, name: str, services: ServicesDep) -> ModelObject:

@@ -1,4 +1,4 @@
-"""What a caller asks for beside the audio: OpenAI's fields, checked (platform.openai.com, "Create transcription")."""
+"""The options of a transcription request: OpenAI's fields, validated (platform.openai.com, "Create transcription")."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A transcription request without its audio."""
+    """The options of a transcription request."""
 
     response_format: str = "json"
     words: bool = False
@@ -29,16 +29,19 @@ class Options:
 
 
 def parse_options(fields: Fields, served: ServedModel, languages: Sequence[str]) -> Options:
-    """Check the fields of a transcription request; those that this server has no use for are ignored.
+    """Return the options that the fields of a transcription request name. Fields without a use here are ignored.
 
-    `served` is the model and `languages` the codes of those it knows.
+    Args:
+        fields: the fields.
+        served: the served model.
+        languages: codes of the languages that it knows.
 
     Raises:
-        InvalidRequest: a field has a wrong value; `param` names it.
-        ModelNotFound, UnsupportedFormat, UnsupportedLanguage: what is asked for is not served here.
+        InvalidRequest: a field has an invalid value; `param` names it.
+        ModelNotFound, UnsupportedFormat, UnsupportedLanguage: the server does not have what a field names.
     """
     served.check(fields.text("model"))
-    fields.number("temperature", 0, 1)  # a greedy decoder has none
+    fields.number("temperature", 0, 1)  # validated only: a greedy decoder has no temperature
     _check_chunking_strategy(fields)
     response_format = _response_format(fields)
     granularities = fields.choices("timestamp_granularities", ("word", "segment"))
@@ -62,7 +65,7 @@ def _response_format(fields: Fields) -> str:
 
 
 def _check_chunking_strategy(fields: Fields) -> None:
-    """Refuse what OpenAI does not know; what it knows changes nothing here, where pauses decide anyway."""
+    """Reject what OpenAI rejects. Valid strategies are ignored: long audio is always cut at pauses."""
     strategy = fields.mapping("chunking_strategy", plain="type")
     numbers = (strategy.get(name, 0) for name in ("threshold", "prefix_padding_ms", "silence_duration_ms"))
     if strategy.get("type") not in (None, "auto", "server_vad") or not all(map(_is_number, numbers)):

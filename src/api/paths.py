@@ -1,21 +1,20 @@
-"""Where on the application a request goes, whatever a proxy and a client have made of its path."""
+"""The path of a request, without what a proxy or a client may have added."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 AZURE = "/openai/"
-"""What Azure's paths begin with."""
+"""Prefix of Azure's paths."""
 
 
 class PathNormalizer:
-    """ASGI middleware: finds the path of each request, so that all behind it agree on one.
+    """ASGI middleware: brings the path of each request into one form.
 
-    A proxy that serves the application under a prefix may take it off or leave it on, and a slash at the end changes
-    nothing: a redirect to the path without it would cost many clients their body. As ASGI has it, `path` begins with
-    `root_path`.
+    A proxy that serves the application under a prefix may remove the prefix or keep it. A slash at the end is removed
+    and not redirected: many clients lose their body in a redirect. As ASGI demands, `path` begins with `root_path`.
 
     Args:
-        app: what is behind it.
-        root_path: the prefix, "" for none, such as `/stt`.
+        app: the application behind it.
+        root_path: the prefix, such as `/stt`; "" for none.
     """
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
@@ -34,11 +33,11 @@ class PathNormalizer:
 
 
 def is_azure(scope: Scope) -> bool:
-    """Return whether a request came by one of Azure's paths, where a model's name is that of a deployment: any."""
+    """Return whether a request has one of Azure's paths, where the model is a deployment and may have any name."""
     return route_path(scope).startswith(AZURE)
 
 
 def route_path(scope: Scope) -> str:
-    """Return the path that a route is found by: that of a request without the prefix of a proxy."""
+    """Return the path of a request without the prefix of a proxy."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
