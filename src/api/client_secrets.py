@@ -1,6 +1,6 @@
-"""Temporary keys for browsers: OpenAI's routes that make one, generally available and beta.
+"""OpenAI's routes that make temporary keys for browsers, in the GA and the beta API.
 
-The session that comes with the request is what connections with the key begin with (platform.openai.com, "Client
+The request may have a session configuration, with which sessions with the key begin (platform.openai.com, "Client
 secrets").
 """
 
@@ -33,7 +33,7 @@ class ExpiresAfter(BaseModel):
 
 
 class SecretRequest(BaseModel):
-    """What a client asks for; all of it may be left out."""
+    """The body of a request; every field is optional."""
 
     expires_after: ExpiresAfter | None = None
     session: dict[str, Any] | None = None
@@ -44,12 +44,12 @@ _UNSET = [{"type": "null"}, {"type": "string", "pattern": r"^\s*(null|None|none|
 
 
 def _object_of_optional(properties: dict[str, Any]) -> dict[str, Any]:
-    """Describe a JSON object of these properties, each of which may be unset."""
+    """Return the JSON schema of an object whose properties may be unset."""
     return {"type": "object", "properties": {name: {"anyOf": [each, *_UNSET]} for name, each in properties.items()}}
 
 
 def _body_of(**properties: dict[str, Any]) -> dict[str, Any]:
-    """Describe a body of these properties, each of which may be unset."""
+    """Return the OpenAPI entry of a JSON body whose properties may be unset."""
     return {"requestBody": {"content": {"application/json": {"schema": _object_of_optional(properties)}}}}
 
 
@@ -60,7 +60,7 @@ BETA_REQUEST = _body_of()
 
 
 class SecretAnswer(BaseModel):
-    """A temporary key, and the session that connections with it begin with."""
+    """A temporary key, and the configuration with which its sessions begin."""
 
     value: str
     expires_at: int
@@ -69,14 +69,14 @@ class SecretAnswer(BaseModel):
 
 
 class BetaSecret(BaseModel):
-    """A temporary key in the beta's words."""
+    """A temporary key in the beta's shape."""
 
     value: str
     expires_at: int
 
 
 class BetaSession(BaseModel):
-    """A session in the beta's flat shape, with a key to it."""
+    """A session configuration in the beta's flat shape, with a temporary key."""
 
     id: str
     object: Literal["realtime.transcription_session"] = "realtime.transcription_session"
@@ -94,9 +94,9 @@ _ERRORS = documented_errors(400, 404, 408, 413, 415, 429, 503)
 @router.post("/v1/realtime/client_secrets", openapi_extra=SECRET_REQUEST, responses=_ERRORS)
 async def create_client_secret(request: Request, services: ServicesDep) -> SecretAnswer:
     """Make a temporary key for the WebSocket."""
-    wanted = _validated(await _object_of(request, services.body_reader))
-    seconds = wanted.expires_after.seconds if wanted.expires_after else DEFAULT_S
-    config, secret = _minted(services, credential_of(request), wanted.session, seconds)
+    requested = _validated(await _json_object(request, services.body_reader))
+    seconds = requested.expires_after.seconds if requested.expires_after else DEFAULT_S
+    config, secret = _mint(services, credential_of(request), requested.session, seconds)
     head = {
         "type": "transcription",
         "object": "realtime.transcription_session",
@@ -108,15 +108,15 @@ async def create_client_secret(request: Request, services: ServicesDep) -> Secre
 
 @router.post("/v1/realtime/transcription_sessions", openapi_extra=BETA_REQUEST, responses=_ERRORS)
 async def create_transcription_session(request: Request, services: ServicesDep) -> BetaSession:
-    """Make a temporary key for the WebSocket, in the beta's words."""
-    wanted = await _object_of(request, services.body_reader)
-    config, secret = _minted(services, credential_of(request), wanted, DEFAULT_S)
+    """Make a temporary key for the WebSocket, in the beta's shape."""
+    requested = await _json_object(request, services.body_reader)
+    config, secret = _mint(services, credential_of(request), requested, DEFAULT_S)
     client_secret = BetaSecret(value=secret.value, expires_at=secret.expires_at)
     return BetaSession(id=new_session_id(), client_secret=client_secret, **config.beta())
 
 
-async def _object_of(request: Request, reader: BodyReader) -> dict[str, Any]:
-    """Return the JSON object in the body of `request`, an empty one where there is no body."""
+async def _json_object(request: Request, reader: BodyReader) -> dict[str, Any]:
+    """Return the JSON object in the body of `request`; an empty one if it has no body."""
     async with reader.read(request, max_bytes=MAX_BODY_BYTES) as pieces:
         body = b"".join(pieces)
     parsed = parse_json(body) if body.strip() else {}
@@ -125,8 +125,8 @@ async def _object_of(request: Request, reader: BodyReader) -> dict[str, Any]:
     return parsed
 
 
-def _validated(wanted: dict[str, Any]) -> SecretRequest:
-    expires_after, session = unset_to_none(wanted.get("expires_after")), wanted.get("session")
+def _validated(requested: dict[str, Any]) -> SecretRequest:
+    expires_after, session = unset_to_none(requested.get("expires_after")), requested.get("session")
     if isinstance(expires_after, dict):
         expires_after = {name: value for name, value in expires_after.items() if value is not None}
     session = unset_to_none(session) if isinstance(session, str) else session  # the configuration reads what is in it
@@ -138,11 +138,11 @@ def _validated(wanted: dict[str, Any]) -> SecretRequest:
         raise InvalidRequest(f"`{path}`: {first['msg']}.", param=path) from None
 
 
-def _minted(
+def _mint(
     services: Services, credential: Credential, session: dict[str, Any] | None, seconds: int
 ) -> tuple[SessionConfig, ClientSecret]:
-    """Return a key for sessions as they are wanted, and what these will be like."""
-    services.scheduler.check_ready()  # it does not know the model's languages before
+    """Return the configuration of the requested session, and a temporary key for it."""
+    services.scheduler.check_ready()  # before, the model's languages are unknown
     served = services.served_model
     rate = services.settings.realtime_openai_rate
     config = SessionConfig(AudioFormat(Encoding.PCM16, rate), rate, AudioTranscription(model=served.name))

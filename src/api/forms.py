@@ -113,7 +113,7 @@ def _boundaries(body: bytes, boundary: bytes) -> Iterator[tuple[int, re.Match[by
 
 
 def _line_with(mark: bytes, body: bytes, start: int) -> int | None:
-    """Return where the next line that begins with `mark` begins, after a line end at or after `start`; None if none does."""
+    """Return the start of the next line that begins with `mark`, or None. Its line end before is not before `start`."""
     for at in range(start, len(body), SEARCH_BYTES):
         found = body.find(b"\n" + mark, at, at + SEARCH_BYTES + len(mark))
         if found >= 0:

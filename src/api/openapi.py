@@ -1,4 +1,4 @@
-"""What /openapi.json and /docs say of the transcription route, whose body and answers FastAPI cannot see."""
+"""The transcription route in /openapi.json and /docs: its body and its answers, which FastAPI cannot infer."""
 
 from typing import Any
 
@@ -15,18 +15,20 @@ def _list(description: str, **items: Any) -> dict[str, Any]:
 
 _FIELDS: dict[str, Any] = {
     "model": _field("The served model, or another speech-to-text model, which stands for it.", example="whisper-1"),
-    "language": _field(
-        "Code (ISO 639) or name of the language spoken, if it is one that the model knows.", example="en"
-    ),
-    "response_format": _field("The form of the answer.", enum=list(FORMATS), default="json"),
-    "timestamp_granularities[]": _list("What `verbose_json` gives times for.", enum=["word", "segment"]),
+    "language": _field("Code (ISO 639) or name of the spoken language, which the model must know.", example="en"),
+    "response_format": _field("The format of the answer.", enum=list(FORMATS), default="json"),
+    "timestamp_granularities[]": _list("What `verbose_json` has times of.", enum=["word", "segment"]),
     "include[]": _list("`logprobs` adds the logarithm of each token's probability to `json`.", enum=["logprobs"]),
-    "stream": {"type": "boolean", "default": False, "description": "Answer with server-sent events as text comes."},
-    "keywords[]": _list("Hot words: names and terms to listen for.", example="Parakeet"),
-    "prompt": _field("A plain list with commas counts as hot words, those that fit; other prompts are ignored."),
+    "stream": {
+        "type": "boolean",
+        "default": False,
+        "description": "Send text as it comes, as server-sent events.",
+    },
+    "keywords[]": _list("Names and terms that the model should prefer.", example="Parakeet"),
+    "prompt": _field("A plain list with commas counts as keywords, as many as fit; other prompts are ignored."),
     "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "Ignored: the decoder is greedy."},
     "chunking_strategy": _field("`auto` or `server_vad`; long audio is always cut at pauses."),
-    "priority": _field("Who goes first when requests wait.", enum=["high", "normal", "low"], default="normal"),
+    "priority": _field("Order of waiting requests.", enum=["high", "normal", "low"], default="normal"),
 }
 
 _FILE = {"type": "string", "format": "binary", "description": "Audio or video in any common format."}
@@ -80,7 +82,7 @@ _EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type"
 
 TRANSCRIPTION_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The text in the form that `response_format` names; with `stream`, as server-sent events.",
+        "description": "The text in the format that `response_format` names; with `stream`, as server-sent events.",
         "content": {
             "text/plain": {"schema": {"type": "string"}},
             "text/vtt": {"schema": {"type": "string"}},
@@ -88,4 +90,4 @@ TRANSCRIPTION_ANSWERS: dict[int | str, dict[str, Any]] = {
         },
     }
 }
-"""What there is beside JSON."""
+"""The answers that are not JSON."""

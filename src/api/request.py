@@ -1,4 +1,4 @@
-"""What is in the body of a transcription request: multipart, JSON, or the audio itself."""
+"""The body of a transcription request: a multipart form, JSON, or the audio itself."""
 
 import asyncio
 import re
@@ -24,24 +24,24 @@ from src.wire.json_limits import (
 
 PCM_TYPES = frozenset({"audio/pcm", "audio/l16", "audio/x-l16"})
 RAW_TYPES = frozenset({"audio/raw", "audio/x-raw"})
-"""Types of headerless PCM16 that media files are sent under as well."""
+"""Media types of headerless PCM16 that clients also use for media files."""
 UNTYPED = frozenset({"", "application/octet-stream"})
 AU_CODES = {
     **dict.fromkeys(("audio/basic", "audio/pcmu", "audio/mulaw", "audio/x-mulaw"), AU_MULAW),
     **dict.fromkeys(("audio/pcma", "audio/alaw", "audio/x-alaw"), AU_ALAW),
 }
-"""Types of G.711 (RFC 2046, RFC 4856), 8 kHz mono unless they say otherwise."""
+"""Media types of G.711 (RFC 2046, RFC 4856); 8 kHz mono unless their parameters say otherwise."""
 CHARSETS = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252"}
 )
-"""What the text of a form may be encoded in; other codecs of Python's raise what nobody expects, or take minutes."""
+"""Accepted encodings of a form's text. Python's other codecs raise unexpected errors or take minutes."""
 MAX_FIELD_BYTES = 1024 * 1024
-"""Of a text part; what is behind is not even decoded, as no field that is asked for may be so long."""
+"""Bytes of a text part that are decoded. No valid field is longer."""
 DATA_KEY = re.compile(rb'"data"\s*:\s*"')
-TAKEN = "*"
-"""What stands in JSON for base64 that has been taken out; it is none."""
-DATA_URL = 200
-"""Characters in which the `base64,` of a data URL must come."""
+PLACEHOLDER = "*"
+"""Stands in JSON for base64 that is decoded apart from it. It is not valid base64 itself."""
+DATA_URL_HEAD_BYTES = 200
+"""The beginning of a data URL, which must have its `base64,`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class ContentType:
 
     @property
     def may_be_media(self) -> bool:
-        """Whether a body of this type can be meant as a media file."""
+        """Whether a body of this type may be a media file."""
         return self.name == "application/octet-stream" or self.name.startswith(("audio/", "video/"))
 
     @classmethod
     def parse(cls, header: bytes) -> "ContentType":
-        """Parse a Content-Type header; nothing and nonsense give an empty name."""
+        """Parse a Content-Type header. An empty or invalid one gives an empty name."""
         name, parameters = parse_parameters(header)
         return cls(
             name.decode("latin-1"),
@@ -68,38 +68,37 @@ class ContentType:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
-    """A transcription request as it came: its audio and its fields."""
+    """A transcription request: its audio and its fields."""
 
     upload: Upload
     fields: Fields
 
 
 async def parse_request(request: Request, pieces: list[bytes]) -> TranscriptionRequest:
-    """Check the body of `request`, which came in `pieces`, and take it apart; the list is empty then.
+    """Parse the body of `request`, which came in `pieces`. Empties the list, to free memory.
 
-    A multipart body carries the audio in its part `file`, a JSON body as base64 in `input_audio.data`, as Open WebUI
-    sends it; any other body is the audio, and its fields come from the query string. The name of a file never matters.
-    Headerless PCM16 and G.711 are told by the media type; an untyped body (not part) that is no known container is
-    taken for PCM16 too.
+    A multipart body has the audio in its part `file`. A JSON body has it as base64 in `input_audio.data`, as Open WebUI
+    sends it. Any other body is the audio, and the query has the fields. File names are ignored. The media type tells
+    headerless PCM16 and G.711. A whole body without a media type is PCM16 too, unless it is a known container.
 
     Raises:
-        MissingFile, EmptyAudio, InvalidRequest: the body is not of this form; the message says how to mend it.
+        MissingFile, EmptyAudio, InvalidRequest: the body is invalid; the message says how to correct it.
     """
     content_type = ContentType.parse(request.headers.get("content-type", "").encode("latin-1"))
     query = Fields(request.query_params.multi_items())
-    # Few bytes can be a great many values, if they are JSON.
+    # JSON can hold very many values in few bytes.
     if content_type.name == "application/json" or sum(map(len, pieces)) > LARGE_BYTES:
-        return await asyncio.to_thread(_parsed, pieces, content_type, query)
-    return _parsed(pieces, content_type, query)
+        return await asyncio.to_thread(_parse, pieces, content_type, query)
+    return _parse(pieces, content_type, query)
 
 
-def _parsed(pieces: list[bytes], content_type: ContentType, query: Fields) -> TranscriptionRequest:
-    """Do what `parse_request` does. No step of it keeps other threads from running for long."""
+def _parse(pieces: list[bytes], content_type: ContentType, query: Fields) -> TranscriptionRequest:
+    """Do what `parse_request` does. No step holds the GIL for long."""
     body = b"".join(pieces)
     if content_type.name.startswith("multipart/"):
         file, fields = _parse_multipart(body, content_type)
-        del body  # there is a second copy already
-        audio = _cut(pieces, file.start, file.end)
+        del body  # `pieces` is a second copy
+        audio = _slice(pieces, file.start, file.end)
         pieces.clear()
         return TranscriptionRequest(
             _upload(audio, ContentType.parse(file.content_type), query | fields), query | fields
@@ -114,7 +113,7 @@ def _parsed(pieces: list[bytes], content_type: ContentType, query: Fields) -> Tr
 
 
 def _upload(audio: bytes, declared: ContentType, fields: Fields, *, is_untyped: bool = False) -> Upload:
-    """Return the audio with the format that its type and the fields declare, if it is headerless."""
+    """Return the audio, with the format that its media type and the fields declare if it is headerless."""
     if not audio:
         raise EmptyAudio("The audio is empty: not one byte of it arrived.", param="file")
     fields |= Fields(declared.parameters.items())
@@ -129,13 +128,13 @@ def _upload(audio: bytes, declared: ContentType, fields: Fields, *, is_untyped: 
     return Upload(au_file(audio, AU_CODES[declared.name], format.rate, format.channels))
 
 
-def _cut(pieces: list[bytes], start: int, end: int) -> bytes:
-    """Return a part of the joined pieces, which a slice would be too; but other threads run while pieces are joined."""
-    taken, at = [], 0
+def _slice(pieces: list[bytes], start: int, end: int) -> bytes:
+    """Return `b"".join(pieces)[start:end]`. Unlike that slice, the join lets other threads run."""
+    parts, at = [], 0
     for piece in pieces:
-        taken.append(piece[max(0, start - at) : max(0, end - at)])
+        parts.append(piece[max(0, start - at) : max(0, end - at)])
         at += len(piece)
-    return b"".join(taken)
+    return b"".join(parts)
 
 
 def _parse_multipart(body: bytes, content_type: ContentType) -> tuple[Part, Fields]:
@@ -147,7 +146,7 @@ def _parse_multipart(body: bytes, content_type: ContentType) -> tuple[Part, Fiel
     if not boundary:
         message = (
             "The multipart body cannot be read: its content type names no boundary. Do not set that header yourself; "
-            "what makes the body knows the boundary."
+            "the code that makes the body knows the boundary."
         )
         raise InvalidRequest(message, param="content-type")
     parts = parse_form(body, boundary.encode("latin-1")) if body else []
@@ -159,10 +158,10 @@ def _parse_multipart(body: bytes, content_type: ContentType) -> tuple[Part, Fiel
 
 
 def _is_typed_file(part: Part) -> bool:
-    return _is_called_file(part) and ContentType.parse(part.content_type).may_be_media
+    return _is_named_file(part) and ContentType.parse(part.content_type).may_be_media
 
 
-def _is_called_file(part: Part) -> bool:
+def _is_named_file(part: Part) -> bool:
     return field_name(part.name.decode("latin-1")) == "file"
 
 
@@ -174,10 +173,10 @@ def _text(encoded: bytes, charset: str) -> str:
 
 
 def _file_of(files: list[Part], texts: list[Part]) -> Part:
-    """Return the first file in `file` that is not empty, which those are that a browser's user left out."""
-    if candidates := list(filter(_is_called_file, files)):
+    """Return the first file named `file` that is not empty. A browser sends an empty one for a field left blank."""
+    if candidates := list(filter(_is_named_file, files)):
         return next((part for part in candidates if part.end > part.start), candidates[0])
-    if any(map(_is_called_file, texts)):
+    if any(map(_is_named_file, texts)):
         raise MissingFile(
             "`file` came as a text field. Send it as a file part (with a file name; curl: -F file=@clip.wav).",
             param="file",
@@ -187,10 +186,10 @@ def _file_of(files: list[Part], texts: list[Part]) -> Part:
 
 def _parse_json(body: bytes) -> tuple[bytes, Fields]:
     """Return the audio of a JSON body, `{"input_audio": {"data": BASE64}}`, and its other fields."""
-    start, end = _large_data(body)
+    start, end = _find_large_audio(body)
     if start < end:
-        data, fields = _data_and_fields(body[:start] + TAKEN.encode() + body[end:])
-        if data == TAKEN:
+        data, fields = _data_and_fields(body[:start] + PLACEHOLDER.encode() + body[end:])
+        if data == PLACEHOLDER:
             return _audio(lambda: decode_json_string(body, start, end)), fields
     data, fields = _data_and_fields(body)
     return _audio(data.encode), fields
@@ -200,16 +199,16 @@ def _audio(encoded: Callable[[], bytes]) -> bytes:
     """Decode base64, or a data URL."""
     try:
         data = encoded()
-        head, found, _ = data[:DATA_URL].partition(b"base64,")
+        head, found, _ = data[:DATA_URL_HEAD_BYTES].partition(b"base64,")
         return decode_base64(data[len(head) + len(found) :] if found else data)
     except ValueError:
         raise InvalidRequest("`input_audio.data` is not base64.", param="input_audio") from None
 
 
-def _large_data(body: bytes) -> tuple[int, int]:
-    """Return where in large JSON what is probably the audio's base64 begins and ends, (0, 0) where that is not clear.
+def _find_large_audio(body: bytes) -> tuple[int, int]:
+    """Return the start and end of what is probably the audio's base64 in large JSON, or (0, 0).
 
-    To parse it with the rest would hold up other threads for a tenth of a second.
+    Parsing it with the rest would stop other threads for a tenth of a second.
     """
     key = body.find(b'"data"', 0, LARGE_BYTES) if len(body) > LARGE_BYTES else -1
     quote = DATA_KEY.match(body, key) if key >= 0 else None
@@ -238,6 +237,6 @@ def _missing_file() -> MissingFile:
 
 
 def _pcm_format(fields: Fields, rate: int = SAMPLE_RATE) -> PcmFormat:
-    """Return the format that `rate` and `channels` say, mono of `rate` where they do not."""
+    """Return the format that the fields `rate` and `channels` declare; the defaults are `rate` and mono."""
     given = {name: number for name in ("rate", "channels") if (number := fields.whole_number(name)) is not None}
     return PcmFormat(**({"rate": rate} | given))

@@ -1,7 +1,7 @@
-"""The answers to a transcription: one body for each `response_format`, and the events of a stream.
+"""The answers to a transcription request: a body for each `response_format`, and the events of a stream.
 
-Shapes are OpenAI's (platform.openai.com, "Create transcription" and its OpenAPI file of 2026-08). Clients check them to
-different degrees, and the strictest drop an answer for one missing key. No number here is ever null, NaN or infinite.
+Their shapes are OpenAI's (platform.openai.com, "Create transcription" and its OpenAPI file of 2026-08). The strictest
+clients discard an answer that lacks one key. No number is ever null, NaN or infinite.
 """
 
 import math
@@ -26,19 +26,19 @@ from src.wire.usage import DurationUsage, duration_usage
 
 
 class AudioTokenDetails(BaseModel):
-    """What the input tokens are."""
+    """The input tokens by kind."""
 
     text_tokens: int
     audio_tokens: int
 
 
 class TokenUsage(BaseModel):
-    """What a request is charged where tokens decide; the only kind that OpenAI's streams have."""
+    """Usage by tokens, the only kind in OpenAI's streams."""
 
     type: Literal["tokens"]
-    input_tokens: int = Field(description="Frames of 80 ms that the audio makes, the last one rounded up.")
+    input_tokens: int = Field(description="Frames of 80 ms in the audio, rounded up.")
     input_token_details: AudioTokenDetails
-    output_tokens: int = Field(description="Pieces of words and punctuation marks in the text.")
+    output_tokens: int = Field(description="Tokens of the text.")
     total_tokens: int
 
 
@@ -59,17 +59,17 @@ class TimedWord(BaseModel):
 
 
 class TimedSegment(BaseModel):
-    """A sentence, or what is spoken between two pauses. The keys are Whisper's; what only Whisper has is zero."""
+    """A sentence, or speech between two pauses. Its keys are Whisper's; those without a meaning here are zero."""
 
     id: int = Field(description="Counted from 0.")
     seek: int
     start: FiniteFloat = Field(description="Seconds from the start of the audio.")
     end: FiniteFloat
-    text: str = Field(description="With a space before it, as from Whisper: joined, the segments are the text.")
-    tokens: list[int] = Field(description="Numbers in the vocabulary of the model.")
+    text: str = Field(description="Begins with a space, as Whisper's does: joined, the segments are the text.")
+    tokens: list[int] = Field(description="Indices in the vocabulary of the model.")
     temperature: FiniteFloat
     avg_logprob: FiniteFloat = Field(description="Mean log probability of the tokens.")
-    compression_ratio: FiniteFloat = Field(description="Size of the text over its size after zlib.")
+    compression_ratio: FiniteFloat = Field(description="Size of the text over its size when compressed by zlib.")
     no_speech_prob: FiniteFloat
 
 
@@ -80,13 +80,13 @@ class VerboseTranscription(BaseModel):
     language: str = Field(description="Its English name in lower case.", examples=["english"])
     duration: FiniteFloat = Field(description="Length of the audio in seconds.")
     text: str
-    segments: list[TimedSegment] = Field(default=[], description="If asked for, or if no granularity was.")
+    segments: list[TimedSegment] = Field(default=[], description="Unless only `word` is requested.")
     words: list[TimedWord] = Field(default=[], description="Only with `timestamp_granularities[]=word`.")
     usage: DurationUsage
 
 
 class TextDelta(BaseModel):
-    """The next stretch of the text of a stream; joined, they are the text."""
+    """The next part of the text of a stream. Joined, the deltas are the text."""
 
     type: Literal["transcript.text.delta"]
     delta: str
@@ -110,7 +110,7 @@ class StreamError(BaseModel):
 
 
 def render(transcript: Transcript, options: Options, *, duration_s: float) -> Response:
-    """Return the answer to a request for `transcript` of audio of `duration_s`, in the format that `options` name."""
+    """Return a transcript of `duration_s` seconds of audio as an answer in the format of `options`."""
     match options.response_format:
         case "text":
             return Response(f"{transcript.text}\n", media_type="text/plain")
@@ -125,7 +125,7 @@ def render(transcript: Transcript, options: Options, *, duration_s: float) -> Re
 
 
 def is_quick(options: Options) -> bool:
-    """Whether `render` only copies the text: 7 us however long it is spoken, where words take 20 us for each token."""
+    """Return whether `render` only copies the text. That takes 7 us; words take 20 us for each token."""
     return options.response_format in ("json", "text") and not options.logprobs
 
 
@@ -154,7 +154,7 @@ def verbose(transcript: Transcript, options: Options, duration_s: float) -> Verb
 
 
 class EventStream:
-    """The events of one streamed transcription, as server-sent events: `data:` lines, a blank line after each."""
+    """The server-sent events of one streamed transcription: `data:` lines, each followed by a blank line."""
 
     def __init__(self, options: Options) -> None:
         self._logprobs = options.logprobs
@@ -162,13 +162,13 @@ class EventStream:
         self._tokens: list[Token] = []
 
     def delta(self, text: str, tokens: Sequence[Token]) -> bytes:
-        """Return the event for the next stretch of text, the space before it included, and note it for the end."""
+        """Return the event for the next part of the text, which begins with its space, and keep the part for `done`."""
         self._text.append(text)
         self._tokens.extend(tokens)
         return sse(TextDelta(type="transcript.text.delta", delta=text, **self._extra(tokens)))
 
     def done(self, duration_s: float) -> bytes:
-        """Return the last event: the whole text, which is that of the deltas, for audio of `duration_s`."""
+        """Return the last event: the whole text of `duration_s` seconds of audio."""
         return sse(
             TextDone(
                 type="transcript.text.done",
@@ -180,7 +180,7 @@ class EventStream:
 
     @staticmethod
     def error(error: ServiceError) -> bytes:
-        """Return the event for an error after the first byte of the answer; SDKs raise it and read no further."""
+        """Return the event for an error during the stream. SDKs raise it and stop reading."""
         return sse(StreamError.model_validate({"type": "error", **error.body}))
 
     def _extra(self, tokens: Sequence[Token]) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def _json(body: BaseModel) -> Response:
 
 
 def _encoded(body: BaseModel) -> bytes:
-    """Return compact JSON without the fields that were not asked for."""
+    """Return compact JSON without unset fields."""
     return body.model_dump_json(exclude_unset=True).encode()
 
 

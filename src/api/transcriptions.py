@@ -23,18 +23,18 @@ from src.scheduling.scheduler import Admission
 from src.transcription.audio_source import Upload
 
 
-class _RequestRoute(APIRoute):
-    """A route whose endpoint takes the request alone: the framework need not look for what else it might take."""
+class _PlainRoute(APIRoute):
+    """A route whose endpoint takes only the request, which saves the time of FastAPI's dependency injection."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the endpoint."""
         return self.endpoint
 
 
-router = APIRouter(tags=["audio"], route_class=_RequestRoute)
+router = APIRouter(tags=["audio"], route_class=_PlainRoute)
 
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-"""Keep proxies from holding events back."""
+"""Headers that stop proxies from buffering events."""
 
 
 @router.post(
@@ -56,7 +56,10 @@ async def translate(request: Request) -> Response:
 
 
 class TranscriptionResponse(Response):
-    """One request from its admission to the last byte of its answer, in one task that holds its place all the while."""
+    """The answer to a transcription request. It admits the request, reads and transcribes it, and sends the text.
+
+    All of it runs in one task, which holds the request's slot until the last byte is sent.
+    """
 
     def __init__(self, request: Request) -> None:
         super().__init__()
@@ -72,7 +75,7 @@ class TranscriptionResponse(Response):
         except ServiceError as error:
             if not self._streaming:
                 raise
-            # Too late for a status: the stream ends with an error event.
+            # The status is sent already, so the stream ends with an error event.
             self._trace.status, self._trace.code = error.status, error.code
             await self._send_event(send, EventStream.error(error), last=True)
             return
@@ -80,7 +83,7 @@ class TranscriptionResponse(Response):
             await answer(scope, receive, send)
 
     async def _answer(self, send: Send) -> Response | None:
-        """Return the answer, or stream it and return None."""
+        """Return the answer; None if it has been streamed."""
         services = self._services
         async with (
             services.scheduler.admit(self._request.state.client) as admission,
@@ -99,21 +102,21 @@ class TranscriptionResponse(Response):
                 )
         if is_quick(options):
             return render(transcript, options, duration_s=self._duration_s)
-        # Words and cues of hours of speech would hold up the event loop.
+        # The words and cues of hours of speech take too long for the event loop.
         return await asyncio.to_thread(render, transcript, options, duration_s=self._duration_s)
 
     async def _stream(self, admission: Admission, upload: Upload, options: Options, send: Send) -> None:
         events = EventStream(options)
-        # Log probabilities take 20 us for each token, which is 10 ms for a delta of two minutes.
-        made = asyncio.to_thread if options.logprobs else _at_once
+        # Log probabilities take 20 us for each token: 10 ms for a delta of two minutes.
+        run = asyncio.to_thread if options.logprobs else _call
         pieces = self._services.transcription.stream(
             admission, upload, self._trace.measured, priority=options.priority, keywords=options.keywords
         )
         async with aclosing(pieces):
             async for piece in pieces:
                 if piece.text:
-                    await self._send_event(send, await made(events.delta, piece.text, piece.tokens))
-        await self._send_event(send, await made(events.done, self._duration_s), last=True)
+                    await self._send_event(send, await run(events.delta, piece.text, piece.tokens))
+        await self._send_event(send, await run(events.done, self._duration_s), last=True)
 
     async def _send_event(self, send: Send, event: bytes, *, last: bool = False) -> None:
         if not self._streaming:
@@ -128,14 +131,14 @@ class TranscriptionResponse(Response):
         return self._trace.measured.audio_len_s or 0.0
 
 
-async def _at_once(call: Callable[..., bytes], *given: Any) -> bytes:
-    """Return what a call that is quick returns, as `asyncio.to_thread` does with one that is not."""
-    return call(*given)
+async def _call(function: Callable[..., bytes], *args: Any) -> bytes:
+    """Call a quick function; has the interface of `asyncio.to_thread`."""
+    return function(*args)
 
 
 @asynccontextmanager
 async def _while_connected(request: Request) -> AsyncIterator[None]:
-    """Run the block, and end it with `ClientGone` if the client of `request`, whose body has been read, leaves."""
+    """Run the block, and end it with `ClientGone` if the client of `request` disconnects. The body must be read."""
     scope = asyncio.timeout(None)
 
     async def watch() -> None:
