@@ -40,7 +40,7 @@ class SecretRequest(BaseModel):
 
 
 _UNSET = [{"type": "null"}, {"type": "string", "pattern": r"^\s*(null|None|none|undefined|nil)?\s*$"}]
-"""What stands for a value that is not set (see `none_if_unset`)."""
+"""JSON schemas of values that count as unset (see `none_if_unset`)."""
 
 
 def _object_of_optional(properties: dict[str, Any]) -> dict[str, Any]:

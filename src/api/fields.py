@@ -130,9 +130,8 @@ class Fields:
             number = math.nan
         if low <= number <= high:
             return number
-        raise InvalidRequest(
-            f"`{name}` must be a number of {low:g} to {high:g}, not {value[:MAX_SHOWN]!r}.", param=name
-        )
+        message = f"`{name}` must be a number of {low:g} to {high:g}, not {value[:MAX_SHOWN]!r}."
+        raise InvalidRequest(message, param=name)
 
     def whole_number(self, name: str) -> int | None:
         """Return the value of an integer field, or None if it is unset.

@@ -50,9 +50,7 @@ def parse_form(body: bytes, boundary: bytes) -> list[Part]:
     left = MAX_HEADERS_BYTES
     for span in _spans(body, boundary):
         blank_line = 2 * span.line_end
-        before = span.start - len(
-            span.line_end
-        )  # without headers, the blank line begins with the end of the boundary's line
+        before = span.start - len(span.line_end)  # without headers, the boundary's line end is half of the blank line
         head_end = body.find(blank_line, before, min(span.end + len(span.line_end), before + left))
         if head_end >= 0:
             left -= head_end - before
@@ -113,7 +111,7 @@ def _boundaries(body: bytes, boundary: bytes) -> Iterator[tuple[int, re.Match[by
 
 
 def _line_with(mark: bytes, body: bytes, start: int) -> int | None:
-    """Return the start of the next line that begins with `mark`, or None. Its line end before is not before `start`."""
+    """Return the start of the next line that begins with `mark`, or None. Searches from `start` for its line break."""
     for at in range(start, len(body), SEARCH_BYTES):
         found = body.find(b"\n" + mark, at, at + SEARCH_BYTES + len(mark))
         if found >= 0:
