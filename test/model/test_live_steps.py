@@ -137,11 +137,11 @@ def test_the_plan_knows_how_many_frames_the_encoder_makes(tiny, samples):
     assert lengths.tolist() == [frames_in(samples)]
 
 
-# Hot words.
+# Keywords.
 
 
 @pytest.mark.parametrize("chunk_s", [0.08, 0.24, 0.96])
-def test_a_hot_word_wins_in_its_own_stream_only_also_across_the_edge_of_chunks(tiny, chunk_s):
+def test_a_keyword_wins_in_its_own_stream_only_also_across_the_edge_of_chunks(tiny, chunk_s):
     windowing = Windowing(4.8, chunk_s, 0.96)
     clips = [clip("rhvoice-bdl-4"), clip("rhvoice-bdl-4"), clip("piper-joe-1")]
     alone = [streamed(tiny, [samples], windowing)[0].text for samples in clips]
@@ -151,7 +151,7 @@ def test_a_hot_word_wins_in_its_own_stream_only_also_across_the_edge_of_chunks(t
     assert [live.text for live in beside] == alone[1:]
 
 
-def test_a_stream_goes_on_with_its_hot_words_though_their_tree_was_forgotten_in_between(tiny):
+def test_a_stream_goes_on_with_its_keywords_though_their_tree_was_forgotten_in_between(tiny):
     samples, keywords = clip("rhvoice-bdl-4"), ("fifteen in the evening",)
     number = itertools.count()
 

@@ -13,12 +13,11 @@ import torch
 from media import CLIPS
 
 from src.engine.batch_limits import BatchLimits
-from src.engine.checkpoint import find_checkpoint
 from src.engine.encoder.padded_encoder import CPU_GROUP_S
 from src.engine.encoder.sub_batches import split_by_length
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult
-from src.engine.nemo_model import NemoModel, torch_threads
+from src.engine.nemo_model import NemoModel
 from src.errors import ModelUnavailable
 from src.settings import Settings
 from src.text.transcript import Token, text_of
@@ -258,16 +257,6 @@ def test_a_gpu_that_is_not_there_is_told_in_one_sentence():
         NemoModel.load(Settings(model_id="tiny", device="cuda:99"))
 
 
-def test_the_bundled_checkpoint_is_found_by_its_name():
-    assert find_checkpoint("tiny").is_file()
-
-
-def test_a_path_is_found_with_its_tilde(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "model.nemo").touch()
-    assert find_checkpoint("~/model.nemo") == tmp_path / "model.nemo"
-
-
 def test_a_batch_is_encoded_in_parts_of_like_length_on_a_cpu():
     assert split_by_length([5, 1, 9, 2, 2, 30], 10) == [[1, 3, 4], [0], [2], [5]]
     assert split_by_length([30], 10) == [[0]]
@@ -338,13 +327,3 @@ def test_the_decoder_is_made_ready_without_hearing_anything(tiny, clips):
     before = tiny.transcribe(tiny.collate([clips["piper-joe-1.flac"]]))
     tiny._decoder.warm_up(3, 40)
     assert tiny.transcribe(tiny.collate([clips["piper-joe-1.flac"]])) == before
-
-
-def test_torch_leaves_a_core_to_the_rest_of_the_service_and_takes_no_more_than_it_may():
-    assert [torch_threads(cores, wished) for cores, wished in ((1, 1), (2, 2), (2, 6), (16, 6), (16, 16))] == [
-        1,
-        1,
-        1,
-        6,
-        15,
-    ]

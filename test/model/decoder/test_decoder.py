@@ -6,13 +6,11 @@ step (its `no_graphs`). What only a GPU can tell is in test_gpu.py.
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from media import clip
 
 from src.engine import transfers
-from src.engine.decoder.computers import missing_for_keywords
 from src.engine.decoder.cuda_graphs import set_up_graphs
 from src.engine.decoder.decoder import Decoder
 from src.engine.windowing import Windowing
@@ -118,7 +116,7 @@ def test_once_ready_no_batch_within_the_limits_has_a_graph_made_anew(tiny, decod
 
 
 def streams():
-    """Utterances on their way, with the samples of each; only one has no hot words."""
+    """Utterances on their way, with the samples of each; only one has no keywords."""
     return [(LiveTranscript(WINDOWING, keywords), clip(name)) for name, keywords in zip(NAMES, BOOSTS, strict=True)]
 
 
@@ -177,7 +175,7 @@ def test_a_decoder_in_half_precision_is_made_ready_for_any_number_of_frames(tiny
     assert all(len(lengths) == len(encoded) and lengths.max() <= frames for encoded, lengths, *_ in searched)
 
 
-def test_without_what_tritons_kernel_needs_only_hot_words_go_without_graphs(tiny, decoder, monkeypatch, caplog):
+def test_without_what_tritons_kernel_needs_only_keywords_go_without_graphs(tiny, decoder, monkeypatch, caplog):
     monkeypatch.setattr("src.engine.decoder.decoder.missing_for_keywords", lambda _: "there is no C compiler")
     without = Decoder(tiny._network, Settings().boost_alpha, small_batch=SMALL_BATCH)
     assert "there is no C compiler" in caplog.text
@@ -213,12 +211,6 @@ def test_what_cannot_be_captured_as_a_whole_is_captured_step_by_step(tiny, monke
     assert "no libnvrtc.so.13" in caplog.text
 
 
-def test_what_hot_words_need_is_asked_of_a_gpu_alone(monkeypatch):
-    monkeypatch.setattr("src.engine.toolchain.missing", lambda: "there is no C compiler")
-    assert missing_for_keywords(torch.device("cuda")) == "there is no C compiler"
-    assert missing_for_keywords(torch.device("cpu")) is None
-
-
 def test_without_graphs_it_goes_on(tiny, decoder):
     assert decoder.disable_graphs()
     assert decoder.graphs == "off"
@@ -229,62 +221,3 @@ def test_without_graphs_it_goes_on(tiny, decoder):
 
 
 # What is brought from a GPU, and sent to it.
-
-
-class OnGpu(torch.Tensor):
-    """A tensor that says it is on a GPU."""
-
-    device = torch.device("cuda")
-
-
-class Host(torch.Tensor):
-    """Pinned memory, to which copies are on their way until somebody waits for them."""
-
-    def copy_(self, data, non_blocking=False):
-        assert non_blocking
-        ON_THEIR_WAY.append(lambda: torch.Tensor.copy_(self, data.as_subclass(torch.Tensor)))
-        return self
-
-
-class Event:
-    """A mark in the GPU's work."""
-
-    def record(self):
-        self.before = list(ON_THEIR_WAY)
-
-    def synchronize(self):
-        for copy in self.before:
-            copy()
-
-
-ON_THEIR_WAY = []
-
-
-def test_what_a_gpu_has_made_is_read_when_it_has_arrived(monkeypatch):
-    empty = torch.empty
-
-    def pinned(shape, *, dtype, pin_memory):
-        assert pin_memory
-        return empty(shape, dtype=dtype).fill_(-1).as_subclass(Host)
-
-    monkeypatch.setattr(torch, "empty", pinned)
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    made = torch.arange(6, dtype=torch.int32).view(2, 3).as_subclass(OnGpu)
-    np.testing.assert_array_equal(transfers.to_host(made), [[0, 1, 2], [3, 4, 5]])
-
-
-def test_numbers_go_to_a_gpu_from_pinned_memory_and_nobody_waits(monkeypatch):
-    asked = []
-
-    class Numbers:
-        def to(self, device, non_blocking):
-            asked.append((device.type, non_blocking))
-            return self
-
-    def tensor(values, *, dtype, pin_memory):
-        asked.append((values, pin_memory))
-        return Numbers()
-
-    monkeypatch.setattr(torch, "tensor", tensor)
-    transfers.to_device([[1, 2], [3, 4]], torch.device("cuda"))
-    assert asked == [([[1, 2], [3, 4]], True), ("cuda", True)]
