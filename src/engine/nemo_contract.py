@@ -226,15 +226,14 @@ def missing_names(names: Mapping[str, tuple[str, ...]] = NAMES) -> Iterator[str]
 
 def _resolve(name: str) -> ModuleType | type | None:
     """Return the module or class of a dotted name, None if there is none."""
-    parent, _, last = name.rpartition(".")
     try:
-        module = importlib.import_module(parent)
-        found: ModuleType | type | None = getattr(module, last, None)
-        return found if found is not None else importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name and name.startswith(error.name):
-            return None
-        raise
+        if not error.name or not f"{name}.".startswith(f"{error.name}."):  # a module that NeMo needs
+            raise
+    parent, _, last = name.rpartition(".")
+    found: ModuleType | type | None = getattr(_resolve(parent), last, None) if parent else None
+    return found
 
 
 def _has(owner: ModuleType | type, member: str) -> bool:
