@@ -17,6 +17,7 @@ from src.engine.windowing import Windowing
 from src.errors import ServiceError
 from src.memory.budget import Budget
 from src.realtime import events
+from src.realtime.config import SessionConfig
 from src.realtime.outputs import (
     CancelWork,
     ItemCommitted,
@@ -73,6 +74,8 @@ def manual() -> dict[str, Any]:
     return update({"audio": {"input": {"turn_detection": None}}})
 
 
+NEW_ITEM = ["committed", "conversation.item.added", "conversation.item.done"]
+"""What a client of GA receives for a new item."""
 COMMIT = {"type": "input_audio_buffer.commit"}
 CLEAR = {"type": "input_audio_buffer.clear"}
 RESPOND = {"type": "response.create"}
@@ -109,6 +112,11 @@ def transcript(samples: Samples) -> Transcript:
     return Transcript(text_of(tokens), tokens)
 
 
+def expected_text(samples: Samples) -> str:
+    """Return the text of the played model for an item."""
+    return transcript(samples).text
+
+
 class SessionHarness:
     """A session whose client, connection and model the test plays.
 
@@ -135,13 +143,14 @@ class SessionHarness:
         strict: bool = False,
         watch: Callable[[list[Read]], None] = lambda read: None,
         budget: Budget | None = None,
+        config: SessionConfig | None = None,
     ) -> None:
         self._numbers = itertools.count(1)
         self._memory = ExitStack()
         self._final = final
         self._watch = watch
         self.session = Session(
-            SessionParams("sess_1", 1_756_324_625, rate, 24_000, model, beta, transcription, intent),
+            SessionParams("sess_1", 1_756_324_625, rate, 24_000, model, beta, transcription, intent, config),
             SessionLimits(max_audio_s, windowing, partials, final_from_stream),
             ServedModel("nvidia/parakeet", "1" if strict else "0"),
             ("en",),
@@ -206,6 +215,18 @@ class SessionHarness:
         self.notices += [each for each in read if isinstance(each, ItemCommitted | ItemEnded)]
         self.cancelled += [each.work for each in read if isinstance(each, CancelWork)]
         self._watch(read)
+
+
+def manual_client(**options: Any) -> SessionHarness:
+    """Return the session of a client that commits by itself."""
+    harness = SessionHarness(**options)
+    harness.send(manual())
+    return harness
+
+
+def simple_client(**options: Any) -> SessionHarness:
+    """Return the session of a client of the simple dialect."""
+    return SessionHarness(transcription=False, **options)
 
 
 def _read(output: Output) -> Read:

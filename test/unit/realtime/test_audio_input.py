@@ -1,6 +1,5 @@
 """Audio on its way to items: the clock, what is kept, and that cutting makes no difference."""
 
-import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,7 +12,6 @@ from session_harness import Loudness, silence, speech
 from src.audio.pcm_stream import AudioFormat, Encoding
 from src.audio.vad import SpeechDetector
 from src.realtime.audio_input import SILENCE_KEPT_S, SLICE_S, AudioInput
-from src.realtime.buffer import AudioBuffer
 from src.realtime.turn_detection import IdleTimeout, TurnDetection, TurnEvent, TurnStarted, TurnStopped
 
 RATE = 16_000
@@ -202,61 +200,3 @@ def test_quiet_speech_after_something_loud_is_not_forgotten(detector, loud):
     assert list(audio.drain()) == []
     assert 0 < audio.buffer.start < len(before) + 8000, "the silence before it is forgotten"
     assert audio.buffer.end - audio.buffer.start > len(quiet) + 24 * RATE - 8000
-
-
-# The buffer
-
-PIECES = st.lists(st.tuples(st.integers(0, 5_000), st.sampled_from(["append", "take", "drop"])), max_size=40)
-
-
-@given(PIECES)
-def test_a_buffer_gives_what_it_got(pieces):
-    buffer = AudioBuffer()
-    everything = np.zeros(0, np.float32)
-    start = 0
-    for size, what in pieces:
-        if what == "append":
-            more = np.arange(len(everything), len(everything) + 7 * size, dtype=np.float32)
-            everything = np.concatenate([everything, more])
-            buffer.append(more)
-        elif what == "take":
-            taken = buffer.take_until(start + size)
-            assert np.array_equal(taken, everything[start : start + size])
-            start = min(start + size, len(everything))
-        else:
-            buffer.drop_until(start + size)
-            start = min(start + size, len(everything))
-        assert (buffer.start, buffer.end, len(buffer)) == (start, len(everything), len(everything) - start)
-        assert np.array_equal(buffer.copy(start, len(everything)), everything[start:])
-
-
-def test_what_a_buffer_gave_is_not_changed_by_what_comes_later():
-    buffer = AudioBuffer()
-    buffer.append(speech(1.0))
-    taken = buffer.take_until(RATE)
-    buffer.append(silence(5.0))
-    assert np.array_equal(taken, speech(1.0))
-
-
-def test_the_room_of_a_long_item_is_not_kept():
-    buffer = AudioBuffer()
-    tracemalloc.start()
-    try:
-        for _ in range(60):
-            buffer.append(speech(1.0))
-        assert tracemalloc.get_traced_memory()[0] > 60 * RATE * 4
-        buffer.drop_until(59 * RATE)
-        assert tracemalloc.get_traced_memory()[0] < 4 * RATE * 4
-    finally:
-        tracemalloc.stop()
-    assert np.array_equal(buffer.take_until(60 * RATE), speech(1.0))
-
-
-def test_what_lies_before_the_start_cannot_be_taken_again():
-    buffer = AudioBuffer()
-    buffer.append(speech(1.0))
-    buffer.drop_until(RATE // 2)
-    assert len(buffer.take_until(100)) == 0
-    assert buffer.start == RATE // 2
-    buffer.drop_until(10 * RATE)
-    assert (buffer.start, buffer.end) == (RATE, RATE)
