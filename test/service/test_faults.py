@@ -14,7 +14,7 @@ from running_service import serving, until
 from service_process import WITH_QUICK_MODEL, service_of
 from websockets.sync.client import connect
 
-from src.engine.device_errors import MemoryExhausted, classify_device_errors, is_out_of_memory
+from src.engine.device_errors import MemoryExhausted
 from src.errors import DeviceLost
 from src.scheduling.jobs import JobQueue
 from src.settings import Settings
@@ -193,52 +193,6 @@ def test_a_log_on_a_full_disk_costs_no_request(tmp_path):
             assert answer.json()["text"] == str(number)
         process.send_signal(signal.SIGTERM)
         assert process.wait(300) == 0
-
-
-# What torch says, and what it means
-
-
-def test_torchs_own_word_for_too_little_memory_is_understood():
-    with pytest.raises(RuntimeError) as error:
-        torch.empty(2**60)
-    assert is_out_of_memory(error.value)
-    with pytest.raises(MemoryExhausted), classify_device_errors(torch.device("cpu")):
-        torch.empty(2**60)
-
-
-def test_memory_that_a_failed_batch_held_is_free_for_the_next_try():
-    freed = []
-
-    class Large:
-        def __del__(self):
-            freed.append(True)
-
-    def work():
-        held = Large()
-        assert held
-        raise MemoryError
-
-    with pytest.raises(MemoryExhausted) as error, classify_device_errors(torch.device("cpu")):
-        work()
-    assert freed
-    assert error.value.__context__ is not None  # alive all the same
-
-
-def test_an_error_of_a_device_that_answers_no_more_means_that_it_is_lost(monkeypatch):
-    def gone(*_, **__):
-        raise RuntimeError("CUDA error: unspecified launch failure")
-
-    device = torch.device("cuda")
-    monkeypatch.setattr(torch, "ones", gone)
-    with pytest.raises(DeviceLost, match="of the batch"), classify_device_errors(device):
-        raise RuntimeError("of the batch")
-
-
-def test_an_error_of_a_device_that_still_answers_is_the_batchs_own(monkeypatch):
-    monkeypatch.setattr(torch, "ones", lambda *_, **__: torch.tensor([1.0, 1.0]))
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
-    with pytest.raises(ValueError, match="of the batch"), classify_device_errors(torch.device("cuda")):
-        raise ValueError("of the batch")
 
 
 def test_the_real_model_says_when_there_is_too_little_memory(tiny, monkeypatch):

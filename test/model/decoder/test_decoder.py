@@ -218,6 +218,3 @@ def test_without_graphs_it_goes_on(tiny, decoder):
     for names in (NAMES[:1], NAMES):
         assert_alike(decoded(tiny, decoder, names), decoded(tiny, tiny._decoder, names))
     assert not decoder.disable_graphs()
-
-
-# What is brought from a GPU, and sent to it.

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,13 +13,11 @@ from nemo_parts import conformer, featurizer
 from running_service import serving
 
 from src.engine import toolchain
-from src.engine.encoder import selection, selfcheck
+from src.engine.encoder import selection
 from src.engine.encoder.fastconformer import FastConformerEncoder
-from src.engine.encoder.features import Features
-from src.engine.encoder.operations import BatchLayout, PlainOperations
+from src.engine.encoder.operations import PlainOperations
 from src.engine.encoder.parakeet_encoder import ParakeetEncoder
 from src.engine.encoder.selection import new_parakeet_encoder, select_operations
-from src.engine.encoder.selfcheck import EncoderMismatch
 from src.engine.nemo_model import NemoModel
 from src.settings import Settings
 
@@ -124,104 +121,6 @@ def test_a_gpu_with_a_triton_that_cannot_be_loaded_gets_plain_pytorch(monkeypatc
 def test_a_cpu_gets_plain_pytorch_without_a_word(caplog):
     assert isinstance(select_operations(CPU), PlainOperations)
     assert not own_messages(caplog)
-
-
-def own(encoder, dtype=torch.float32, context=None) -> ParakeetEncoder:
-    return ParakeetEncoder(Features(featurizer(), CPU), FastConformerEncoder(encoder, CPU, dtype, context=context))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_the_check_lets_rounding_pass(dtype):
-    encoder = conformer()
-    assert selfcheck.compare(own(encoder, dtype), own(encoder), CPU, dtype, context=16) < selfcheck.MAX_ERRORS[dtype]
-
-
-def test_the_check_finds_a_wrong_band_that_only_long_clips_show():
-    encoder = conformer()
-    whole, banded = own(encoder), own(encoder, context=100)
-    assert selfcheck.compare(banded, whole, CPU, torch.bfloat16, context=None) == 0
-    with pytest.raises(EncoderMismatch, match="of the norm"):
-        selfcheck.compare(banded, own(encoder, context=128), CPU, torch.float32, context=128)
-
-
-class Seeing(PlainOperations):
-    """Sees another context than it is told."""
-
-    def __init__(self, change) -> None:
-        self._change = change
-
-    def attend(self, qkv, heads, positions, layout):
-        changed = layout if layout.context is None else replace(layout, context=self._change(layout.context))
-        return super().attend(qkv, heads, positions, changed)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("context", [None, 1, 16, 128])
-def test_the_check_lets_rounding_in_attention_pass(dtype, context):
-    selfcheck.check_attention(FastConformerEncoder(conformer(), CPU, dtype, context=context))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("change", [lambda c: c + 1, lambda c: c - 1, lambda _: None], ids=["wider", "narrower", "all"])
-def test_the_check_finds_attention_to_a_context_that_is_wrong_by_one_frame(dtype, change):
-    wrong = FastConformerEncoder(conformer(), CPU, dtype, context=128, operations=Seeing(change))
-    with pytest.raises(EncoderMismatch, match="its attention differs"):
-        selfcheck.check_attention(wrong)
-
-
-def to_one_frame_too_few(self, queries, keys):
-    """Hide the farthest key on one side."""
-    block = is_seen(self, queries, keys)
-    if self.context is None:
-        return block
-    apart = self._positions[queries, None] - self._positions[None, keys]
-    return replace(block, masked=block.masked | (apart == self.context))
-
-
-is_seen = BatchLayout._block
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_the_check_finds_a_context_that_is_wrong_on_one_side(dtype, monkeypatch):
-    monkeypatch.setattr(BatchLayout, "_block", to_one_frame_too_few)
-    with pytest.raises(EncoderMismatch, match="its attention differs"):
-        selfcheck.check_attention(FastConformerEncoder(conformer(), CPU, dtype, context=128))
-
-
-@pytest.mark.parametrize("count", [-1, 1], ids=["too few keys", "padding"])
-def test_the_check_finds_attention_to_other_keys_than_the_real_ones(count):
-    class Miscounting(PlainOperations):
-        def attend(self, qkv, heads, positions, layout):
-            return super().attend(qkv, heads, positions, replace(layout, counts=layout.counts + count))
-
-    wrong = FastConformerEncoder(conformer(), CPU, torch.bfloat16, operations=Miscounting())
-    with pytest.raises(EncoderMismatch, match="its attention differs"):
-        selfcheck.check_attention(wrong)
-
-
-def test_the_check_finds_padding_that_is_no_number():
-    class Leaving(PlainOperations):
-        def attend(self, qkv, heads, positions, layout):
-            seen = super().attend(qkv, heads, positions, layout)
-            return seen.masked_fill(layout.is_padding.view(-1, 1), float("nan"))
-
-    wrong = FastConformerEncoder(conformer(), CPU, torch.float32, operations=Leaving())
-    with pytest.raises(EncoderMismatch, match="its attention"):
-        selfcheck.check_attention(wrong)
-
-
-@pytest.mark.parametrize(
-    ("changed", "says"),
-    [
-        (lambda encoded, counts: (encoded, counts + 1), "counts"),
-        (lambda encoded, counts: (encoded.masked_fill(encoded > 3, float("nan")), counts), "differs by nan"),
-        (lambda encoded, counts: (encoded.roll(1, dims=1), counts), "differs by"),
-    ],
-)
-def test_the_check_finds(changed, says):
-    right = own(conformer())
-    with pytest.raises(EncoderMismatch, match=says):
-        selfcheck.compare(lambda *clips: changed(*right(*clips)), right, CPU, torch.bfloat16, context=None)
 
 
 def test_a_clip_longer_than_the_settings_foresee_is_heard_as_nemo_hears_it():

@@ -1,4 +1,4 @@
-"""Small data on its way to a GPU and back, with torch's side played."""
+"""Copies between the host and a GPU, whose side of torch is replaced here."""
 
 import numpy as np
 import torch
@@ -12,35 +12,35 @@ class OnGpu(torch.Tensor):
     device = torch.device("cuda")
 
 
-class Host(torch.Tensor):
-    """Pinned memory, to which copies are on their way until somebody waits for them."""
+class Pinned(torch.Tensor):
+    """Pinned memory, to which copies are pending until somebody waits for them."""
 
     def copy_(self, data, non_blocking=False):
         assert non_blocking
-        ON_THEIR_WAY.append(lambda: torch.Tensor.copy_(self, data.as_subclass(torch.Tensor)))
+        PENDING.append(lambda: torch.Tensor.copy_(self, data.as_subclass(torch.Tensor)))
         return self
 
 
 class Event:
-    """A mark in the GPU's work."""
+    """An event in the GPU's work."""
 
     def record(self):
-        self.before = list(ON_THEIR_WAY)
+        self.before = list(PENDING)
 
     def synchronize(self):
         for copy in self.before:
             copy()
 
 
-ON_THEIR_WAY = []
+PENDING = []
 
 
-def test_what_a_gpu_has_made_is_read_when_it_has_arrived(monkeypatch):
+def test_a_tensor_on_a_gpu_is_read_after_its_copy_is_done(monkeypatch):
     empty = torch.empty
 
     def pinned(shape, *, dtype, pin_memory):
         assert pin_memory
-        return empty(shape, dtype=dtype).fill_(-1).as_subclass(Host)
+        return empty(shape, dtype=dtype).fill_(-1).as_subclass(Pinned)
 
     monkeypatch.setattr(torch, "empty", pinned)
     monkeypatch.setattr(torch.cuda, "Event", Event)
@@ -63,3 +63,9 @@ def test_numbers_go_to_a_gpu_from_pinned_memory_and_nobody_waits(monkeypatch):
     monkeypatch.setattr(torch, "tensor", tensor)
     transfers.to_device([[1, 2], [3, 4]], torch.device("cuda"))
     assert asked == [([[1, 2], [3, 4]], True), ("cuda", True)]
+
+
+def test_on_a_cpu_data_is_where_it_is_needed():
+    numbers = transfers.to_device([[1, 2], [3, 4]], torch.device("cpu"))
+    assert numbers.dtype == torch.int64
+    np.testing.assert_array_equal(transfers.to_host(numbers), [[1, 2], [3, 4]])
