@@ -1,4 +1,4 @@
-"""Live text: how utterances are cut into steps, and what the model hears in steps against the whole."""
+"""Live text on the bundled model: the text of steps against that of the whole clip."""
 
 import itertools
 import random
@@ -19,15 +19,6 @@ from src.settings import Settings
 from src.text.transcript import Token, Transcript
 
 NAMES = ["piper-joe-1", "rhvoice-slt-1", "flite-slt-1", "pico-en-us-1", "fsdd-jackson-3", "asterisk-allison-2"]
-
-
-# The plan.
-
-
-# The text.
-
-
-# What is heard.
 
 
 def whole(model: NemoModel, clips, keywords=None) -> list[Transcript]:

@@ -41,6 +41,15 @@ def test_a_missing_checkpoint_ends_the_process_with_a_sentence(tmp_path):
     assert "PARAKEET_MODEL_ID=/no/such/file.nemo is not there" in complaint(ended)
 
 
+def test_another_release_of_nemo_ends_the_process_with_a_sentence_that_says_which_one_to_install(tmp_path):
+    metadata = tmp_path / "nemo_toolkit-2.7.0.dist-info" / "METADATA"  # found first, as the service is started there
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: nemo_toolkit\nVersion: 2.7.0\n")
+    ended = run(tmp_path, PARAKEET_MODEL_ID="tiny")
+    assert ended.returncode == 1
+    assert "NeMo 2.7.0 is installed, but this service uses internals of NeMo 3.0.0" in complaint(ended)
+
+
 def test_a_hub_that_cannot_be_reached_ends_the_process_with_a_sentence_that_says_what_to_do(tmp_path):
     # HF_HUB_OFFLINE is the hub client's own way to have no network, and saves its retries.
     ended = run(tmp_path, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path), PARAKEET_MODEL_ID="nvidia/parakeet-tdt-0.6b-v2")

@@ -137,15 +137,14 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def has_test(path: Path) -> bool:
-    """Whether a module has a test module of its name: in `unit` at the same place, in `model` at the same place within
-    the engine, or in `service` or `process`."""
+    """Whether a module has a test module of its name: at the same place in `unit` or `model`, where the engine's room
+    may be left out, or in `service` or `process`."""
     module = path.relative_to(ROOT / "src")
-    name = f"test_{module.name}"
-    room = ROOT / "test"
-    places = [room / "unit" / module.parent / name]
+    name, tests = f"test_{module.name}", ROOT / "test"
+    places = [tests / kind / module.parent / name for kind in ("unit", "model", "service", "process")]
+    places += [tests / kind / name for kind in ("service", "process")]
     if module.parts[0] == "engine":
-        places.append(room / "model" / module.parent.relative_to("engine") / name)
-    places += [room / kind / name for kind in ("service", "process")]
+        places.append(tests / "model" / module.parent.relative_to("engine") / name)
     return any(place.is_file() for place in places)
 
 

@@ -33,33 +33,33 @@ def test_the_table_gives_every_token_in_every_state_the_score_that_nemo_gives(ti
         torch.testing.assert_close(scores, expected_scores * 1.5)
 
 
-def test_the_table_grows_for_a_batch_that_needs_it_and_those_are_told_who_read_it(tiny):
+def test_the_table_grows_for_a_batch_that_needs_it_and_notifies_those_who_hold_its_addresses(tiny):
     table = nemo_table(256)
-    told = []
-    table.reallocation_callbacks.append(lambda: told.append(True))
+    notified = []
+    table.reallocation_callbacks.append(lambda: notified.append(True))
     biasing = BiasingTable(table, alpha=1.0)
     few = pack_trees([build_tree([[1, 2, 3]], 256)])
     biasing.load(few)
-    assert not told
+    assert not notified
     trees = [build_tree([[token, 7]], 256) for token in range(table.num_models_reserved + 1)]
     with torch.inference_mode():
         numbers = biasing.load(pack_trees(trees))
-    assert len(told) == 1
+    assert len(notified) == 1
     scores, _ = table.advance(torch.zeros(len(trees), dtype=torch.int64), numbers)
     assert torch.equal(scores.argmax(1), torch.arange(len(trees)))
     assert scores.max(1).values.tolist() == [1.0] * len(trees)
     wide = np.random.default_rng(0).integers(0, 256, (20_000, 60)).tolist()
     biasing.load(pack_trees([build_tree(wide, 256)]))
-    assert len(told) == 2
+    assert len(notified) == 2
     scores, _ = table.advance(torch.zeros(1, dtype=torch.int64), biasing.load(few))
     assert scores.argmax(1).tolist() == [1]
-    assert len(told) == 2
+    assert len(notified) == 2
 
 
-def test_who_reads_the_table_is_told_of_what_has_moved_when_memory_ran_out(tiny, monkeypatch):
+def test_those_who_hold_its_addresses_are_notified_also_when_memory_runs_out(tiny, monkeypatch):
     table = nemo_table(256)
-    told = []
-    table.reallocation_callbacks.append(lambda: told.append(table.all_to_states))
+    notified = []
+    table.reallocation_callbacks.append(lambda: notified.append(table.all_to_states))
     extend, moved = table._extend_buffer_or_param, []
 
     def failing(tensor, add_len):
@@ -72,4 +72,4 @@ def test_who_reads_the_table_is_told_of_what_has_moved_when_memory_ran_out(tiny,
     wide = np.random.default_rng(0).integers(0, 256, (20_000, 60)).tolist()
     with pytest.raises(torch.OutOfMemoryError):
         BiasingTable(table, alpha=1.0).load(pack_trees([build_tree(wide, 256)]))
-    assert len(told) == 1
+    assert len(notified) == 1

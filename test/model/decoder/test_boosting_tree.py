@@ -16,7 +16,7 @@ SPELLED = [
     ([[1, 2, 3], [1, 2, 3], [2, 3], [3, 1, 2], [1, 2, 4, 1, 2]], 5),
     ([[0, 1, 0, 1, 0, 0, 1], [1, 0, 1, 0, 1], [0, 0, 1, 0]], 3),
 ]
-"""Single tokens, ends that are beginnings, duplicates."""
+"""Single tokens, suffixes that are prefixes, duplicates."""
 
 
 @given(spelled_keywords())
@@ -42,7 +42,7 @@ def test_a_tree_is_that_of_nemo(tiny, drawn):
         np.testing.assert_array_equal(mine, other.numpy())
 
 
-def test_no_phrase_makes_the_choice_of_a_token_long(tiny):
+def test_no_keyword_makes_the_choice_of_a_token_long(tiny):
     tree = build_tree([[7] * 100, *([7] * count + [count] for count in range(8, 100))], 256)
     states, steps = tree.backoff_states, 1
     while states.any():

@@ -20,8 +20,8 @@ def test_more_lists_than_are_kept_work_one_after_another(tiny, phoned):
 def test_as_many_lists_stay_compiled_as_there_may_be_sessions(tiny):
     lists = [(f"session {number}",) for number in range(Settings().max_sessions)]
     for _ in range(2):
-        for phrases in lists:
-            tiny.compile(phrases)
+        for keywords in lists:
+            tiny.compile(keywords)
     assert all(map(tiny.has_compiled, lists))
 
 
@@ -31,10 +31,10 @@ def test_the_list_used_last_is_kept_longest(tiny):
     model.compile(("two",))
     model.collate([clip("piper-joe-1")], [("one",)])
     model.compile(("three",))
-    assert [model.has_compiled((phrase,)) for phrase in ("one", "two", "three")] == [True, False, True]
+    assert [model.has_compiled((keyword,)) for keyword in ("one", "two", "three")] == [True, False, True]
 
 
-def test_a_list_is_compiled_once_whatever_the_order_of_its_phrases(tiny):
+def test_a_list_is_compiled_once_whatever_the_order_of_its_keywords(tiny):
     model = with_max_lists(tiny, 2)
     keyword_trees = model._decoder.pack_trees_for([("one", "two"), ("two", "one", "one"), (), ("one",)])
     assert (keyword_trees.tree_ids, keyword_trees.tree_count) == ((0, 0, NO_TREE, 1), 2)
@@ -46,8 +46,8 @@ def test_a_batch_keeps_its_lists_whatever_is_compiled_before_it_runs(tiny, phone
     batches = [model.collate([phoned] * 2, [(name,), ()]) for name in ("Anna", "London", "Anna")]
     for number in range(5):
         model.compile((f"list {number}",))
-    told = [[transcript.text for transcript in model.transcribe(batch)] for batch in batches]
-    assert told == [[ANNA, HENRY], [HENRY, HENRY], [ANNA, HENRY]]
+    found = [[transcript.text for transcript in model.transcribe(batch)] for batch in batches]
+    assert found == [[ANNA, HENRY], [HENRY, HENRY], [ANNA, HENRY]]
 
 
 def test_one_batch_may_have_more_lists_than_are_kept(tiny, phoned):
@@ -64,9 +64,9 @@ def test_several_threads_may_collate_the_same_and_other_lists(tiny, phoned):
     model = with_max_lists(tiny, 2)
     lists = [("Anna",), (), ("Anna", "London"), ("Paris",)] * 3
     with ThreadPoolExecutor(4) as threads:
-        batches = list(threads.map(lambda phrases: model.collate([phoned], [phrases]), lists))
-    told = [model.transcribe(batch)[0].text for batch in batches]
-    assert told == [ANNA, HENRY, ANNA, HENRY] * 3
+        batches = list(threads.map(lambda keywords: model.collate([phoned], [keywords]), lists))
+    found = [model.transcribe(batch)[0].text for batch in batches]
+    assert found == [ANNA, HENRY, ANNA, HENRY] * 3
 
 
 def test_nothing_is_compiled_where_keywords_are_off(tiny):

@@ -65,14 +65,14 @@ def test_at_a_weight_of_zero_keywords_are_off(tiny, phoned):
 
 
 @pytest.mark.parametrize("keywords", [("\u65e5\u672c\u8a9e",), ("",), ("   ",), ("<unk>", "\u2047"), ("\ud800",)])
-def test_phrases_that_the_model_cannot_spell_are_passed_over(tiny, phoned, keywords):
+def test_keywords_that_the_model_cannot_spell_are_passed_over(tiny, phoned, keywords):
     assert texts(tiny, [phoned], [keywords]) == [HENRY]
 
 
-def test_long_lists_of_phrases_work(tiny, phoned):
+def test_long_lists_of_keywords_work(tiny, phoned):
     letters = "abcdefgiklmnoprstuvw"  # without h, as in Henry
-    phrases = tuple((letters[at % 20] + letters[at // 20] + " ") * 33 for at in range(99))
-    assert texts(tiny, [phoned, clip("piper-joe-1")], [("Anna", *phrases), phrases]) == [
+    keywords = tuple((letters[at % 20] + letters[at // 20] + " ") * 33 for at in range(99))
+    assert texts(tiny, [phoned, clip("piper-joe-1")], [("Anna", *keywords), keywords]) == [
         ANNA,
         *texts(tiny, [clip("piper-joe-1")]),
     ]
@@ -106,12 +106,12 @@ class NemosTable:
         table = decoder._boosting.table
         self._numbers = [
             table.add_model(
-                nemo_tree(decoder._keyword_lists._spellings(frozenset(phrases)), table.vocab_size),
+                nemo_tree(decoder._keyword_lists._spellings(frozenset(each)), table.vocab_size),
                 alpha=Settings().boost_alpha,
             )
-            if phrases
+            if each
             else NO_TREE
-            for phrases in keywords
+            for each in keywords
         ]
 
     def load(self, _: PackedTrees) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """CUDA graphs of the decoder: where the memory of its loops comes from, and what is left after an error.
 
-There is no GPU here, so NeMo's capture and torch's pool are played; what is held is the order in which they are asked.
+NeMo's capture and torch's memory pool are played, as there is no GPU here. The tests check the order of the calls.
 """
 
 import sys
@@ -20,10 +20,10 @@ SMALL, LARGE = torch.zeros(1, 20, 4), torch.zeros(8, 150, 4)
 class Computer:
     """A decoder with two loops, one within the other, as NeMo captures them."""
 
-    def __init__(self, told, fails=""):
+    def __init__(self, calls, fails=""):
         self.cuda_graphs_mode = FULL
         self.state = "old"
-        self._told = told
+        self._calls = calls
         self._fails = fails
 
     def reset_cuda_graphs_state(self):
@@ -39,9 +39,9 @@ class Computer:
         self.state = tuple(frames.shape)
         loop = sys.modules[__name__].with_conditional_node
         with loop("outer"):
-            self._told.append("work of the outer loop")
+            self._calls.append("work of the outer loop")
             with loop("inner"):
-                self._told.append("work of the inner loop")
+                self._calls.append("work of the inner loop")
                 if self._fails == "inner":
                     raise torch.OutOfMemoryError("no memory")
         if self._fails == "as a whole" and self.cuda_graphs_mode == FULL:
@@ -50,41 +50,41 @@ class Computer:
 
 @contextmanager
 def with_conditional_node(name):
-    TOLD.append(f"begin {name}")
+    CALLS.append(f"begin {name}")
     torch.cuda.set_stream(name)
     yield SimpleNamespace(cuda_stream=name), "graph"
-    TOLD.append(f"end {name}")
+    CALLS.append(f"end {name}")
 
 
-TOLD: list[str] = []
-cudart = SimpleNamespace(cudaStreamEndCapture=lambda stream: TOLD.append(f"give up {stream}"))
+CALLS: list[str] = []
+cudart = SimpleNamespace(cudaStreamEndCapture=lambda stream: CALLS.append(f"give up {stream}"))
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """What was asked of torch and NeMo, in order."""
-    TOLD.clear()
+def recorded(monkeypatch):
+    """The calls to torch and NeMo, in order, and the streams that were current."""
+    CALLS.clear()
     streams = ["main"]
 
     @contextmanager
     def use_mem_pool(pool):
-        TOLD.append(f"allocate from {pool}")
+        CALLS.append(f"allocate from {pool}")
         yield
-        TOLD.append("allocate as before")
+        CALLS.append("allocate as before")
 
     pools = (f"pool {number}" for number in count(1))
     monkeypatch.setattr(torch.cuda, "MemPool", lambda: next(pools))
     monkeypatch.setattr(torch.cuda, "use_mem_pool", use_mem_pool)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: streams[-1])
     monkeypatch.setattr(torch.cuda, "set_stream", streams.append)
-    return SimpleNamespace(calls=TOLD, streams=streams)
+    return SimpleNamespace(calls=CALLS, streams=streams)
 
 
-def test_the_loops_of_a_graph_allocate_from_a_pool_that_lives_as_long_as_the_graph(told):
-    computer = Computer(told.calls)
+def test_the_loops_of_a_graph_allocate_from_a_pool_that_lives_as_long_as_the_graph(recorded):
+    computer = Computer(recorded.calls)
     set_up_graphs(computer, "full")
     computer._graph_reinitialize(SMALL)
-    assert told.calls == [
+    assert recorded.calls == [
         "begin outer",
         "allocate from pool 1",
         "work of the outer loop",
@@ -100,20 +100,20 @@ def test_the_loops_of_a_graph_allocate_from_a_pool_that_lives_as_long_as_the_gra
     assert sys.modules[__name__].with_conditional_node is with_conditional_node
 
 
-def test_a_graph_that_could_not_be_made_leaves_nothing_behind(told):
-    computer = Computer(told.calls, fails="inner")
+def test_a_graph_that_could_not_be_made_leaves_nothing_behind(recorded):
+    computer = Computer(recorded.calls, fails="inner")
     set_up_graphs(computer, "full")
     with pytest.raises(torch.OutOfMemoryError):
         computer._graph_reinitialize(LARGE)
     assert computer.state is None
     assert computer.graph_memory is None
-    assert [call for call in told.calls if call.startswith("give up")] == ["give up inner", "give up outer"]
-    assert told.streams[-1] == "main"
+    assert [call for call in recorded.calls if call.startswith("give up")] == ["give up inner", "give up outer"]
+    assert recorded.streams[-1] == "main"
     assert sys.modules[__name__].with_conditional_node is with_conditional_node
 
 
-def test_what_could_only_be_captured_in_parts_is_said_and_tried_as_a_whole_the_next_time(told, caplog):
-    computer = Computer(told.calls, fails="as a whole")
+def test_what_could_only_be_captured_in_parts_is_said_and_tried_as_a_whole_the_next_time(recorded, caplog):
+    computer = Computer(recorded.calls, fails="as a whole")
     set_up_graphs(computer, "full")
     computer._graph_reinitialize(SMALL)
     assert computer.cuda_graphs_mode == "no_while_loops"
@@ -124,16 +124,16 @@ def test_what_could_only_be_captured_in_parts_is_said_and_tried_as_a_whole_the_n
     assert computer.cuda_graphs_mode == FULL
 
 
-def test_a_new_graph_is_for_as_many_clips_and_frames_as_the_one_before(told):
-    computer = Computer(told.calls)
+def test_a_new_graph_is_for_as_many_clips_and_frames_as_the_one_before(recorded):
+    computer = Computer(recorded.calls)
     set_up_graphs(computer, "full")
     for clips, frames, captured in ((8, 30, (8, 30)), (2, 150, (8, 150)), (1, 10, (8, 150)), (9, 20, (9, 150))):
         computer._graph_reinitialize(torch.zeros(clips, frames, 4))
         assert computer.state == (*captured, 4)
 
 
-def test_where_there_is_no_memory_for_as_many_as_before_the_next_batch_is_tried_by_itself(told):
-    computer = Computer(told.calls)
+def test_where_there_is_no_memory_for_as_many_as_before_the_next_batch_is_tried_by_itself(recorded):
+    computer = Computer(recorded.calls)
     set_up_graphs(computer, "full")
     computer._graph_reinitialize(LARGE)
     computer._fails = "inner"
