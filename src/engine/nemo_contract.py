@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from types import CodeType, ModuleType
 
+from src.engine.device_errors import one_line
 from src.errors import ModelUnavailable
 
 NEMO_VERSION = "3.0.0"
-"""As pinned in pyproject.toml."""
+"""As pinned in pyproject.toml. Every remark on NeMo's behaviour in `src` is about this release."""
 
 _DISTRIBUTION = "nemo_toolkit"
 _INSTALL = f"pip install '{_DISTRIBUTION}[asr]=={NEMO_VERSION}'"
@@ -191,16 +192,15 @@ def check(names: Mapping[str, tuple[str, ...]] = NAMES) -> None:
         installed = version(_DISTRIBUTION)
     except PackageNotFoundError:
         raise ModelUnavailable(f"NeMo is not installed; run {_INSTALL}.") from None
-    if installed.partition("+")[0] != NEMO_VERSION:  # behind a plus is whose build it is (PEP 440)
+    if installed.partition("+")[0] != NEMO_VERSION:  # a plus precedes the label of a build (PEP 440)
         raise ModelUnavailable(
             f"NeMo {installed} is installed, but this service uses internals of NeMo {NEMO_VERSION}; run {_INSTALL}."
         )
     try:
         missing = list(missing_names(names))
-    except ImportError as error:
+    except Exception as error:  # a package that NeMo needs is missing or does not fit
         raise ModelUnavailable(
-            f"NeMo {installed} is installed but cannot be imported ({' '.join(str(error).split())[:200]}); run "
-            f"{_INSTALL}."
+            f"NeMo {installed} is installed but cannot be imported ({one_line(error)}); run {_INSTALL}."
         ) from error
     if missing:
         others = f" and {len(missing) - 3} more names" if len(missing) > 3 else ""
@@ -214,7 +214,7 @@ def missing_names(names: Mapping[str, tuple[str, ...]] = NAMES) -> Iterator[str]
     """Yield the dotted names that the installed NeMo lacks, in order.
 
     Raises:
-        ImportError: a module fails to import for another reason than that NeMo does not have it.
+        Exception: whatever NeMo raises while it is imported, except that it does not have a module.
     """
     for owner_name, members in names.items():
         owner = _resolve(owner_name)

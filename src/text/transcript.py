@@ -43,7 +43,7 @@ def text_of(tokens: Iterable[Token]) -> str:
     """Return the text that tokens spell, exactly as NeMo writes it.
 
     NeMo decodes the pieces as SentencePiece does, including bytes in the form `<0xE2>`, and removes a space before a
-    punctuation mark (NeMo 3.0.0, `AbstractRNNTDecoding.decode_tokens_to_str_with_strip_space`).
+    punctuation mark (NeMo's `AbstractRNNTDecoding.decode_tokens_to_str_with_strip_punctuation`).
     """
     text = "".join([token.piece for token in tokens])
     if "<0x" in text:

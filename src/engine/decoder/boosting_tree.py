@@ -5,7 +5,7 @@ that continues the prefix. The first state has an arc for every token of the voc
 token, it backs off to the longest other prefix that is a suffix of its own, as in Aho and Corasick's automaton, and
 takes back the boosts of the tokens that it leaves behind; the end of a keyword takes back nothing.
 
-The weights are those of NeMo's `ContextGraph` and `GPUBoostingTreeModel` (3.0.0). NeMo takes 180 ms for 100 keywords of
+The weights are those of NeMo's `ContextGraph` and `GPUBoostingTreeModel`. NeMo takes 180 ms for 100 keywords of
 100 characters and holds the interpreter's lock all the while; this takes 2 ms. A test compares the arrays.
 """
 

@@ -1,9 +1,9 @@
 """Durations and log-probabilities of decoded tokens, computed for a whole batch after the search.
 
 NeMo has both during the search, but not as the service needs them. Its confidence is that of the token that would have
-won without keywords, scaled, and bfloat16 is too coarse for its logarithm near 1. The durations that it stores
-(3.0.0) are wrong in batches without CUDA graphs: while other clips look for their next token, a later frame's duration
-overwrites that of a clip that has found one.
+won without keywords, scaled, and bfloat16 is too coarse for its logarithm near 1. The durations that it stores are
+wrong in batches without CUDA graphs: while other clips look for their next token, a later frame's duration overwrites
+that of a clip that has found one.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -1,6 +1,6 @@
 """Attention context of an encoder: which frames attention sees, and local attention for NeMo's encoder.
 
-NeMo's `change_attention_model()` (3.0.0) replaces the attention layers and damages the model: the new layers have
+NeMo's `change_attention_model()` replaces the attention layers and damages the model: the new layers have
 randomly initialised biases where the checkpoint has none, and their dropout is on. `LocalAttention` gives the new
 layers the checkpoint's own weights, removes all other parameters, and sets evaluation mode.
 """

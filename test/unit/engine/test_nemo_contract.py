@@ -84,9 +84,9 @@ def test_names_that_are_missing_are_in_the_sentence(installed):
 
 def test_a_nemo_that_cannot_be_imported_says_why(installed):
     installed(NEMO_VERSION, "engine_c", "raise ImportError('libcudart.so.13:\\n cannot open')")
-    assert "cannot be imported (libcudart.so.13: cannot open)" in message({"engine_c.Computer": ()})
+    assert "cannot be imported (ImportError: libcudart.so.13: cannot open)" in message({"engine_c.Computer": ()})
     installed("3.0.0+local", "engine_d", "import no_such_package_of_nemos")
-    assert "cannot be imported (No module named 'no_such_package_of_nemos')" in message({"engine_d.Computer": ()})
+    assert "cannot be imported (ModuleNotFoundError: No module named 'no_such_package_of_nemos')" in message({"engine_d.Computer": ()})
 
 
 def test_members_are_found_however_a_class_gets_them(installed):
@@ -101,8 +101,10 @@ def test_members_are_found_however_a_class_gets_them(installed):
     ]
 
 
-def test_the_version_is_that_of_the_project():
+def test_the_version_is_that_of_the_project_and_is_written_once_in_the_code():
     assert f'"nemo_toolkit[asr]=={NEMO_VERSION}"' in (ROOT / "pyproject.toml").read_text()
+    files = [path.name for path in (ROOT / "src").rglob("*.py") if NEMO_VERSION in path.read_text()]
+    assert files == ["nemo_contract.py"]
 
 
 def test_every_private_name_of_another_object_in_the_engine_is_in_the_contract():
