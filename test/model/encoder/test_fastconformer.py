@@ -1,4 +1,4 @@
-"""The encoder gives what NeMo's gives: any size of the family, full and local attention, any lengths and padding."""
+"""The encoder gives NeMo's results: any size of the family, full and local attention, any lengths and padding."""
 
 import copy
 
@@ -35,11 +35,11 @@ sizes = st.fixed_dictionaries(
 )
 contexts = st.sampled_from([None, None, 2, 5, 16, 128])
 frames = st.one_of(st.sampled_from([1, 2, 8, 128, 129, 130]), st.integers(1, 150))
-"""Of the encoder; 129 is what the default local context reaches."""
+"""Frames of the encoder; the default local context reaches 129."""
 
 
 def mels(counts: list[int], bands: int, longest: int | None = None) -> torch.Tensor:
-    """Noise for features (clips, bands, frames), 0 behind each clip's count."""
+    """Random features (clips, bands, frames), 0 beyond each clip's count."""
     longest = longest or max(counts)
     chance = torch.Generator().manual_seed(sum(counts))
     noise = torch.randn(len(counts), bands, longest, generator=chance)
@@ -47,7 +47,7 @@ def mels(counts: list[int], bands: int, longest: int | None = None) -> torch.Ten
 
 
 def error(found: torch.Tensor, expected: torch.Tensor, counts: list[int]) -> float:
-    """The largest difference of a clip from what is expected, (clips, width, frames), relative to its norm."""
+    """The largest difference of a clip from the expected one, (clips, width, frames), relative to its norm."""
     errors = []
     for row, count in enumerate(counts):
         ours, theirs = found[row, :count], expected[row, :, :count].T
@@ -56,7 +56,7 @@ def error(found: torch.Tensor, expected: torch.Tensor, counts: list[int]) -> flo
 
 
 def assert_equal(nemos, own, counts: list[int], bands: int) -> None:
-    """See that an encoder gives what NeMo's gives for noise of so many frames of features."""
+    """Assert that an encoder gives NeMo's result for random features of `counts` frames."""
     features, lengths = mels(counts, bands), torch.tensor(counts)
     with torch.inference_mode():
         expected, expected_counts = nemos(audio_signal=features, length=lengths)
@@ -68,7 +68,7 @@ def assert_equal(nemos, own, counts: list[int], bands: int) -> None:
 
 @settings(max_examples=10)
 @given(sizes, contexts, st.lists(frames, min_size=1, max_size=3), st.integers(0, 7), st.sampled_from([1, 8]))
-def test_any_size_of_the_family_gives_what_nemos_gives(size, context, encoder_frames, fewer, alignment):
+def test_any_size_of_the_family_gives_nemos_result(size, context, encoder_frames, fewer, alignment):
     nemos = conformer(**size | with_attention(context))
     assert unsupported_reason(nemos) is None
     own = FastConformerEncoder(nemos, CPU, torch.float32, context=context, longest=160, alignment=alignment)
@@ -87,14 +87,14 @@ def test_any_size_of_the_family_gives_what_nemos_gives(size, context, encoder_fr
         (1504, 128),
     ],
 )
-def test_long_clips_beside_short_ones_give_what_nemos_gives(size, context):
+def test_long_clips_beside_short_ones_give_nemos_result(size, context):
     nemos = conformer(**with_attention(context))
     own = FastConformerEncoder(nemos, CPU, torch.float32, context=context)
     assert_equal(nemos, own, [size * FEATURES_PER_FRAME, 77, size * FEATURES_PER_FRAME // 2], 128)
 
 
 @pytest.mark.parametrize("context", [None, 40])
-def test_a_clip_longer_than_expected_gives_what_nemos_gives(context):
+def test_a_clip_longer_than_expected_gives_nemos_result(context):
     nemos = conformer(**with_attention(context))
     own = FastConformerEncoder(nemos, CPU, torch.float32, context=context, longest=30)
     assert_equal(nemos, own, [500 * FEATURES_PER_FRAME, 30 * FEATURES_PER_FRAME], 128)
@@ -115,13 +115,13 @@ def test_the_convolutions_give_the_same_in_pieces(pieces, counts):
     assert_equal(nemos, own, counts, 128)
 
 
-def test_the_first_convolution_puts_its_channels_last_so_that_its_output_is_not_copied():
+def test_the_first_convolution_has_its_channels_last_so_that_its_output_is_not_copied():
     weights = FastConformerEncoder(conformer(), CPU, torch.float32)._subsampling
     out = torch.nn.functional.conv2d(torch.zeros(2, 1, 80, 128), weights.first_weight, weights.first_bias, stride=2)
     assert out.permute(0, 2, 3, 1).is_contiguous()
 
 
-def test_a_batch_too_large_for_one_convolution_is_taken_in_pieces(monkeypatch):
+def test_a_batch_too_large_for_one_convolution_is_split_into_pieces(monkeypatch):
     monkeypatch.setitem(MAX_CONVOLVED, "cpu", 200_000)
     nemos = conformer()
     assert_equal(nemos, FastConformerEncoder(nemos, CPU, torch.float32), [1600, 900], 128)
@@ -130,7 +130,7 @@ def test_a_batch_too_large_for_one_convolution_is_taken_in_pieces(monkeypatch):
 @settings(max_examples=10)
 @given(contexts, st.integers(0, 70), st.integers(0, 3))
 def test_padding_changes_no_real_frame(context, more_frames, more_clips):
-    """As where a batch is padded to a bucket: more frames than the longest clip has, and rows without a clip."""
+    """A batch padded to a bucket has more frames than its longest clip, and rows without a clip."""
     counts = [555, 1, 160]
     own = FastConformerEncoder(conformer(), CPU, torch.float32, context=context)
     features = mels(counts, 128)
@@ -159,7 +159,7 @@ def test_clips_too_short_for_a_frame_are_finite_and_counted_as_nemo_does(context
 
 @pytest.fixture(scope="module")
 def spoken(nemos) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features of bundled clips, of 1.4 to 10 s, and their lengths."""
+    """Features of bundled clips of 1.4 to 10 s, and their lengths."""
     names = ["fsdd-theo-2", "piper-joe-1", "rhvoice-slt-1", "flite-slt-1"]
     clips = [torch.from_numpy(clip(name)) for name in names]
     lengths = torch.tensor([len(each) for each in clips])
@@ -185,11 +185,11 @@ PUBLISHED = {
     "0.6b-v2 and v3": {"feat_in": 128},
     "1.1b": {"feat_in": 80, "use_bias": True, "xscaling": True, "conv_kernel_size": 5},
 }
-"""One layer of the width of each; they have 24 and 42, and v3 differs from v2 in its vocabulary."""
+"""Shapes of one layer of each; they have 24 and 42 layers, and v3 differs from v2 in its vocabulary."""
 
 
 @pytest.mark.parametrize("published", PUBLISHED)
-def test_a_layer_of_the_published_shapes_gives_what_nemos_gives(published):
+def test_a_layer_of_the_published_shapes_gives_nemos_result(published):
     shape = {"d_model": 1024, "n_heads": 8, "n_layers": 1, "subsampling_conv_channels": 256} | PUBLISHED[published]
     nemos = conformer(**shape)
     assert unsupported_reason(nemos) is None

@@ -1,4 +1,4 @@
-"""Features are NeMo's, for clips of any length, whatever lies behind them."""
+"""Features are NeMo's, for clips of any length and with any padding."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 def noise(lengths: list[int], longest: int | None = None) -> torch.Tensor:
-    """Clips of these lengths, and what is not to be heard behind them."""
+    """Random clips of these lengths; the samples beyond a clip are random too, and must have no effect."""
     chance = torch.Generator().manual_seed(len(lengths))
     return torch.randn(len(lengths), longest or max(lengths), generator=chance) * 0.1
 
@@ -35,7 +35,7 @@ def test_features_and_their_lengths_are_nemos(lengths, mels):
     torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
 
 
-def test_what_lies_behind_a_clip_and_beside_it_changes_nothing():
+def test_padding_and_other_clips_change_nothing():
     lengths = [16_000, 159, 7_777]
     compute = Features(featurizer(), CPU)
     samples = noise(lengths)
@@ -50,14 +50,14 @@ def test_what_lies_behind_a_clip_and_beside_it_changes_nothing():
     assert not wider[3:].any()
 
 
-def test_the_samples_themselves_stay_as_they_are():
+def test_the_samples_are_not_modified():
     samples = noise([5_000])
     kept = samples.clone()
     Features(featurizer(), CPU)(samples, torch.tensor([4_000]))
     assert torch.equal(samples, kept)
 
 
-def test_the_published_checkpoints_features_are_known():
+def test_the_published_checkpoints_features_are_supported():
     assert [unsupported_reason(featurizer(nfilt=mels)) for mels in (80, 128)] == [None, None]
 
 
@@ -77,7 +77,7 @@ def test_the_published_checkpoints_features_are_known():
     ],
     ids=str,
 )
-def test_other_features_are_left_to_nemo_and_named(changed):
+def test_unsupported_features_are_named(changed):
     reason = unsupported_reason(featurizer(**changed))
     assert reason is not None
     assert reason.startswith("its features have")

@@ -1,6 +1,6 @@
-"""What is said does not depend on the bucket that a clip is padded to, on its part, or on who else is in the batch.
+"""A clip's text does not depend on its bucket, on its sub-batch, or on the other clips of the batch.
 
-The bundled checkpoint, with its encoder replayed by a played GPU, beside the same without.
+The bundled checkpoint with its encoder in the graphs of a fake GPU is compared with the same without graphs.
 """
 
 import itertools
@@ -31,7 +31,7 @@ def gpu() -> FakeGpu:
 
 @pytest.fixture(scope="module")
 def started() -> list[str]:
-    """The lines of the engine's start."""
+    """The log lines of the engine's start."""
     return []
 
 
@@ -65,14 +65,14 @@ def plain(tiny, clips) -> dict[str, str]:
     return dict(zip(clips, texts(tiny, list(clips.values())), strict=True))
 
 
-def test_the_start_says_which_encoder_runs_and_how(graphed, started):
+def test_the_log_has_the_encoder_and_its_graphs(graphed, started):
     [line] = [line for line in started if line.startswith("Encoder")]
     assert re.fullmatch(
         r"Encoder: own, plain PyTorch, 30 CUDA graphs of features and encoder \(\d+\.\d GB, \d+\.\d s\)", line
     )
 
 
-def test_nothing_is_captured_where_that_is_switched_off(tiny):
+def test_nothing_is_captured_if_the_settings_turn_graphs_off(tiny):
     gpu = FakeGpu()
     settings = Settings(model_id="tiny", cuda_graphs="off", chunk_seconds=10, microbatch_max_batch=1)
     assert new_batch_encoder(tiny._encoder.encode_audio, tiny._device, gpu, 1, settings).describe() == "CUDA graphs off"
@@ -89,18 +89,18 @@ def test_nothing_is_captured_of_nemos_encoder(tiny):
 def test_every_clip_alone_has_its_text(graphed, clips, plain, gpu):
     gpu.replays.clear()
     assert {name: texts(graphed, [clip])[0] for name, clip in clips.items()} == plain
-    assert len(gpu.replays) == len(clips) - 2  # but for those of one and two minutes
+    assert len(gpu.replays) == len(clips) - 2  # all but those of one and two minutes
 
 
 def test_every_clip_in_mixed_batches_has_its_text(graphed, clips, plain, gpu):
     order = random.Random(0).sample(sorted(clips), len(clips))
     gpu.replays.clear()
-    heard = [texts(graphed, [clips[name] for name in order[at : at + 16]]) for at in range(0, len(order), 16)]
-    assert list(itertools.chain(*heard)) == [plain[name] for name in order]
+    found = [texts(graphed, [clips[name] for name in order[at : at + 16]]) for at in range(0, len(order), 16)]
+    assert list(itertools.chain(*found)) == [plain[name] for name in order]
     assert len(gpu.replays) >= (len(order) - 2) / 2
 
 
-def test_hot_words_stay_with_their_clips(tiny, graphed, clips):
+def test_keywords_stay_with_their_clips(tiny, graphed, clips):
     names = ["piper-joe-1.flac", "long-30s.flac", "flite-slt-1.flac", "rhvoice-slt-1.flac", "rhvoice-bdl-2.flac"]
     batch = [clips[name] for name in names]
     keywords = [(), ("Denver",), (), ("bicycle", "window"), ()]
@@ -129,8 +129,8 @@ def live_texts(model: NemoModel, streams) -> list[str]:
             if window
         ]
         if steps:
-            heard = model.advance(model.collate_steps([step for _, step in steps]))
-            for (live, _), each in zip(steps, heard, strict=True):
+            found = model.advance(model.collate_steps([step for _, step in steps]))
+            for (live, _), each in zip(steps, found, strict=True):
                 live.finish_step(each)
     for live in lives:
         live.finish()

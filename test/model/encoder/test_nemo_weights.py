@@ -25,13 +25,13 @@ from src.engine.encoder.nemo_weights import unsupported_reason
     ],
     ids=str,
 )
-def test_any_other_encoder_is_left_to_nemo_and_named(changed, says):
+def test_an_unsupported_encoder_is_named(changed, says):
     reason = unsupported_reason(conformer(**changed))
     assert reason is not None
     assert says in reason
 
 
-def test_a_layer_that_does_something_else_is_left_to_nemo():
+def test_a_layer_with_another_activation_is_unsupported():
     encoder = conformer()
     encoder.layers[1].feed_forward2.activation = torch.nn.ReLU()
     assert unsupported_reason(encoder) == "its activation is ReLU"

@@ -1,4 +1,4 @@
-"""Which encoder serves: the service's own where it is right, NeMo's otherwise, as the log says; live text too."""
+"""The choice of the encoder: the service's own if it gives NeMo's results, NeMo's otherwise, as the log says."""
 
 import logging
 import sys
@@ -30,11 +30,11 @@ def texts(model: NemoModel, names=NAMES) -> list[str]:
 
 
 def network(**changed) -> SimpleNamespace:
-    """As much of a NeMo network as an encoder is built from."""
+    """The parts of a NeMo network that an encoder is built from."""
     return SimpleNamespace(preprocessor=SimpleNamespace(featurizer=featurizer()), encoder=conformer(**changed))
 
 
-def test_the_bundled_checkpoint_is_served_by_the_services_own_encoder_and_nemos_weights_are_let_go(tiny):
+def test_the_bundled_checkpoint_is_served_by_the_services_own_encoder_and_nemos_weights_are_freed(tiny):
     assert isinstance(tiny._encoder.encode_audio, ParakeetEncoder)
     assert tiny._network.encoder is None
 
@@ -48,17 +48,17 @@ def test_an_encoder_of_another_kind_stays_nemos_and_the_log_says_why(caplog):
 
 
 def own_messages(caplog, level: int = logging.NOTSET) -> list[str]:
-    """What the service's own code has logged; NeMo logs as it is imported, whichever test is the first to do so."""
+    """Messages of the service's own code; NeMo logs when the first test imports it."""
     return [each.message for each in caplog.records if each.name.startswith("src.") and each.levelno >= level]
 
 
-def test_the_setting_leaves_everything_to_nemo_without_a_word(caplog):
+def test_the_setting_selects_nemos_encoder_without_a_message(caplog):
     assert new_parakeet_encoder(network(), CPU, torch.float32, Settings(encoder="nemo")) is None
     assert not own_messages(caplog)
 
 
 def test_an_encoder_that_fails_its_check_gives_way_to_nemos_with_one_warning(nemos, monkeypatch, caplog):
-    """As a device might compute it wrong: sines where cosines belong."""
+    """For example, because the device computes something wrong."""
     sinusoids = "src.engine.encoder.positions.sinusoids"
     monkeypatch.setattr(sinusoids, lambda reach, width, device: torch.ones(2 * reach, width, device=device))
     caplog.set_level(logging.INFO)
@@ -87,7 +87,7 @@ def test_an_encoder_that_raises_in_its_check_gives_way_to_nemos(nemos, monkeypat
     ids=["wrong", "raises"],
 )
 def test_kernels_that_fail_their_check_give_way_to_plain_pytorch_with_one_warning(tiny, broken, monkeypatch, caplog):
-    """As a compiler might get them wrong, or find that something is missing."""
+    """For example, because the compiler gets them wrong or lacks something."""
     plain = PlainOperations()
     kernels = SimpleNamespace(
         name="Triton kernels", attend=broken, convolve=plain.convolve, subsample_step=plain.subsample_step
@@ -118,12 +118,12 @@ def test_a_gpu_with_a_triton_that_cannot_be_loaded_gets_plain_pytorch(monkeypatc
     assert "triton" in warning
 
 
-def test_a_cpu_gets_plain_pytorch_without_a_word(caplog):
+def test_a_cpu_gets_plain_pytorch_without_a_message(caplog):
     assert isinstance(select_operations(CPU), PlainOperations)
     assert not own_messages(caplog)
 
 
-def test_a_clip_longer_than_the_settings_foresee_is_heard_as_nemo_hears_it():
+def test_a_clip_longer_than_the_settings_expect_has_the_text_of_nemos_encoder():
     settings = Settings(model_id="tiny", use_local_attention=False, chunk_seconds=10)
     expected = NemoModel.load(settings.model_copy(update={"encoder": "nemo"}))
     assert texts(NemoModel.load(settings), ["long-60s"]) == texts(expected, ["long-60s"])
@@ -139,10 +139,10 @@ def test_live_text_is_that_of_nemos_encoder(tiny, nemos):
 
 def test_a_long_file_in_chunks_has_the_text_that_it_has_with_nemos_encoder(tiny, nemos, tmp_path):
     long = (CLIPS / "long-60s.flac").read_bytes()
-    heard = []
+    answers = []
     for name, model in (("own", tiny), ("nemo", nemos)):
         settings = Settings(model_id="tiny", chunk_seconds=20, max_queue_wait_s=60, log_dir=tmp_path / name)
         with serving(settings, lambda _, model=model: model) as running:
-            heard.append(running.upload(long, response_format="verbose_json").json())
-    assert heard[0]["text"] == heard[1]["text"] != ""
-    assert [each["start"] for each in heard[0]["segments"]] == [each["start"] for each in heard[1]["segments"]]
+            answers.append(running.upload(long, response_format="verbose_json").json())
+    assert answers[0]["text"] == answers[1]["text"] != ""
+    assert [each["start"] for each in answers[0]["segments"]] == [each["start"] for each in answers[1]["segments"]]

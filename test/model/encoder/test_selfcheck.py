@@ -18,7 +18,7 @@ def own(encoder, dtype=torch.float32, context=None) -> ParakeetEncoder:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_the_check_lets_rounding_pass(dtype):
+def test_the_check_accepts_rounding(dtype):
     encoder = conformer()
     assert selfcheck.compare(own(encoder, dtype), own(encoder), CPU, dtype, context=16) < selfcheck.MAX_ERRORS[dtype]
 

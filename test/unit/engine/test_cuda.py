@@ -1,6 +1,6 @@
-"""How a GPU is asked to capture, to copy and to measure.
+"""The calls to torch that capture graphs, copy data and measure time on a GPU, and their order.
 
-There is none here, so torch's side is played; what is held is what it is asked, and in which order.
+There is no GPU here, so torch's functions are replaced by ones that record their calls.
 """
 
 import gc
@@ -12,11 +12,11 @@ import torch
 
 from src.engine.cuda import Cuda, configure_device
 
-DEVICE = torch.device("cpu")  # as far as tensors go
+DEVICE = torch.device("cpu")  # tensors need a device that exists
 
 
 class Stream:
-    """A stream that says what is asked of it."""
+    """A stream that records its calls."""
 
     made = 0
 
@@ -25,14 +25,14 @@ class Stream:
         self.name = f"stream {Stream.made}"
 
     def wait_stream(self, other) -> None:
-        TOLD.append(f"{self} waits for {other}")
+        CALLS.append(f"{self} waits for {other}")
 
     def wait_event(self, event) -> None:
-        TOLD.append(f"{self} waits for {event}")
+        CALLS.append(f"{self} waits for {event}")
 
     def record_event(self) -> str:
-        TOLD.append(f"mark on {self}")
-        return f"the mark on {self}"
+        CALLS.append(f"event on {self}")
+        return f"the event on {self}"
 
     def __str__(self) -> str:
         return self.name
@@ -40,16 +40,16 @@ class Stream:
 
 class Graph:
     def replay(self) -> None:
-        TOLD.append("replay")
+        CALLS.append("replay")
 
 
-TOLD: list[str] = []
+CALLS: list[str] = []
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """What was asked of torch, in order."""
-    TOLD.clear()
+def calls(monkeypatch):
+    """The recorded calls, in order."""
+    CALLS.clear()
     Stream.made = 0
     current = [Stream(DEVICE)]
 
@@ -63,13 +63,13 @@ def told(monkeypatch):
 
     @contextmanager
     def graph(graph, *, pool, stream, capture_error_mode):
-        TOLD.append(f"capture from {pool} on {stream}, errors {capture_error_mode}")
+        CALLS.append(f"capture from {pool} on {stream}, errors {capture_error_mode}")
         yield
-        TOLD.append("captured")
+        CALLS.append("captured")
 
     def to(data, device, non_blocking):
-        TOLD.append(f"copy on {current[-1]}, {'beside' if non_blocking else 'waiting'}")
-        return SimpleNamespace(record_stream=lambda stream: TOLD.append(f"keep for {stream}"))
+        CALLS.append(f"copy on {current[-1]}, {'beside' if non_blocking else 'waiting'}")
+        return SimpleNamespace(record_stream=lambda stream: CALLS.append(f"keep for {stream}"))
 
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "stream", stream)
@@ -78,19 +78,19 @@ def told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "graph", graph)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "the pool")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3, 8))
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: TOLD.append("give back"))
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: TOLD.append("wait for the device"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: CALLS.append("release the cache"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: CALLS.append("wait for the device"))
     monkeypatch.setattr(torch.Tensor, "to", to)
 
     def end(device, pool):
-        TOLD.append(f"no more from {pool} on {device}")
+        CALLS.append(f"no more from {pool} on {device}")
         raise RuntimeError("not currently recording to mempool_id")
 
     monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end, raising=False)  # torch for CPUs has none
-    return TOLD
+    return CALLS
 
 
-def test_a_gpu_computes_float32_in_all_its_digits_and_attention_without_a_plan_for_each_shape(monkeypatch):
+def test_a_gpu_computes_float32_in_full_precision_and_attention_without_a_plan_for_each_shape(monkeypatch):
     current = []
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.cudnn_sdp_enabled()
@@ -104,13 +104,13 @@ def test_a_gpu_computes_float32_in_all_its_digits_and_attention_without_a_plan_f
         torch.backends.cuda.enable_cudnn_sdp(enabled)
 
 
-def test_graphs_are_captured_from_one_pool_on_one_stream_that_others_neither_disturb_nor_run_ahead_of(told):
+def test_graphs_are_captured_from_one_pool_on_one_stream_in_order_with_the_work_around_it(calls):
     with Cuda(DEVICE).capturing() as capture:
-        told.append("work as usual")
-        replays = [capture(lambda name=name: told.append(name)) for name in ("large", "small")]
+        calls.append("work as usual")
+        replays = [capture(lambda name=name: calls.append(name)) for name in ("large", "small")]
     replays[1]()
     begin = "capture from the pool on stream 3, errors thread_local"
-    assert told == [
+    assert calls == [
         "stream 3 waits for stream 1",
         "work as usual",
         begin,
@@ -124,7 +124,7 @@ def test_graphs_are_captured_from_one_pool_on_one_stream_that_others_neither_dis
     ]
 
 
-def test_while_graphs_are_captured_no_garbage_is_collected_and_afterwards_it_is_again(told):
+def test_garbage_collection_pauses_while_graphs_are_captured(calls):
     frozen = gc.get_freeze_count()
     with Cuda(DEVICE).capturing():
         assert not gc.isenabled()
@@ -133,17 +133,17 @@ def test_while_graphs_are_captured_no_garbage_is_collected_and_afterwards_it_is_
     assert gc.get_freeze_count() <= frozen
 
 
-def test_a_capture_that_fails_leaves_the_stream_and_the_garbage_collection_as_they_were(told):
+def test_a_failed_capture_leaves_the_stream_and_the_garbage_collection_as_they_were(calls):
     def work() -> None:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     with pytest.raises(RuntimeError, match="not permitted"), Cuda(DEVICE).capturing() as capture:
         capture(work)
-    assert told[-2:] == ["no more from the pool on 0", "stream 1 waits for stream 3"]
+    assert calls[-2:] == ["no more from the pool on 0", "stream 1 waits for stream 3"]
     assert gc.isenabled()
 
 
-def test_a_collector_that_was_off_stays_off(told):
+def test_a_collector_that_was_off_stays_off(calls):
     gc.disable()
     try:
         with Cuda(DEVICE).capturing():
@@ -153,24 +153,24 @@ def test_a_collector_that_was_off_stays_off(told):
         gc.enable()
 
 
-def test_data_is_copied_on_a_stream_of_its_own_and_waited_for_by_the_device_alone(told):
-    arriving = Cuda(DEVICE).copy_to_device(torch.zeros(1))
-    assert told == ["copy on stream 2, beside", "mark on stream 2"]
-    arriving.wait()
-    assert told[2:] == ["stream 1 waits for the mark on stream 2", "keep for stream 1"]
+def test_data_is_copied_on_a_separate_stream_and_only_the_device_waits_for_it(calls):
+    copy = Cuda(DEVICE).copy_to_device(torch.zeros(1))
+    assert calls == ["copy on stream 2, beside", "event on stream 2"]
+    copy.wait()
+    assert calls[2:] == ["stream 1 waits for the event on stream 2", "keep for stream 1"]
 
 
-def test_memory_that_torch_keeps_for_later_counts_as_free(told):
+def test_memory_that_torch_only_caches_counts_as_free(calls):
     gpu = Cuda(DEVICE)
-    assert (gpu.memory_bytes, told) == (8, [])
-    assert (gpu.free_bytes, told) == (3, ["give back"])
+    assert (gpu.memory_bytes, calls) == (8, [])
+    assert (gpu.free_bytes, calls) == (3, ["release the cache"])
 
 
-def test_time_is_taken_from_one_wait_for_the_device_to_the_next(told):
-    assert Cuda(DEVICE).measure_s(lambda: told.append("work")) >= 0
-    assert told == ["wait for the device", "work", "wait for the device"]
+def test_time_is_measured_from_one_synchronisation_to_the_next(calls):
+    assert Cuda(DEVICE).measure_s(lambda: calls.append("work")) >= 0
+    assert calls == ["wait for the device", "work", "wait for the device"]
 
 
-def test_pinned_memory_is_asked_of_torch(told, monkeypatch):
+def test_pinned_memory_comes_from_torch(calls, monkeypatch):
     monkeypatch.setattr(torch, "empty", lambda size, dtype, pin_memory: (size, dtype, pin_memory))
     assert Cuda(DEVICE).allocate_pinned(10) == (10, torch.uint8, True)

@@ -1,4 +1,4 @@
-"""What Triton's compiler lacks is told in words that say what to do."""
+"""The messages about what Triton's compiler lacks."""
 
 import sys
 
@@ -9,7 +9,7 @@ from src.engine import toolchain
 
 @pytest.fixture
 def complete(monkeypatch, tmp_path):
-    """A machine that has Triton, a compiler and Python's headers: two folders, of programs and of headers."""
+    """A machine with Triton, a compiler and Python's headers: the folders of programs and of headers."""
     programs, headers = tmp_path / "bin", tmp_path / "include"
     for file in (programs / "gcc", headers / "Python.h"):
         file.parent.mkdir()
@@ -21,16 +21,16 @@ def complete(monkeypatch, tmp_path):
     return programs, headers
 
 
-def test_nothing_is_missing_where_all_is_there(complete):
+def test_nothing_is_missing_on_a_complete_machine(complete):
     assert toolchain.missing() is None
 
 
-def test_triton(complete, monkeypatch):
+def test_a_missing_triton(complete, monkeypatch):
     monkeypatch.setattr(toolchain, "find_spec", lambda name: None)
     assert "Triton is not installed" in toolchain.missing()
 
 
-def test_a_compiler(complete):
+def test_a_missing_compiler(complete):
     programs, _ = complete
     (programs / "gcc").rename(programs / "clang")
     assert toolchain.missing() is None
@@ -38,12 +38,12 @@ def test_a_compiler(complete):
     assert "C compiler" in toolchain.missing()
 
 
-def test_the_compiler_that_the_environment_names(complete, monkeypatch):
+def test_a_missing_compiler_that_the_environment_names(complete, monkeypatch):
     monkeypatch.setenv("CC", "icx")
     assert "icx" in toolchain.missing()
 
 
-def test_the_headers_of_python(complete):
+def test_missing_headers_of_python(complete):
     _, headers = complete
     (headers / "Python.h").unlink()
     assert f"{headers}/Python.h" in toolchain.missing()

@@ -37,7 +37,7 @@ class WrongContext(PlainOperations):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("context", [None, 1, 16, 128])
-def test_the_check_lets_rounding_in_attention_pass(dtype, context):
+def test_the_check_accepts_rounding_in_attention(dtype, context):
     selfcheck.check_attention(Encoder(dtype, context))
 
 
@@ -79,7 +79,7 @@ def test_the_check_finds_attention_to_other_keys_than_the_real_ones(count):
         selfcheck.check_attention(wrong)
 
 
-def test_the_check_finds_padding_that_is_no_number():
+def test_the_check_finds_padding_that_is_nan():
     class Leaving(PlainOperations):
         def attend(self, qkv, heads, positions, layout):
             seen = super().attend(qkv, heads, positions, layout)
