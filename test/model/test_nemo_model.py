@@ -1,4 +1,4 @@
-"""The engine on the bundled checkpoint: NeMo's own texts, one at a time and in batches, by either attention."""
+"""The engine on the bundled checkpoint: the texts of NeMo's own `transcribe()`, with either encoder and attention."""
 
 import itertools
 import math
@@ -46,7 +46,7 @@ def texts(model: NemoModel, clips) -> list[str]:
 
 
 def nemos_texts(model: NemoModel, clips) -> list[str]:
-    """What NeMo's own `transcribe()` makes of the same network; it leaves layers in training mode behind it."""
+    """What NeMo's own `transcribe()` makes of the same network; it leaves layers in training mode."""
     network = model._network
     hypotheses = network.transcribe(list(clips), batch_size=1, verbose=False)
     network.eval()
@@ -124,7 +124,7 @@ def test_no_token_ends_after_a_clip_that_is_cut_off(tiny, clips):
 
 
 def test_times_and_probabilities_are_those_of_nemos_decoder(tiny, clips):
-    # NeMo is made to keep the logits of every step, which is too dear for service but independent of ours.
+    # NeMo is made to keep the logits of every step, which costs too much memory in the service but is independent of the engine.
     network = tiny._network
     steps = type(tiny._decoder._plain.large)(
         network.decoder, network.joint, 256, network.cfg.decoding.durations, 10, preserve_alignments=True,
@@ -189,7 +189,7 @@ def test_byte_pieces_are_joined_to_characters(tmp_path):
     assert spelled(["\u2581a", "<0xE2>", "<0x82>"]).startswith("a\ufffd")
 
 
-def test_most_clips_are_heard_word_for_word(tiny, clips, transcripts):
+def test_most_clips_are_transcribed_word_for_word(tiny, clips, transcripts):
     exact = sum(texts(tiny, [clips[name]]) == [text] for name, text in transcripts.items())
     assert exact >= 40, "of 49; the checkpoint's README says 88 of 98"
 
@@ -244,7 +244,7 @@ def test_beyond_its_reach_local_attention_differs(tiny, full, clips):
         (str(CLIPS / "transcripts.tsv"), "is no checkpoint that NeMo can load"),
     ],
 )
-def test_a_model_that_cannot_be_loaded_is_told_in_one_sentence(model_id, says):
+def test_a_model_that_cannot_be_loaded_is_rejected_in_one_sentence(model_id, says):
     with pytest.raises(ModelUnavailable) as error:
         NemoModel.load(Settings(model_id=model_id))
     assert says in str(error.value)
@@ -252,18 +252,13 @@ def test_a_model_that_cannot_be_loaded_is_told_in_one_sentence(model_id, says):
     assert "\n" not in str(error.value)
 
 
-def test_a_gpu_that_is_not_there_is_told_in_one_sentence():
+def test_a_gpu_that_is_not_there_is_rejected_in_one_sentence():
     with pytest.raises(ModelUnavailable, match=r"PARAKEET_DEVICE=cuda:99, but torch sees \d+ GPUs"):
         NemoModel.load(Settings(model_id="tiny", device="cuda:99"))
 
 
-def test_a_batch_is_encoded_in_parts_of_like_length_on_a_cpu():
-    assert split_by_length([5, 1, 9, 2, 2, 30], 10) == [[1, 3, 4], [0], [2], [5]]
-    assert split_by_length([30], 10) == [[0]]
-
-
-def test_parts_of_a_batch_come_back_in_its_order(tiny, clips):
-    """Clips of 2 to 30 s are several parts."""
+def test_sub_batches_come_back_in_the_order_of_the_batch(tiny, clips):
+    """Clips of 2 to 30 s are encoded in several sub-batches."""
     names = ("long-30s", "piper-joe-1", "long-30s", "flite-slt-1", "rhvoice-bdl-2")
     mixed = [clips[f"{name}.flac"] for name in names]
     assert len(split_by_length([len(clip) for clip in mixed], round(CPU_GROUP_S * 16_000))) > 1
@@ -274,7 +269,7 @@ def test_parts_of_a_batch_come_back_in_its_order(tiny, clips):
 
 
 class Graphs:
-    """A decoder on a GPU whose CUDA graphs do not work, as far as making ready asks it."""
+    """A decoder on a GPU whose CUDA graphs do not work, as far as warming up uses it."""
 
     def __init__(self, *, fails_without: bool = False) -> None:
         self.used = True
@@ -294,7 +289,7 @@ class Graphs:
 
 
 class OnGpu(NemoModel):
-    """A model on a GPU that nobody has: it decodes and does nothing else."""
+    """A model on a GPU that is not there; it only decodes."""
 
     def __init__(self, decoder: Graphs) -> None:
         super().__init__(None, torch.device("cuda"), None, decoder, BatchLimits())
@@ -318,12 +313,12 @@ def test_where_cuda_graphs_fail_the_decoder_goes_on_without_them_and_says_so(cap
     assert "CUDA failure! 35" in caplog.text
 
 
-def test_a_model_that_does_not_run_without_cuda_graphs_either_is_not_ready():
+def test_a_model_that_does_not_run_without_cuda_graphs_either_fails_to_warm_up():
     with pytest.raises(RuntimeError, match="CUDA failure"):
         OnGpu(Graphs(fails_without=True)).warm_up(8, 120)
 
 
-def test_the_decoder_is_made_ready_without_hearing_anything(tiny, clips):
+def test_warming_up_the_decoder_changes_no_transcript(tiny, clips):
     before = tiny.transcribe(tiny.collate([clips["piper-joe-1.flac"]]))
     tiny._decoder.warm_up(3, 40)
     assert tiny.transcribe(tiny.collate([clips["piper-joe-1.flac"]])) == before

@@ -100,3 +100,8 @@ def test_implausible_measurements_give_no_negative_cost():
 def test_clips_are_grouped_by_length_up_to_a_padded_size():
     assert split_by_length([5, 1, 9, 2, 2, 30], 10) == [[1, 3, 4], [0], [2], [5]]
     assert split_by_length([30], 10) == [[0]]
+
+
+def test_on_a_cpu_clips_of_similar_length_share_a_sub_batch():
+    assert split_by_length([5, 1, 9, 2, 2, 30], 10) == [[1, 3, 4], [0], [2], [5]]
+    assert split_by_length([30], 10) == [[0]]
