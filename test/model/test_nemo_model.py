@@ -124,7 +124,7 @@ def test_no_token_ends_after_a_clip_that_is_cut_off(tiny, clips):
 
 
 def test_times_and_probabilities_are_those_of_nemos_decoder(tiny, clips):
-    # NeMo is made to keep the logits of every step, which costs too much memory in the service but is independent of the engine.
+    # NeMo keeps the logits of every step here: too much memory for the service, but independent of the engine.
     network = tiny._network
     steps = type(tiny._decoder._plain.large)(
         network.decoder, network.joint, 256, network.cfg.decoding.durations, 10, preserve_alignments=True,
