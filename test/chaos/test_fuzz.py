@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from mutants import media
 from recordings import SPEECH, recordings
 from running_service import Service
 
-BUDGET = {"suppress_health_check": list(HealthCheck)}
+BUDGET: dict[str, Any] = {"suppress_health_check": list(HealthCheck)}
 
 
 @cache

@@ -3,6 +3,7 @@
 import json
 import signal
 from collections import Counter
+from typing import Any
 
 import client
 import metrics_audit
@@ -100,7 +101,7 @@ def reading(pid: int = 1, descriptors: int = 20) -> Reading:
 
 def outcome(**changes) -> Outcome:
     """A soak test of one right answer, but for `changes`."""
-    values = {
+    values: dict[str, Any] = {
         "judged": [(attempt("200", "The first."), verdict.RIGHT)],
         "visits": [Visit("nonsense", "400")],
         "faults": Counter(),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from itertools import cycle, islice, product
+from typing import Any
 
 import client
 import httpx
@@ -260,7 +261,7 @@ def test_a_batch_is_encoded_without_a_wait_for_the_gpu(speech):
 
 
 def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(tmp_path):
-    settings = {"PARAKEET_MODEL_ID": "tiny", "PARAKEET_DEVICE": "cuda"}
+    settings: dict[str, Any] = {"PARAKEET_MODEL_ID": "tiny", "PARAKEET_DEVICE": "cuda"}
     body = (clip(1) * 32767).astype("<i2").tobytes()
     with service_of(WITH_A_GPU_THAT_BREAKS, tmp_path, **settings) as (process, port):
         url = f"http://127.0.0.1:{port}/v1/audio/transcriptions"
@@ -274,7 +275,7 @@ def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(t
 @pytest.mark.parametrize("keywords", [(), ("bicycle", "Denver")])
 def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, count, keywords):
     model = loaded(*USUAL)
-    waits = []
+    waits: list[Any] = []
     monkeypatch.setattr(
         "src.engine.decoder.decoder.to_host", lambda data: waits.append(data.shape) or transfers.to_host(data)
     )

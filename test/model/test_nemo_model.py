@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from media import CLIPS
 
 from src.engine.batch_limits import BatchLimits
+from src.engine.decoder.decoder import Decoder
 from src.engine.encoder.padded_encoder import CPU_GROUP_S
 from src.engine.encoder.sub_batches import split_by_length
 from src.engine.frames import FRAME_SECONDS
@@ -292,13 +294,13 @@ class OnGpu(NemoModel):
     """A model on a GPU that is not there; it only decodes."""
 
     def __init__(self, decoder: Graphs) -> None:
-        super().__init__(None, torch.device("cuda"), None, decoder, BatchLimits())
+        super().__init__(None, torch.device("cuda"), None, cast(Decoder, decoder), BatchLimits())
 
     def collate(self, clips, keywords=None) -> None:
         pass
 
     def transcribe(self, batch) -> None:
-        self._decoder.decode()
+        self._decoder.decode(None, None, None, None)
 
     def advance(self, batch) -> list[StepResult]:
         return [StepResult((), None)]

@@ -20,13 +20,15 @@ import queue_bench
 import serve_bench
 import sessions_bench
 
+from src.audio.decode import decode
+from src.audio.samples import SAMPLE_RATE
 from src.engine.batch_limits import BatchLimits
 
 TEST = Path(__file__).parent.parent
 
 
 def clip_of(seconds: float) -> np.ndarray:
-    return np.ones(round(seconds * client.SAMPLE_RATE), np.float32)
+    return np.ones(round(seconds * SAMPLE_RATE), np.float32)
 
 
 def test_columns_are_as_wide_as_their_widest_cell_and_figures_stand_right():
@@ -50,7 +52,7 @@ def test_the_naive_server_is_as_short_as_it_is_said_to_be():
 
 def test_the_clips_of_the_engine_bench_have_the_wanted_lengths_and_are_the_same_each_time():
     clips, again = (engine_bench.made_clips(12, 2.0, 30.0) for _ in range(2))
-    assert all(2.0 <= len(clip) / client.SAMPLE_RATE <= 30.0 for clip in clips)
+    assert all(2.0 <= len(clip) / SAMPLE_RATE <= 30.0 for clip in clips)
     assert all(np.array_equal(one, other) for one, other in zip(clips, again, strict=True))
 
 
@@ -163,11 +165,9 @@ def test_a_short_run_against_the_service_tells_the_cost_of_each_form(tmp_path):
 
 
 def test_the_doubt_bench_tells_commands_from_long_speech(tiny):
-    command, speech = (
-        client.decode((client.CLIPS / f"{name}.flac").read_bytes()) for name in ("fsdd-theo-2", "long-30s")
-    )
-    assert {len(each) for each in doubt_bench.joined([command, speech])} == {10 * client.SAMPLE_RATE}
-    share = doubt_bench.share_of("", [command, speech[: 10 * client.SAMPLE_RATE]], tiny, 1, 3)
+    command, speech = (decode((client.CLIPS / f"{name}.flac").read_bytes()) for name in ("fsdd-theo-2", "long-30s"))
+    assert {len(each) for each in doubt_bench.joined([command, speech])} == {10 * SAMPLE_RATE}
+    share = doubt_bench.share_of("", [command, speech[: 10 * SAMPLE_RATE]], tiny, 1, 3)
     assert (share.number, share.doubtful, share.ending_early) == (2, 1, 1)
     assert share.whole_ms > 0
     assert share.early_ms > 0

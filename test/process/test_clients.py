@@ -129,7 +129,7 @@ def form_part(request: Received) -> tuple[str, str, bytes]:
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + request.body)
     (part,) = message.iter_parts()
     assert part.get_param("name", header="Content-Disposition") == "file"
-    return str(part.get_filename()), part.get_content_type(), part.get_payload(decode=True)
+    return str(part.get_filename()), part.get_content_type(), bytes(part.get_payload(decode=True))
 
 
 def figures(folder: Path, program: str) -> dict[str, Any]:
@@ -492,7 +492,7 @@ def test_an_argument_out_of_range_is_refused_by_name(capsys, program, arguments,
 def test_the_port_of_the_environment_is_the_default_from_any_folder(tmp_path):
     with serving() as server:
         environment = os.environ | {"PARAKEET_PORT": server.url.rsplit(":", 1)[1]}
-        command = [sys.executable, TEST / "warmup.py", "--results", "out"]
+        command = [sys.executable, str(TEST / "warmup.py"), "--results", "out"]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "hello there" in done.stdout
@@ -500,7 +500,7 @@ def test_the_port_of_the_environment_is_the_default_from_any_folder(tmp_path):
 
 
 def test_without_the_packages_a_program_says_what_to_do():
-    command = [sys.executable, "-S", TEST / "warmup.py"]
+    command = [sys.executable, "-S", str(TEST / "warmup.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert re.fullmatch(r"\w+ is not installed: run `bash scripts/setup.sh`.*\n", done.stderr)

@@ -59,13 +59,13 @@ def client(service: Service) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def transcribe_async(service: Service) -> Iterator[Transcribe]:
-    async def create(options: dict[str, Any]) -> Any:
+    async def create(client: openai.AsyncOpenAI, options: dict[str, Any]) -> Any:
         answer = await client.audio.transcriptions.create(**options)
         return [event async for event in answer] if isinstance(answer, openai.AsyncStream) else answer
 
     with asyncio.Runner() as runner:
         client = connected_async(service.port)
-        yield lambda **options: runner.run(create(options))
+        yield lambda **options: runner.run(create(client, options))
         runner.run(client.close())
 
 

@@ -211,7 +211,7 @@ def test_a_secret_that_is_nearly_right_is_wrong(change):
 
 def test_there_are_only_so_many_secrets_until_some_expire():
     clock = Clock()
-    secrets = ClientSecrets(clock, most=3)
+    secrets = ClientSecrets(clock, max_secrets=3)
     for _ in range(3):
         secrets.mint(0, CONFIG, 60)
     with pytest.raises(TooManySecrets):

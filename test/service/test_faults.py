@@ -182,7 +182,7 @@ def test_a_clock_that_is_set_back_disturbs_nobody(tmp_path, monkeypatch):
 
 
 def test_a_log_on_a_full_disk_costs_no_request(tmp_path):
-    with open("/dev/full", "w") as full, service_of(WITH_QUICK_MODEL, tmp_path, stderr=full) as (process, port):
+    with open("/dev/full", "wb") as full, service_of(WITH_QUICK_MODEL, tmp_path, stderr=full) as (process, port):
         for number in range(3):
             answer = httpx.post(
                 f"http://127.0.0.1:{port}/v1/audio/transcriptions",

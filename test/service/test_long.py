@@ -3,6 +3,7 @@
 import itertools
 import json
 from difflib import SequenceMatcher
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def likeness(one: str, other: str) -> float:
 
 def test_half_an_hour_has_every_sentence_once_in_order_at_its_time(patient: Service, transcripts):
     file, placements = recording(HALF_HOUR_S)
-    fields = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}
+    fields: dict[str, Any] = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}
     answer = patient.upload(file, **fields).json()
     expected = [transcripts[f"{placement.name}.flac"] for placement in placements]
     segments = answer["segments"]

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Any
 
 import httpx
 import numpy as np
@@ -479,7 +480,8 @@ async def test_a_handshake_that_the_application_does_not_answer_has_an_end():
     config = server_config(silent, Budget(1 << 20), port=0, head_s=HASTE_S, lifespan="off")
     config.load()
     state = ServerState()
-    make = partial(config.http_protocol_class, config=config, server_state=state, app_state={})
+    protocol: Any = config.http_protocol_class
+    make = partial(protocol, config=config, server_state=state, app_state={})
     async with await asyncio.get_running_loop().create_server(make, "127.0.0.1") as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(b"GET " + HANDSHAKE + b"\r\n")

@@ -48,7 +48,7 @@ class Service:
         """Do what SIGTERM does; the service ends in its own time."""
         self.server.should_exit = True
 
-    def post(self, body: bytes = b"", content_type: str = "", **query: Any) -> httpx.Response:
+    def post(self, body: bytes | Iterator[bytes] = b"", content_type: str = "", **query: Any) -> httpx.Response:
         """Send a raw body."""
         headers = {"content-type": content_type} if content_type else {}
         return self.http.post("/v1/audio/transcriptions", content=body, headers=headers, params=query)
@@ -58,7 +58,7 @@ class Service:
         return self.http.post("/v1/audio/transcriptions", files={"file": (name, data)}, data=fields)
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Return once `condition` holds of a service in another thread; the test's time limit bounds the wait."""
     while not condition():
         time.sleep(0.001)

@@ -5,6 +5,7 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.markers import Marker, default_environment
@@ -18,8 +19,8 @@ PYTHONS = re.search(r'^supported="(.*)"$', (ROOT / "scripts" / "setup.sh").read_
 
 
 def applies(marker: Marker | None, python: str, extra: str = "") -> bool:
-    environment = default_environment() | {"python_version": python, "python_full_version": f"{python}.7"}
-    return marker is None or marker.evaluate({**environment, "extra": extra})
+    changes = {"python_version": python, "python_full_version": f"{python}.7", "extra": extra}
+    return marker is None or marker.evaluate(dict[str, Any](default_environment()) | changes)
 
 
 def versions(name: str, python: str) -> list[str]:

@@ -3,13 +3,13 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import openai_schema
 import pytest
 from hypothesis import given, settings
 from made_transcripts import GOLDEN, LOGPROB, length_s, spoken, transcripts
 from pydantic import ValidationError
-from starlette.responses import Response
 
 from src.api.options import Options
 from src.api.responses import EventStream, render
@@ -25,7 +25,7 @@ CLIP_S = 4.2500625
 NOTHING = Transcript("")
 
 
-def answer(made: Transcript = TREE, clip_s: float = CLIP_S, **options) -> Response:
+def answer(made: Transcript = TREE, clip_s: float = CLIP_S, **options) -> Any:
     return render(made, Options(**options), duration_s=clip_s)
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -136,7 +137,7 @@ def first_line_of(path) -> str:
 
 
 def test_what_comes_together_is_written_at_once(tmp_path, monkeypatch):
-    written = []
+    written: list[Any] = []
     write_to_disk = os.write
     monkeypatch.setattr("src.metrics.log.os.write", lambda fd, data: written.append(data) or write_to_disk(fd, data))
     monkeypatch.setattr("src.metrics.log.GATHER_S", 60)

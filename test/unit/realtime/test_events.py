@@ -29,13 +29,14 @@ def refused(message: str | bytes | dict[str, Any]) -> InvalidEvent:
 @pytest.mark.parametrize("values", ["[],", "1,", '{"a":1},'])
 def test_a_message_of_countless_values_is_refused_before_it_becomes_large(values):
     message = f'{{"type": "session.update", "session": [{values * 100_000}0]}}'
-    for each in (message, message.encode(), bytearray(message.encode())):
+    forms: list[Any] = [message, message.encode(), bytearray(message.encode())]
+    for each in forms:
         assert refused(each).code == "invalid_json"
 
 
 def test_every_event_of_a_client_is_known_by_its_type():
     item = {"type": "message", "content": [{"type": "input_audio", "audio": audio(b"ab")}]}
-    for message, kind in [
+    cases: list[tuple[dict[str, Any], type]] = [
         ({"type": "session.update", "session": {}}, events.SessionUpdate),
         ({"type": "transcription_session.update", "session": {}}, events.SessionUpdate),
         ({"type": APPEND, "audio": ""}, events.Append),
@@ -48,7 +49,8 @@ def test_every_event_of_a_client_is_known_by_its_type():
         ({"type": "response.create", "response": {"modalities": ["text"]}}, events.ResponseCreate),
         ({"type": "response.cancel"}, events.Ignored),
         ({"type": "output_audio_buffer.clear"}, events.Ignored),
-    ]:
+    ]
+    for message, kind in cases:
         parsed = parse(json.dumps(message | {"event_id": "mine", "unheard_of": 1}))
         assert isinstance(parsed, kind)
         assert parsed.event_id == "mine"
@@ -98,7 +100,8 @@ def test_what_is_no_object_is_no_event(message):
     ],
 )
 def test_a_binary_frame_that_is_no_json_is_audio(audio):
-    for frame in (audio, bytearray(audio)):  # as in fragments
+    frames: list[Any] = [audio, bytearray(audio)]  # as in fragments
+    for frame in frames:
         event = parse(frame)
         assert isinstance(event, events.Append)
         assert event.audio is frame  # not copied

@@ -1,6 +1,7 @@
 """A session by its events alone: what a client reads, in which order, and what is asked of the model."""
 
 import base64
+from typing import cast
 
 import numpy as np
 import pytest
@@ -598,7 +599,7 @@ def test_an_item_that_ends_before_its_last_step_is_complete_once_that_is_finishe
     events = harness.send(update(quick), append(silence(0.1)))
     assert "committed" in kinds(events)
     assert "completed" not in kinds(events)
-    harness.finish(work, Cancelled() if is_cancelled else step_result(work))
+    harness.finish(work, Cancelled() if is_cancelled else step_result(cast(StepWork, work)))
     assert kinds(harness.drain())[-1] == "completed"
     assert harness.session.idle
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.api.body import MIN_BYTES_PER_S, allowed_s
+from src.api.body import MIN_BYTES_PER_S, extra_time_s
 from src.scheduling.upload_progress import UploadProgress, evictable
 
 
@@ -38,10 +38,10 @@ def test_a_body_that_is_here_gives_way_to_nobody():
 
 
 def test_what_a_body_must_bring_grows_with_it():
-    assert allowed_s(0) == 0
-    assert allowed_s(1000) == pytest.approx(1000 / MIN_BYTES_PER_S, rel=0.01)
+    assert extra_time_s(0) == 0
+    assert extra_time_s(1000) == pytest.approx(1000 / MIN_BYTES_PER_S, rel=0.01)
     for seconds, bytes_per_s in ((600, 2000), (600, 8000), (600, 32_000), (1000, 8000)):
-        assert allowed_s(seconds * bytes_per_s) > seconds, "speech may come in real time"
-    assert allowed_s(64 * 2**20) < 1900
-    rates = [1000 / (allowed_s(size + 1000) - allowed_s(size)) for size in range(0, 10_000_000, 100_000)]
+        assert extra_time_s(seconds * bytes_per_s) > seconds, "speech may come in real time"
+    assert extra_time_s(64 * 2**20) < 1900
+    rates = [1000 / (extra_time_s(size + 1000) - extra_time_s(size)) for size in range(0, 10_000_000, 100_000)]
     assert rates == sorted(rates)

@@ -88,7 +88,8 @@ def test_a_segment_has_the_times_ids_and_mean_probability_of_its_tokens():
 
 
 def test_nothing_heard_has_no_words_and_no_segments():
-    assert words_of(Transcript(""), 3) == segments_of(Transcript(""), 3) == ()
+    assert words_of(Transcript(""), 3) == ()
+    assert segments_of(Transcript(""), 3) == ()
 
 
 def test_a_text_of_nothing_but_marks_is_a_segment_without_words():

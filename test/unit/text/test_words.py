@@ -80,8 +80,8 @@ def test_what_the_tokenizer_cannot_spell_is_a_word_and_does_not_shift_the_others
 
 def test_a_character_that_is_spelled_in_bytes_does_not_shift_the_words_after_it():
     pieces = (("<0xE2>", 1, 1), ("<0x82>", 1, 1), ("<0xAC>", 1, 1.2), (WORD_START + "is", 2, 2.2), ("n't", 2.2, 2.3))
-    pieces = ((WORD_START + "The", 0, 0.2), (WORD_START, 1, 1), *pieces, (WORD_START + "much", 3, 3.2))
-    found = words_of(Transcript("The \u20ac isn't much", tokens(*pieces)), 4)
+    around = ((WORD_START + "The", 0, 0.2), (WORD_START, 1, 1), *pieces, (WORD_START + "much", 3, 3.2))
+    found = words_of(Transcript("The \u20ac isn't much", tokens(*around)), 4)
     assert [(word.text, word.start_s) for word in found] == [("The", 0), ("\u20ac", 1), ("isn't", 2), ("much", 3)]
 
 
