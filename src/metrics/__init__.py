@@ -1,6 +1,6 @@
-"""What became of every request: one JSON line each in a rotating log, and the report over it.
+"""Metrics: a rotating log with one JSON line for each request, and a report on it (`python3 -m src.metrics`).
 
-`python3 -m src.metrics` prints the report. Nothing heavy is imported here.
+Imports nothing heavy, so that the report starts quickly.
 """
 
 from src.metrics.log import MetricsLog

@@ -24,10 +24,10 @@ Clock = Callable[[], float]
 def main(
     argv: Sequence[str] | None = None, *, clock: Clock = time.time, pause: Callable[[float], None] = time.sleep
 ) -> int:
-    """Run the command and return its exit code: 0, or 1 where there is nothing to report and a sentence says why.
+    """Run the command and return its exit code: 0, or 1 with a message if there is nothing to report.
 
     Raises:
-        SystemExit: wrong arguments (2) or settings (1).
+        SystemExit: invalid arguments (2) or settings (1).
     """
     options = _parser().parse_args(argv)
     history = History(options.file or _default_path())
@@ -85,7 +85,7 @@ def _png(text: str) -> Path:
 
 
 def _default_path() -> Path:
-    from src.settings import Settings, SettingsError  # pydantic takes longer to import than most reports take
+    from src.settings import Settings, SettingsError  # importing pydantic takes longer than most reports
 
     try:
         return metrics_path(Settings().log_dir)
@@ -106,7 +106,7 @@ def _report(history: History, options: argparse.Namespace, now: float) -> int:
 
 
 def _follow(history: History, windows: Sequence[ReportWindow], clock: Clock, pause: Callable[[float], None]) -> int:
-    """Print the report again and again; a log that does not exist yet is waited for."""
+    """Print the report every `REFRESH_S`. Waits for a log that does not exist yet."""
     while True:
         now = clock()
         try:
@@ -124,7 +124,7 @@ def _plot(history: History, window: ReportWindow, now: float, path: Path) -> int
     except ModuleNotFoundError:
         return _fail("--plot needs matplotlib; install it with: pip install '.[plot]'")
     try:
-        bins = plot.split(history.requests, window, now)
+        bins = plot.split_into_bins(history.requests, window, now)
     except ValueError:
         return _fail(f"Nothing to draw: no request ended in the last {window.name}.")
     plot.draw(bins, path)
@@ -161,7 +161,7 @@ def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print would fail again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails once more
         raise SystemExit(0 if isinstance(error, BrokenPipeError) else f"{error.strerror}: standard output") from None
 
 

@@ -1,7 +1,7 @@
-"""The metrics log read back: columns of numbers, for all parts of the log.
+"""The metrics log read into memory as columns of numbers, from its current file and all rotated ones.
 
-Reads each byte once: parts are known by their inode, so one that is renamed by rotation keeps its place, and a later
-`update` reads only what was added. A million lines are about 60 MB.
+Each byte is read once. Files are identified by their inode, so a file that rotation renames is not read again, and
+`update` reads only what was appended. A million lines take about 60 MB.
 """
 
 import errno
@@ -25,13 +25,14 @@ Mask = npt.NDArray[np.bool_]
 _DTYPE = np.dtype([(name, np.float64) for name in Row._fields])
 
 TAIL_BYTES = 64 * 1024
+"""Read from the end of a rotated file to find its last line."""
 DISORDER_S = 60.0
-"""Lines are written as requests end, so their times are in order to within far less than this."""
+"""Lines are written as requests end, so their times are out of order by far less than this."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requests:
-    """Finished requests as columns: `requests["total_s"]` is a float64 array, named like the fields of `Row`."""
+    """Finished requests as columns, named like the fields of `Row`: `requests["ts"]` is a float64 array (requests,)."""
 
     rows: npt.NDArray[np.void]
     failures: Sequence[Failure]
@@ -44,7 +45,7 @@ class Requests:
 
     @property
     def ok(self) -> Mask:
-        """Which of them succeeded."""
+        """Mask of the requests that succeeded."""
         return self["failure"] < 0
 
     def where(self, mask: Mask) -> "Requests":
@@ -57,7 +58,7 @@ class Requests:
 
 
 class History:
-    """The requests that the log at `path` and its rotated parts (`metrics.log.2026-11-22`) tell of."""
+    """The requests in the log at `path` and in its rotated parts, such as `metrics.log.2026-11-22`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -69,13 +70,13 @@ class History:
 
     @property
     def skipped_lines(self) -> int:
-        """Lines that could not be read, a torn last one included."""
+        """Number of lines that could not be parsed, including an incomplete last line."""
         return self._skipped + self._torn
 
     def update(self, since: float) -> None:
-        """Read what was added to the log, and keep the requests that ended after `since` (Unix seconds).
+        """Read what was appended to the log, and keep the requests that ended after `since` (Unix seconds).
 
-        Parts that ended long before `since` are not read.
+        Parts whose last line is well before `since` are not read.
 
         Raises:
             FileNotFoundError: there is no log yet.
@@ -93,11 +94,11 @@ class History:
         self.requests = Requests(np.concatenate((kept, new)), list(self._parser.failures))
 
     def _start(self, key: tuple[int, int], part: BinaryIO, since: float) -> int:
-        """Return the offset in bytes at which `part` has news."""
+        """Return the offset in bytes from which to read `part`."""
         size = os.fstat(part.fileno()).st_size
         known = self._offsets.get(key)
         if known is not None:
-            return known if known <= size else 0  # shorter than before: it was emptied
+            return known if known <= size else 0  # shorter than before: it was truncated
         if part.name != str(self.path) and self._ended_before(part, size, since):
             return size
         return 0
@@ -109,13 +110,13 @@ class History:
         return last is not None and last.ts < since - DISORDER_S
 
     def _read(self, part: BinaryIO, offset: int, since: float, rows: "array[float]") -> int:
-        """Append the lines of `part` from `offset` on to `rows`; return the offset behind the last whole line."""
-        if part.seekable():  # a pipe may be read as well
+        """Append the lines of `part` after `offset` to `rows`, and return the offset after the last complete line."""
+        if part.seekable():  # a pipe can be read, too
             part.seek(offset)
         for line in part:
             row = self._parser.parse(line)
             if row is None and not line.endswith(b"\n"):
-                self._torn += 1  # or still being written, so the next update looks at it again
+                self._torn += 1  # it may still be being written, so the next update reads it again
                 break
             offset += len(line)
             if row is None:
@@ -128,7 +129,7 @@ class History:
 def _open_parts(path: Path, stack: ExitStack) -> dict[tuple[int, int], BinaryIO]:
     """Open the parts of the log, oldest first, keyed by device and inode.
 
-    The current file is opened before the others are listed: if the log rotates just then, it is still read, once.
+    The current file is opened before the others are listed, so that it is read once even if the log rotates meanwhile.
     """
     parts = [part for part in [_open(path, stack)] if part]
     pattern = re.compile(re.escape(path.name) + r"\.\d{4}-\d{2}-\d{2}(\.\d+)?")

@@ -1,9 +1,9 @@
-"""The metrics log: JSON lines in `metrics/metrics.log`, a new file at each midnight UTC, seven old ones kept.
+"""The metrics log: JSON lines in `metrics/metrics.log`, with a new file at each midnight UTC and seven old ones kept.
 
-`write` only puts the record on a bounded queue; one thread of its own turns it into a line and meets the disk, with all
-that came in a fifth of a second at once, as to wake it for each line costs a busy service more than the lines. Whatever
-the disk does (full, read-only, stuck, its folder removed) costs lines, which are counted, and never a request. The
-ordinary log hears of it once when it begins and once when it is over.
+`write` only puts a record on a bounded queue. A thread turns records into lines and writes them, all records of a fifth
+of a second at once: in a busy service, waking the thread for each line would cost more than the lines themselves. If
+the disk fails (full, read-only, stuck, folder removed), lines are lost and counted, but no request fails. The service's
+log has one message when that begins and one when it is over.
 """
 
 import itertools
@@ -19,34 +19,34 @@ from queue import SimpleQueue
 
 from src.metrics.record import Record
 
-BACKLOG = 10_000
-"""Records that may wait for a slow disk: some megabytes, and minutes of a busy service."""
-GATHER_S = 0.2
-"""How long a record waits for others, at most; a process that is killed loses those of so long."""
-DAYS_KEPT = 7
+MAX_BACKLOG = 10_000
+"""Most records that wait for a slow disk: some megabytes, or minutes of a busy service."""
+BATCH_S = 0.2
+"""Longest time that a record waits for others to be written with. A process that is killed loses those records."""
+KEPT_DAYS = 7
 CLOSE_TIMEOUT_S = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 def metrics_path(log_dir: Path) -> Path:
-    """Return where the metrics log lies under the folder of logs."""
+    """Return the path of the metrics log in the folder of logs."""
     return log_dir / "metrics" / "metrics.log"
 
 
 class MetricsLog:
-    """Writes records to `log_dir/metrics/metrics.log` from a thread of its own, which `close` ends.
+    """Writes records to `log_dir/metrics/metrics.log` in a thread, which `close` stops.
 
-    Several logs, of one process or of several, may share a file.
+    Several logs may share a file, also from different processes.
     """
 
     def __init__(self, log_dir: Path) -> None:
         self.path = metrics_path(log_dir.absolute())
         self._queue: SimpleQueue[Record | threading.Event | None] = SimpleQueue()
-        self._lot: list[Record | threading.Event | None] = []  # what the thread has taken off the queue
-        self._asked = threading.Event()  # that it gathers no more
+        self._batch: list[Record | threading.Event | None] = []  # taken off the queue by the thread
+        self._flush_now = threading.Event()  # tells the thread not to wait for more records
         self._closed = False
-        self._lock = threading.Lock()  # guards the two below, which both sides of the queue change
+        self._lock = threading.Lock()  # guards the two below, which both sides of the queue write
         self._failures = 0
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="metrics-log", daemon=True)
@@ -54,56 +54,56 @@ class MetricsLog:
 
     @property
     def failures(self) -> int:
-        """Records that were lost: the disk refused them, too many waited, or the log was closed."""
+        """Number of lost records: the disk failed, too many were waiting, or the log was closed."""
         return self._failures
 
     def write(self, record: Record) -> None:
-        """Have `record` written soon. Never waits for the disk and never raises; safe from any thread."""
+        """Queue a record to be written soon. Never waits for the disk and never raises. Any thread may call it."""
         if self._closed:
-            self._lose(1, "the log is closed")
-        elif self._queue.qsize() + len(self._lot) >= BACKLOG:
-            self._lose(1, f"{BACKLOG} lines are waiting for the disk")
+            self._count_lost(1, "the log is closed")
+        elif self._queue.qsize() + len(self._batch) >= MAX_BACKLOG:
+            self._count_lost(1, f"{MAX_BACKLOG} lines are waiting for the disk")
         else:
             self._queue.put(record)
 
     def flush(self) -> None:
-        """Wait until what was written so far has met the disk, at most five seconds."""
+        """Wait until all records so far are on disk, at most five seconds."""
         if self._thread.is_alive():
             reached = threading.Event()
             self._queue.put(reached)
-            self._asked.set()
+            self._flush_now.set()
             reached.wait(CLOSE_TIMEOUT_S)
 
     def close(self) -> None:
-        """Write what is queued and close the file; waits at most five seconds for a stuck disk."""
+        """Write the queued records and close the file. Waits at most five seconds for a stuck disk."""
         if self._closed:
             return
         self._closed = True
         self._queue.put(None)
-        self._asked.set()
+        self._flush_now.set()
         self._thread.join(CLOSE_TIMEOUT_S)
         if self._thread.is_alive():
-            waiting = self._queue.qsize() + len(self._lot) - 1  # what ends the thread is no line
-            self._lose(waiting, f"{waiting} lines were still waiting when the log was closed")
+            waiting = self._queue.qsize() + len(self._batch) - 1  # the None that stops the thread is not a record
+            self._count_lost(waiting, f"{waiting} lines were still waiting when the log was closed")
 
     def _run(self) -> None:
         file = _DailyFile(self.path)
-        while None not in self._lot:
-            self._lot = []
-            self._gather()
-            self._append([item for item in self._lot if isinstance(item, Record)], file)
-            for item in self._lot:
+        while None not in self._batch:
+            self._batch = []
+            self._collect()
+            self._append([item for item in self._batch if isinstance(item, Record)], file)
+            for item in self._batch:
                 if isinstance(item, threading.Event):
                     item.set()
         file.abandon()
 
-    def _gather(self) -> None:
-        """Wait for a lot: what came until some time after its first record, or until somebody asked for it."""
-        self._lot.append(self._queue.get())
-        self._asked.wait(GATHER_S)
-        self._asked.clear()
+    def _collect(self) -> None:
+        """Wait for a record, then collect all that come within `BATCH_S` or until `flush` or `close` is called."""
+        self._batch.append(self._queue.get())
+        self._flush_now.wait(BATCH_S)
+        self._flush_now.clear()
         while not self._queue.empty():
-            self._lot.append(self._queue.get())
+            self._batch.append(self._queue.get())
 
     def _append(self, records: list[Record], file: "_DailyFile") -> None:
         lines = b"".join(map(self._line, records))
@@ -111,9 +111,9 @@ class MetricsLog:
         try:
             while written < len(lines):
                 written += file.append(lines[written:])
-        except Exception as error:  # nothing that a line can do may end the thread that writes the others
+        except Exception as error:  # no line may stop the thread that writes the others
             file.abandon()
-            self._lose(lines.count(b"\n", written), str(error))
+            self._count_lost(lines.count(b"\n", written), str(error))
         else:
             if lines:
                 self._note_success()
@@ -122,10 +122,10 @@ class MetricsLog:
         try:
             return record.to_line().encode() + b"\n"
         except Exception as error:
-            self._lose(1, str(error))
+            self._count_lost(1, str(error))
             return b""
 
-    def _lose(self, count: int, reason: str) -> None:
+    def _count_lost(self, count: int, reason: str) -> None:
         with self._lock:
             self._failures += count
             first, self._failing = not self._failing, True
@@ -133,7 +133,7 @@ class MetricsLog:
             logger.error("cannot write metrics to %s: %s", self.path, reason)
 
     def _note_success(self) -> None:
-        if not self._failing or self._queue.qsize() > BACKLOG // 2:  # a slow disk has recovered when it catches up
+        if not self._failing or self._queue.qsize() > MAX_BACKLOG // 2:  # a slow disk must catch up first
             return
         with self._lock:
             self._failing = False
@@ -141,31 +141,31 @@ class MetricsLog:
 
 
 class _DailyFile(TimedRotatingFileHandler):
-    """The standard library's rotating file, which also minds being renamed, removed or left torn, and raises errors.
+    """The standard library's rotating file. It also copes with a renamed, removed or torn file, and raises its errors.
 
-    `logging` flushes and closes every handler there is, at exit and when somebody configures it. This one belongs to
-    its thread alone, so those calls do nothing, and a stuck disk holds up no exit.
+    `logging` flushes and closes all handlers at exit and when it is configured. This handler belongs to its thread
+    alone, so those calls do nothing, and a stuck disk does not delay the exit.
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, when="midnight", utc=True, backupCount=DAYS_KEPT, encoding="utf-8", delay=True)
+        super().__init__(path, when="midnight", utc=True, backupCount=KEPT_DAYS, encoding="utf-8", delay=True)
 
     def flush(self) -> None:
-        """Do nothing: what is written is never kept back."""
+        """Do nothing: writes are not buffered."""
 
     def close(self) -> None:
-        """Do nothing: `abandon` closes."""
+        """Do nothing: `abandon` closes the file."""
 
     def abandon(self) -> None:
-        """Close the file; the next line opens it anew."""
-        with suppress(OSError):  # closing writes what is left, and on a full disk that fails once more
+        """Close the file. The next line opens it again."""
+        with suppress(OSError):  # closing flushes the buffer, which fails once more on a full disk
             super().close()
 
     def append(self, lines: bytes) -> int:
-        """Append lines, to a new file where the day or the file at the path has changed; return how many bytes went.
+        """Append lines and return the number of bytes written. Starts a new file if the day or the path's file changed.
 
         Raises:
-            OSError: none did.
+            OSError: nothing was written.
         """
         self._follow_path()
         if self.shouldRollover(logging.makeLogRecord({})):
@@ -175,12 +175,12 @@ class _DailyFile(TimedRotatingFileHandler):
         return os.write(self.stream.fileno(), lines)
 
     def rotation_filename(self, default_name: str) -> str:
-        """Return a name that is free: after a clock was set back, the standard library would overwrite a day."""
+        """Return an unused name. After the clock was set back, the standard library would overwrite a file."""
         names = itertools.chain([default_name], (f"{default_name}.{part}" for part in itertools.count(1)))
         return next(name for name in names if not os.path.exists(name))
 
     def _follow_path(self) -> None:
-        """Leave a file that is no longer the one at the path: removed, or rotated by someone else."""
+        """Close a file that is no longer the one at the path: it was removed, or another process rotated it."""
         try:
             found = os.stat(self.baseFilename)
         except FileNotFoundError:
@@ -192,7 +192,7 @@ class _DailyFile(TimedRotatingFileHandler):
                 logger.warning("%s was removed; a new one is begun", self.baseFilename)
             os.makedirs(os.path.dirname(self.baseFilename), exist_ok=True)
         self.abandon()
-        # The file's own age says when it is due: a process that shares it may have rotated it already.
+        # The next rotation follows from the file's age, as another process that shares it may have rotated it already.
         self.rolloverAt = self.computeRollover(int(found.st_mtime if found else time.time()))
 
     def _open(self) -> TextIOWrapper:
@@ -201,10 +201,10 @@ class _DailyFile(TimedRotatingFileHandler):
 
 
 def _end_torn_line(path: str) -> None:
-    """End a last line that a crash or a full disk has cut, or it would swallow the next one."""
+    """Add a line break after an incomplete last line, which a crash or a full disk has left."""
     if not os.path.isfile(path) or not os.path.getsize(path):
         return
-    with open(path, "ab+") as file:  # what another process appends meanwhile stays
+    with open(path, "ab+") as file:  # append mode keeps what another process appends meanwhile
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
             file.write(b"\n")

@@ -1,4 +1,4 @@
-"""The plot of the metrics: requests, latency and errors over time, as a PNG (needs matplotlib, the extra `plot`)."""
+"""A plot of requests, latency and errors over time, as a PNG. Needs matplotlib (the extra `plot`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from src.metrics.report import Percentiles, ReportWindow, count_failures
 
 BINS = 120
 SHORTEST_S = 60.0
-"""The least time that a plot shows, so that a handful of requests are not stretched over it."""
+"""Shortest time span of a plot, so that a few requests are not stretched over its whole width."""
 DAY_S = 86400
-"""matplotlib counts time in days since 1970."""
+"""matplotlib's unit of time is days since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The requests that ended in one of the plot's equal slices of time."""
+    """The requests that ended in one of the equal slices of time of a plot."""
 
     start_s: float
     width_s: float
@@ -32,11 +32,11 @@ class Bin:
     total_s: Percentiles
 
 
-def split(requests: Requests, window: ReportWindow, now: float) -> list[Bin]:
-    """Cut the window that ends at `now` (Unix seconds) into bins, leaving out the time before its first request.
+def split_into_bins(requests: Requests, window: ReportWindow, now: float) -> list[Bin]:
+    """Return the bins of the window that ends at `now` (Unix seconds), without the time before its first request.
 
     Raises:
-        ValueError: the window holds no request.
+        ValueError: the window has no requests.
     """
     inside = requests.between(now - window.seconds, now)
     start = min(float(inside["ts"].min()), now - SHORTEST_S)
@@ -53,12 +53,12 @@ def _bin(start_s: float, width_s: float, requests: Requests) -> Bin:
         width_s=width_s,
         ok=len(done),
         errors=count_failures(requests),
-        total_s=Percentiles.of(done["total_s"]),
+        total_s=Percentiles.of(done["duration_total_s"]),
     )
 
 
 def draw(bins: Sequence[Bin], path: Path) -> None:
-    """Write the plot of `bins`, of which there is at least one, as a PNG to `path`.
+    """Write a plot of at least one bin to `path` as a PNG.
 
     Raises:
         OSError: the file cannot be written.

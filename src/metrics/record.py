@@ -1,4 +1,4 @@
-"""One line of the metrics log."""
+"""A line of the metrics log."""
 
 import json
 import math
@@ -9,40 +9,40 @@ DECIMALS = 6  # microseconds
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One finished request, or one committed item of a realtime session, whatever became of it.
+    """A finished request, or a finished item of a realtime session, whether it succeeded or not.
 
-    The fields are the keys of its line, in this order. `None` stands for what a request never reached: one that was
-    turned away at the door has no audio, no queue wait and no batch.
+    The fields are the keys of the line, in this order. None means that the request did not get that far: a request that
+    was rejected on arrival has no audio, no queue wait and no batch.
     """
 
     ts: float
-    """When it ended, in Unix seconds."""
+    """End of the request, in Unix seconds."""
     status: str
-    """`ok` or `error`; a client that left counts as an error."""
+    """`ok` or `error`. A client that disconnects counts as an error."""
     code: int
-    """HTTP status of the answer; 499 for a client that left before there was one."""
+    """HTTP status of the response; 499 if the client disconnected."""
     audio_len_s: float | None
     """Seconds of audio."""
     duration_preprocess_s: float | None
-    """Seconds spent on reading and decoding the audio."""
+    """Seconds spent on decoding and cutting the audio."""
     duration_inference_s: float | None
-    """Seconds the model worked on the batches that this request was in."""
+    """Seconds that the model spent on the batches that had a clip of this request."""
     duration_total_s: float
-    """Seconds from the request's arrival to its end."""
+    """Seconds from the arrival of the request to its end."""
     queue_wait_s: float | None
-    """Seconds in the queue."""
+    """Seconds that its first clip waited in the queue."""
     model: str
     request_id: str
     route: str
     lane: int | None
-    """The lane worker that took it."""
+    """Number of the lane that ran its first clip."""
     batch_size: int | None
-    """Clips in the batch that it was in."""
+    """Clips in the batch of its first clip."""
     error: str | None
-    """The `code` of the error's body, such as `queue_full`."""
+    """The `code` of the error response, such as `queue_full`."""
 
     def to_line(self) -> str:
-        """Return the record as one JSON object in one line of ASCII, without the line's end."""
+        """Return the record as a JSON object on one line of ASCII, without a line break."""
         return json.dumps({name: _rounded(getattr(self, name)) for name in _NAMES}, separators=(",", ":"))
 
 
@@ -50,7 +50,7 @@ _NAMES = tuple(field.name for field in fields(Record))
 
 
 def _rounded(value: float | str | None) -> float | str | None:
-    """Cut floats to microseconds; JSON knows neither NaN nor infinity, so they become null."""
+    """Round floats to microseconds. NaN and infinity become null, as JSON has neither."""
     if not isinstance(value, float):
         return value
     return round(value, DECIMALS) if math.isfinite(value) else None

@@ -28,17 +28,17 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True, slots=True)
 class ReportWindow:
-    """A length of time that ends now."""
+    """A time span that ends now."""
 
     name: str
     seconds: float
 
     @classmethod
     def parse(cls, text: str) -> "ReportWindow":
-        """Return the window of `30m`, `1.5h`, `3d` or `90s`.
+        """Return the window for a text such as `30m`, `1.5h`, `3d` or `90s`.
 
         Raises:
-            ValueError: it is no such text, or of no length.
+            ValueError: the text has another form, or its length is 0.
         """
         match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text)
         seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
@@ -49,7 +49,7 @@ class ReportWindow:
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """The 50th, 95th and 99th percentile of some values, in their unit; `None` if there are no values."""
+    """The 50th, 95th and 99th percentile of values, in their unit; None if there are no values."""
 
     p50: float | None
     p95: float | None
@@ -57,7 +57,7 @@ class Percentiles:
 
     @classmethod
     def of(cls, values: Column) -> "Percentiles":
-        """Return the percentiles of `values`, which may hold NaN for what is not known."""
+        """Return the percentiles of values (values,), ignoring NaN."""
         known = values[~np.isnan(values)]
         if not known.size:
             return cls(None, None, None)
@@ -66,7 +66,7 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The report's numbers for one window; `None` where there is nothing to take a mean or a ratio of."""
+    """The report's numbers for one window. A mean or ratio of nothing is None."""
 
     window: ReportWindow
     requests: int
@@ -81,7 +81,7 @@ class Summary:
 
     @property
     def success_rate(self) -> float | None:
-        """Successes per request, 0 to 1."""
+        """Share of requests that succeeded, 0 to 1."""
         return self.ok / self.requests if self.requests else None
 
     @property
@@ -91,7 +91,7 @@ class Summary:
 
     @property
     def rtfx(self) -> float | None:
-        """Audio seconds per second of the model's work."""
+        """Seconds of audio per second that the model was busy."""
         return self.audio_s / self.busy_s if self.busy_s else None
 
     def to_json(self) -> dict[str, object]:
@@ -128,20 +128,20 @@ def summarize(requests: Requests, window: ReportWindow, now: float) -> Summary:
         window=window,
         requests=len(inside),
         ok=len(done),
-        audio_s=float(np.nansum(done["audio_s"])),
+        audio_s=float(np.nansum(done["audio_len_s"])),
         busy_s=float(
-            np.nansum(inside["inference_s"] / np.fmax(inside["batch_size"], 1))
-        ),  # fmax: no batch size counts as 1
-        total_s=Percentiles.of(done["total_s"]),
+            np.nansum(inside["duration_inference_s"] / np.fmax(inside["batch_size"], 1))
+        ),  # fmax turns NaN, an unknown batch size, into 1
+        total_s=Percentiles.of(done["duration_total_s"]),
         queue_wait_s=Percentiles.of(done["queue_wait_s"]),
-        inference_s=Percentiles.of(done["inference_s"]),
+        inference_s=Percentiles.of(done["duration_inference_s"]),
         mean_batch_size=float(batch_sizes.mean()) if batch_sizes.size else None,
         errors=count_failures(inside),
     )
 
 
 def count_failures(requests: Requests) -> dict[Failure, int]:
-    """Return how many requests failed with what, in the order of the status."""
+    """Return the number of requests for each kind of failure, in the order of their status."""
     kinds, counts = np.unique(requests["failure"][~requests.ok], return_counts=True)
     found = {requests.failures[int(kind)]: int(count) for kind, count in zip(kinds, counts, strict=True)}
     return dict(sorted(found.items()))

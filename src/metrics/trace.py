@@ -1,4 +1,4 @@
-"""What is known about a request or a realtime item so far, and its lines in the logs once it has ended."""
+"""The trace of a request or realtime item: its status and figures while it runs, and its log lines at the end."""
 
 import logging
 import time
@@ -15,7 +15,10 @@ CLIENT_CLOSED = 499
 
 @dataclass(slots=True)
 class Measurements:
-    """Figures that a transcription fills in while it runs; times in seconds, None for what it has not reached."""
+    """Figures that a transcription fills in while it runs. Times are in seconds; None means not reached yet.
+
+    `add_audio` may be called in the thread that decodes, all else is written in the event loop.
+    """
 
     audio_len_s: float | None = None
     duration_preprocess_s: float | None = None
@@ -43,7 +46,7 @@ class Measurements:
 
 @dataclass(slots=True)
 class Trace:
-    """What is known about a request or a realtime item so far."""
+    """The status and figures of a request or a realtime item so far."""
 
     request_id: str
     started: float = field(default_factory=time.monotonic)
@@ -54,12 +57,12 @@ class Trace:
 
     @property
     def total_s(self) -> float:
-        """Seconds since the request arrived."""
+        """Seconds since it started."""
         return time.monotonic() - self.started
 
     @property
     def outcome(self) -> str:
-        """The status and, if there is one, the error's code, for a log."""
+        """The status and the error's code, if there is one, as text for a log."""
         return f"{self.status} {self.code}" if self.code else f"{self.status}"
 
     def record(self, *, model: str, route: str) -> Record:
@@ -83,9 +86,14 @@ class Trace:
 
 
 def write_trace(trace: Trace, metrics: MetricsLog, *, model: str, route: str, label: str) -> None:
-    """Write what ends now as one line to the metrics log and one to the access log.
+    """Write a request or item that ends now to the metrics log and to the access log, one line each.
 
-    `label` is its name in the access log, such as `POST /v1/audio/transcriptions` or `WS /v1/realtime item`.
+    Args:
+        trace: the request or item.
+        metrics: the metrics log.
+        model: name of the model.
+        route: path template of the route.
+        label: its name in the access log, such as `POST /v1/audio/transcriptions` or `WS /v1/realtime item`.
     """
     record = trace.record(model=model, route=route)
     metrics.write(record)

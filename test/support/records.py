@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from src.metrics import Record
+from src.metrics.history import History
 
 NOW = 1_795_000_000.0
 
@@ -42,3 +43,10 @@ def write_log(path: Path, records: Iterable[Record]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(record.to_line() + "\n" for record in records))
     return path
+
+
+def history_of(path: Path, since: float = 0.0) -> History:
+    """Return the history of a log after its first update."""
+    history = History(path)
+    history.update(since)
+    return history

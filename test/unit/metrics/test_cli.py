@@ -258,19 +258,3 @@ def test_a_plot_of_nothing_is_not_drawn(path, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main(["--file", str(path), "--plot", str(tmp_path / "plot.png")], clock=lambda: NOW + 30 * 86400) == 1
     assert capsys.readouterr().err == "Nothing to draw: no request ended in the last 3d.\n"
-
-
-def test_the_bins_of_a_plot_hold_every_request_once(path):
-    plot = pytest.importorskip("src.metrics.plot", exc_type=ModuleNotFoundError)
-    from src.metrics.history import History
-    from src.metrics.report import ReportWindow
-
-    history = History(path)
-    history.update(0)
-    bins = plot.split(history.requests, ReportWindow.parse("3d"), NOW)
-    assert len(bins) == plot.BINS
-    assert bins[0].start_s == NOW - 119 * 60
-    assert bins[-1].start_s + bins[-1].width_s == pytest.approx(NOW)
-    assert sum(each.ok for each in bins) == 120
-    assert [each.errors for each in bins if each.errors] == [{(429, "queue_full"): 1}]
-    assert bins[-1].errors
