@@ -1,4 +1,4 @@
-"""On a GPU: the same texts as on the CPU, graphs that keep to their own memory, and faults that no CPU can have.
+"""On a GPU: the same texts as on the CPU, graphs that stay within their own memory, and failures that no CPU has.
 
 `bash scripts/gpu_check.sh --only tests` runs them. Skipped where there is no GPU, and in the suite, which hides it.
 """
@@ -34,7 +34,7 @@ from src.text.transcript import text_of
 # What it asserts cannot be had from a CPU.
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is to be seen")
 
-MOST = 8
+MAX_BATCH = 8
 WITH_A_GPU_THAT_BREAKS = """
 import torch
 from src.__main__ import run_and_exit
@@ -46,7 +46,7 @@ def load(settings):
     encode, batches = model.encode, iter(range(3))
 
     def breaking(batch):
-        if next(batches, None) is None:  # an index out of range: the device asserts, and answers no more
+        if next(batches, None) is None:  # an index out of range: the device fails and does not respond any more
             torch.zeros(10, device="cuda")[torch.tensor([99999], device="cuda")]
         return encode(batch)
 
@@ -63,20 +63,20 @@ USUAL = ("bfloat16", "full")
 
 def load(dtype="bfloat16", graphs="full", **settings):
     wanted = Settings(
-        model_id="tiny", device="cuda", dtype=dtype, cuda_graphs=graphs, microbatch_max_batch=MOST, **settings
+        model_id="tiny", device="cuda", dtype=dtype, cuda_graphs=graphs, microbatch_max_batch=MAX_BATCH, **settings
     )
     return NemoModel.load(wanted)
 
 
 @cache
 def loaded(dtype, graphs, **settings):
-    """A model that tests share, as loading takes most of their time."""
+    """A model that tests share, because loading takes most of their time."""
     return load(dtype, graphs, **settings)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def memory_given_back():
-    """What these tests have loaded takes no memory from others."""
+    """Free the memory of the models that these tests have loaded."""
     yield
     loaded.cache_clear()
     gc.collect()
@@ -85,7 +85,7 @@ def memory_given_back():
 
 @pytest.fixture(scope="module")
 def speech():
-    """Samples of the bundled clips, but for the long ones."""
+    """The samples of the bundled clips, except the long ones."""
     return [client.samples_of(path) for path in client.short_clips()]
 
 
@@ -115,7 +115,7 @@ def live_text(model, samples):
 
 
 def in_batches(size, count):
-    """Numbers of clips below `count` in batches of `size`, each clip in at least one."""
+    """The numbers of `count` clips in batches of `size`, each clip in at least one."""
     numbers = list(islice(cycle(range(count)), -(-max(size, count) // size) * size))
     return [numbers[start : start + size] for start in range(0, len(numbers), size)]
 
@@ -149,10 +149,10 @@ def test_nemos_own_encoder_has_the_same_texts(speech, expected):
 
 def test_graphs_write_to_no_memory_but_their_own(speech, expected):
     model = load()
-    texts(model, speech[:1] * 2 * MOST)  # larger than any before, so there is a new graph
+    texts(model, speech[:1] * 2 * MAX_BATCH)  # larger than any before, so there is a new graph
     torch.cuda.empty_cache()
     neighbours = [torch.full((size,), 7, dtype=torch.int32, device="cuda") for size in [1 << 19] * 96 + [5 << 20] * 48]
-    for clips in (1, 3, MOST):
+    for clips in (1, 3, MAX_BATCH):
         assert texts(model, speech[:clips]) == expected[:clips]
     assert all(bool((each == 7).all()) for each in neighbours)
 
@@ -163,20 +163,20 @@ def test_graphs_write_to_no_memory_but_their_own(speech, expected):
 )
 def test_a_batch_that_finds_no_memory_leaves_the_model_whole(speech, expected, encoder, left_mb):
     model = loaded(*USUAL, encoder=encoder, chunk_seconds=30)
-    minutes = [np.resize(speech[0], 60 * 16_000)] * MOST  # for which there are no graphs
+    minutes = [np.resize(speech[0], 60 * 16_000)] * MAX_BATCH  # for which there are no graphs
     with only_left(left_mb), pytest.raises(MemoryExhausted):
         texts(model, minutes)
     assert texts(model, speech[:1]) == expected[:1]
-    assert len(texts(model, minutes)) == MOST
+    assert len(texts(model, minutes)) == MAX_BATCH
 
 
 def test_a_batch_that_finds_no_memory_is_done_in_halves(speech, caplog):
     model = loaded(*USUAL, encoder="nemo", chunk_seconds=30)  # which takes a batch in one pass, without graphs
-    minutes = [np.resize(speech[number], 60 * 16_000) for number in range(MOST)]
+    minutes = [np.resize(speech[number], 60 * 16_000) for number in range(MAX_BATCH)]
     alone = [beginning(texts(model, [each])[0]) for each in minutes]
     left_mb = 4096
     while fits(model, minutes, left_mb):
-        left_mb = left_mb * 3 // 4  # so that half of the batch does fit into what is found in the end
+        left_mb = left_mb * 3 // 4  # not by half: half of the batch has to fit into the memory that is found in the end
     with only_left(left_mb):
         served = asyncio.run(served_at_once(model, minutes))
     assert [beginning(text) for text in served] == alone
@@ -184,7 +184,7 @@ def test_a_batch_that_finds_no_memory_is_done_in_halves(speech, caplog):
 
 
 def beginning(text):
-    """Enough of a minute's text to tell whose it is; further on, rounding may make a word another."""
+    """Enough of a minute's text to identify the clip; rounding may change a later word."""
     return text.split()[:3]
 
 
@@ -199,7 +199,7 @@ def fits(model, clips, left_mb):
 
 @contextmanager
 def only_left(left_mb):
-    """Leave so much of the GPU's memory."""
+    """Leave this much of the GPU's memory free."""
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     filler = torch.empty(free - left_mb * 2**20, dtype=torch.uint8, device="cuda")
@@ -211,7 +211,7 @@ def only_left(left_mb):
 
 
 async def served_at_once(model, clips):
-    """Return the texts of clips that come to the scheduler in one moment."""
+    """Return the texts of clips that reach the scheduler at the same time."""
     scheduler = Scheduler(Settings(microbatch_max_batch=len(clips), microbatch_window_ms=1000, max_queue_wait_s=60))
 
     async def ask(samples):
@@ -239,7 +239,7 @@ def test_where_features_cannot_be_captured_the_encoder_alone_is(speech, expected
     compute = Features.__call__
 
     def waiting(self, samples, lengths):
-        lengths.max().item()  # for the device, which calls a capture off
+        lengths.max().item()  # waits for the device, which cancels a capture
         return compute(self, samples, lengths)
 
     monkeypatch.setattr(Features, "__call__", waiting)
@@ -251,7 +251,7 @@ def test_where_features_cannot_be_captured_the_encoder_alone_is(speech, expected
 
 def test_a_batch_is_encoded_without_a_wait_for_the_gpu(speech):
     model = loaded(*USUAL)
-    for clips in (speech[:1], speech[: 2 * MOST]):
+    for clips in (speech[:1], speech[: 2 * MAX_BATCH]):
         batch = model.collate(clips)
         expected, _ = model.encode(batch)
         batch = model.collate(clips)
@@ -260,7 +260,7 @@ def test_a_batch_is_encoded_without_a_wait_for_the_gpu(speech):
         assert torch.allclose(encoded.float(), expected.float(), atol=1e-2)
 
 
-def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(tmp_path):
+def test_a_gpu_that_is_lost_is_an_error_for_the_client_and_ends_the_process_with_70(tmp_path):
     settings: dict[str, Any] = {"PARAKEET_MODEL_ID": "tiny", "PARAKEET_DEVICE": "cuda"}
     body = (clip(1) * 32767).astype("<i2").tobytes()
     with service_of(WITH_A_GPU_THAT_BREAKS, tmp_path, **settings) as (process, port):
@@ -271,7 +271,7 @@ def test_a_gpu_that_is_lost_is_told_to_the_client_and_ends_the_process_with_70(t
         assert process.wait(30) == 70
 
 
-@pytest.mark.parametrize("count", [1, MOST])
+@pytest.mark.parametrize("count", [1, MAX_BATCH])
 @pytest.mark.parametrize("keywords", [(), ("bicycle", "Denver")])
 def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, count, keywords):
     model = loaded(*USUAL)
@@ -290,20 +290,22 @@ def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, 
     assert found == expected
 
     first = [StreamStep(samples[:32_000], 0, 12, 0, None, keywords) for samples in clips]
-    heard = advanced(model, first)
-    steps = [replace(step, start_frame=12, decoder_state=r.decoder_state) for step, r in zip(first, heard, strict=True)]
+    results = advanced(model, first)
+    steps = [
+        replace(step, start_frame=12, decoder_state=r.decoder_state) for step, r in zip(first, results, strict=True)
+    ]
     expected = [each.tokens for each in advanced(model, steps)]
     batch = model.collate_steps(steps)
     encoded, lengths = model.encode(batch.windows)
     with nothing_may_wait():
-        heard = model._decoder.advance(encoded, lengths, batch.windows.keyword_trees, steps)
-    assert [each.tokens for each in heard] == expected
+        results = model._decoder.advance(encoded, lengths, batch.windows.keyword_trees, steps)
+    assert [each.tokens for each in results] == expected
     assert len(waits) == 5
 
 
 @contextmanager
 def nothing_may_wait():
-    """Have torch raise where the block waits for the GPU, but for an event."""
+    """Make torch raise if the block waits for the GPU in another way than by an event."""
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -313,27 +315,27 @@ def nothing_may_wait():
 
 
 def advanced(model, steps):
-    """What the model hears in steps."""
+    """The results of steps, in one batch."""
     return model.advance(model.collate_steps(steps))
 
 
 def test_one_clip_does_not_pay_for_the_rows_of_a_large_batch(speech):
     model = load()
     computers = model._decoder._plain
-    few, many = computers.for_batch(1), computers.for_batch(MOST)
-    assert few.state.batch_size < many.state.batch_size == MOST
+    few, many = computers.for_batch(1), computers.for_batch(MAX_BATCH)
+    assert few.state.batch_size < many.state.batch_size == MAX_BATCH
     graphs = [few.full_graph, many.full_graph]
-    for count in (1, few.state.batch_size, MOST, 1):
+    for count in (1, few.state.batch_size, MAX_BATCH, 1):
         assert texts(model, speech[:count]) == [texts(model, [each])[0] for each in speech[:count]]
     assert [few.full_graph, many.full_graph] == graphs, "neither was captured anew"
 
 
 def test_a_stream_goes_on_in_batches_of_any_size(speech):
-    model = loaded("float32", "full")  # in which the size of a batch changes next to nothing
+    model = loaded("float32", "full")  # in which the size of a batch changes almost nothing
     samples = speech[0][:96_000]
     windows = [StreamStep(samples[start * 1280 : start * 1280 + 25_600], 0, 10, start) for start in (0, 10, 20, 30)]
 
-    def heard(sizes):
+    def text_in_batches_of(sizes):
         memory, tokens = None, []
         for size, step in zip(sizes, windows, strict=True):
             first, *_ = advanced(model, [replace(step, decoder_state=memory)] * size)
@@ -341,4 +343,6 @@ def test_a_stream_goes_on_in_batches_of_any_size(speech):
             tokens += first.tokens
         return text_of(tokens)
 
-    assert heard([1, MOST, 1, MOST]) == heard([MOST, 1, 3, 5]) == heard([1] * 4) != ""
+    alone = text_in_batches_of([1] * 4)
+    assert alone != ""
+    assert text_in_batches_of([1, MAX_BATCH, 1, MAX_BATCH]) == text_in_batches_of([MAX_BATCH, 1, 3, 5]) == alone

@@ -30,7 +30,7 @@ def words(text: str) -> list[str]:
 
 
 def distance(one: list[str], other: list[str]) -> int:
-    """Words to insert, delete or replace to make one text of another."""
+    """The number of words to insert, delete or replace to turn one text into another."""
     row = list(range(len(other) + 1))
     for at, word in enumerate(one, 1):
         diagonal, row[0] = row[0], at
@@ -59,14 +59,14 @@ def test_a_chunk_as_long_as_the_clip_gives_the_transcript_of_the_clip_itself(tin
 
 
 def decoded_in_parts(model: NemoModel, samples: np.ndarray, takes, keywords=(), between=lambda: None) -> list[Token]:
-    """Decode a clip that was encoded as a whole in steps of so many frames, so that the decoder alone is tried."""
+    """Encode a clip as a whole and decode it in steps of these numbers of frames: a test of the decoder alone."""
     encoded, lengths = model.encode(model.collate([samples]))
-    memory, tokens, frame = None, [], 0
+    state, tokens, frame = None, [], 0
     while frame < lengths[0]:
-        step = StreamStep(samples, frame, next(takes), frame, memory, keywords)
-        [heard] = model._decoder.advance(encoded, lengths, model._decoder.pack_trees_for([keywords]), [step])
-        memory, frame = heard.decoder_state, frame + step.take_frames
-        tokens += heard.tokens
+        step = StreamStep(samples, frame, next(takes), frame, state, keywords)
+        [result] = model._decoder.advance(encoded, lengths, model._decoder.pack_trees_for([keywords]), [step])
+        state, frame = result.decoder_state, frame + step.take_frames
+        tokens += result.tokens
         between()
     return tokens
 
@@ -108,7 +108,7 @@ def test_token_times_ascend_and_lie_in_the_audio(tiny):
     assert times[-1][0] > 0.9 * len(samples) / 16_000
 
 
-def test_probabilities_in_a_stream_are_those_of_the_whole_where_it_hears_the_same(tiny):
+def test_probabilities_in_a_stream_are_those_of_the_whole_if_the_text_is_the_same(tiny):
     samples = clip("piper-joe-1")
     [live] = streamed(tiny, [samples], Windowing(20, 0.48, 20))
     [transcript] = whole(tiny, [samples])
@@ -157,14 +157,14 @@ def test_a_stream_goes_on_with_its_keywords_though_their_tree_was_forgotten_in_b
     assert "fifteen" in transcript.text
 
 
-def test_a_stream_remembers_little_and_nothing_of_its_batch(tiny):
+def test_the_state_of_a_stream_is_small_and_holds_nothing_of_its_batch(tiny):
     clips = [clip(name) for name in NAMES]
     steps = []
     for samples in clips:
         live = LiveTranscript(default())
         window = live.next_window(len(samples), ended=True)
         steps.append(live.begin_step(window, samples[window.start : window.stop]))
-    for heard in tiny.advance(tiny.collate_steps(steps)):
-        state = heard.decoder_state
+    for result in tiny.advance(tiny.collate_steps(steps)):
+        state = result.decoder_state
         tensors = [*state.predictor_state, state.predictor_output, state.label, state.decoded_length, state.time_jump]
         assert sum(tensor.untyped_storage().nbytes() for tensor in tensors) < 4096

@@ -1,7 +1,7 @@
-"""The decoder as it works with CUDA graphs: a computer for few clips beside the other, and one wait for each batch.
+"""The decoder with CUDA graphs: a computer for small batches beside the other, and one wait for the device a batch.
 
-NeMo's code for CUDA graphs runs on the CPU here, without the graphs: the same work on the same memory, done step by
-step (its `no_graphs`). What only a GPU can tell is in test_gpu.py.
+NeMo's code for CUDA graphs runs on the CPU here, without the graphs: the same work on the same memory, step by step
+(its `no_graphs`). test_gpu.py has the tests that need a GPU.
 """
 
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ WINDOWING = Windowing(1.6, 0.32, 0.8)
 
 @pytest.fixture
 def decoder(tiny, monkeypatch) -> Decoder:
-    """The decoder of the bundled checkpoint, with two computers, on a CPU that plays CUDA graphs."""
+    """The decoder of the bundled checkpoint with two computers, on a CPU that plays CUDA graphs."""
     from nemo.collections.asr.parts.submodules.transducer_decoding import label_looping_base
 
     def call(computer, x, out_len, prev_batched_state=None, multi_biasing_ids=None):
@@ -45,7 +45,7 @@ def decoder(tiny, monkeypatch) -> Decoder:
 
 @pytest.fixture
 def waits(monkeypatch) -> list[tuple[int, ...]]:
-    """The shapes of what was brought from the device, in order."""
+    """The shapes of the tensors that were copied from the device, in order; the host waits for each."""
     shapes = []
 
     def to_host(data):
@@ -57,7 +57,7 @@ def waits(monkeypatch) -> list[tuple[int, ...]]:
 
 
 def decoded(model, decoder, names, keywords=None):
-    """What a decoder makes of clips that `model` has encoded."""
+    """The tokens that a decoder finds in clips that `model` has encoded."""
     clips = [clip(name) for name in names]
     encoded, lengths = model.encode(model.collate(clips))
     keyword_trees = decoder.pack_trees_for(keywords) if keywords else None
@@ -65,7 +65,7 @@ def decoded(model, decoder, names, keywords=None):
 
 
 def assert_alike(found, expected):
-    """They are the same tokens, with the same times and, but for rounding, the same probabilities."""
+    """Check that tokens and times are the same, and probabilities except for rounding."""
     for ours, theirs in zip(found, expected, strict=True):
         assert [(each.id, each.start_s, each.end_s) for each in ours] == [
             (each.id, each.start_s, each.end_s) for each in theirs
@@ -81,7 +81,7 @@ def test_tokens_times_and_probabilities_are_those_without_graphs_in_batches_of_a
         found = decoded(tiny, decoder, NAMES[:count], boosted)
         assert sum(map(len, found)) > 5
         assert_alike(found, decoded(tiny, tiny._decoder, NAMES[:count], boosted))
-    assert len(waits) == 2 * len(counts), "each batch is brought in one piece"
+    assert len(waits) == 2 * len(counts), "each batch is one copy"
 
 
 def test_clips_with_more_tokens_than_are_kept_lose_none(tiny, decoder, waits, monkeypatch):
@@ -116,12 +116,12 @@ def test_once_ready_no_batch_within_the_limits_has_a_graph_made_anew(tiny, decod
 
 
 def streams():
-    """Utterances on their way, with the samples of each; only one has no keywords."""
+    """Utterances that have just begun, with the samples of each; only one has no keywords."""
     return [(LiveTranscript(WINDOWING, keywords), clip(name)) for name, keywords in zip(NAMES, BOOSTS, strict=True)]
 
 
 def stepped(model, decoder, lives, rounds):
-    """Tell what is heard in each stream where each round has a step of these streams, as far as they go on."""
+    """Return the tokens of each stream. Each round is one batch: a step of each of its streams that is not at its end."""
     for numbers in rounds:
         under_way = []
         for live, samples in (lives[number] for number in numbers):
@@ -129,8 +129,8 @@ def stepped(model, decoder, lives, rounds):
                 under_way.append((live, live.begin_step(window, samples[window.start : window.stop])))
         steps = [step for _, step in under_way]
         encoded, lengths = model.encode(model.collate([step.samples for step in steps]))
-        heard = decoder.advance(encoded, lengths, decoder.pack_trees_for([step.keywords for step in steps]), steps)
-        for (live, _), each in zip(under_way, heard, strict=True):
+        results = decoder.advance(encoded, lengths, decoder.pack_trees_for([step.keywords for step in steps]), steps)
+        for (live, _), each in zip(under_way, results, strict=True):
             live.finish_step(each)
     return [live.tokens for live, _ in lives]
 
@@ -162,7 +162,7 @@ def test_both_computers_make_their_graphs_anew_where_the_trees_have_moved(tiny, 
     )
 
 
-@pytest.mark.parametrize("frames", [1504, 2520])  # the second is no number of bfloat16's, in which it would be 2528
+@pytest.mark.parametrize("frames", [1504, 2520])  # bfloat16 has no 2520; it would round it to 2528
 def test_a_decoder_in_half_precision_is_made_ready_for_any_number_of_frames(tiny, decoder, monkeypatch, frames):
     searched = []
     weight = tiny._network.joint.enc.weight.bfloat16()
