@@ -121,7 +121,7 @@ def streams():
 
 
 def stepped(model, decoder, lives, rounds):
-    """Return the tokens of each stream. Each round is one batch: a step of each of its streams that is not at its end."""
+    """Return the tokens of each stream. A round is one batch: a step of each of its streams that has not ended."""
     for numbers in rounds:
         under_way = []
         for live, samples in (lives[number] for number in numbers):
