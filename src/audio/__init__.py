@@ -1,1 +1,1 @@
-"""From the bytes of any media file to samples."""
+"""Audio: from the bytes of any media file to samples, and from samples to speech."""

@@ -1,11 +1,13 @@
-"""From the bytes of any media file to 16 kHz mono samples, as a stream of blocks.
+"""Decode any media file to 16 kHz mono samples, block by block.
 
-The first bytes choose the decoder, never a name. PCM16 WAV with a header in order, the common case, is only scaled:
-that takes a quarter of libsndfile's time. libsndfile reads other WAV. FFmpeg (PyAV) reads all else, and the WAV that
-libsndfile refuses or finds empty: codecs it lacks, and sizes of 0 from a recorder or a pipe that never came back to
-fill in its header. FLAC, Ogg and MP3 are FFmpeg's too: for up to twice the time (40 ms for a minute of MP3) it goes on
-after damage and into files joined end to end, where libsndfile 1.2.2 stops; and the MP3 decoder of libsndfile cannot be
-kept from writing to stderr.
+The first bytes choose the decoder, never a file name. PCM16 WAV with a canonical header, the common case, is only
+scaled, which takes a quarter of libsndfile's time. libsndfile reads other WAV files. FFmpeg (PyAV) reads everything
+else, and the WAV files that libsndfile rejects or finds empty: codecs it lacks, and sizes of 0 from a recorder or pipe
+that never filled in its header.
+
+FFmpeg also reads FLAC, Ogg and MP3. It takes up to twice the time (40 ms for a minute of MP3), but it continues after
+damage and into files joined end to end, where libsndfile 1.2.2 stops; and the MP3 decoder of libsndfile cannot be kept
+from writing to stderr.
 """
 
 import importlib
@@ -23,8 +25,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from src.audio.blocks import BLOCK_SAMPLES as BLOCK_SAMPLES
-from src.audio.blocks import Block
+from src.audio.blocks import BLOCK_SAMPLES, Block, split_blocks
 from src.audio.channels import downmix
 from src.audio.ffmpeg import ffmpeg_blocks
 from src.audio.probe import PlainPcm, demuxer_name, is_mpeg_wav, plain_wav
@@ -33,20 +34,20 @@ from src.audio.resample import Resampler
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.errors import InvalidRequest
 
-QUICK_S = 32.0
-"""What is decoded at once, beside which other work waits, is this long at most: 0.3 ms."""
+MAX_SHORT_S = 32.0
+"""The longest audio that `scale_if_short` takes: 0.3 ms of work, short enough for the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class PcmFormat:
-    """The form of headerless PCM16, little-endian, its channels interleaved.
+    """The format of headerless PCM16, little-endian, channels interleaved.
 
     Raises:
-        InvalidRequest: the rate is not 8000 to 192000 Hz or the channels are not 1 to 8.
+        InvalidRequest: the rate is not 8000 to 192000 Hz, or there are not 1 to 8 channels.
     """
 
     rate: int = SAMPLE_RATE
-    """Samples of one channel in a second."""
+    """Sample rate in Hz."""
     channels: int = 1
 
     def __post_init__(self) -> None:
@@ -57,7 +58,7 @@ class PcmFormat:
 
 
 def plain_pcm(data: bytes, pcm: PcmFormat | None = None) -> PlainPcm | None:
-    """Return the samples of headerless `pcm`, or of a plain WAV file with a rate and channels that are supported.
+    """Return the samples of headerless data in the format `pcm`, or of a plain WAV file in a supported format.
 
     None for any other file: libsndfile or FFmpeg has to decode it.
     """
@@ -68,20 +69,20 @@ def plain_pcm(data: bytes, pcm: PcmFormat | None = None) -> PlainPcm | None:
 
 
 def scale_if_short(plain: PlainPcm | None, max_s: float) -> Samples | None:
-    """Return mono 16 kHz PCM16 of at most `max_s` and `QUICK_S` as samples (samples,); it takes 30 us for 10 s.
+    """Return mono 16 kHz PCM16 of at most `max_s` and `MAX_SHORT_S` as samples (samples,); it takes 30 us for 10 s.
 
     None for any other audio: a file for a library, another rate, more channels, too long, or empty.
     """
     if plain is None or plain.rate != SAMPLE_RATE or plain.channels != 1:
         return None
     frames = _frames(plain.data, plain.channels)
-    if not 0 < len(frames) <= min(max_s, QUICK_S) * SAMPLE_RATE:
+    if not 0 < len(frames) <= min(max_s, MAX_SHORT_S) * SAMPLE_RATE:
         return None
     return next(downmix([frames], SAMPLE_RATE))
 
 
 def load_decoders() -> None:
-    """Load every module that decoding may need, which would otherwise happen with the first file that needs it."""
+    """Import every module that decoding may need, so that the first file does not wait for it."""
     import av
 
     for module in pkgutil.walk_packages(av.__path__, "av."):
@@ -106,38 +107,37 @@ def decode(data: bytes, *, max_seconds: float = math.inf, pcm: PcmFormat | None 
 def decode_blocks(
     data: bytes, *, max_seconds: float = math.inf, pcm: PcmFormat | None = None
 ) -> Generator[Samples, None, None]:
-    """Yield the audio of a media file, or of headerless `pcm`, as 16 kHz mono blocks of some seconds each.
+    """Yield the audio of a media file, or of headerless `pcm`, as 16 kHz mono blocks (samples,) of a few seconds each.
 
-    Full scale is 1; samples may go beyond it but are finite. Damaged audio gives what can be decoded. Decoding stops at
+    Full scale is 1; samples may exceed it but are finite. Damaged audio gives what can be decoded. Decoding stops at
     `max_seconds`, so a small file that expands to hours costs no more than a long one.
 
     Raises, while iterating:
-        EmptyAudio: there is not one sample.
+        EmptyAudio: there are no samples.
         InvalidAudio: nothing in `data` can be decoded.
         AudioTooLong: there is more than `max_seconds`.
     """
     plain = plain_pcm(data, pcm)
     native = _pcm_blocks(plain) if plain else _file_blocks(data)
-    taken = 0
+    count = 0
     for rate, run in groupby(native, key=attrgetter("rate")):
-        for samples in _resampled((block.samples for block in run), rate):
-            taken += len(samples)
-            if taken > max_seconds * SAMPLE_RATE:
+        for samples in _resample((block.samples for block in run), rate):
+            count += len(samples)
+            if count > max_seconds * SAMPLE_RATE:
                 raise AudioRejection.TOO_LONG.error(max_seconds)
             yield samples
-    if not taken:
+    if not count:
         raise AudioRejection.NO_SAMPLES.error()
 
 
 def _pcm_blocks(plain: PlainPcm) -> Iterator[Block]:
     frames = _frames(plain.data, plain.channels)
-    blocks = (frames[start : start + BLOCK_SAMPLES] for start in range(0, len(frames), BLOCK_SAMPLES))
-    for samples in downmix(blocks, plain.rate):
+    for samples in downmix(split_blocks(frames), plain.rate):
         yield Block(plain.rate, samples)
 
 
 def _frames(pcm: bytes | memoryview, channels: int) -> NDArray[np.int16]:
-    """Return PCM16 as (samples, channels), without what is behind the last whole frame."""
+    """Return PCM16 as an array (samples, channels); an incomplete last frame is dropped."""
     whole = len(pcm) // (2 * channels) * channels
     return np.frombuffer(pcm, "<i2", count=whole).reshape(-1, channels)
 
@@ -148,12 +148,12 @@ def _file_blocks(data: bytes) -> Iterator[Block]:
     demuxer = demuxer_name(data)
     if demuxer is None:
         raise AudioRejection.UNREADABLE.error()
-    wav = _opened_wav(data) if demuxer == "wav" else None
+    wav = _open_wav(data) if demuxer == "wav" else None
     return _wav_blocks(wav) if wav else ffmpeg_blocks(data, demuxer)
 
 
-def _opened_wav(data: bytes) -> soundfile.SoundFile | None:
-    """Open a WAV file for libsndfile, or return None where FFmpeg shall try."""
+def _open_wav(data: bytes) -> soundfile.SoundFile | None:
+    """Open a WAV file with libsndfile. Return None if it cannot be read there, or looks empty: FFmpeg tries it then."""
     if is_mpeg_wav(data):
         return None
     try:
@@ -166,14 +166,14 @@ def _opened_wav(data: bytes) -> soundfile.SoundFile | None:
 def _wav_blocks(wav: soundfile.SoundFile) -> Iterator[Block]:
     dtype = "int16" if wav.subtype == "PCM_16" else "float32"  # numpy turns int16 into floats faster than libsndfile
     with wav:
-        if rejection := format_error(wav.samplerate, wav.channels):
-            raise rejection
+        if error := format_error(wav.samplerate, wav.channels):
+            raise error
         for samples in downmix(_read(wav, dtype), wav.samplerate):
             yield Block(wav.samplerate, samples)
 
 
 def _read(wav: soundfile.SoundFile, dtype: str) -> Iterator[NDArray[Any]]:
-    """Yield the samples (samples, channels) of a file, as far as they can be read."""
+    """Yield the file's samples in arrays (samples, channels), up to its end or the first damage."""
     while True:
         try:
             raw = wav.read(BLOCK_SAMPLES, dtype, always_2d=True)
@@ -184,8 +184,8 @@ def _read(wav: soundfile.SoundFile, dtype: str) -> Iterator[NDArray[Any]]:
         yield raw
 
 
-def _resampled(blocks: Iterable[Samples], rate: int) -> Iterator[Samples]:
-    """Resample a stream of mono blocks to 16 kHz."""
+def _resample(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[Samples]:
+    """Resample mono blocks of one sample rate to 16 kHz."""
     resampler = Resampler(rate)
     for block in blocks:
         if len(resampled := resampler.feed(block)):

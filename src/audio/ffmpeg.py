@@ -1,19 +1,19 @@
-"""Media files by FFmpeg (PyAV): the track that players take, as mono blocks, with silence where the file has a gap.
+"""Decode media files with FFmpeg (PyAV): the track that players choose, as mono blocks, with silence for gaps.
 
-FFmpeg gets bytes, one named demuxer, a list of audio decoders and no protocol: it guesses nothing, opens nothing that
-the bytes may point to, and decodes no picture.
+FFmpeg gets bytes, one named demuxer, a list of audio decoders and no protocol. So it never guesses a format, never
+opens anything that the bytes point to, and decodes no pictures.
 """
 
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.blocks import BLOCK_SAMPLES, Block
+from src.audio.blocks import Block, regroup, silent_blocks
 from src.audio.channels import downmix
 from src.audio.rejections import AudioRejection, format_error
 from src.audio.samples import SAMPLE_RATE
@@ -29,81 +29,83 @@ DECODERS = (
     "pcm_s32le_planar,pcm_s64be,pcm_s64le,pcm_s8,pcm_s8_planar,pcm_u8,qcelp,qdm2,real_144,real_288,s302m,sipr,speex,"
     "truehd,truespeech,tta,vorbis,wavpack,wmalossless,wmapro,wmav1,wmav2,wmavoice"
 )
-"""FFmpeg's decoders of speech and music that people send; all its others stay shut."""
+"""The FFmpeg decoders for speech and music that people send; no other decoder may run."""
 
-MAX_LOST = 50_000
-"""Damaged packets on end, after which the rest is given up: each takes 11 us, and some files have nothing else. In the
-shortest packets that codecs have, of 2.5 ms, these are two minutes."""
+MAX_DAMAGED = 50_000
+"""Damaged packets in a row after which decoding stops: each takes 11 us, and some files have nothing else. The shortest
+packets of any codec last 2.5 ms; 50,000 of them are two minutes."""
 
 FRAME_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
-"""numpy's types by FFmpeg's packed sample formats."""
+"""numpy's dtype for each of FFmpeg's packed sample formats."""
 
-TIMED = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg", "rm"}
-"""Demuxers of files that say when a frame is heard. Others give one frame after the other."""
-RESTARTING = {"mpeg", "mpegts", "ogg"}
-"""Demuxers of files whose times may begin anew (FFmpeg's AVFMT_TS_DISCONT)."""
-CONFIRMED_S = 6.0
-"""A gap is believed where no time in so much audio behind it goes back before it. Behind a damaged time one does: after
-its packet, or after its cluster of some seconds."""
+TIMED_DEMUXERS = {"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg", "rm"}
+"""Demuxers of formats with timestamps. In other formats, frames simply follow one another."""
+RESTARTING_DEMUXERS = {"mpeg", "mpegts", "ogg"}
+"""Demuxers of formats whose timestamps may restart (FFmpeg's AVFMT_TS_DISCONT)."""
+CONFIRM_S = 6.0
+"""A gap counts only if, in this much audio after it, no timestamp goes back to before it. After a damaged timestamp one
+does: after its packet, or after its cluster of a few seconds."""
+
+ADDITIONAL_DISPOSITIONS = ("comment", "descriptions", "hearing_impaired", "visual_impaired", "karaoke", "dependent")
+"""FFmpeg's names for tracks that are for some listeners only."""
 
 
 def ffmpeg_blocks(data: bytes, demuxer: str) -> Iterator[Block]:
-    """Yield the audio of a media file as mono blocks; none where no track has a sample.
+    """Yield the audio of a media file as mono blocks; none if no track has samples.
 
-    A track that turns out to have none, or none that can be decoded, yields to the next one.
+    If a track turns out to have no samples, or none that can be decoded, the next track is tried.
 
     Raises, while iterating:
         InvalidAudio: nothing in `data` can be decoded.
     """
     tracks: list[int] | None = None
-    trouble = None
+    first_error = None
     while tracks is None or tracks:
-        with _opened(data, demuxer) as container:
+        with _open(data, demuxer) as container:
             if tracks is None:
-                tracks = _tracks(container)
-            reading = _Reading(container, tracks, demuxer, _timeline(container, demuxer, data))
+                tracks = _track_indices(container)
+            reader = _TrackReader(container, tracks, demuxer, _timeline(container, demuxer, data))
             try:
-                yield from reading.blocks()
+                yield from reader.blocks()
             except UnusableAudio as error:
-                trouble = trouble or error
-            if reading.heard:
+                first_error = first_error or error
+            if reader.has_samples:
                 return
-            tracks = [index for index in tracks[1:] if index in reading.present]
-    if trouble:
-        raise trouble
+            tracks = [index for index in tracks[1:] if index in reader.tracks_with_packets]
+    if first_error:
+        raise first_error
 
 
-def _broken() -> tuple[type[Exception], ...]:
-    """Return what PyAV raises on odd files: its own errors, and what its callbacks, strings and allocations raise."""
+def _av_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that PyAV raises on odd files: its own, and those of its callbacks, strings and allocations."""
     import av
 
     return av.FFmpegError, ValueError, LookupError, RuntimeError, ArithmeticError, MemoryError
 
 
-def _opened(data: bytes, demuxer: str) -> Any:
-    """Return FFmpeg's container for a file.
+def _open(data: bytes, demuxer: str) -> Any:
+    """Open a file with FFmpeg and return PyAV's container.
 
     Raises:
-        InvalidAudio: there is nothing that can be read in it.
+        InvalidAudio: FFmpeg cannot read the file.
     """
-    import av  # costs as much time as numpy, and a service of WAV and PCM never needs it
+    import av  # takes as long to import as numpy, and a service that gets only WAV and PCM never needs it
 
     options = {"codec_whitelist": DECODERS, "protocol_whitelist": ""}
     try:
         return av.open(io.BytesIO(data), format=demuxer, options=options, metadata_errors="replace")
-    except _broken() as error:
+    except _av_errors() as error:
         raise AudioRejection.UNREADABLE.error() from error
 
 
-def _tracks(container: Any) -> list[int]:
-    """Return the indices of the audio tracks that have a decoder, the one to hear first.
+def _track_indices(container: Any) -> list[int]:
+    """Return the indices of the audio tracks that have a decoder, the preferred one first.
 
     Raises:
-        InvalidAudio: there is none.
+        InvalidAudio: there is no audio track, or none with a decoder.
     """
-    from av.stream import Disposition as Is
+    from av.stream import Disposition
 
-    additional = Is.comment | Is.descriptions | Is.hearing_impaired | Is.visual_impaired | Is.karaoke | Is.dependent
     streams = container.streams.audio
     if not streams:
         raise AudioRejection.NO_TRACK.error()
@@ -112,8 +114,8 @@ def _tracks(container: Any) -> list[int]:
         Track(
             stream.index,
             stream.codec_context.channels,
-            is_default=bool(stream.disposition & Is.default),
-            is_additional=bool(stream.disposition & additional),
+            is_default=bool(stream.disposition & Disposition.default),
+            is_additional=any(stream.disposition & Disposition[name] for name in ADDITIONAL_DISPOSITIONS),
         )
         for stream in streams
         if stream.codec_context is not None and stream.codec_context.name in decoders
@@ -124,23 +126,23 @@ def _tracks(container: Any) -> list[int]:
 
 
 def _timeline(container: Any, demuxer: str, data: bytes) -> Timeline | None:
-    """Return the timeline of a file that has one."""
+    """Return the timeline of a file; None if its format has no timestamps."""
     import av
 
-    if demuxer not in TIMED:
+    if demuxer not in TIMED_DEMUXERS:
         return None
     zero_s = end_s = None
     if container.start_time is not None:
         zero_s = container.start_time / av.time_base
         if container.duration:
             end_s = zero_s + container.duration / av.time_base
-        if demuxer == "mov" and b"mvex" not in data:  # a piece of a live recording may begin at any time
+        if demuxer == "mov" and b"mvex" not in data:  # a fragment of a live recording may begin at any time
             zero_s = min(zero_s, 0.0)
-    return Timeline(zero_s, end_s, may_restart=demuxer in RESTARTING)
+    return Timeline(zero_s, end_s, may_restart=demuxer in RESTARTING_DEMUXERS)
 
 
-class _Form(NamedTuple):
-    """What may change from one frame to the next, in joined or damaged files."""
+class _FrameFormat(NamedTuple):
+    """The format of a frame. It may change from one frame to the next, in joined or damaged files."""
 
     rate: int
     channels: int
@@ -148,126 +150,127 @@ class _Form(NamedTuple):
 
 
 class _Silence(NamedTuple):
-    """A gap in the file."""
+    """A gap in the file, to be filled with silence."""
 
     seconds: float
 
 
-class _Reading:
-    """One pass over a file for one of its tracks.
+class _TrackReader:
+    """Reads one track of a file, in one pass.
 
     Args:
-        container: FFmpeg's.
-        tracks: the indices of audio tracks, that of the one to read first.
-        demuxer: the name of FFmpeg's.
-        timeline: of the file, if it has one.
+        container: PyAV's container of the file.
+        tracks: the indices of the audio tracks; the first one is read.
+        demuxer: the name of FFmpeg's demuxer.
+        timeline: the file's timeline, if its format has timestamps.
     """
 
     def __init__(self, container: Any, tracks: list[int], demuxer: str, timeline: Timeline | None) -> None:
         self._container = container
         self._tracks = tracks
         self._timeline = timeline
-        self._broken = _broken()
-        self._pictures = container.streams.video if demuxer in RESTARTING else ()  # they tell a gap from a restart
-        self.heard = False
-        """Whether there was a sample."""
-        self.present: set[int] = set()
-        """Tracks of which there was a packet."""
+        self._av_errors = _av_errors()
+        # The times of pictures distinguish a gap from a restart.
+        self._pictures = container.streams.video if demuxer in RESTARTING_DEMUXERS else ()
+        self.has_samples = False
+        """Whether a sample has been decoded."""
+        self.tracks_with_packets: set[int] = set()
+        """Indices of the tracks that have packets."""
 
     def blocks(self) -> Iterator[Block]:
-        """Yield mono blocks.
+        """Yield the track as mono blocks.
 
         Raises:
             InvalidAudio: there is audio, but none can be decoded.
         """
-        for form, run in groupby(self._placed(), key=_form):
-            if form is None:
+        for format, run in groupby(self._frames_and_gaps(), key=_format_of):
+            if format is None:
                 for silence in run:
-                    yield from _silent_blocks(silence.seconds)
+                    yield from silent_blocks(SAMPLE_RATE, silence.seconds)
             else:
-                for samples in downmix(_gathered(map(_samples, run)), form.rate):
-                    yield Block(form.rate, samples)
+                for samples in downmix(regroup(map(_frame_samples, run)), format.rate):
+                    yield Block(format.rate, samples)
 
-    def _placed(self) -> Iterator[Any]:
-        """Yield frames, and `_Silence` where the file has a gap."""
+    def _frames_and_gaps(self) -> Iterator[Any]:
+        """Yield PyAV's frames, and a `_Silence` for each gap in the file."""
         timeline = self._timeline
         if timeline is None:
             yield from self._frames()
             return
-        frames = _LookedAhead(self._frames())
+        frames = _FrameQueue(self._frames())
         for frame in frames:
             time_s = frame.time
             if time_s is not None and (gap_s := timeline.gap_s(time_s)):
-                if frames.go_back_before(time_s, CONFIRMED_S):
+                if frames.has_time_before(time_s, CONFIRM_S):
                     time_s = None
                 else:
-                    timeline.silent(gap_s)
+                    timeline.add_silence(gap_s)
                     yield _Silence(gap_s)
-            timeline.heard(time_s, frame.samples / frame.sample_rate)
+            timeline.add_frame(time_s, frame.samples / frame.sample_rate)
             yield frame
 
     def _frames(self) -> Iterator[Any]:
-        """Yield frames, leaving out what is damaged."""
+        """Yield the frames that can be decoded, and skip damaged packets."""
         streams = [self._container.streams[index] for index in self._tracks]
         streams[0].codec_context.thread_count = 1  # a decode worker may start no thread
         packets = self._container.demux([*streams, *self._pictures])
-        trouble: UnusableAudio | None = None
-        lost = 0
+        last_error: UnusableAudio | None = None
+        damaged = 0  # packets in a row
         while True:
             try:
-                frames = self._decoded(next(packets))
+                frames = self._decode(next(packets))
             except StopIteration:
                 break
-            except self._broken:  # from the decoder, a lost packet; from the demuxer, which then ends, a lost rest
-                trouble = AudioRejection.UNREADABLE.error()
-                lost += 1
-                if lost > MAX_LOST:
+            except self._av_errors:  # the decoder loses a packet; the demuxer loses the rest of the file, and ends
+                last_error = AudioRejection.UNREADABLE.error()
+                damaged += 1
+                if damaged > MAX_DAMAGED:
                     break
                 continue
             for frame in frames:
-                wrong = format_error(frame.sample_rate, frame.layout.nb_channels)
-                trouble = wrong or trouble
-                if frame.samples and not wrong:
-                    self.heard = True
-                    lost = 0
+                error = format_error(frame.sample_rate, frame.layout.nb_channels)
+                last_error = error or last_error
+                if frame.samples and not error:
+                    self.has_samples = True
+                    damaged = 0
                     yield frame
-        if trouble and not self.heard:
-            raise trouble
+        if last_error and not self.has_samples:
+            raise last_error
 
-    def _decoded(self, packet: Any) -> Any:
-        """Return the frames of a packet of the track that is read; of others, note that they are there."""
+    def _decode(self, packet: Any) -> Any:
+        """Return the frames of a packet of the track that is read; for another track, only note its packet."""
         index = packet.stream.index
         if packet.size:
-            self.present.add(index)
+            self.tracks_with_packets.add(index)
         if index == self._tracks[0]:
             return packet.decode()
         if self._timeline and packet.pts is not None:
-            self._timeline.saw(float(packet.pts * packet.time_base))
+            self._timeline.note_other_track(float(packet.pts * packet.time_base))
         return ()
 
 
-class _LookedAhead:
-    """Frames, those to come among them."""
+class _FrameQueue:
+    """An iterator over frames that can look ahead."""
 
     def __init__(self, frames: Iterator[Any]) -> None:
         self._frames = frames
-        self._coming: deque[Any] = deque()
+        self._ahead: deque[Any] = deque()
 
     def __iter__(self) -> Iterator[Any]:
-        while (frame := self._coming.popleft() if self._coming else next(self._frames, None)) is not None:
+        while (frame := self._ahead.popleft() if self._ahead else next(self._frames, None)) is not None:
             yield frame
 
-    def go_back_before(self, time_s: float, seconds: float) -> bool:
-        """Return whether a time among the next so many seconds of audio is before another."""
+    def has_time_before(self, time_s: float, seconds: float) -> bool:
+        """Return whether a frame in the next `seconds` of audio has a time more than `RESTART_S` before `time_s`."""
         ahead_s = 0.0
         at = 0
         while ahead_s < seconds:
-            if at == len(self._coming):
+            if at == len(self._ahead):
                 frame = next(self._frames, None)
                 if frame is None:
                     break
-                self._coming.append(frame)
-            frame = self._coming[at]
+                self._ahead.append(frame)
+            frame = self._ahead[at]
             if frame.time is not None and frame.time < time_s - RESTART_S:
                 return True
             ahead_s += frame.samples / frame.sample_rate
@@ -275,16 +278,17 @@ class _LookedAhead:
         return False
 
 
-def _form(item: Any) -> _Form | None:
+def _format_of(item: Any) -> _FrameFormat | None:
+    """Return a frame's format; None for silence."""
     if isinstance(item, _Silence):
         return None
-    return _Form(item.sample_rate, item.layout.nb_channels, item.format.name)
+    return _FrameFormat(item.sample_rate, item.layout.nb_channels, item.format.name)
 
 
-def _samples(frame: Any) -> NDArray[Any]:
-    """Return an FFmpeg frame as an array (samples, channels) of its own type.
+def _frame_samples(frame: Any) -> NDArray[Any]:
+    """Return PyAV's frame as an array (samples, channels) of its own dtype.
 
-    Not `frame.to_ndarray()`: with eight planes PyAV 18.1.0 runs on into the memory behind the list of planes.
+    `frame.to_ndarray()` is not safe: with eight planes, PyAV 18.1.0 reads beyond the list of planes.
     """
     channels = frame.layout.nb_channels
     dtype = FRAME_DTYPES[frame.format.name.removesuffix("p")]
@@ -292,26 +296,3 @@ def _samples(frame: Any) -> NDArray[Any]:
         return np.frombuffer(frame.planes[0], dtype, count=frame.samples * channels).reshape(-1, channels)
     planes = frame.planes[:channels]
     return np.stack([np.frombuffer(plane, dtype, count=frame.samples) for plane in planes], axis=1)
-
-
-def _gathered(arrays: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """Join arrays, a codec's frames being some milliseconds, to blocks of `BLOCK_SAMPLES`; the last may be shorter."""
-    held: list[NDArray[Any]] = []
-    missing = BLOCK_SAMPLES
-    for array in arrays:
-        held.append(array)
-        missing -= len(array)
-        if missing <= 0:
-            joined = np.concatenate(held)
-            whole = len(joined) // BLOCK_SAMPLES * BLOCK_SAMPLES
-            for start in range(0, whole, BLOCK_SAMPLES):
-                yield joined[start : start + BLOCK_SAMPLES]
-            held, missing = [joined[whole:]], BLOCK_SAMPLES - (len(joined) - whole)
-    if missing < BLOCK_SAMPLES:
-        yield np.concatenate(held)
-
-
-def _silent_blocks(seconds: float) -> Iterator[Block]:
-    count = round(seconds * SAMPLE_RATE)
-    for start in range(0, count, BLOCK_SAMPLES):
-        yield Block(SAMPLE_RATE, np.zeros(min(BLOCK_SAMPLES, count - start), np.float32))

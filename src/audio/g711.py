@@ -1,7 +1,7 @@
-"""The two codes of telephony, 8 bits for a sample: mu-law and A-law of ITU-T G.711.
+"""Decode the two codecs of telephony with 8 bits per sample, ITU-T G.711 mu-law and A-law.
 
-A code is a sign, three bits of exponent and four of mantissa, like a small floating point number. The values are those
-of the standard's tables 1a to 2b, moved up to 16 bits (mu-law by 2, A-law by 3), as every decoder has them.
+A code has a sign, three bits of exponent and four of mantissa, like a small floating point number. The values are those
+of the standard's tables 1a to 2b, shifted left to 16 bits (mu-law by 2, A-law by 3), as in every decoder.
 """
 
 import struct
@@ -13,32 +13,39 @@ from numpy.typing import NDArray
 FULL_SCALE = 32_768
 AU_MULAW = 1
 AU_ALAW = 27
-"""The two codes as Sun's `.au` files number them."""
+"""The numbers of the two codecs in Sun's `.au` files."""
 AU_HEADER = struct.Struct(">4sIIIII")
-"""How such a file begins: its magic, the header's size, the data's, the code, samples in a second, channels."""
+"""The header of an `.au` file: magic, header size, data size, encoding, sample rate, channels."""
 MU_BIAS = 33 << 2
-"""What mu-law adds to a magnitude before it takes the logarithm: 33 in the standard's 14 bits."""
+"""The bias that mu-law adds to a magnitude before the logarithm: 33 in the standard's 14 bits."""
 
 
 def decode_mulaw(data: bytes) -> NDArray[np.float32]:
-    """Return the samples of mu-law bytes (samples,): full scale is 1, the largest is 32124 / 32768."""
+    """Return the samples of mu-law bytes (samples,). Full scale is 1; the largest value is 32124 / 32768."""
     return _mulaw()[np.frombuffer(data, np.uint8)]
 
 
 def decode_alaw(data: bytes) -> NDArray[np.float32]:
-    """Return the samples of A-law bytes (samples,): full scale is 1, the largest is 32256 / 32768."""
+    """Return the samples of A-law bytes (samples,). Full scale is 1; the largest value is 32256 / 32768."""
     return _alaw()[np.frombuffer(data, np.uint8)]
 
 
 def au_file(data: bytes, code: int, rate: int, channels: int) -> bytes:
-    """Return a file that any decoder reads of headerless bytes in a `code`, `rate` samples a second in each channel."""
+    """Return headerless G.711 bytes as an `.au` file, which any decoder reads.
+
+    Args:
+        data: the bytes, channels interleaved.
+        code: `AU_MULAW` or `AU_ALAW`.
+        rate: the sample rate in Hz.
+        channels: the number of channels.
+    """
     header = AU_HEADER.pack(b".snd", AU_HEADER.size, min(len(data), 0xFFFFFFFE), code, rate, channels)
     return b"".join([header, data])
 
 
 @cache
 def _mulaw() -> NDArray[np.float32]:
-    """The sample of each code (256,)."""
+    """Return the sample of each code (256,)."""
     codes = np.arange(256) ^ 0xFF  # all bits are sent inverted
     magnitudes = ((_mantissas(codes) << 3) + MU_BIAS << _exponents(codes)) - MU_BIAS
     return _samples(np.where(codes < 128, magnitudes, -magnitudes))
@@ -46,11 +53,11 @@ def _mulaw() -> NDArray[np.float32]:
 
 @cache
 def _alaw() -> NDArray[np.float32]:
-    """The sample of each code (256,)."""
+    """Return the sample of each code (256,)."""
     codes = np.arange(256) ^ 0x55  # every second bit is sent inverted
     exponents = _exponents(codes)
     fractions = (_mantissas(codes) << 4) + 8
-    # As with all floating point, the lowest exponent has no leading 1 and the next one has steps of the same size.
+    # As in any floating point format, the lowest exponent has no leading 1, and the next one has the same step size.
     magnitudes = np.where(exponents, fractions + 256 << np.maximum(exponents, 1) - 1, fractions)
     return _samples(np.where(codes < 128, -magnitudes, magnitudes))
 

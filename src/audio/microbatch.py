@@ -1,7 +1,7 @@
-"""Many clips heard in one call of the speech detector's network.
+"""Run many speech detections together, in one call of the network per step.
 
-There is no window of time in which to gather clips: those that wait when a thread comes free go together, and what
-comes meanwhile joins them with the next call. One thread at a time hears; under load its calls grow by themselves.
+Detections are not gathered for a time window. All that wait when a thread becomes free start together, and those that
+come meanwhile join at the next call. Only one thread at a time runs the network, so its batches grow under load.
 """
 
 import asyncio
@@ -13,126 +13,127 @@ from typing import Any
 from src.audio.vad import Detection, DetectionRequest, Probabilities, Result, SpeechDetector
 
 MAX_BATCH = 16
-"""So many clips are heard at a time; the others wait, which takes no memory. More are hardly faster."""
+"""Detections that run together; the others wait, which takes no memory. Larger batches are hardly faster."""
 
 
-class _Question:
-    """One clip, as far as it has been heard.
+class _Task:
+    """A detection and its progress.
 
     Attributes:
-        piece: what is to be heard next; None before it has begun, and once there is an answer.
+        future: gets the detection's result.
+        request: what it needs next; None before its start and after its end.
     """
 
-    def __init__(self, listening: Detection[Any]) -> None:
-        self.answer: Future[Any] = Future()
-        self.piece: DetectionRequest | None = None
-        self._listening = listening
+    def __init__(self, detection: Detection[Any]) -> None:
+        self.future: Future[Any] = Future()
+        self.request: DetectionRequest | None = None
+        self._detection = detection
 
-    def begin(self) -> None:
-        """Find out what is to be heard first, unless nobody wants to know any more."""
-        if not self.answer.cancelled():
-            self._run(lambda: next(self._listening))
+    def start(self) -> None:
+        """Run the detection to its first request, unless it was cancelled."""
+        if not self.future.cancelled():
+            self._run(lambda: next(self._detection))
 
-    def go_on(self, found: Probabilities | Exception) -> None:
-        """Take what was heard, or why nothing was, and find out what is to be heard next."""
-        if isinstance(found, Exception):
-            self._run(lambda: self._listening.throw(found))
+    def resume(self, reply: Probabilities | Exception) -> None:
+        """Answer the request with its probabilities, or with the detector's error, and run to the next request."""
+        if isinstance(reply, Exception):
+            self._run(lambda: self._detection.throw(reply))
         else:
-            self._run(lambda: self._listening.send(found))
+            self._run(lambda: self._detection.send(reply))
 
     def _run(self, step: Callable[[], DetectionRequest]) -> None:
-        self.piece = None
+        self.request = None
         try:
-            self.piece = step()
+            self.request = step()
         except StopIteration as end:
-            if self.answer.set_running_or_notify_cancel():
-                self.answer.set_result(end.value)
+            if self.future.set_running_or_notify_cancel():
+                self.future.set_result(end.value)
         except Exception as error:
-            if self.answer.set_running_or_notify_cancel():
-                self.answer.set_exception(error)
+            if self.future.set_running_or_notify_cancel():
+                self.future.set_exception(error)
 
 
 class DetectionQueue:
-    """Those that wait, and those that are being heard. `run_next` is for one thread at a time, `submit` for any."""
+    """Detections that wait or run. Any thread may call `submit`, one thread at a time `run_next`."""
 
     def __init__(self, detector: SpeechDetector) -> None:
         self._detector = detector
-        self._waiting: deque[_Question] = deque()
-        self._heard: list[_Question] = []
+        self._waiting: deque[_Task] = deque()
+        self._running: list[_Task] = []
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._waiting or self._heard)
+        """Whether any detection waits or runs."""
+        return bool(self._waiting or self._running)
 
-    def submit(self, listening: Detection[Result]) -> "Future[Result]":
-        """Return what will have the answer; cancelling it takes the question back."""
-        question = _Question(listening)
-        self._waiting.append(question)
-        return question.answer
+    def submit(self, detection: Detection[Result]) -> "Future[Result]":
+        """Add a detection, and return the future of its result. Cancelling the future cancels the detection."""
+        task = _Task(detection)
+        self._waiting.append(task)
+        return task.future
 
     def run_next(self) -> None:
-        """Begin with those that wait, as far as there is room, and hear the next piece of each in one call.
+        """Start waiting detections while there is room, and run the next step of each in one call of the network.
 
-        An error of one is its answer, and disturbs no other.
+        If one fails, its error is its result, and the others go on.
         """
-        going = [each for each in self._heard if not each.answer.cancelled()]
-        while self._waiting and len(going) < MAX_BATCH:
-            question = self._waiting.popleft()
-            question.begin()
-            if question.piece:
-                going.append(question)
-        pieces = [each.piece for each in going if each.piece]
-        for question, found in zip(going, self._found(pieces), strict=True):
-            question.go_on(found)
-        self._heard = [each for each in going if each.piece]
+        tasks = [task for task in self._running if not task.future.cancelled()]
+        while self._waiting and len(tasks) < MAX_BATCH:
+            task = self._waiting.popleft()
+            task.start()
+            if task.request:
+                tasks.append(task)
+        replies = self._replies([task.request for task in tasks if task.request])
+        for task, reply in zip(tasks, replies, strict=True):
+            task.resume(reply)
+        self._running = [task for task in tasks if task.request]
 
     def cancel(self) -> None:
-        """Take all questions back."""
-        for question in (*self._waiting, *self._heard):
-            question.answer.cancel()
+        """Cancel all detections."""
+        for task in (*self._waiting, *self._running):
+            task.future.cancel()
 
-    def _found(self, pieces: list[DetectionRequest]) -> "list[Probabilities] | list[Probabilities | Exception]":
+    def _replies(self, requests: list[DetectionRequest]) -> "list[Probabilities] | list[Probabilities | Exception]":
         try:
-            return self._detector.feed_many([each.stream for each in pieces], [each.samples for each in pieces])
+            return self._detector.feed_many([each.stream for each in requests], [each.samples for each in requests])
         except Exception:
-            return [self._found_alone(piece) for piece in pieces]
+            return [self._single_reply(request) for request in requests]
 
-    def _found_alone(self, piece: DetectionRequest) -> Probabilities | Exception:
+    def _single_reply(self, request: DetectionRequest) -> Probabilities | Exception:
         try:
-            return piece.stream.feed(piece.samples)
+            return request.stream.feed(request.samples)
         except Exception as error:
             return error
 
 
 class MicroBatcher:
-    """Has questions heard together. To be used from one event loop.
+    """Runs detections in batches. For use from one event loop.
 
     Args:
-        detector: what hears.
-        threads: where; one of them at a time.
+        detector: the speech detector.
+        threads: runs the network, in one thread at a time.
     """
 
     def __init__(self, detector: SpeechDetector, threads: Executor) -> None:
-        self._questions = DetectionQueue(detector)
+        self._queue = DetectionQueue(detector)
         self._threads = threads
-        self._hearing: asyncio.Task[None] | None = None
+        self._runner: asyncio.Task[None] | None = None
 
-    async def submit(self, listening: Detection[Result]) -> Result:
-        """Return what is found out by hearing, together with what others ask at the time.
+    async def submit(self, detection: Detection[Result]) -> Result:
+        """Run a detection together with the others that are submitted at the time, and return its result.
 
         Raises:
-            Exception: as `listening` and the detector do.
+            Exception: any error of the detection or of the detector.
         """
-        answer = self._questions.submit(listening)
-        if self._hearing is None:
-            self._hearing = asyncio.create_task(self._hear())
-        return await asyncio.wrap_future(answer)
+        future = self._queue.submit(detection)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+        return await asyncio.wrap_future(future)
 
-    async def _hear(self) -> None:
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while self._questions:
-                await loop.run_in_executor(self._threads, self._questions.run_next)
+            while self._queue:
+                await loop.run_in_executor(self._threads, self._queue.run_next)
         finally:
-            self._hearing = None
-            self._questions.cancel()
+            self._runner = None
+            self._queue.cancel()

@@ -1,6 +1,6 @@
-"""Tell what kind of media file bytes are by how they begin, as the name of FFmpeg's demuxer for them.
+"""Detect a media file's format from its first bytes, as the name of FFmpeg's demuxer for it.
 
-The one format that most clients send, PCM16 in a WAV file without quirks, is found out in full: `plain_wav`.
+`plain_wav` also parses the format that most clients send: a PCM16 WAV file with a canonical header.
 """
 
 import re
@@ -10,28 +10,30 @@ from itertools import islice
 from typing import NamedTuple
 
 PROBE_BYTES = 1 << 14
-"""How far into a file the first MP3 or AAC frame may lie, behind the rest of one that a cut went through."""
+"""How far into a file the first MP3 or AAC frame may lie: a file that was cut may begin in the middle of a frame."""
 CHAINED_FRAMES = 4
-"""Frame headers, each where the one before says, that tell MP3 or AAC from PCM, which holds single ones by chance."""
+"""Consecutive frame headers, each where the previous one says, that identify MP3 or AAC. PCM holds single headers by
+chance."""
 MAX_HEADERS = 1024
-"""Of those, so many are looked at: bytes that are nothing else would take 8 ms. A real file has a chain among them."""
+"""Headers that are examined; a real file has a chain among them. Without this limit, bytes that are nothing but headers
+would take 8 ms."""
 ADTS_HEADER = re.compile(rb"\xff[\xf0\xf1\xf8\xf9](?=[\x00-\x33\x40-\x73\x80-\xb3\xc0-\xf3])")
-"""How an AAC frame begins: its sync word, layer 0, and a rate that exists (ISO/IEC 14496-3, 1.A.2)."""
+"""The start of an AAC frame: sync word, layer 0, and a valid sample rate (ISO/IEC 14496-3, 1.A.2)."""
 MPEG_HEADER = re.compile(
     rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd](?=["
     rb"\x10-\x1b\x20-\x2b\x30-\x3b\x40-\x4b\x50-\x5b\x60-\x6b\x70-\x7b"
     rb"\x80-\x8b\x90-\x9b\xa0-\xab\xb0-\xbb\xc0-\xcb\xd0-\xdb\xe0-\xeb])"
 )
-"""How an MP3 or MP2 frame begins: a version, layer, bit rate and rate that exist (ISO/IEC 11172-3, 2.4)."""
+"""The start of an MP3 or MP2 frame: a valid version, layer, bit rate and sample rate (ISO/IEC 11172-3, 2.4)."""
 
 MAX_TAG_CHUNKS = 16
-"""Chunks of tags before the audio of a plain WAV. Files have one or two; to walk over millions takes seconds."""
+"""Tag chunks before the audio of a plain WAV. Files have one or two; walking over millions would take seconds."""
 
 MPEG_WAV = re.compile(rb"RIFF.{4}WAVE(?>.*?fmt ).{4}[\x50\x55]\x00", re.DOTALL)
-"""WAV around MP2 or MP3, by its format tag (RFC 2361)."""
+"""A WAV file that contains MP2 or MP3, by its format tag (RFC 2361)."""
 
-PLAIN_WAV = struct.Struct("<4sI4s4sIHHIIHH")
-"""How PCM in a WAV file begins as a rule: the RIFF header, and a `fmt ` chunk of 16 bytes."""
+WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH")
+"""The canonical start of a PCM WAV file: the RIFF header and a `fmt ` chunk of 16 bytes."""
 
 SIGNATURES = {
     demuxer: re.compile(magic, re.DOTALL)
@@ -58,7 +60,7 @@ SIGNATURES = {
         "mpegts": rb"(?:G.{187}){3}G|.{4}(?:G.{191}){3}G",
     }.items()
 }
-"""FFmpeg's demuxers, by the first bytes of the files that they read."""
+"""FFmpeg's demuxers, each with the first bytes of its files."""
 
 
 class PlainPcm(NamedTuple):
@@ -71,19 +73,20 @@ class PlainPcm(NamedTuple):
 
 
 def plain_wav(data: bytes) -> PlainPcm | None:
-    """Read a PCM16 WAV file whose header is canonical, every size in it right, with nothing but tags before the audio.
+    """Parse a PCM16 WAV file with a canonical header, correct sizes, and only tags before the audio.
 
-    None for any other, be it damaged, unfinished or in another format: there is a library for those.
+    Returns its samples as a view of `data`, or None for any other file: damaged, unfinished or in another format. A
+    library reads those.
     """
-    if len(data) < PLAIN_WAV.size:
+    if len(data) < WAV_HEADER.size:
         return None
-    header = PLAIN_WAV.unpack_from(data)
+    header = WAV_HEADER.unpack_from(data)
     channels, rate = header[6:8]
     frame_bytes = 2 * channels
-    sound = (b"RIFF", len(data) - 8, b"WAVE", b"fmt ", 16, 1, channels, rate, frame_bytes * rate, frame_bytes, 16)
-    if not channels or header != sound:
+    expected = (b"RIFF", len(data) - 8, b"WAVE", b"fmt ", 16, 1, channels, rate, frame_bytes * rate, frame_bytes, 16)
+    if not channels or header != expected:
         return None
-    at = PLAIN_WAV.size
+    at = WAV_HEADER.size
     for _ in range(MAX_TAG_CHUNKS):
         if data[at : at + 4] != b"LIST":
             break
@@ -100,12 +103,12 @@ def _chunk_bytes(data: bytes, at: int) -> int:
 
 
 def is_container(data: bytes) -> bool:
-    """Return whether `data` begins like a media file that `decode` knows; PCM without a header does not."""
+    """Return whether `data` begins like a supported media file. Headerless PCM does not."""
     return demuxer_name(data) is not None
 
 
 def demuxer_name(data: bytes) -> str | None:
-    """Name FFmpeg's demuxer for `data` by its first bytes, or None where it is no media file."""
+    """Return the name of FFmpeg's demuxer for `data`, by its first bytes; None if it is not a media file."""
     start = _id3_bytes(data)
     head = data[start : start + PROBE_BYTES]
     for demuxer, magic in SIGNATURES.items():
@@ -119,12 +122,12 @@ def demuxer_name(data: bytes) -> str | None:
 
 
 def is_mpeg_wav(data: bytes) -> bool:
-    """Return whether `data` begins like WAV around MP2 or MP3."""
+    """Return whether `data` begins like a WAV file that contains MP2 or MP3."""
     return bool(MPEG_WAV.match(data[:PROBE_BYTES]))
 
 
 def _id3_bytes(data: bytes) -> int:
-    """Return the size of the ID3v2 tag that `data` begins with, 0 where it has none (id3.org/id3v2.4.0-structure)."""
+    """Return the size of the ID3v2 tag at the start of `data`, 0 if there is none (id3.org/id3v2.4.0-structure)."""
     tag = re.match(rb"ID3[\x02-\x04].([\x00-\xff])([\x00-\x7f]{4})", data, re.DOTALL)
     if tag is None:
         return 0
@@ -134,9 +137,9 @@ def _id3_bytes(data: bytes) -> int:
 
 
 def _has_frames(data: bytes, header: re.Pattern[bytes], frame_bytes: Callable[[bytes], int]) -> bool:
-    """Return whether frames follow one another somewhere in `data`, or two or three are all of it."""
-    chains: dict[int, tuple[int, int]] = {}  # by where they begin, how many frames and where the last one ends
-    for found in reversed(list(islice(header.finditer(data), MAX_HEADERS))):  # backwards, so each is looked at once
+    """Return whether `data` has `CHAINED_FRAMES` consecutive frames somewhere, or consists of two or three."""
+    chains: dict[int, tuple[int, int]] = {}  # start of a chain -> number of its frames, end of its last frame
+    for found in reversed(list(islice(header.finditer(data), MAX_HEADERS))):  # backwards: each header is seen once
         at = found.start()
         length = frame_bytes(data[at : at + 6])
         if not length:
@@ -150,7 +153,7 @@ def _has_frames(data: bytes, header: re.Pattern[bytes], frame_bytes: Callable[[b
 
 
 def _adts_frame_bytes(header: bytes) -> int:
-    """Return the length of the AAC frame whose `header`, the first 6 bytes, this is; 0 where there is no such frame."""
+    """Return the length of an AAC frame by its first 6 bytes; 0 if they are not a frame header."""
     if len(header) < 6:
         return 0
     length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
@@ -158,7 +161,7 @@ def _adts_frame_bytes(header: bytes) -> int:
 
 
 def _mpeg_frame_bytes(header: bytes) -> int:
-    """Return the length of the MP3 or MP2 frame whose `header`, the first 4 bytes or more, this is."""
+    """Return the length of an MP3 or MP2 frame by its first 4 bytes, which match `MPEG_HEADER`."""
     version, layer = (header[1] >> 3) & 3, (header[1] >> 1) & 3
     bit_rate, rate = header[2] >> 4, (header[2] >> 2) & 3
     is_mpeg1, is_layer3 = version == 3, layer == 1

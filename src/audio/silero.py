@@ -1,15 +1,15 @@
 """Silero's voice activity network (silero-vad 6.2.3), fast for hours of audio and for a tenth of a second.
 
-The network looks at frames of 32 ms and remembers what came before in the state of an LSTM. Its own code runs frame by
-frame; here the layers below the LSTM see all frames of a block at once, with the same weights. That is 15 times as fast
-(0.7 ms for a second of audio on one core), needs no lock, as weights are shared and states are not, and spares the
-process the import of `silero_vad`, which sets torch to one thread.
+The network takes frames of 32 ms and keeps its context in the state of an LSTM. Its own code runs frame by frame; here
+the layers below the LSTM process all frames of a block at once, with the same weights. That is 15 times as fast (0.7 ms
+for a second of audio on one core) and needs no lock, because weights are shared and states are not. It also avoids
+importing `silero_vad`, which sets torch to one thread for the whole process.
 
-A live stream brings a few frames at a time, and then torch's calls cost more than the sums: 660 us for three frames,
-where numpy takes 166. The two differ by about 1e-5.
+A live stream brings a few frames at a time. There, the overhead of torch's calls dominates: 660 us for three frames,
+while numpy takes 166. The two differ by about 1e-5.
 
-The streams of many go through one call, as a block each: the layers below the LSTM see all blocks as one, and the LSTM
-takes a step of all streams at a time. For blocks of 32 frames that halves the time from 8 streams on.
+Many streams can go through one call, one block each: the layers below the LSTM process all blocks as one, and the LSTM
+steps all streams together. For blocks of 32 frames this halves the time from 8 streams on.
 """
 
 import warnings
@@ -24,29 +24,29 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 FRAME_SAMPLES = 512
-"""What the network looks at in one step, 32 ms."""
+"""The network's input in one step, 32 ms."""
 CONTEXT_SAMPLES = 64
-"""Samples before a frame that the network sees with it, and the reflected ones that it sees after it."""
-FEW_FRAMES = 7
-"""Up to so many frames, of all streams, numpy is the faster; its matrix products are too small then for threads of
-their own."""
+"""Samples before a frame that the network also sees; as many are reflected after the frame."""
+MAX_NUMPY_FRAMES = 7
+"""Up to this many frames, of all streams together, numpy is faster than torch. Its matrix products are then too small
+to start threads."""
 WINDOW, HOP = 256, 128
-"""The short-time Fourier transform at its bottom, in samples."""
+"""The window and hop of its short-time Fourier transform, in samples."""
 
 
 class State(NamedTuple):
-    """What the LSTM remembers: (128,) each."""
+    """The state of the LSTM: (128,) each."""
 
     hidden: Floats
     cell: Floats
 
 
-def _fresh() -> State:
+def _initial_state() -> State:
     return State(np.zeros(128, np.float32), np.zeros(128, np.float32))
 
 
 class Silero:
-    """The network, read from the wheel of `silero-vad`; any number of threads may use it."""
+    """The network, with the weights in the wheel of `silero-vad`. Any number of threads may use it."""
 
     def __init__(self) -> None:
         import torch
@@ -54,28 +54,29 @@ class Silero:
         path = distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")
         load: Callable[..., Any] = torch.jit.load
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch has newer formats than the wheel
+            warnings.simplefilter("ignore", DeprecationWarning)  # the wheel's format is an old one of torch
             weights = load(str(path), map_location="cpu")._model.state_dict()
         self._spectrum = weights["stft.forward_basis_buffer"]
         self._layers = [
             (weights[f"encoder.{layer}.reparam_conv.weight"], weights[f"encoder.{layer}.reparam_conv.bias"], stride)
             for layer, stride in enumerate((1, 2, 2, 1))
         ]
-        self._memory = torch.nn.LSTM(128, 128).requires_grad_(False)
+        self._lstm = torch.nn.LSTM(128, 128).requires_grad_(False)
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            getattr(self._memory, f"{name}_l0").copy_(weights[f"decoder.rnn.{name}"])
-        self._last = (weights["decoder.decoder.2.weight"].view(-1), weights["decoder.decoder.2.bias"])
-        self._few = _FewFrames(self)
+            getattr(self._lstm, f"{name}_l0").copy_(weights[f"decoder.rnn.{name}"])
+        self._output = (weights["decoder.decoder.2.weight"].view(-1), weights["decoder.decoder.2.bias"])
+        self._numpy_network = _NumpyNetwork(self)
 
     def run(self, blocks: Sequence[Floats], states: Sequence[State | None]) -> list[tuple[Floats, State]]:
-        """Return for each stream how likely each frame of its block is speech, (frames,), and its state after the last.
+        """Return for each stream the probability of speech of each frame in its block (frames,), and its new state.
 
-        A block is (frames, 576), at least one frame: 64 samples of context, then the frame's own. The state is that
-        after the stream's frame before, None at its beginning.
+        Args:
+            blocks: for each stream, its next frames (frames, 576), at least one: 64 samples of context, then the frame.
+            states: for each stream, its state after its last frame; None at its start.
         """
-        before = [state or _fresh() for state in states]
-        if sum(map(len, blocks)) <= FEW_FRAMES:
-            return [self._few.run(block, state) for block, state in zip(blocks, before, strict=True)]
+        before = [state or _initial_state() for state in states]
+        if sum(map(len, blocks)) <= MAX_NUMPY_FRAMES:
+            return [self._numpy_network.run(block, state) for block, state in zip(blocks, before, strict=True)]
         return self._run_blocks(blocks, before)
 
     def _run_blocks(self, blocks: Sequence[Floats], states: Sequence[State]) -> list[tuple[Floats, State]]:
@@ -85,14 +86,14 @@ class Silero:
         with _one_thread(), torch.inference_mode():
             features = self._features(torch.from_numpy(np.concatenate(blocks))).split(lengths)
             before = tuple(torch.from_numpy(np.stack(part))[None] for part in zip(*states, strict=True))
-            remembered, after = self._remembered(list(features), before)
-            weight, bias = self._last
-            found = np.split((remembered.relu() @ weight + bias).sigmoid().numpy(), np.cumsum(lengths)[:-1])
+            hidden, after = self._run_lstm(list(features), before)
+            weight, bias = self._output
+            probabilities = np.split((hidden.relu() @ weight + bias).sigmoid().numpy(), np.cumsum(lengths)[:-1])
             after_each = map(State, *(part[0].numpy() for part in after))
-            return list(zip(found, after_each, strict=True))
+            return list(zip(probabilities, after_each, strict=True))
 
     def _features(self, frames: Any) -> Any:
-        """Return what the LSTM gets of each frame, (frames, 128), given the frames (frames, 576); both are tensors."""
+        """Return the LSTM's input (frames, 128) for frames (frames, 576). Both are tensors."""
         import torch
         from torch.nn.functional import conv1d, pad
 
@@ -103,42 +104,42 @@ class Silero:
             features = conv1d(features, weight, bias, stride, padding=1).relu()
         return features.squeeze(2)
 
-    def _remembered(self, features: list[Any], states: Any) -> tuple[Any, Any]:
-        """Return what the LSTM makes of all frames, block by block, (frames, 128), and its states after each block."""
+    def _run_lstm(self, features: list[Any], states: Any) -> tuple[Any, Any]:
+        """Return the LSTM's output for the frames of all blocks, in order (frames, 128), and its state after each."""
         import torch
         from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
-        if len(features) == 1:  # packing would cost more than it spares
-            remembered, after = self._memory(features[0][:, None], states)
-            return remembered[:, 0], after
-        packed, after = self._memory(pack_sequence(features, enforce_sorted=False), states)
+        if len(features) == 1:  # packing would cost more than it saves
+            hidden, after = self._lstm(features[0][:, None], states)
+            return hidden[:, 0], after
+        packed, after = self._lstm(pack_sequence(features, enforce_sorted=False), states)
         return torch.cat(unpack_sequence(packed)), after
 
 
-class _FewFrames:
-    """The same in numpy: convolutions as matrix products over (frames, positions, channels)."""
+class _NumpyNetwork:
+    """The same network in numpy, with convolutions as matrix products over (frames, positions, channels)."""
 
     def __init__(self, network: Silero) -> None:
-        memory: Any = network._memory
+        lstm: Any = network._lstm
         self._spectrum = _as_matrix(network._spectrum)
         self._layers = [(_as_matrix(weight), bias.numpy(), stride) for weight, bias, stride in network._layers]
-        self._given = memory.weight_ih_l0.numpy().T.copy()
-        self._remembered = memory.weight_hh_l0.numpy().T.copy()
-        self._bias = (memory.bias_ih_l0 + memory.bias_hh_l0).numpy()
-        self._last = tuple(part.numpy() for part in network._last)
+        self._input_weight = lstm.weight_ih_l0.numpy().T.copy()
+        self._hidden_weight = lstm.weight_hh_l0.numpy().T.copy()
+        self._bias = (lstm.bias_ih_l0 + lstm.bias_hh_l0).numpy()
+        self._output = tuple(part.numpy() for part in network._output)
 
     def run(self, frames: Floats, state: State) -> tuple[Floats, State]:
-        """Return the probabilities of frames, and the state after the last one."""
-        gates = self._features(frames) @ self._given + self._bias
+        """Return the probabilities of frames (frames, 576), and the state after the last one."""
+        gates = self._features(frames) @ self._input_weight + self._bias
         hidden = np.empty((len(frames), 128), np.float32)
         for number, gate in enumerate(gates):
-            state = self._remember(gate, state)
+            state = self._lstm_step(gate, state)
             hidden[number] = state.hidden
-        weight, bias = self._last
+        weight, bias = self._output
         return _sigmoid(np.maximum(hidden, 0) @ weight + bias), state
 
     def _features(self, frames: Floats) -> Floats:
-        """Return what the LSTM gets of each frame, (frames, 128)."""
+        """Return the LSTM's input (frames, 128) for frames (frames, 576)."""
         reflected = np.concatenate([frames, frames[:, -2 : -2 - CONTEXT_SAMPLES : -1]], axis=1)
         spectra = np.lib.stride_tricks.sliding_window_view(reflected, WINDOW, axis=1)[:, ::HOP] @ self._spectrum
         real, imaginary = np.split(spectra, 2, axis=2)
@@ -150,20 +151,20 @@ class _FewFrames:
             np.maximum(features, 0, out=features)
         return features[:, 0]
 
-    def _remember(self, gate: Floats, state: State) -> State:
-        given, kept, new, shown = np.split(gate + state.hidden @ self._remembered, 4)
-        cell = _sigmoid(kept) * state.cell + _sigmoid(given) * np.tanh(new)
-        return State(_sigmoid(shown) * np.tanh(cell), cell)
+    def _lstm_step(self, gate: Floats, state: State) -> State:
+        input_gate, forget_gate, candidate, output_gate = np.split(gate + state.hidden @ self._hidden_weight, 4)
+        cell = _sigmoid(forget_gate) * state.cell + _sigmoid(input_gate) * np.tanh(candidate)
+        return State(_sigmoid(output_gate) * np.tanh(cell), cell)
 
 
 def _as_matrix(weight: Any) -> Floats:
-    """Return the weights of a convolution, (out, in, width), as (width * in, out)."""
+    """Return the weights (out, in, width) of a convolution as a matrix (width * in, out)."""
     matrix: Floats = weight.numpy().transpose(2, 1, 0).reshape(-1, weight.shape[0]).copy()
     return matrix
 
 
 def _sigmoid(values: Floats) -> Floats:
-    # Beyond 80 nothing changes but that the exponential overflows.
+    # Beyond 80 the result no longer changes, and the exponential would overflow.
     return np.float32(1) / (np.float32(1) + np.exp(-np.clip(values, -80, 80)))
 
 
@@ -171,8 +172,8 @@ def _sigmoid(values: Floats) -> Floats:
 def _one_thread() -> Iterator[None]:
     """Keep torch from spreading the calling thread's work over the cores.
 
-    The network's steps are so small that threads would spend their time waiting for each other: on busy cores a step
-    took a hundred times as long. The setting is the calling thread's own; others, the model's too, keep theirs.
+    The network's steps are so small that threads would mostly wait for each other: on busy cores a step took a hundred
+    times as long. The setting applies to the calling thread only; other threads, such as the model's, keep theirs.
     """
     import torch
 

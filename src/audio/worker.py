@@ -1,10 +1,11 @@
-"""The process in which strangers' media files are decoded, one for each file: `python -m src.audio.worker FD`.
+"""The decode worker, a process that decodes one untrusted media file: `python -m src.audio.worker FD`.
 
-What runs under this name is the parent of the workers. It has every library loaded, waits at the socket FD for files,
-and forks a worker for each, which takes 2 ms where a new Python takes 300. A worker gets its file as memory, and gives
-up all else before it reads it: whatever code a hostile file makes run there can compute, read its file, write its
-audio and answer at one socket. It cannot open, connect, signal, start or look into anything, and the kernel ends it
-when it tries or takes too much time or memory. No worker sees two files. `src.audio.sandbox` is the other side.
+This module runs as the parent of the workers. It has every library loaded, waits at the socket FD for files, and forks
+a worker for each, which takes 2 ms; a new Python process takes 300. A worker gets its file as shared memory and gives
+up everything else before it reads the file. So code that a hostile file injects can compute, read its file, write its
+audio, and answer at one socket. It cannot open, connect to, signal, start or inspect anything, and the kernel kills it
+if it tries, or if it uses too much time or memory. Each worker sees one file only. `src.audio.sandbox` is the service's
+side.
 """
 
 import ctypes
@@ -27,91 +28,92 @@ from typing import NoReturn
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from src.audio import seccomp
 from src.audio.decode import decode, decode_blocks, load_decoders
 from src.audio.rejections import AudioRejection
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.errors import UnusableAudio
 
 READY_MESSAGE = b"ready"
-"""What the parent says once it can fork; behind it, why the kernel takes no filter of system calls, if so."""
+"""The parent's first message, once it can fork. If the system call filter cannot be used, the reason follows."""
 NEXT_REQUEST = b"next"
+"""The service's request for the next samples."""
 MESSAGE_BYTES = 1 << 16
-ANSWER = struct.Struct("<II")
-"""A worker's answer: 0 and the number of samples that are in the shared memory now, or a complaint's place among all,
-from 1, and its number."""
+REPLY = struct.Struct("<II")
+"""A worker's reply: 0 and the number of samples in the shared memory; or the position of a rejection in `REJECTIONS`,
+counted from 1, and the rejection's number."""
 REJECTIONS = tuple(AudioRejection)
 SHARED_SAMPLES = 1 << 20
-"""Room for samples in the memory that both sides see: 65 s of audio at a time. Only the last may be fewer."""
+"""The size of the shared memory in samples: 65 s of audio per reply. Only the last reply may have fewer."""
 SHARED_BYTES = SHARED_SAMPLES * 4
 MIN_SPEED = 20.0
-"""A decoder that gives audio may take longer: a second for each so many seconds of audio. MP3 takes one for 1,000."""
+"""Seconds of audio for which a decoder may take one more second of CPU time. MP3 takes one second for 1,000."""
 NICENESS = 10
-"""Added to the service's own: whatever many workers compute, the model and the event loop come first."""
+"""Added to the niceness of the service: the model and the event loop have priority over any number of workers."""
 CHARSETS = ("ISO6937", *(f"ISO-8859-{part}" for part in range(1, 16)), "UCS-2BE", "KSC_5601", "GB2312", "UTF-8", "")
-"""Those of FFmpeg's demuxer of MPEG transport streams (mpegts.c, `getstr8`): opening one later would open a file."""
+"""The charsets of FFmpeg's MPEG transport stream demuxer (mpegts.c, `getstr8`). Each is loaded from a file at its first
+use, which a worker may not do."""
 MAX_OOM_SCORE = "1000"
-"""The most that proc(5) has for `oom_score_adj`: a machine without memory ends decoding, never the service."""
+"""The maximum of `oom_score_adj` (proc(5)): a machine that is out of memory kills the decoders, not the service."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeTask:
-    """What a worker is told beside its file."""
+    """The limits for one file."""
 
     max_seconds: float
-    """Longest audio."""
+    """The longest audio."""
     timeout_s: float
-    """CPU time until the first audio; see `allowed_cpu_s`."""
+    """CPU time up to the first audio; see `allowed_cpu_s`."""
     memory_bytes: int
-    """What it may take beyond what it begins with."""
+    """Memory that the worker may allocate beyond what it starts with."""
 
-    def encoded(self) -> bytes:
-        """Return the task as a message."""
+    def encode(self) -> bytes:
+        """Return the task as a message to the parent."""
         return json.dumps(asdict(self)).encode()
 
 
-def allowed_cpu_s(timeout_s: float, given_s: float) -> float:
-    """Return how much CPU time decoding may have taken, in seconds, once it has given so many seconds of audio."""
-    return timeout_s + given_s / MIN_SPEED
+def allowed_cpu_s(timeout_s: float, decoded_s: float) -> float:
+    """Return the CPU time that decoding may have used, in seconds, after `decoded_s` seconds of audio."""
+    return timeout_s + decoded_s / MIN_SPEED
 
 
 def main(descriptor: int) -> None:
-    """Serve the socket until its other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service's to handle
+    """Run the parent: fork a worker for each file from the socket, until its other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service handles it
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(MAX_OOM_SCORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    warnings.simplefilter("ignore")  # a warning's text is looked up in a file, which a worker dies of
+    warnings.simplefilter("ignore")  # printing one reads a file, which kills a worker
     load_decoders()
     _load_charsets()
     gc.collect()
     gc.freeze()
-    refusal = _refusal_of_filter()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so no worker remains as a zombie
+    filter_error = _test_filter()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no worker remains as a zombie
     with socket.socket(fileno=descriptor) as orders:
-        orders.send(READY_MESSAGE + refusal.encode())
+        orders.send(READY_MESSAGE + filter_error.encode())
         while True:
             message, descriptors, _, _ = socket.recv_fds(orders, MESSAGE_BYTES, 3)
             if not message:
                 return
             if os.fork() == 0:
-                _run_and_exit(DecodeTask(**json.loads(message)), *descriptors, is_filtered=not refusal)
+                _run_and_exit(DecodeTask(**json.loads(message)), *descriptors, is_filtered=not filter_error)
             for each in descriptors:
                 os.close(each)
 
 
 def _load_charsets() -> None:
-    """Have the C library load, and keep, what FFmpeg asks it for to read the names of broadcast programmes."""
+    """Make the C library load the charsets that FFmpeg uses to read the names of broadcast programmes."""
     iconv_open = ctypes.CDLL(None).iconv_open
     iconv_open.restype = ctypes.c_void_p
     for charset in CHARSETS:
         iconv_open(b"UTF-8", charset.encode())
 
 
-def _refusal_of_filter() -> str:
-    """Say why workers cannot be held to their system calls here, found out by one that decodes; "" where they can."""
+def _test_filter() -> str:
+    """Decode a file in a child process under the system call filter. Return why that fails, or "" if it works."""
     file = io.BytesIO()
     soundfile.write(file, np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE, format="FLAC")
     reader, writer = os.pipe()
@@ -124,21 +126,21 @@ def _refusal_of_filter() -> str:
         finally:
             os._exit(0)
     os.close(writer)
-    with open(reader, "rb") as told:
-        refusal = told.read(MESSAGE_BYTES // 2).decode()
-    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if ended == -signal.SIGSYS:
+    with open(reader, "rb") as pipe:
+        reason = pipe.read(MESSAGE_BYTES // 2).decode()
+    exit_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if exit_code == -signal.SIGSYS:
         return "decoding needs calls that it does not allow"
-    if ended:  # by somebody: that says nothing of the filter, and nothing may be decoded without one for that
-        raise SystemExit("The trial of the filter of system calls was ended.")
-    return refusal
+    if exit_code:  # killed from outside, which says nothing about the filter: do not go on without one
+        raise SystemExit("The test of the system call filter was killed.")
+    return reason
 
 
 def _run_and_exit(task: DecodeTask, connection: int, upload: int, shared: int, *, is_filtered: bool) -> NoReturn:
-    """Decode one file in this process, and end it whatever happens: nothing of the parent's may run here."""
+    """Decode one file in this process, then exit in any case: the parent's code must not go on here."""
     try:
         with open(upload, "rb") as file:
-            file.seek(0)  # where it stands is the service's too
+            file.seek(0)  # the service shares the file position
             data = file.read()
         memory = mmap.mmap(shared, SHARED_BYTES)
         pid = str(os.getpid()).encode()
@@ -146,67 +148,67 @@ def _run_and_exit(task: DecodeTask, connection: int, upload: int, shared: int, *
         os.write(connection, pid)
         _serve(task, data, np.frombuffer(memory, np.float32), connection)
     finally:
-        os._exit(0)  # an error is told by silence: nothing is left to write it to
+        os._exit(0)  # after an error too: there is nothing left to write it to, and the service sees the end
 
 
 def _confine(task: DecodeTask, connection: int, *, is_filtered: bool) -> None:
-    """Give up everything that decoding does not need, also the logs; of what is open, the connection stays."""
+    """Give up everything that decoding does not need. Of the open files, also the logs, only the connection stays."""
     os.nice(NICENESS)
     for each in os.listdir("/proc/self/fd"):
         if int(each) != connection:
             with suppress(OSError):
                 os.close(int(each))
     with open("/proc/self/statm") as file:
-        taken = int(file.read().split()[0]) * resource.getpagesize()
-    _limit(resource.RLIMIT_AS, taken + task.memory_bytes)
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    _limit(resource.RLIMIT_AS, used + task.memory_bytes)
     _limit(resource.RLIMIT_CPU, math.ceil(allowed_cpu_s(task.timeout_s, task.max_seconds)))
-    for none in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
-        _limit(none, 0)
+    for forbidden in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
+        _limit(forbidden, 0)
     if is_filtered:
         seccomp.install()
 
 
-def _limit(what: int, value: int) -> None:
-    """Set a limit for good: where the filter is missing, nobody without privileges can raise it again."""
-    _, hard = resource.getrlimit(what)
+def _limit(kind: int, value: int) -> None:
+    """Lower the soft and the hard limit: even without the filter, an unprivileged process cannot raise it again."""
+    _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(what, (value, value))
+    resource.setrlimit(kind, (value, value))
 
 
-def _serve(task: DecodeTask, data: bytes, shared: NDArray[np.float32], connection: int) -> None:
-    """Answer each request for audio."""
-    pieces = _Pieces(task, data)
+def _serve(task: DecodeTask, data: bytes, shared: Samples, connection: int) -> None:
+    """Reply to each request for audio, until the service closes the connection."""
+    source = _SampleSource(task, data)
     while os.read(connection, MESSAGE_BYTES):
-        os.write(connection, ANSWER.pack(*_answer(pieces, shared)))
+        os.write(connection, REPLY.pack(*_reply(source, shared)))
 
 
-def _answer(pieces: "_Pieces", shared: NDArray[np.float32]) -> tuple[int, int]:
+def _reply(source: "_SampleSource", shared: Samples) -> tuple[int, int]:
     try:
-        return 0, pieces.fill(shared)
+        return 0, source.fill(shared)
     except UnusableAudio as error:
-        rejection, number = error.rejection
-        return 1 + REJECTIONS.index(AudioRejection[rejection]), int(min(max(number, 0), 2**32 - 1))
+        name, number = error.rejection
+        return 1 + REJECTIONS.index(AudioRejection[name]), int(min(max(number, 0), 2**32 - 1))
 
 
-class _Pieces:
-    """A file's audio, in portions of any size."""
+class _SampleSource:
+    """The audio of a file, read in portions of any size."""
 
     def __init__(self, task: DecodeTask, data: bytes) -> None:
         self._blocks = decode_blocks(data, max_seconds=task.max_seconds)
         self._rest = np.empty(0, np.float32)
 
-    def fill(self, shared: NDArray[np.float32]) -> int:
-        """Put the next samples into `shared`, and return how many they are: fewer than fit only at the end."""
+    def fill(self, shared: Samples) -> int:
+        """Write the next samples into `shared`, and return their number: less than its length only at the end."""
         end = 0
-        while end < len(shared) and self._more():
+        while end < len(shared) and self._has_more():
             part = self._rest[: len(shared) - end]
             shared[end : end + len(part)] = part
             self._rest = self._rest[len(part) :]
             end += len(part)
         return end
 
-    def _more(self) -> bool:
-        """Whether there are samples left, after decoding some where need be."""
+    def _has_more(self) -> bool:
+        """Return whether samples are left; decode the next block if necessary."""
         while not len(self._rest):
             try:
                 block = next(self._blocks, None)

@@ -19,7 +19,8 @@ from media import CLIPS, clip, encode, mp4_promising
 from processes import decode_parents, decode_workers, kill
 from running_service import until
 
-from src.audio.decode import BLOCK_SAMPLES, decode
+from src.audio.blocks import BLOCK_SAMPLES
+from src.audio.decode import decode
 from src.audio.samples import Samples
 from src.audio.sandbox import Sandbox
 from src.audio.worker import SHARED_SAMPLES
@@ -116,9 +117,9 @@ def test_a_file_that_takes_too_much_memory_costs_itself_alone():
 
 CONFINED = """
 import os, resource
-from src.audio.worker import Task, _confine
+from src.audio.worker import DecodeTask, _confine
 reader, writer = os.pipe()
-_confine(Task({max_seconds}, {timeout_s}, 2**30), writer, is_filtered={is_filtered})
+_confine(DecodeTask({max_seconds}, {timeout_s}, 2**30), writer, is_filtered={is_filtered})
 """
 
 

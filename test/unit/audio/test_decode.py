@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from media import CLIPS, SAMPLE_RATE, clip, encode, likeness, pcm16, resampled, wav
 from numpy.typing import NDArray
 
-from src.audio.decode import QUICK_S, PcmFormat, decode, decode_blocks, plain_pcm, scale_if_short
+from src.audio.decode import MAX_SHORT_S, PcmFormat, decode, decode_blocks, plain_pcm, scale_if_short
 from src.audio.probe import is_container, plain_wav
 from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, InvalidRequest, ServiceError
 
@@ -235,7 +235,7 @@ def test_short_mono_at_16_khz_is_decoded_at_once_as_in_blocks(seconds):
     [
         (0, PcmFormat(), 30),
         (1.001, PcmFormat(), 1),
-        (QUICK_S + 0.001, PcmFormat(), 120),
+        (MAX_SHORT_S + 0.001, PcmFormat(), 120),
         (0.1, PcmFormat(8000), 30),
         (0.1, PcmFormat(channels=2), 30),
     ],

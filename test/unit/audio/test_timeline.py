@@ -184,8 +184,8 @@ def silence_s(timeline: Timeline, frames: Sequence[tuple[float | None, float]]) 
     gaps = []
     for time_s, seconds in frames:
         gap_s = 0.0 if time_s is None else timeline.gap_s(time_s)
-        timeline.silent(gap_s)
-        timeline.heard(time_s, seconds)
+        timeline.add_silence(gap_s)
+        timeline.add_frame(time_s, seconds)
         gaps.append(round(gap_s, 3))
     return gaps
 
