@@ -17,7 +17,7 @@ import client
 import numpy as np
 from media import SAMPLE_RATE, clip, pcm16, resampled, wav
 
-from src.audio.decode import QUICK_S
+from src.audio.decode import MAX_SHORT_S
 
 MB = 1024 * 1024
 FIELDS = 200
@@ -86,7 +86,7 @@ def short(fields: Callable[[], Iterable[tuple[str, str]]], _: float) -> Post:
 
 def at_once(_: float) -> Post:
     """Return the longest audio that is decoded in the event loop."""
-    return Post(pcm16(np.resize(clip("long-30s"), round(QUICK_S * SAMPLE_RATE))), client.PCM_TYPE)
+    return Post(pcm16(np.resize(clip("long-30s"), round(MAX_SHORT_S * SAMPLE_RATE))), client.PCM_TYPE)
 
 
 def phrases() -> Iterator[str]:

@@ -160,15 +160,15 @@ def detector_s(streams: int, device: "torch.device") -> float:
     network = Silero()
     if device.type == "cuda":
         move(network, device)
-    weight, bias = network._last
+    weight, bias = network._output
     size = (streams * FIRST_BLOCK_FRAMES, CONTEXT_SAMPLES + FRAME_SAMPLES)
     frames = torch.from_numpy(np.random.default_rng(0).normal(scale=0.1, size=size).astype(np.float32))
 
     def run() -> None:
         with torch.inference_mode():
             features = network._features(frames.to(device)).split(FIRST_BLOCK_FRAMES)
-            remembered, _ = network._remembered(list(features), None)
-            (remembered.relu() @ weight + bias).sigmoid().cpu()
+            hidden, _ = network._run_lstm(list(features), None)
+            (hidden.relu() @ weight + bias).sigmoid().cpu()
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the service does
@@ -182,8 +182,8 @@ def move(network: Silero, device: "torch.device") -> None:
     """Move the network's weights to a device."""
     network._spectrum = network._spectrum.to(device)
     network._layers = [(weight.to(device), bias.to(device), stride) for weight, bias, stride in network._layers]
-    network._memory.to(device)
-    network._last = tuple(part.to(device) for part in network._last)
+    network._lstm.to(device)
+    network._output = tuple(part.to(device) for part in network._output)
 
 
 if __name__ == "__main__":
