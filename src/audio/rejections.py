@@ -24,7 +24,7 @@ class AudioRejection(Enum):
     UNKNOWN_FORMAT = InvalidAudio, f"The file's audio is in a format that cannot be decoded. {SUPPORTED_FILES}"
     RATE = InvalidAudio, f"The audio has a sample rate of {{}} Hz; {RATES[0]} to {RATES[-1]} Hz are supported."
     CHANNELS = InvalidAudio, f"The audio has {{}} channels; 1 to {CHANNELS[-1]} are supported."
-    MEMORY = InvalidAudio, "Decoding the file takes more memory than is allowed."
+    MEMORY = InvalidAudio, "The file takes more memory to decode than is allowed."
     CRASHED = (
         InvalidAudio,
         "The file could not be decoded: its decoder crashed or exceeded its limits. "

@@ -1,4 +1,4 @@
-"""What may come back for bytes that nobody vouches for: a text, or 4xx in OpenAI's form."""
+"""The answers that are allowed for untrusted bytes: a text, or 4xx with an error in OpenAI's form."""
 
 import json
 import time
@@ -15,7 +15,7 @@ TRIES = 20
 
 
 def send(http: httpx.Client, file: HostileFile, *, raw: bool) -> httpx.Response:
-    """Send a file, as the body itself or in a form; again where a machine without time for it asks for that."""
+    """Send a file, as the body itself or in a form; again if a busy service asks for that (503, `Retry-After`)."""
     for _ in range(TRIES):
         answer = _sent(http, file, raw=raw)
         if answer.status_code != 503 or "Retry-After" not in answer.headers:
@@ -26,19 +26,19 @@ def send(http: httpx.Client, file: HostileFile, *, raw: bool) -> httpx.Response:
 
 def _sent(http: httpx.Client, file: HostileFile, *, raw: bool) -> httpx.Response:
     if raw:
-        return http.post(ROUTE, content=file.data, headers={"content-type": file.said_type})
-    return http.post(ROUTE, files={"file": (file.name, file.data, file.said_type)})
+        return http.post(ROUTE, content=file.data, headers={"content-type": file.declared_type})
+    return http.post(ROUTE, files={"file": (file.name, file.data, file.declared_type)})
 
 
 def good_text(http: httpx.Client) -> str:
-    """Return what the service hears in a clip that it should know."""
+    """Return the service's text for a clip whose text is known, `GOOD_TEXT`."""
     with GOOD_CLIP.open("rb") as clip:
         answer = http.post(ROUTE, files={"file": clip})
     return str(answer.json().get("text", answer.text))
 
 
-def complaint(answer: httpx.Response) -> str | None:
-    """Say what is wrong with an answer, if anything is."""
+def problem_with(answer: httpx.Response) -> str | None:
+    """Return what is wrong with an answer, or None."""
     if answer.status_code == 200:
         return None if isinstance(_object(answer).get("text"), str) else f"200 without a text: {answer.text[:200]!r}"
     if not 400 <= answer.status_code < 500:

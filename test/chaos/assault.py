@@ -1,4 +1,4 @@
-"""A corpus sent to a running service, file by file, and what became of it."""
+"""Send a corpus to a running service, file by file, and collect the answers."""
 
 import time
 from collections import Counter
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import httpx
-from answers import GOOD_TEXT, complaint, good_text, send
+from answers import GOOD_TEXT, good_text, problem_with, send
 from columns import columns
 from hostile import HostileFile
 
 SLOW_S = 15.0
-"""No file may take longer."""
+"""The longest time that a file may take."""
 PATIENCE_S = 120.0
 
 
 @dataclass
 class Outcome:
-    """What is known so far."""
+    """The answers so far."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     slowest_s: float = 0.0
@@ -28,24 +28,24 @@ class Outcome:
 
     @property
     def withstood(self) -> bool:
-        """Whether nothing went wrong."""
+        """Whether all answers are allowed, all good clips have their text, and no file was slow."""
         return not self.faults and not self.wrong_texts and self.slowest_s <= SLOW_S
 
     def add(self, file: HostileFile, answer: httpx.Response, took_s: float) -> None:
-        """Take note of an answer."""
+        """Add an answer."""
         self.statuses[answer.status_code] += 1
         if took_s > self.slowest_s:
             self.slowest_s, self.slowest = took_s, file.name
-        if fault := complaint(answer):
+        if fault := problem_with(answer):
             self.faults.append(f"{file.name}: {fault}")
 
     def of_class(self, hundreds: int) -> int:
-        """Return how many answers had a status of so many hundreds."""
+        """Return how many answers had a status of a class, such as 4 for 4xx."""
         return sum(number for status, number in self.statuses.items() if status // 100 == hundreds)
 
 
 def assault(files: Iterable[HostileFile], url: str, key: str) -> Outcome:
-    """Send each file, by turns as a form and as a body, and a good clip after it."""
+    """Send each file, alternately in a form and as the body, and a good clip after each."""
     outcome = Outcome()
     with httpx.Client(base_url=url, timeout=PATIENCE_S, headers={"authorization": f"Bearer {key}"}) as http:
         for number, file in zip(count(), files, strict=False):
@@ -61,7 +61,7 @@ def assault(files: Iterable[HostileFile], url: str, key: str) -> Outcome:
 
 
 def table(outcome: Outcome) -> str:
-    """Return the figures, and below them each fault."""
+    """Return the figures as a table, and each fault below it."""
     head = ["files", "200", "4xx", "5xx", "no answer", "slowest s", "wrong texts after"]
     answered = outcome.statuses.total()
     silent = sum("HTTPError" in fault for fault in outcome.faults)

@@ -1,10 +1,10 @@
-"""Broken, false and bomb-like files: some hundreds of them, the same ones for the same seed.
+"""Broken, forged and bomb-like files: some hundreds of them, the same for the same seed.
 
 python3 test/chaos/corpus.py --seed 7 --out FOLDER                # writes them
 python3 test/chaos/corpus.py --seed 7 --url http://127.0.0.1:8000 # sends them to a service, a good clip after each
 
-The second prints a table, and ends with exit code 1 where the service answered anything but 200 or 4xx in OpenAI's
-form, took more than 15 s, or got the good clip wrong.
+The second prints a table. Its exit code is 1 if the service answered anything but 200 or 4xx in OpenAI's form, took
+more than 15 s, or got the good clip wrong.
 """
 
 import argparse
@@ -30,9 +30,9 @@ NOWHERE = "http://127.0.0.1:9/speech.wav"
 
 
 def corpus(seed: int, url: str = NOWHERE, one_damaged_in: int = 1) -> Iterator[HostileFile]:
-    """Yield the files of `seed`; those that point to another place point to `url`, or to a file of this machine.
+    """Yield the files of `seed`. Files that refer to another place refer to `url`, or to a file of this machine.
 
-    `one_damaged_in` leaves out most of the damaged recordings, which are more than half of all.
+    Of the damaged recordings, which are more than half of all files, one in `one_damaged_in` is kept.
     """
     random = Random(seed)
     whole = list(recordings())
@@ -45,7 +45,7 @@ def corpus(seed: int, url: str = NOWHERE, one_damaged_in: int = 1) -> Iterator[H
 
 
 def write(seed: int, folder: Path) -> None:
-    """Write the corpus, numbered, for what its names may hold is part of it."""
+    """Write the files, numbered, under safe names: some of the names are hostile themselves."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(corpus(seed)):
         name = "".join(letter if letter.isalnum() or letter in ".-+" else "_" for letter in file.name)
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write the files here")
     parser.add_argument("--url", help="send the files to the service here")
-    parser.add_argument("--key", default="none", help="an API key, where the service wants one")
+    parser.add_argument("--key", default="none", help="an API key, if the service requires one")
     arguments = parser.parse_args()
     if arguments.out:
         write(arguments.seed, arguments.out)

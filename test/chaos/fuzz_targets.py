@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-from answers import ROUTE, complaint
+from answers import ROUTE, problem_with
 from chatter import Conversation, Message
 from forms import Multipart
 from session_harness import SessionHarness
@@ -36,7 +36,7 @@ def decode_anything(data: bytes) -> None:
 def post_anything(http: httpx.Client, form: Multipart) -> httpx.Response:
     """Send a form and hold the answer to what a client may expect."""
     answer = http.post(ROUTE, content=form.body, headers=[(b"content-type", form.content_type)])
-    fault = complaint(answer)
+    fault = problem_with(answer)
     assert fault is None, fault
     return answer
 

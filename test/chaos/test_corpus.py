@@ -6,7 +6,7 @@ from random import Random
 
 import httpx
 import pytest
-from answers import GOOD_TEXT, complaint, good_text, send
+from answers import GOOD_TEXT, good_text, problem_with, send
 from assault import assault, table
 from corpus import corpus
 from damage import damaged
@@ -29,8 +29,8 @@ def test_no_file_breaks_the_service_and_none_spoils_the_texts_after_it(service: 
             batch = files[start : start + BATCH]
             raw = [number % 2 == 1 for number in range(len(batch))]
             answers = senders.map(lambda file, raw: send(service.http, file, raw=raw), batch, raw)
-            complaints = {file.name: complaint(answer) for file, answer in zip(batch, answers, strict=True)}
-            assert {name: said for name, said in complaints.items() if said} == {}
+            problems = {file.name: problem_with(answer) for file, answer in zip(batch, answers, strict=True)}
+            assert {name: said for name, said in problems.items() if said} == {}
             assert good_text(service.http) == GOOD_TEXT
 
 
@@ -40,7 +40,7 @@ def test_what_a_file_points_to_is_neither_fetched_nor_read(service: Service):
         for file in references(f"http://127.0.0.1:{listener.getsockname()[1]}/speech.wav"):
             for raw in (False, True):
                 answer = send(service.http, file, raw=raw)
-                assert complaint(answer) is None
+                assert problem_with(answer) is None
                 assert "root:" not in answer.text
         with pytest.raises(BlockingIOError):
             listener.accept()
@@ -73,4 +73,4 @@ def test_the_report_of_an_assault_counts_answers_and_names_faults(service: Servi
     ],
 )
 def test_an_answer_of_another_form_is_a_fault(status, body):
-    assert complaint(httpx.Response(status, content=body))
+    assert problem_with(httpx.Response(status, content=body))

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from src.audio.vad import SpeechDetector, run_detection
 
+GAPS_S = [0.3, 1.5, 0.5, 1.0, 0.7]
+"""Pauses between clips, one after the other."""
+
 EDGE_S = 0.1
 """What the detector leaves off at each end of speech, more or less."""
 

@@ -1,4 +1,4 @@
-"""Small files that would take much of a machine: hours, gigabytes, or a stack without end."""
+"""Small files that exhaust a machine: hours of audio, gigabytes of memory, or endless recursion."""
 
 import gzip
 import zlib
@@ -16,21 +16,21 @@ SEGMENT, TRACKS, TRACK, TAGS, TAG, SIMPLE_TAG = 0x18538067, 0x1654AE6B, 0xAE, 0x
 
 
 def bombs(recordings: Mapping[str, bytes]) -> Iterator[HostileFile]:
-    """Yield every bomb; some are made of `recordings`, given by name."""
+    """Yield every bomb; some are made from `recordings`, by name."""
     for family in (_hours(), _deep(recordings), _crowded(recordings), _inflated(recordings)):
         for name, data in family.items():
             yield HostileFile(name, data)
 
 
 def _hours() -> dict[str, bytes]:
-    """Silence without end."""
+    """Hours of silence."""
     mp3_frame = b"\xff\xe3\x18\xc4" + bytes(68)  # 72 ms at 8 kHz
     minute = np.zeros(60 * 16_000, np.float32)
     return {
         "hour.flac": wav(minute, container="FLAC") * 60,
         "hour.mp3": mp3_frame * (HOUR_S * 1000 // 72),
         "ten-hours.opus": _long_opus(10 * HOUR_S),
-        "hour.amr": b"#!AMR\n" + b"\x7c" * (HOUR_S * 50),  # frames that say that there is nothing
+        "hour.amr": b"#!AMR\n" + b"\x7c" * (HOUR_S * 50),  # frames without data
         "half-an-hour.aac": encode(minute, "adts", "aac", **REPEATABLE) * 30,
         "half-an-hour.ogg": vorbis(minute) * 30,
         "loud-minutes.wav": wave(fmt(tag=7, align=1, bits=8, rate=8_000), chunk(b"data", bytes(8_000 * 400))),
@@ -43,7 +43,7 @@ def _wide_flac() -> bytes:
 
 
 def _long_opus(seconds: int) -> bytes:
-    """Two empty frames of 60 ms in one byte, 255 times on a page."""
+    """Return an Opus file with two empty frames of 60 ms per byte, 255 times per page."""
     head = b"OpusHead\x01\x01" + bytes(2) + (48_000).to_bytes(4, "little") + bytes(3)
     pages = [ogg_page([head], 0, 0, first=True), ogg_page([b"OpusTags" + bytes(8)], 1, 0)]
     page_samples = 255 * 5760
@@ -53,7 +53,7 @@ def _long_opus(seconds: int) -> bytes:
 
 
 def _deep(recordings: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Boxes in boxes."""
+    """Deeply nested boxes."""
     head = atom(b"ftyp", b"isom", bytes(4))
     return {
         "deep-moov.mp4": head + _nested_atoms(b"moov", 50_000),
@@ -83,14 +83,14 @@ def _nested_elements(name: int, depth: int) -> bytes:
 
 
 def _deep_script() -> bytes:
-    """A script tag whose value is an object in an object, and so on."""
+    """Return a script tag whose value is a deeply nested object."""
     script = b"\x02\0\x0aonMetaData" + b"\x03\0\x01a" * 50_000
     tag = b"\x12" + len(script).to_bytes(3, "big") + bytes(7) + script
     return b"FLV\x01\x05\0\0\0\x09" + bytes(4) + tag + (len(tag)).to_bytes(4, "big")
 
 
 def _crowded(recordings: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Very many of what there is one of as a rule."""
+    """Very many parts of which files normally have one."""
     sound = chunk(b"data", pcm16(clip(SPEECH)))
     return {
         "chunks.wav": wave(fmt(), chunk(b"LIST", b"") * 400_000, sound),
@@ -123,13 +123,13 @@ def _crowded_avi(streams: int) -> bytes:
 
 
 def _crowded_transport_stream() -> bytes:
-    """A table that begins in the stream of every identifier."""
+    """Return a stream in which a table starts under every packet identifier."""
     packets = (b"\x47" + (0x4000 | pid).to_bytes(2, "big") + b"\x10" + b"\x00\x00\xb0\x0d" for pid in range(8_000))
     return b"".join(packet.ljust(188, b"\xff") for packet in packets)
 
 
 def _with_block(flac: bytes, kind: int, content: bytes) -> bytes:
-    """Put a metadata block behind the first one of a FLAC file."""
+    """Insert a metadata block after the first one of a FLAC file."""
     return flac[:42] + bytes([kind]) + len(content).to_bytes(3, "big") + content + flac[42:]
 
 
@@ -139,7 +139,7 @@ def _with_comments(flac: bytes, count: int) -> bytes:
 
 
 def _inflated(recordings: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Much that was packed small, and sizes that promise much."""
+    """Data that decompresses to much more, and headers that declare huge sizes."""
     zeros = bytes(64 << 20)
     packed = zlib.compress(zeros, 9)
     movie = atom(b"cmov", atom(b"dcom", b"zlib"), atom(b"cmvd", (2**31 - 1).to_bytes(4, "big"), packed))
@@ -156,7 +156,7 @@ def _inflated(recordings: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _compressed_matroska(packed: bytes) -> bytes:
-    """A track of PCM whose one block inflates."""
+    """Return a PCM track whose only block is compressed."""
     compression = element(0x6D80, element(0x6240, element(0x5034, element(0x4254, b"\0"))))
     audio = element(0xE1, element(0x9F, b"\x01") + element(0x6264, b"\x10"))
     track = element(

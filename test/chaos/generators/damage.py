@@ -1,4 +1,4 @@
-"""What disks, networks and fuzzers do to a file."""
+"""Damage a file as disks, networks and fuzzers do."""
 
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
@@ -6,7 +6,7 @@ from random import Random
 from hostile import HostileFile
 
 HEADER_BYTES = 400
-"""Where the headers of most formats lie: a wrong byte does most there."""
+"""The length of most formats' headers, where a wrong byte does most harm."""
 
 
 def damaged(recordings: Sequence[HostileFile], random: Random) -> Iterator[HostileFile]:
@@ -17,49 +17,49 @@ def damaged(recordings: Sequence[HostileFile], random: Random) -> Iterator[Hosti
 
 
 def header_only(data: bytes, random: Random) -> bytes:
-    """End a file within its header."""
+    """Cut a file off within its header."""
     return data[: random.randrange(4, 120)]
 
 
 def cut_short(data: bytes, random: Random) -> bytes:
-    """End a file anywhere."""
+    """Cut a file off anywhere."""
     return data[: random.randrange(len(data))]
 
 
 def beheaded(data: bytes, random: Random) -> bytes:
-    """Begin a file anywhere."""
+    """Remove the start of a file."""
     return data[random.randrange(1, len(data)) :]
 
 
 def few_bits(data: bytes, random: Random) -> bytes:
-    """Turn a few bits over, near the start."""
+    """Flip a few bits near the start."""
     return _flipped(data, [random.randrange(min(len(data), HEADER_BYTES)) for _ in range(4)], random)
 
 
 def many_bits(data: bytes, random: Random) -> bytes:
-    """Turn a bit over in one byte of a hundred."""
+    """Flip a bit in one byte of a hundred."""
     return _flipped(data, [random.randrange(len(data)) for _ in range(len(data) // 100 + 1)], random)
 
 
 def removed(data: bytes, random: Random) -> bytes:
-    """Leave bytes out, so that what follows comes too early."""
+    """Remove bytes, so that the rest comes too early."""
     at = random.randrange(len(data))
     return data[:at] + data[at + random.randrange(1, 300) :]
 
 
 def inserted(data: bytes, random: Random) -> bytes:
-    """Put bytes in, so that what follows comes too late."""
+    """Insert bytes, so that the rest comes too late."""
     at = random.randrange(len(data))
     return data[:at] + random.randbytes(random.randrange(1, 300)) + data[at:]
 
 
 def zeroed(data: bytes, random: Random) -> bytes:
-    """Lose a sector."""
+    """Overwrite a sector with zeros."""
     return _overwritten(data, bytes(512), random)
 
 
 def overwritten(data: bytes, random: Random) -> bytes:
-    """Find another file's sector in this one."""
+    """Overwrite a sector with random bytes."""
     return _overwritten(data, random.randbytes(512), random)
 
 

@@ -1,4 +1,4 @@
-"""Files that are not what they say: by their name, by their first bytes, or by being two things at once."""
+"""Files that are not what they claim: by their name, by their first bytes, or because they are two things at once."""
 
 import gzip
 import io
@@ -40,7 +40,7 @@ MAGICS = {
     "mp3": b"ID3\x04\0\0\0\0\0\0\xff\xfb\x90\x64",
     "aac": b"\xff\xf1\x50\x80\x2e\x7f\xfc",
 }
-"""How files of each kind begin, by their suffix."""
+"""The first bytes of each format's files, by suffix."""
 
 FALSE_TYPES = [
     "text/html",
@@ -53,7 +53,7 @@ FALSE_TYPES = [
     ';;;="',
     "x" * 500,
 ]
-"""Media types that an MP3 file is said to have."""
+"""False media types that are declared for an MP3 file."""
 
 JOINED = [
     ("16bit.wav", "plain.mp3"),
@@ -69,11 +69,11 @@ JOINED = [
     ("plain.amr", "plain.aac"),
     ("16bit.wav", "float.wav"),
 ]
-"""Files that are sent one behind the other, as one."""
+"""Files that are joined end to end and sent as one."""
 
 
 def disguises(recordings: Mapping[str, bytes], random: Random) -> Iterator[HostileFile]:
-    """Yield files of false names, false magic, several kinds, and no kind of audio at all."""
+    """Yield files with false names or false first bytes, files of several formats, and files that are not audio."""
     yield from _mislabelled(recordings)
     for suffix, magic in MAGICS.items():
         yield HostileFile(f"noise.{suffix}", magic + random.randbytes(20_000))

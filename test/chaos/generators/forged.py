@@ -1,4 +1,4 @@
-"""Headers that say what cannot be, around speech that is as it should be."""
+"""Impossible headers around intact speech."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from packing import chunk, fmt, patched, wave
 from recordings import SPEECH
 
-MOST_32 = b"\xff" * 4
-LARGE_32 = b"\x7f\xff\xff\xff"
-MOST_64 = b"\x7f" + b"\xff" * 7
+MAX_UINT32 = b"\xff" * 4
+MAX_INT32 = b"\x7f\xff\xff\xff"
+MAX_INT64 = b"\x7f" + b"\xff" * 7
 
 FORMS: dict[str, dict[str, Any]] = {
     "channels-0": {"channels": 0, "align": 0},
@@ -41,7 +41,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "float-of-8-bits": {"tag": 3, "bits": 8, "align": 1},
     "g726-of-9-bits": {"tag": 0x64, "bits": 9, "align": 1},
 }
-"""What the fmt chunk of a WAV file may say."""
+"""Contents of the `fmt ` chunk of a WAV file: arguments of `fmt`."""
 
 PATCHES: dict[str, dict[str, tuple[bytes, int, bytes]]] = {
     "plain.flac": {
@@ -55,28 +55,28 @@ PATCHES: dict[str, dict[str, tuple[bytes, int, bytes]]] = {
     "plain.aiff": {
         "channels-0.aiff": (b"COMM", 4, b"\0\0"),
         "channels-65535.aiff": (b"COMM", 4, b"\xff\xff"),
-        "2-32-frames.aiff": (b"COMM", 6, MOST_32),
+        "2-32-frames.aiff": (b"COMM", 6, MAX_UINT32),
         "rate-infinite.aiff": (b"COMM", 12, b"\x7f\xff\x80" + bytes(7)),
         "rate-nan.aiff": (b"COMM", 12, b"\xff" * 10),
-        "offset-2-32.aiff": (b"SSND", 4, MOST_32),
+        "offset-2-32.aiff": (b"SSND", 4, MAX_UINT32),
     },
     "plain.au": {
         "header-of-0.au": (b".snd", 0, bytes(4)),
-        "header-of-4-gb.au": (b".snd", 0, MOST_32),
+        "header-of-4-gb.au": (b".snd", 0, MAX_UINT32),
         "encoding-99.au": (b".snd", 8, b"\0\0\0\x63"),
         "rate-0.au": (b".snd", 12, bytes(4)),
-        "channels-2-32.au": (b".snd", 16, MOST_32),
+        "channels-2-32.au": (b".snd", 16, MAX_UINT32),
     },
     "plain.caf": {
         "rate-nan.caf": (b"desc", 8, b"\xff" * 8),
         "rate-1e308.caf": (b"desc", 8, b"\x7f\xe0" + bytes(6)),
         "packets-of-0.caf": (b"desc", 24, bytes(8)),
-        "channels-2-32.caf": (b"desc", 32, MOST_32),
-        "data-of-2-63.caf": (b"data", 0, MOST_64),
+        "channels-2-32.caf": (b"desc", 32, MAX_UINT32),
+        "data-of-2-63.caf": (b"data", 0, MAX_INT64),
     },
     "alac.caf": {
-        "2-63-packets.caf": (b"pakt", 8, MOST_64),
-        "alac-frames-of-2-31.caf": (b"kuki", 8, LARGE_32),
+        "2-63-packets.caf": (b"pakt", 8, MAX_INT64),
+        "alac-frames-of-2-31.caf": (b"kuki", 8, MAX_INT32),
     },
     "plain.opus": {
         "channels-0.opus": (b"OpusHead", 1, b"\0"),
@@ -90,34 +90,34 @@ PATCHES: dict[str, dict[str, tuple[bytes, int, bytes]]] = {
         "channels-255.ogg": (b"\x01vorbis", 4, b"\xff"),
         "rate-0.ogg": (b"\x01vorbis", 5, bytes(4)),
         "blocks-of-0.ogg": (b"\x01vorbis", 21, b"\0"),
-        "2-32-comments.ogg": (b"\x03vorbis", 0, MOST_32),
+        "2-32-comments.ogg": (b"\x03vorbis", 0, MAX_UINT32),
     },
     "plain.tta": {
         "channels-65535.tta": (b"TTA1", 2, b"\xff\xff"),
         "rate-0.tta": (b"TTA1", 6, bytes(4)),
-        "2-32-samples.tta": (b"TTA1", 10, MOST_32),
+        "2-32-samples.tta": (b"TTA1", 10, MAX_UINT32),
     },
     "plain.wv": {
-        "block-of-4-gb.wv": (b"wvpk", 0, MOST_32),
-        "2-32-samples-in-a-block.wv": (b"wvpk", 16, MOST_32),
-        "flags-all-set.wv": (b"wvpk", 20, MOST_32),
+        "block-of-4-gb.wv": (b"wvpk", 0, MAX_UINT32),
+        "2-32-samples-in-a-block.wv": (b"wvpk", 16, MAX_UINT32),
+        "flags-all-set.wv": (b"wvpk", 20, MAX_UINT32),
     },
     "fronted.mp4": {
-        "stts-2-31.mp4": (b"stts", 8, LARGE_32 * 2),
-        "stts-2-32-entries.mp4": (b"stts", 4, MOST_32),
-        "stsz-2-32-samples.mp4": (b"stsz", 4, b"\0\0\0\x01" + MOST_32),
-        "stsc-2-31-in-a-chunk.mp4": (b"stsc", 12, LARGE_32),
-        "stco-2-32-chunks.mp4": (b"stco", 4, MOST_32),
-        "stco-behind-the-end.mp4": (b"stco", 8, MOST_32),
+        "stts-2-31.mp4": (b"stts", 8, MAX_INT32 * 2),
+        "stts-2-32-entries.mp4": (b"stts", 4, MAX_UINT32),
+        "stsz-2-32-samples.mp4": (b"stsz", 4, b"\0\0\0\x01" + MAX_UINT32),
+        "stsc-2-31-in-a-chunk.mp4": (b"stsc", 12, MAX_INT32),
+        "stco-2-32-chunks.mp4": (b"stco", 4, MAX_UINT32),
+        "stco-behind-the-end.mp4": (b"stco", 8, MAX_UINT32),
         "timescale-0.mp4": (b"mdhd", 12, bytes(4)),
-        "duration-2-32.mp4": (b"mvhd", 16, MOST_32),
+        "duration-2-32.mp4": (b"mvhd", 16, MAX_UINT32),
         "channels-65535.mp4": (b"mp4a", 16, b"\xff\xff"),
         "rate-0.mp4": (b"mp4a", 24, bytes(4)),
-        "moov-of-4-gb.mp4": (b"isom", -16, MOST_32),
+        "moov-of-4-gb.mp4": (b"isom", -16, MAX_UINT32),
         "descriptor-of-2-28.mp4": (b"esds", 5, b"\xff\xff\xff\x7f"),
     },
     "alac.m4a": {
-        "alac-frames-of-2-31.m4a": (b"alac", 40, LARGE_32),
+        "alac-frames-of-2-31.m4a": (b"alac", 40, MAX_INT32),
         "alac-255-channels.m4a": (b"alac", 49, b"\xff"),
     },
     "flac.mka": {
@@ -126,27 +126,27 @@ PATCHES: dict[str, dict[str, tuple[bytes, int, bytes]]] = {
     },
     "plain.wma": {
         "header-of-2-63.wma": (b"\x62\xce\x6c", 0, b"\xff" * 7 + b"\x7f"),
-        "2-32-objects.wma": (b"\x62\xce\x6c", 8, MOST_32),
+        "2-32-objects.wma": (b"\x62\xce\x6c", 8, MAX_UINT32),
     },
     "film.avi": {
         "1000-streams.avi": (b"avih", 28, b"\xe8\x03\0\0"),
-        "strf-of-4-gb.avi": (b"strf", 0, MOST_32),
+        "strf-of-4-gb.avi": (b"strf", 0, MAX_UINT32),
         "rate-and-scale-0.avi": (b"auds", 16, bytes(8)),
     },
     "film.flv": {
         "script-of-16-mb.flv": (b"\x12", 0, b"\xff\xff\xff"),
-        "2-32-properties.flv": (b"onMetaData", 1, MOST_32),
+        "2-32-properties.flv": (b"onMetaData", 1, MAX_UINT32),
     },
     "plain.aac": {"frames-of-7-bytes.aac": (b"\xff\xf1", 1, b"\x80\0\xff\xfc")},
-    "plain.rm": {"properties-of-4-gb.rm": (b"PROP", 0, MOST_32), "65535-streams.rm": (b"PROP", 42, b"\xff\xff")},
+    "plain.rm": {"properties-of-4-gb.rm": (b"PROP", 0, MAX_UINT32), "65535-streams.rm": (b"PROP", 42, b"\xff\xff")},
     "sphere.nist": {"channels-2-32.nist": (b"channel_count -i ", 0, b"4294967296")},
     "plain.voc": {"block-of-16-mb.voc": (b"Creative Voice File\x1a", 7, b"\xff\xff\xff")},
 }
-"""Lies, by the recording that tells them: the name to give it, a marker, the distance behind it, and the lie."""
+"""For each recording, the forged files by name: a marker, the offset after it, and the bytes to write there."""
 
 
 def forged(recordings: Mapping[str, bytes]) -> Iterator[HostileFile]:
-    """Yield `recordings`, given by name, with false headers, and speech under headers of its own."""
+    """Yield `recordings`, by name, with forged headers, and WAV files with impossible headers."""
     yield from _forms_of_wav()
     yield from _sizes_of_wav()
     yield from _samples()
@@ -171,8 +171,8 @@ def _sizes_of_wav() -> Iterator[HostileFile]:
         "data-of-4-gb": wave(form, chunk(b"data", pcm, 2**32 - 1)),
         "data-of-2-gb": wave(form, chunk(b"data", pcm, 2**31)),
         "data-of-0": wave(form, chunk(b"data", pcm, 0)),
-        "riff-of-4-gb": wave(form, sound, said_bytes=2**32 - 1),
-        "riff-of-0": wave(form, sound, said_bytes=0),
+        "riff-of-4-gb": wave(form, sound, declared_bytes=2**32 - 1),
+        "riff-of-0": wave(form, sound, declared_bytes=0),
         "fmt-of-0": wave(chunk(b"fmt ", b""), sound),
         "fmt-of-4-gb": wave(chunk(b"fmt ", form[8:], 2**32 - 1), sound),
         "without-fmt": wave(sound),
@@ -190,7 +190,7 @@ def _sizes_of_wav() -> Iterator[HostileFile]:
 
 
 def _samples() -> Iterator[HostileFile]:
-    """Samples that are odd numbers, or odd in number."""
+    """Yield files with unusual sample values, or unusual numbers of samples."""
     speech = clip(SPEECH)
     for name, value in {"nan": np.nan, "inf": np.inf, "1e38": 1e38, "denormal": 1e-45}.items():
         odd = speech.copy()

@@ -1,4 +1,4 @@
-"""A file that somebody may send who means no good, or whose disk does not."""
+"""A file that an attacker may send, or a client with a broken disk."""
 
 import mimetypes
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ CONTENT_TYPES = {
     "webm": "audio/webm",
     "wma": "audio/x-ms-wma",
 }
-"""Media types by suffix, where the standard library's differ from system to system."""
+"""Media types by suffix; those of the standard library differ from system to system."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class HostileFile:
     name: str
     data: bytes
     content_type: str = ""
-    """The media type that it is said to have; that of the name's suffix where it is left out."""
+    """The media type to declare; empty for the one of the name's suffix."""
 
     @property
-    def said_type(self) -> str:
-        """The media type to send it under."""
+    def declared_type(self) -> str:
+        """The media type that is declared for it."""
         suffix = self.name.rpartition(".")[2]
         guessed = CONTENT_TYPES.get(suffix) or mimetypes.guess_type(self.name)[0]
         return self.content_type or guessed or "application/octet-stream"

@@ -1,4 +1,4 @@
-"""Media files that hypothesis damages."""
+"""Media files damaged by Hypothesis."""
 
 from collections.abc import Mapping
 from random import Random
@@ -7,13 +7,13 @@ from damage import HARMS
 from hypothesis import strategies as st
 
 LIES = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0\0\0\1", b"\xff" * 8, b"\x7f" + b"\xff" * 7]
-"""Sizes and counts that no file has."""
+"""Impossible sizes and counts."""
 LARGEST = 60_000
 
 
 @st.composite
 def media(draw: st.DrawFn, recordings: Mapping[str, bytes]) -> bytes:
-    """Make a file of `recordings`, given by name: damaged, spliced, with lies in its header; or mere bytes."""
+    """Draw a file made of `recordings`, by name: damaged, spliced, with impossible sizes; or just random bytes."""
     names = st.sampled_from(sorted(recordings))
     data = recordings[draw(names)][:LARGEST]
     for harm in draw(st.lists(st.sampled_from(list(HARMS.values())), max_size=3)):

@@ -1,4 +1,4 @@
-"""Whole recordings of speech, one in each container and codec: what damage is done to."""
+"""Intact recordings of speech, one in each container and codec, from which hostile files are made."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +30,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "plain.flac": {"container": "FLAC"},
     "plain.mp3": {"container": "MP3", "subtype": "MPEG_LAYER_III"},
 }
-"""What libsndfile writes, by the name of the file."""
+"""Files written by libsndfile, by name: options of `wav`."""
 
 ENCODED = {
     "mp3.wav": ("wav", "libmp3lame", 16_000, 1),
@@ -52,7 +52,7 @@ ENCODED = {
     "plain.tta": ("tta", "tta", 16_000, 1),
     "plain.rm": ("rm", "ac3", 48_000, 2),
 }
-"""What FFmpeg writes: container, codec, rate and channels."""
+"""Files written by FFmpeg, by name: container, codec, rate and channels."""
 
 FILMED = {
     "film.mp4": ("mp4", "aac", 48_000, 2),
@@ -63,15 +63,15 @@ FILMED = {
     "film.ts": ("mpegts", "aac", 48_000, 2),
     "film.mpg": ("mpeg", "mp2", 48_000, 2),
 }
-"""The same, with pictures."""
+"""The same with pictures."""
 
 
 REPEATABLE: dict[str, Any] = {"fflags": "bitexact"}
-"""FFmpeg's muxers then make up no number and write no date."""
+"""Keeps FFmpeg's muxers from writing random numbers and dates."""
 
 
 def recordings() -> Iterator[HostileFile]:
-    """Yield every recording, as it should be."""
+    """Yield every recording, intact."""
     speech = clip(SPEECH)
     for name, form in WRITTEN.items():
         yield HostileFile(name, wav(speech, **form))
@@ -86,5 +86,5 @@ def recordings() -> Iterator[HostileFile]:
 
 
 def vorbis(samples: NDArray[np.float32]) -> bytes:
-    """Return 16 kHz samples as Vorbis, which only libsndfile writes here, with a number made up for the stream."""
+    """Return 16 kHz samples as Vorbis, which only libsndfile writes here, with a fixed serial number."""
     return with_serial(wav(samples, container="OGG", subtype="VORBIS"), 1)

@@ -1,4 +1,4 @@
-"""Files that are no audio but name a place where some may be: a decoder that follows them reads what it must not."""
+"""Files without audio that refer to another place: a decoder that follows them reads what it must not."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,11 +28,11 @@ TEXTS = {
     "entity.xml": '<!DOCTYPE x [<!ENTITY e SYSTEM "{url}">]><x>&e;</x>',
     "image.svg": '<svg xmlns="http://www.w3.org/2000/svg"><image href="{url}"/></svg>',
 }
-"""Texts around an address."""
+"""Playlists and other texts that contain an address."""
 
 
 def references(url: str) -> Iterator[HostileFile]:
-    """Yield files that point to a file of this machine, and the same pointing to `url`."""
+    """Yield files that refer to a file of this machine, and the same files referring to `url`."""
     movie = encode(clip(SPEECH), "mov", "aac", **REPEATABLE)
     for target, address in (("file", SECRET), ("http", url)):
         for name, text in TEXTS.items():
@@ -49,7 +49,7 @@ def _reference_movie(url: str) -> bytes:
 
 
 def _with_data_elsewhere(movie: bytes, url: str) -> bytes:
-    """Let the samples of a movie lie at `url`; its index must come last, where growing moves nothing."""
+    """Return a movie whose samples are at `url`. Its index must be at the end, so that nothing moves as it grows."""
     grown = bytearray(movie)
     at = movie.index(b"dref") + 12  # behind its version and its count of entries
     old = int.from_bytes(movie[at : at + 4], "big")
@@ -63,6 +63,6 @@ def _with_data_elsewhere(movie: bytes, url: str) -> bytes:
 
 
 def _alias(path: str) -> bytes:
-    """Return a Macintosh alias, the one reference that FFmpeg would follow: fields of fixed size, then the path."""
+    """Return a Macintosh alias, the only reference that FFmpeg would follow: fields of fixed size, then the path."""
     place = b"\0\2" + len(path).to_bytes(2, "big") + path.encode() + b"\0" * (len(path) % 2)
     return atom(b"alis", bytes(4), bytes(130), b"\0\1\0\1", bytes(16), place, b"\xff\xff\0\0")

