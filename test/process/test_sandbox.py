@@ -1,4 +1,4 @@
-"""Decoding in processes of their own: the same audio, and whatever becomes of a process costs its file alone."""
+"""Decoding in worker processes: the same audio as in this process, and a failing worker costs only its own file."""
 
 import asyncio
 import io
@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_file_is_said_as_it_is_here(sandbox, data, max_seco
 
 
 def started(sandbox):
-    """A decoding that has given its first block and has more."""
+    """Return a decoding that has yielded its first block and has more."""
     decoding = sandbox.decode(LONGER_THAN_ONE_EXCHANGE, max_seconds=600)
     stream = decoding.blocks()
     first = next(stream)
@@ -126,7 +126,7 @@ async def test_who_finds_no_room_waits_and_is_served_when_there_is():
 
 
 async def decoded(sandbox, data):
-    """What the service does with a media file."""
+    """Decode a file as the service does: wait for room, then decode in a thread."""
     async with sandbox.room(data):
         return np.concatenate(await asyncio.to_thread(blocks, sandbox, data))
 

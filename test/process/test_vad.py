@@ -41,11 +41,11 @@ def test_whether_anybody_speaks_is_what_the_spans_say_alone_and_among_many(detec
     speaks = {name: any(span.end_s - span.start_s >= 0.15 for span in found) for name, found in spans.items()}
     assert 10 < sum(speaks.values()) < len(speaks) - 10
     assert {name: run_detection(detector.has_speech(samples, 0.15)) for name, samples in clips.items()} == speaks
-    questions = DetectionQueue(detector)
-    verdicts = {name: questions.submit(detector.has_speech(samples, 0.15)) for name, samples in clips.items()}
-    found = {name: questions.submit(detector.spans(samples)) for name, samples in clips.items()}
-    while questions:
-        questions.run_next()
+    queue = DetectionQueue(detector)
+    verdicts = {name: queue.submit(detector.has_speech(samples, 0.15)) for name, samples in clips.items()}
+    found = {name: queue.submit(detector.spans(samples)) for name, samples in clips.items()}
+    while queue:
+        queue.run_next()
     assert {name: answer.result() for name, answer in verdicts.items()} == speaks
     assert {name: answer.result() for name, answer in found.items()} == spans
 

@@ -1,4 +1,4 @@
-"""What code that a hostile file runs in a decode worker can do: nothing to anybody else."""
+"""Code that a hostile file runs in a decode worker can affect nothing but its own request."""
 
 import logging
 import os
@@ -76,13 +76,13 @@ ATTEMPTS = {
         "    raise InvalidAudio(words)"
     ),
 }
-"""Each is Python; where it gets through to its end, it has done what it should not."""
+"""Python programs. One that runs to its end has done what it should not be able to do."""
 
 
 @pytest.fixture(scope="module")
 def prison(tiny, tmp_path_factory):
-    """A service with keys, and secrets in its environment, whose codecs are taken over; its folder, and the process
-    that forks its workers."""
+    """A service with keys and secrets in its environment, whose decoders are taken over; its folder; and the process ID
+    of the parent of its workers."""
     folder = tmp_path_factory.mktemp("prison")
     others = set(decode_parents())  # of services that other tests share
     (folder / "kept").touch()
@@ -156,7 +156,7 @@ def sandbox(tmp_path, monkeypatch):
     made.close()
 
 
-def heard(sandbox, attempt, max_seconds=600.0):
+def decoded(sandbox, attempt, max_seconds=600.0):
     return np.concatenate(list(sandbox.decode(program(attempt), max_seconds=max_seconds).blocks()))
 
 
@@ -167,14 +167,14 @@ LIES = {
     "JSON": "b'{\"lengths\": [1]}'",
     "more samples than there is room for": "np.array([0, 2**20 + 1], '<u4').tobytes()",
     "as many samples as there are numbers": "np.array([0, 2**32 - 1], '<u4').tobytes()",
-    "a complaint that nobody knows": "np.array([99, 0], '<u4').tobytes()",
+    "an unknown rejection": "np.array([99, 0], '<u4').tobytes()",
 }
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_an_answer_that_cannot_be_costs_its_file_alone(sandbox, lie):
     with pytest.raises(InvalidAudio, match="could not be decoded"):
-        heard(sandbox, f"answer({lie})")
+        decoded(sandbox, f"answer({lie})")
     assert np.array_equal(
         np.concatenate(list(sandbox.decode(SPEECH.read_bytes(), max_seconds=600).blocks())),
         decode(SPEECH.read_bytes()),
@@ -184,28 +184,28 @@ def test_an_answer_that_cannot_be_costs_its_file_alone(sandbox, lie):
 @pytest.mark.parametrize("number", ["nan", "inf", "-3e38"])
 def test_samples_that_no_decoder_gives_cost_the_file(sandbox, number):
     with pytest.raises(InvalidAudio, match="could not be decoded"):
-        heard(sandbox, f"SECOND[5] = float('{number}')\nreturn iter([SECOND])")
+        decoded(sandbox, f"SECOND[5] = float('{number}')\nreturn iter([SECOND])")
 
 
 def test_audio_without_end_is_cut_at_the_limit_by_the_service_itself(sandbox):
     with pytest.raises(AudioTooLong, match="longer than 100 s"):
-        heard(sandbox, "while True: yield SECOND", max_seconds=100)
-    assert len(heard(sandbox, "for _ in range(100): yield SECOND", max_seconds=100)) == 100 * 16_000
+        decoded(sandbox, "while True: yield SECOND", max_seconds=100)
+    assert len(decoded(sandbox, "for _ in range(100): yield SECOND", max_seconds=100)) == 100 * 16_000
 
 
 def test_a_limit_that_the_decoder_names_is_not_believed(sandbox):
     lie = "from src.audio.rejections import AudioRejection\nraise AudioRejection.TOO_LONG.error(7)"
     with pytest.raises(AudioTooLong, match="longer than 600 s"):
-        heard(sandbox, lie)
+        decoded(sandbox, lie)
 
 
 def test_no_audio_at_all_is_no_answer(sandbox):
     with pytest.raises(EmptyAudio, match="no samples"):
-        heard(sandbox, "return iter([])")
+        decoded(sandbox, "return iter([])")
     with pytest.raises(InvalidAudio, match="crashed"):
-        heard(sandbox, "os._exit(0)")
+        decoded(sandbox, "os._exit(0)")
     with pytest.raises(InvalidAudio, match="crashed"):
-        heard(sandbox, "ctypes.string_at(0)")
+        decoded(sandbox, "ctypes.string_at(0)")
 
 
 def test_computing_without_end_is_ended_and_sleeping_is_nobodys_fault(tmp_path, monkeypatch):
@@ -214,9 +214,9 @@ def test_computing_without_end_is_ended_and_sleeping_is_nobodys_fault(tmp_path, 
     with monkeypatch.context() as patched:
         patched.setattr("src.audio.sandbox.MAX_WALL_PER_CPU", 1_000)  # on a busy machine, CPU time takes long
         with pytest.raises(InvalidAudio, match="crashed"):
-            heard(sandbox, "while True: pass")
+            decoded(sandbox, "while True: pass")
     with pytest.raises(DecoderUnavailable) as told:
-        heard(sandbox, "while True: time.sleep(1)")
+        decoded(sandbox, "while True: time.sleep(1)")
     assert (told.value.status, told.value.code, told.value.retry_after_s) == (503, "decoder_unavailable", 1)
     until(lambda: not decode_workers())
     sandbox.close()
@@ -224,7 +224,7 @@ def test_computing_without_end_is_ended_and_sleeping_is_nobodys_fault(tmp_path, 
 
 def test_memory_without_end_is_refused(sandbox):
     with pytest.raises(InvalidAudio, match="more memory"):
-        heard(sandbox, "held = [np.ones(10**6) for _ in range(10**6)]")
+        decoded(sandbox, "held = [np.ones(10**6) for _ in range(10**6)]")
 
 
 # Where the kernel filters no system calls
@@ -251,7 +251,7 @@ def test_a_kernel_without_filters_is_told_once_and_files_are_decoded(tmp_path, m
     assert "could signal and read processes of this user" in line
     for attempt in ("open('/etc/passwd')", "socket.socket()", "os.dup(0)", "os.write(2, b'x')"):  # limits hold still
         with pytest.raises(InvalidAudio):
-            heard(sandbox, attempt)
+            decoded(sandbox, attempt)
     sandbox.close()
 
 

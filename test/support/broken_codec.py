@@ -1,7 +1,8 @@
-"""A codec that a hostile file has taken over: in decode workers, it runs the program that the file is.
+"""A decoder that hostile files have taken over: in decode workers, it runs the program that a file contains.
 
-`taken_over` puts it into the workers of sandboxes that are made afterwards. A program has `attempt`, which it defines,
-called in place of decoding; where that returns, it has done what it should not, and the file gets audio, so 200.
+`taken_over` installs it in the workers of sandboxes that are made afterwards. A program defines `attempt`, which is
+called instead of decoding. If `attempt` returns, it has done what it should not be able to do, and the file gets audio,
+so the answer is 200.
 """
 
 import os
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 MARK = b"\xff\xfbPROGRAM"
-"""How such files begin; the rest is Python."""
+"""The start of such a file; the rest is Python."""
 
 BEFORE = """
 import ctypes, os, resource, signal, socket, sys, threading, time
@@ -29,7 +30,7 @@ def check(result):
     return result
 
 def answer(message):
-    'Answer in place of the worker.'
+    'Reply in place of the worker.'
     frame = sys._getframe()
     while 'connection' not in frame.f_locals:
         frame = frame.f_back
@@ -44,13 +45,13 @@ def program(attempt: str) -> bytes:
 
 
 def taken_over(folder: Path, setenv: Callable[[str, str], None], also: str = "") -> None:
-    """Have workers that are started from now on run the programs; `also` is Python for their parent."""
+    """Make workers that are started from now on run such programs; `also` is Python for their parent."""
     (folder / "sitecustomize.py").write_text(f"import broken_codec\nbroken_codec.take_over()\n{also}\n")
     setenv("PYTHONPATH", os.pathsep.join([str(folder), str(Path(__file__).parent)]))
 
 
 def take_over() -> None:
-    """Put the codec in the place of the decoder of this process, if it is the parent of decode workers."""
+    """Replace the decoder of this process, if it is the parent of decode workers."""
     if "src.audio.worker" not in " ".join(sys.orig_argv):
         return
     from src.audio import decode

@@ -1,4 +1,4 @@
-"""Long recordings made of the bundled clips, with known texts and places."""
+"""Long recordings made of the bundled clips, with known texts and times."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ GAPS_S = [0.3, 1.5, 0.5, 1.0, 0.7]
 """Pauses between clips, one after the other."""
 
 EDGE_S = 0.1
-"""What the detector leaves off at each end of speech, more or less."""
+"""About how much of the speech the detector misses at each end."""
 
-MISHEARD = {
+MISRECOGNIZED = {
     "fsdd-nicolas-1", "fsdd-nicolas-3", "pico-en-gb-2", "rhvoice-alan-1", "rhvoice-bdl-3", "rhvoice-bdl-4"
 }  # fmt: skip
-"""Clips in which the tiny model gets a word wrong also when they are alone."""
+"""Clips that the tiny model gets wrong even by themselves."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a clip stands in a recording, in seconds."""
+    """The place of a clip in a recording, in seconds."""
 
     name: str
     start_s: float
@@ -31,8 +31,8 @@ class Placement:
 
 
 def sentences() -> list[str]:
-    """Return the names of the short clips that the tiny model understands, in an order that mixes the voices."""
-    names = {path.stem for path in CLIPS.glob("*-[0-9].flac")} - MISHEARD
+    """Return the names of the short clips that the tiny model gets right, in an order that mixes the voices."""
+    names = {path.stem for path in CLIPS.glob("*-[0-9].flac")} - MISRECOGNIZED
     return sorted(names, key=lambda name: (name[::-1], name))
 
 
@@ -43,9 +43,9 @@ def joined(
     load: Callable[[str], NDArray[np.float32]] = clip,
     noise: float = 0.0,
 ) -> tuple[NDArray[np.float32], list[Placement]]:
-    """Return clips one after the other at 16 kHz, each after its gap in seconds, and where each of them stands.
+    """Return clips joined to one recording at 16 kHz, each after its gap in seconds, and the place of each.
 
-    `load` gives the samples of a clip; `noise` is the level of white noise under the whole.
+    `load` returns the samples of a clip; `noise` is the level of white noise that is added.
     """
     parts: list[NDArray[np.float32]] = []
     placements = []
@@ -63,7 +63,7 @@ def joined(
 
 
 def without_pauses(detector: SpeechDetector) -> Callable[[str], NDArray[np.float32]]:
-    """Return what loads a clip from its first speech to its last, so that the next can follow without a pause."""
+    """Return a function that loads a clip without the silence at its ends, so that the next follows without a pause."""
 
     def load(name: str) -> NDArray[np.float32]:
         samples = clip(name)

@@ -1,4 +1,4 @@
-"""Media files made on the fly, and the speech that goes into them."""
+"""Make media files from samples, and compare decoded audio."""
 
 import io
 import tempfile
@@ -37,7 +37,7 @@ def wav(
     subtype: str = "PCM_16",
     container: str = "WAV",
 ) -> bytes:
-    """Return samples of `rate`, (samples,) for all channels alike or (samples, channels), as libsndfile writes them."""
+    """Return samples at `rate`, (samples,) or (samples, channels), as a file of libsndfile."""
     file = io.BytesIO()
     soundfile.write(file, _spread(samples, channels), rate, format=container, subtype=subtype)
     return file.getvalue()
@@ -57,7 +57,7 @@ def encode(
     video: bool = False,
     **options: str,
 ) -> bytes:
-    """Return samples of `rate`, (samples,) or (samples, channels), as FFmpeg encodes and muxes them.
+    """Return samples at `rate`, (samples,) or (samples, channels), encoded and muxed by FFmpeg.
 
     `video` adds a track of moving pictures; `options` are the muxer's.
     """
@@ -68,7 +68,7 @@ def encode(
             sound = output.add_stream(codec, rate=rate)
             sound.layout = LAYOUTS[channels]
             sound.bit_rate = 12_200 if codec == "libopencore_amrnb" else 48_000 * channels
-            if codec in ("tta", "wavpack"):  # which would take 8 bits, the first format on their lists
+            if codec in ("tta", "wavpack"):  # otherwise they would use 8 bits, the first format on their lists
                 sound.format = "s16" if codec == "tta" else "s16p"
             interleaved = _spread(samples, channels)
             for index in range(-(-len(samples) // (rate // 10))):
@@ -81,7 +81,7 @@ def encode(
 
 
 def mp4_promising(samples: int) -> bytes:
-    """Return an MP4 of some hundred bytes whose index promises so many samples of a byte each."""
+    """Return an MP4 file of some hundred bytes whose index declares this many samples of a byte each."""
     mp4 = bytearray(encode(clip("fsdd-theo-2")[:1600], "mp4", "aac", movflags="faststart"))
     for box, numbers in {"stts": (1, samples, 1024), "stsc": (1, 1, samples, 1), "stsz": (1, samples)}.items():
         at = mp4.index(box.encode()) + 8
@@ -90,7 +90,7 @@ def mp4_promising(samples: int) -> bytes:
 
 
 def likeness(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
-    """Return the correlation, at most 1, of two recordings at the shift where it is best, up to 0.1 s: codecs delay."""
+    """Return the correlation of two recordings, at most 1, at the best shift of up to 0.1 s: codecs add a delay."""
     size = 1 << (len(got) + len(wanted)).bit_length()
     products = np.fft.irfft(np.fft.rfft(got, size) * np.fft.rfft(wanted, size).conj(), size)
     reach = SAMPLE_RATE // 10

@@ -1,4 +1,4 @@
-"""The processes below one, by /proc, for tests that do something to them."""
+"""Find and kill child processes, by /proc."""
 
 import os
 import signal
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def children(pid: int) -> list[int]:
-    """Return the living children of a process, by number."""
+    """Return the process IDs of the living children of a process."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
+        except OSError:  # it has just exited
             continue
         if int(fields[1]) == pid and fields[0] != "Z":
             found.append(int(status.parent.name))
@@ -19,17 +19,17 @@ def children(pid: int) -> list[int]:
 
 
 def decode_parents(pid: int | None = None) -> list[int]:
-    """Return the processes below `pid`, this one if left out, that fork decode workers."""
+    """Return the children of `pid`, by default this process, that fork decode workers."""
     return [child for child in children(pid or os.getpid()) if "src.audio.worker" in _command(child)]
 
 
 def decode_workers(pid: int | None = None) -> list[int]:
-    """Return the decode workers below `pid`, this one if left out."""
+    """Return the decode workers of `pid`, by default this process."""
     return [worker for parent in decode_parents(pid) for worker in children(parent)]
 
 
 def kill(pids: list[int]) -> None:
-    """Do to processes what no process can prevent."""
+    """Kill processes with SIGKILL."""
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""Channels that cancel, and channels that do not."""
+"""Downmixing: channels that cancel, and channels that do not."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Long audio in chunks: cut where nobody speaks, silence left out, times kept, and never much of it in memory."""
+"""Long audio in chunks: cut in pauses, without long silence, with its times kept."""
 
 import itertools
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def silence(seconds: float, level: float = 0.0) -> np.ndarray:
 
 
 def assert_cut_from(samples: np.ndarray, chunks: list[Chunk], chunk_seconds: float) -> None:
-    """Every chunk is a piece of the recording, where it says it is, and in order."""
+    """Every chunk is a part of the recording at the time that it states, and chunks are in order."""
     assert chunks
     for chunk in chunks:
         start = round(chunk.start_s * SAMPLE_RATE)
@@ -39,7 +39,7 @@ def assert_cut_from(samples: np.ndarray, chunks: list[Chunk], chunk_seconds: flo
 
 
 def assert_said_once(placements, chunks: list[Chunk], slack_s: float = 0.3) -> None:
-    """Each clip lies whole in exactly one chunk, but for the silence at its ends."""
+    """Each clip is whole in exactly one chunk, except for the silence at its ends."""
     for placed in placements:
         homes = [
             chunk

@@ -1,4 +1,4 @@
-"""Many clips heard at once: who goes with whom, and what one's end or error is to the others."""
+"""Detections in batches: which run together, and how the end or error of one affects the others."""
 
 import asyncio
 import threading
@@ -43,48 +43,48 @@ def broken(detector):
 
 
 def test_those_who_wait_go_together_and_others_join_them_later(detector, calls):
-    questions = DetectionQueue(detector)
+    queue = DetectionQueue(detector)
     short, long = clip("piper-joe-1"), clip("noise-pink-4s")
-    answers = [questions.submit(detector.has_speech(samples, 0.15)) for samples in (long, short, short)]
-    questions.run_next()
+    answers = [queue.submit(detector.has_speech(samples, 0.15)) for samples in (long, short, short)]
+    queue.run_next()
     assert calls == [3]
-    answers.append(questions.submit(detector.has_speech(short, 0.15)))
-    while questions:
-        questions.run_next()
+    answers.append(queue.submit(detector.has_speech(short, 0.15)))
+    while queue:
+        queue.run_next()
     assert calls[:2] == [3, 2]
     assert [answer.result() for answer in answers] == [False, True, True, True]
 
 
 def test_no_more_than_the_most_are_heard_at_a_time(detector, calls):
-    questions = DetectionQueue(detector)
-    answers = [questions.submit(detector.spans(clip("fsdd-jackson-1"))) for _ in range(2 * MAX_BATCH + 1)]
-    while questions:
-        questions.run_next()
+    queue = DetectionQueue(detector)
+    answers = [queue.submit(detector.spans(clip("fsdd-jackson-1"))) for _ in range(2 * MAX_BATCH + 1)]
+    while queue:
+        queue.run_next()
     assert max(calls) == MAX_BATCH
     assert {answer.result() for answer in answers} == {run_detection(detector.spans(clip("fsdd-jackson-1")))}
 
 
 def test_a_question_taken_back_is_heard_no_further(detector, calls):
-    questions = DetectionQueue(detector)
-    begun, kept = (questions.submit(detector.has_speech(clip("noise-pink-4s"), 0.15)) for _ in range(2))
-    questions.run_next()
-    waiting = questions.submit(detector.spans(clip("noise-pink-4s")))
+    queue = DetectionQueue(detector)
+    begun, kept = (queue.submit(detector.has_speech(clip("noise-pink-4s"), 0.15)) for _ in range(2))
+    queue.run_next()
+    waiting = queue.submit(detector.spans(clip("noise-pink-4s")))
     assert begun.cancel()
     assert waiting.cancel()
-    while questions:
-        questions.run_next()
+    while queue:
+        queue.run_next()
     assert calls[0] == 2
     assert set(calls[1:]) == {1}
     assert kept.result() is False
 
 
 def test_an_error_of_one_costs_that_one(detector):
-    questions = DetectionQueue(detector)
+    queue = DetectionQueue(detector)
     clips = [clip(name) for name in ("piper-joe-1", "noise-pink-4s", "flite-slt-1")]
-    answers = [questions.submit(detector.spans(samples)) for samples in clips]
-    failing = questions.submit(broken(detector))
-    while questions:
-        questions.run_next()
+    answers = [queue.submit(detector.spans(samples)) for samples in clips]
+    failing = queue.submit(broken(detector))
+    while queue:
+        queue.run_next()
     assert isinstance(failing.exception(), ValueError)
     assert [answer.result() for answer in answers] == [run_detection(detector.spans(samples)) for samples in clips]
 

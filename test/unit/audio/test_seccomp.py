@@ -1,4 +1,4 @@
-"""The filter of system calls, followed step by step as the kernel does, also for machines other than this one."""
+"""The system call filter, run step by step as the kernel does, also for other machines than this one."""
 
 import ctypes
 import errno

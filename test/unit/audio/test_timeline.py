@@ -1,4 +1,4 @@
-"""Times count from the file's start, as a player shows them: where a file has no sound, there is silence."""
+"""Times count from the start of the file, as in a player: gaps in the sound become silence."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -107,7 +107,7 @@ def test_a_time_that_cannot_be_right_changes_nothing(tmp_path):
 
 
 def silence_s(timeline: Timeline, frames: Sequence[tuple[float | None, float]]) -> list[float]:
-    """Return what silence comes before each frame, by its time and duration."""
+    """Return the silence before each frame, given as time and duration."""
     gaps = []
     for time_s, seconds in frames:
         gap_s = 0.0 if time_s is None else timeline.gap_s(time_s)

@@ -1,4 +1,4 @@
-"""Files with several audio tracks: the one that players take is heard."""
+"""Files with several audio tracks: the track that players choose is decoded."""
 
 import io
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ WANTED, OTHER, THIRD = SPEECH.values()
 
 @dataclass(frozen=True)
 class Sound:
-    """A track of a file that is made here."""
+    """A track of a test file."""
 
     samples: NDArray[np.float32]
     channels: int = 1

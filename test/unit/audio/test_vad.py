@@ -1,4 +1,4 @@
-"""The speech detector: Silero's own numbers, the same in pieces, and spans that begin and end where people speak."""
+"""The speech detector: probabilities that do not depend on how audio is cut, and spans of speech at any level."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
