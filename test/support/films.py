@@ -43,7 +43,7 @@ def film(pieces: Pieces, container: str, path: Path, *, pictures_s: float = 9.0,
             picture = output.add_stream(VIDEO.get(container, "mpeg4"), rate=25)
             picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
             if picture.name == "libvpx":
-                picture.options = {"deadline": "realtime", "cpu-used": "8"}  # 20 times as fast
+                picture.options = {"deadline": "realtime", "cpu-used": "8", "threads": "1"}  # 10 times as fast
             for index in range(round(pictures_s * 25)):
                 frame = av.VideoFrame(64, 48, "yuv420p")
                 frame.pts, frame.time_base = round(from_s * 25) + index, Fraction(1, 25)
