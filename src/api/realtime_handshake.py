@@ -1,4 +1,4 @@
-"""What the handshake of `WS /v1/realtime` says about a client: its dialect, its sample rate and its model."""
+"""The handshake of `WS /v1/realtime`: which dialect the client speaks, at which sample rate, with which model."""
 
 import re
 import time
@@ -19,12 +19,9 @@ from src.text.unset import none_if_unset
 from src.wire.model_names import ServedModel
 
 _OPENAI_CLIENTS = re.compile(r"openai|livekit|pipecat", re.IGNORECASE)
-"""Clients by their user agent that mean OpenAI's 24 kHz where they do not say otherwise."""
-
-
-_CONVERSATIONS = re.compile(r"gpt-(4o-|4o-mini-)?(realtime|live)")
-"""OpenAI's models of speech-to-speech sessions. Clients that cannot connect without one name it; they get a session
-that transcribes."""
+"""User agents of clients that send OpenAI's 24 kHz unless they say otherwise."""
+_CONVERSATION_MODELS = re.compile(r"gpt-(4o-|4o-mini-)?(realtime|live)")
+"""OpenAI's speech-to-speech models. Clients that cannot connect without naming one get a transcription session."""
 
 
 def read_handshake(websocket: WebSocket, settings: Settings, served: ServedModel) -> SessionParams:
@@ -32,30 +29,30 @@ def read_handshake(websocket: WebSocket, settings: Settings, served: ServedModel
 
     Raises:
         InvalidRequest: `sample_rate` is not 8000 to 48000.
-        ModelNotFound: `model` names a model that is not served here.
+        ModelNotFound: the service does not have the `model` of the query.
     """
     query, headers = websocket.query_params, websocket.headers
     protocols: Sequence[str] = websocket.scope["subprotocols"]
     model = none_if_unset(query.get("model"))
-    if model is None or not _CONVERSATIONS.match(model):
+    if model is None or not _CONVERSATION_MODELS.match(model):
         served.check(model)
     credential: Credential = websocket.state.credential
     beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
-    # OpenAI's JavaScript SDK names a model on its WebSocket, if only `undefined`, and gives no other sign of itself.
+    # Any `model` counts: that is the only sign of OpenAI's JavaScript SDK, which sends `undefined` if it is given none.
     is_openai = (
         beta
         or bool(query.get("model"))
         or credential.session is not None
         or is_azure(websocket.scope)
-        or _is_openai(query, headers, protocols)
+        or _has_openai_signs(query, headers, protocols)
     )
     default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate
-    asked_rate = _sample_rate(query)
+    requested_rate = _sample_rate(query)
     return SessionParams(
         session_id=new_session_id(),
         expires_at=int(time.time() + settings.realtime_session_s),
-        rate=asked_rate or default_rate,
-        pcm16_rate=asked_rate or settings.realtime_openai_rate,
+        rate=requested_rate or default_rate,
+        pcm16_rate=requested_rate or settings.realtime_openai_rate,
         model=model or served.name,
         beta=beta,
         transcription=is_openai,
@@ -64,7 +61,7 @@ def read_handshake(websocket: WebSocket, settings: Settings, served: ServedModel
     )
 
 
-def _is_openai(query: Mapping[str, str], headers: Headers, protocols: Iterable[str]) -> bool:
+def _has_openai_signs(query: Mapping[str, str], headers: Headers, protocols: Iterable[str]) -> bool:
     return (
         _intends_transcription(query)
         or any(name.startswith(KEY_PROTOCOL) for name in protocols)

@@ -1,4 +1,6 @@
-"""Places for sessions: who gets one when all are taken, and who gives one up."""
+"""Slots for sessions: who gets one when all are taken, and whose session is evicted."""
+
+import asyncio
 
 import pytest
 
@@ -18,44 +20,53 @@ def clock():
     return Clock()
 
 
-def test_where_all_places_are_used_a_new_session_is_refused(clock):
-    sessions = SessionSlots(2, clock)
-    with sessions.acquire() as first, sessions.acquire() as second:
+def test_a_new_session_is_rejected_while_all_slots_are_in_use(clock):
+    slots = SessionSlots(2, clock)
+    with slots.acquire() as first, slots.acquire() as second:
         clock.now_s += EVICTABLE_AFTER_S - 1
-        with pytest.raises(TooManySessions), sessions.acquire():
+        with pytest.raises(TooManySessions), slots.acquire():
             pass
         assert not first.should_end.is_set()
         assert not second.should_end.is_set()
-    with sessions.acquire():
-        assert len(sessions) == 1
+    with slots.acquire():
+        assert len(slots) == 1
 
 
-def test_the_client_that_has_been_silent_longest_gives_up_its_place(clock):
-    sessions = SessionSlots(2, clock)
-    with sessions.acquire() as first, sessions.acquire() as second:
+def test_the_session_that_has_been_idle_longest_is_evicted(clock):
+    slots = SessionSlots(2, clock)
+    with slots.acquire() as first, slots.acquire() as second:
         clock.now_s += EVICTABLE_AFTER_S
-        sessions.touch(first)
-        with sessions.acquire() as third:
+        slots.touch(first)
+        with slots.acquire() as third:
             assert second.should_end.is_set()
             assert not first.should_end.is_set()
             assert not third.should_end.is_set()
-            with pytest.raises(TooManySessions), sessions.acquire():
+            with pytest.raises(TooManySessions), slots.acquire():
                 pass
 
 
-def test_sessions_that_do_not_come_to_their_end_are_not_replaced_for_ever(clock):
-    sessions = SessionSlots(1, clock)
-    with sessions.acquire():
+def test_evicted_sessions_that_do_not_end_are_not_replaced_for_ever(clock):
+    slots = SessionSlots(1, clock)
+    with slots.acquire():
         clock.now_s += EVICTABLE_AFTER_S
-        with sessions.acquire():
+        with slots.acquire():
             clock.now_s += EVICTABLE_AFTER_S
-            with pytest.raises(TooManySessions), sessions.acquire():
+            with pytest.raises(TooManySessions), slots.acquire():
                 pass
 
 
-async def test_a_drain_asks_all_to_end(clock):
-    sessions = SessionSlots(2, clock)
-    with sessions.acquire() as first, sessions.acquire() as second:
-        await sessions.drain(0)
+async def test_a_drain_asks_all_sessions_to_end(clock):
+    slots = SessionSlots(2, clock)
+    with slots.acquire() as first, slots.acquire() as second:
+        await slots.drain(0)
         assert first.should_end.is_set()
         assert second.should_end.is_set()
+
+
+async def test_a_drain_is_over_as_soon_as_all_sessions_have_ended(clock):
+    slots = SessionSlots(2, clock)
+    with slots.acquire() as slot:
+        draining = asyncio.create_task(slots.drain(3600))
+        await slot.should_end.wait()
+        assert not draining.done()
+    await draining
