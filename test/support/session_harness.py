@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.audio.vad import FRAME_SAMPLES
+from src.audio.silero import FRAME_SAMPLES
 from src.engine.frames import SAMPLES_PER_FRAME, frames_in
 from src.engine.model import StepResult
 from src.engine.windowing import Windowing
@@ -233,7 +233,7 @@ def _read(output: Output) -> Read:
     """Return an event as a client reads it, or a notice as it is."""
     if not isinstance(output, events.ServerEvent):
         return output
-    event = json.loads(output.encoded("event_1").encode(), parse_constant=lambda name: 1 / 0)
+    event: dict[str, Any] = json.loads(output.encoded("event_1").encode(), parse_constant=lambda name: 1 / 0)
     check_form(event)
     return event
 

@@ -1,10 +1,9 @@
-"""Any sequence of what a client may send and of what may become of work: nothing is lost, doubled or out of order."""
+"""Short sequences of client events and outcomes of work; `test/process` has the thorough search."""
 
-from hypothesis import HealthCheck
-from hypothesis import settings as budget
+from hypothesis import HealthCheck, settings
 from session_machine import AnySequence
 
 TestAnySequence = AnySequence.TestCase
-TestAnySequence.settings = budget(
-    max_examples=400, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
+TestAnySequence.settings = settings(
+    max_examples=40, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
 )
