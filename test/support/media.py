@@ -43,6 +43,11 @@ def wav(
     return file.getvalue()
 
 
+def as_pcm16(*parts: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Join audio and round it to the values of PCM16, in which quiet audio loses its finest steps."""
+    return (np.round(np.concatenate(parts) * 32768).clip(-32768, 32767) / 32768).astype(np.float32)
+
+
 def pcm16(samples: NDArray[np.floating]) -> bytes:
     """Return samples as headerless PCM16 little-endian; channels (samples, channels) become interleaved."""
     return np.round(samples * 32768).clip(-32768, 32767).astype("<i2").tobytes()

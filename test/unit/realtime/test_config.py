@@ -389,7 +389,7 @@ PARTS = ["type", "rate", "model", "language", "keywords", "threshold", "idle_tim
 
 
 @given(st.dictionaries(st.sampled_from(PLACES), JSON | st.dictionaries(st.sampled_from(PARTS), JSON), max_size=3))
-def test_any_wish_is_granted_or_refused(wanted):
+def test_any_change_is_made_or_rejected(wanted):
     try:
         config = updated(wanted)
     except InvalidRequest:

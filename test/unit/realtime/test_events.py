@@ -20,18 +20,18 @@ def audio(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def refused(message: str | bytes | dict[str, Any]) -> InvalidEvent:
+def rejected(message: str | bytes | dict[str, Any]) -> InvalidEvent:
     with pytest.raises(InvalidEvent) as caught:
         parse(json.dumps(message) if isinstance(message, dict) else message)
     return caught.value
 
 
 @pytest.mark.parametrize("values", ["[],", "1,", '{"a":1},'])
-def test_a_message_of_countless_values_is_refused_before_it_becomes_large(values):
+def test_a_message_of_countless_values_is_rejected_before_it_becomes_large(values):
     message = f'{{"type": "session.update", "session": [{values * 100_000}0]}}'
     forms: list[Any] = [message, message.encode(), bytearray(message.encode())]
     for each in forms:
-        assert refused(each).code == "invalid_json"
+        assert rejected(each).code == "invalid_json"
 
 
 def test_every_event_of_a_client_is_known_by_its_type():
@@ -76,7 +76,7 @@ def test_the_settings_of_a_session_may_lack_the_object_around_them():
     ["", "nonsense", "[]", "5", "null", '"x"', b"[]", b" [1]", "[" * 500, "{}{}", '{"n":' + "9" * 5_000 + "}"],
 )
 def test_what_is_no_object_is_no_event(message):
-    error = refused(message)
+    error = rejected(message)
     assert (error.code, error.param, error.event_id) == ("invalid_json", None, None)
 
 
@@ -110,7 +110,7 @@ def test_a_binary_frame_that_is_no_json_is_audio(audio):
 
 def test_a_binary_frame_of_audio_has_the_limit_of_an_append():
     assert isinstance(parse(bytes(events.MAX_APPEND_BYTES)), events.Append)
-    error = refused(bytes(events.MAX_APPEND_BYTES + 1))
+    error = rejected(bytes(events.MAX_APPEND_BYTES + 1))
     assert (error.code, error.param) == ("invalid_value", "audio")
 
 
@@ -136,7 +136,7 @@ def test_a_binary_frame_of_audio_has_the_limit_of_an_append():
     ],
 )
 def test_what_is_wrong_is_named_with_the_id_of_its_event(message, code, param):
-    error = refused(message | {"event_id": "mine"})
+    error = rejected(message | {"event_id": "mine"})
     assert (error.code, error.param, error.event_id) == (code, param, "mine")
     assert error.type == "invalid_request_error"
     assert error.message
@@ -144,15 +144,15 @@ def test_what_is_wrong_is_named_with_the_id_of_its_event(message, code, param):
 
 def test_an_event_id_has_at_most_512_characters():
     assert parse(json.dumps({"type": "response.create", "event_id": "x" * 512})).event_id == "x" * 512
-    error = refused({"type": "response.create", "event_id": "x" * 513})
+    error = rejected({"type": "response.create", "event_id": "x" * 513})
     assert (error.param, error.event_id) == ("event_id", None)
-    assert refused({"type": "response.create", "event_id": 5}).event_id is None
+    assert rejected({"type": "response.create", "event_id": 5}).event_id is None
 
 
 def test_of_countless_errors_only_the_first_is_found():
     message = '{"type":"conversation.item.create","item":{"content":[' + "0," * 49_000 + "0]}}"
     before_mb = memory_mb()
-    assert refused(message).param == "item.content.0"
+    assert rejected(message).param == "item.content.0"
     assert memory_mb() - before_mb < 50
 
 
@@ -162,9 +162,9 @@ def memory_mb() -> float:
 
 
 def test_an_append_has_at_most_15_mib():
-    most = bytes(events.MAX_APPEND_BYTES)
-    assert len(parse(json.dumps({"type": APPEND, "audio": audio(most)})).audio) == 15 * 1024 * 1024
-    error = refused({"type": APPEND, "audio": audio(most + b"x"), "event_id": "mine"})
+    longest = bytes(events.MAX_APPEND_BYTES)
+    assert len(parse(json.dumps({"type": APPEND, "audio": audio(longest)})).audio) == 15 * 1024 * 1024
+    error = rejected({"type": APPEND, "audio": audio(longest + b"x"), "event_id": "mine"})
     assert (error.code, error.param, error.event_id) == ("invalid_value", "audio", "mine")
 
 
@@ -174,13 +174,13 @@ def test_half_a_surrogate_pair_is_never_repeated():
         '{"type":"\\ud800"}',
         '{"type":"session.update","session":{"a":"\\udc00"}}',
     ):
-        error = refused(message)
+        error = rejected(message)
         assert f"{error.message}{error.param}{error.event_id}".encode()
 
 
 @given(st.text(max_size=30))
-def test_garbage_is_refused_and_nothing_else_happens(message):
-    refused(message)
+def test_garbage_is_rejected_and_nothing_else_happens(message):
+    rejected(message)
 
 
 @given(st.binary(max_size=30))

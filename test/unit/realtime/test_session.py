@@ -618,7 +618,7 @@ def test_an_item_too_short_for_a_step_is_not_forgotten_behind_work_that_is_aband
 def test_many_items_too_short_for_a_step_may_wait_for_one_long_one():
     harness = manual_client(final_from_stream=True)
     harness.send(append(speech(1.0)), COMMIT)
-    for _ in range(600):
+    for _ in range(400):
         harness.send(append(speech(0.005)), RESPOND)
     harness.run_all()
     assert harness.session.idle

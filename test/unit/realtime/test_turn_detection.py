@@ -1,4 +1,4 @@
-"""Turns: exact edges by scripted probabilities, and what the real detector makes of real speech and noise."""
+"""Turn detection: exact edges for scripted probabilities, and the turns that the real detector finds."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media import SAMPLE_RATE, clip
+from media import SAMPLE_RATE, as_pcm16, clip
 from numpy.typing import NDArray
 
 from src.audio.vad import SpeechDetector, run_detection
@@ -26,11 +26,11 @@ DEFAULTS = TurnDetection()
 IDLE = TurnDetection(idle_timeout_ms=1000)
 
 Run = tuple[float, int]
-"""A probability, and for how many frames."""
+"""A probability and the number of frames that have it."""
 
 
 class Script:
-    """A stream whose probabilities are known beforehand, 0 at the end."""
+    """A stream with given probabilities, and 0 after them."""
 
     def __init__(self, *runs: Run) -> None:
         self._left = [probability for probability, count in runs for _ in range(count)]
@@ -43,12 +43,12 @@ class Script:
 
 
 def frames(count: int) -> NDArray[np.float32]:
-    """Audio of so many frames."""
+    """Return audio of `count` frames."""
     return np.zeros(count * FRAME, np.float32)
 
 
-def heard(*runs: Run, detection: TurnDetection = DEFAULTS, start: int = 0) -> list[TurnEvent]:
-    """What happens in audio with these probabilities."""
+def detected(*runs: Run, detection: TurnDetection = DEFAULTS, start: int = 0) -> list[TurnEvent]:
+    """Return the events in audio with these probabilities."""
     return TurnDetector(detection, Script(*runs), start).feed(frames(sum(count for _, count in runs)))
 
 
@@ -60,13 +60,13 @@ def in_pieces(detector: TurnDetector, samples: NDArray[np.float32], size: int) -
 
 
 def test_a_turn_begins_with_the_padding_before_its_speech_and_ends_with_the_pause_after_it():
-    started, stopped = heard((0, 20), (0.9, 10), (0, 20))
+    started, stopped = detected((0, 20), (0.9, 10), (0, 20))
     assert started == TurnStarted(20 * FRAME - PADDING)
     assert stopped == TurnStopped(30 * FRAME + PAUSE)
 
 
 def test_times_are_on_the_clock_of_the_session():
-    assert heard((0, 20), (0.9, 10), (0, 20), start=7777) == [
+    assert detected((0, 20), (0.9, 10), (0, 20), start=7777) == [
         TurnStarted(7777 + 20 * FRAME - PADDING),
         TurnStopped(7777 + 30 * FRAME + PAUSE),
     ]
@@ -74,20 +74,20 @@ def test_times_are_on_the_clock_of_the_session():
 
 def test_padding_and_pause_are_as_long_as_asked():
     detection = TurnDetection(prefix_padding_ms=0, silence_duration_ms=100)
-    assert heard((0, 20), (0.9, 10), (0, 4), detection=detection) == [
+    assert detected((0, 20), (0.9, 10), (0, 4), detection=detection) == [
         TurnStarted(20 * FRAME),
         TurnStopped(30 * FRAME + 1600),
     ]
     none = TurnDetection(prefix_padding_ms=0, silence_duration_ms=0)
-    assert heard((0.9, 10), (0, 1), detection=none) == [TurnStarted(0), TurnStopped(10 * FRAME)]
+    assert detected((0.9, 10), (0, 1), detection=none) == [TurnStarted(0), TurnStopped(10 * FRAME)]
 
 
 def test_padding_does_not_reach_back_behind_the_beginning():
-    assert heard((0, 3), (0.9, 10), start=1000) == [TurnStarted(1000)]
+    assert detected((0, 3), (0.9, 10), start=1000) == [TurnStarted(1000)]
 
 
 def test_padding_does_not_reach_back_into_the_turn_before():
-    _, stopped, started = heard((0.9, 10), (0, 17), (0.9, 10))
+    _, stopped, started = detected((0.9, 10), (0, 17), (0.9, 10))
     assert started.at == stopped.at == 10 * FRAME + PAUSE
 
 
@@ -99,15 +99,15 @@ def test_a_turn_is_over_as_soon_as_the_pause_is_long_enough():
 
 
 def test_a_shorter_pause_is_part_of_the_turn():
-    assert heard((0.9, 5), (0, 15), (0.9, 5), (0, 16)) == [TurnStarted(0), TurnStopped(25 * FRAME + PAUSE)]
+    assert detected((0.9, 5), (0, 15), (0.9, 5), (0, 16)) == [TurnStarted(0), TurnStopped(25 * FRAME + PAUSE)]
 
 
 def test_a_turn_needs_two_frames_of_speech_in_a_row():
-    assert heard((0, 20), (0.99, 1), (0, 1), (0.99, 1), (0, 20)) == []
-    assert heard((0, 20), (0.99, 1), (0, 1), (0.99, 2)) == [TurnStarted(22 * FRAME - PADDING)]
+    assert detected((0, 20), (0.99, 1), (0, 1), (0.99, 1), (0, 20)) == []
+    assert detected((0, 20), (0.99, 1), (0, 1), (0.99, 2)) == [TurnStarted(22 * FRAME - PADDING)]
 
 
-def test_speech_is_told_while_it_goes_on():
+def test_a_turn_is_reported_while_it_goes_on():
     detector = TurnDetector(TurnDetection(), Script((0, 20), (0.9, 100)))
     assert detector.feed(frames(21)) == []
     assert detector.feed(frames(1)) == [TurnStarted(20 * FRAME - PADDING)]
@@ -117,22 +117,22 @@ def test_speech_is_told_while_it_goes_on():
 def test_speech_begins_at_the_threshold_and_goes_on_down_to_015_below_it(threshold):
     detection = TurnDetection(threshold=threshold)
     above, below = threshold + 0.01, threshold - 0.01
-    assert heard((below, 30), detection=detection) == []
-    assert heard((above, 2), (threshold - 0.14, 30), detection=detection) == [TurnStarted(0)]
-    assert heard((above, 2), (threshold - 0.16, 30), detection=detection)[1] == TurnStopped(2 * FRAME + PAUSE)
+    assert detected((below, 30), detection=detection) == []
+    assert detected((above, 2), (threshold - 0.14, 30), detection=detection) == [TurnStarted(0)]
+    assert detected((above, 2), (threshold - 0.16, 30), detection=detection)[1] == TurnStopped(2 * FRAME + PAUSE)
 
 
 def test_a_turn_can_end_also_where_the_threshold_is_next_to_nothing():
     detection = TurnDetection(threshold=0.05)
-    assert heard((0.06, 2), (0.02, 30), detection=detection) == [TurnStarted(0)]
-    assert heard((0.06, 2), (0.005, 30), detection=detection)[1] == TurnStopped(2 * FRAME + PAUSE)
+    assert detected((0.06, 2), (0.02, 30), detection=detection) == [TurnStarted(0)]
+    assert detected((0.06, 2), (0.005, 30), detection=detection)[1] == TurnStopped(2 * FRAME + PAUSE)
 
 
 # Nobody speaks
 
 
 def test_every_stretch_without_speech_times_out_once():
-    assert heard((0, 94), detection=IDLE, start=500) == [
+    assert detected((0, 94), detection=IDLE, start=500) == [
         IdleTimeout(500, 16_500),
         IdleTimeout(16_500, 32_500),
         IdleTimeout(32_500, 48_500),
@@ -140,34 +140,34 @@ def test_every_stretch_without_speech_times_out_once():
 
 
 def test_without_an_idle_timeout_silence_is_nothing():
-    assert heard((0, 10_000)) == []
+    assert detected((0, 10_000)) == []
 
 
 def test_the_idle_time_counts_from_the_end_of_the_last_turn():
     quiet_from = 10 * FRAME + PAUSE
-    assert heard((0.9, 10), (0, 60), detection=IDLE)[1:] == [
+    assert detected((0.9, 10), (0, 60), detection=IDLE)[1:] == [
         TurnStopped(quiet_from),
         IdleTimeout(quiet_from, quiet_from + 16_000),
     ]
 
 
 def test_a_turn_does_not_time_out_however_long_it_is():
-    assert heard((0.9, 1000), detection=IDLE) == [TurnStarted(0)]
+    assert detected((0.9, 1000), detection=IDLE) == [TurnStarted(0)]
 
 
 def test_speech_that_is_just_beginning_is_not_cut_by_a_timeout():
-    assert heard((0, 31), (0.9, 5), detection=IDLE) == [TurnStarted(31 * FRAME - PADDING)]
-    assert heard((0, 31), (0.9, 1), (0, 1), detection=IDLE) == [IdleTimeout(0, 16_000)]
+    assert detected((0, 31), (0.9, 5), detection=IDLE) == [TurnStarted(31 * FRAME - PADDING)]
+    assert detected((0, 31), (0.9, 1), (0, 1), detection=IDLE) == [IdleTimeout(0, 16_000)]
 
 
 def test_padding_does_not_reach_back_behind_a_timeout():
-    assert heard((0, 32), (0.9, 5), detection=IDLE) == [IdleTimeout(0, 16_000), TurnStarted(16_000)]
+    assert detected((0, 32), (0.9, 5), detection=IDLE) == [IdleTimeout(0, 16_000), TurnStarted(16_000)]
 
 
-# What the session decides
+# What the caller decides
 
 
-def test_what_is_taken_by_hand_ends_the_open_turn_without_an_event():
+def test_a_manual_commit_closes_the_open_turn_without_an_event():
     detector = TurnDetector(TurnDetection(), Script((0.9, 10)))
     detector.feed(frames(10))
     assert detector.turn_start == 0
@@ -176,7 +176,7 @@ def test_what_is_taken_by_hand_ends_the_open_turn_without_an_event():
     assert detector.feed(frames(40)) == []
 
 
-def test_speech_that_goes_on_after_what_was_taken_is_a_turn_from_there():
+def test_speech_that_goes_on_after_a_manual_commit_is_a_turn_from_there():
     detector = TurnDetector(TurnDetection(), Script((0.9, 20)))
     until = 10 * FRAME + 100
     detector.feed(np.zeros(until, np.float32))
@@ -184,14 +184,14 @@ def test_speech_that_goes_on_after_what_was_taken_is_a_turn_from_there():
     assert detector.feed(frames(40)) == [TurnStarted(until), TurnStopped(20 * FRAME + PAUSE)]
 
 
-def test_the_idle_time_counts_from_what_was_taken_by_hand():
+def test_the_idle_time_counts_from_a_manual_commit():
     detector = TurnDetector(IDLE, Script())
     detector.feed(frames(10))
     detector.mark_committed(10 * FRAME)
     assert detector.feed(frames(40)) == [IdleTimeout(10 * FRAME, 10 * FRAME + 16_000)]
 
 
-def test_the_open_turn_says_where_it_began():
+def test_the_start_of_the_open_turn_is_known():
     detector = TurnDetector(TurnDetection(), Script((0, 20), (0.9, 10)))
     began = []
     for _ in range(6):
@@ -206,7 +206,7 @@ def test_after_a_reset_nothing_is_remembered_but_the_clock_goes_on():
     detector.feed(np.zeros(10 * FRAME + 100, np.float32))
     detector.reset(Script(*script), 9999)
     assert detector.turn_start is None
-    assert detector.feed(frames(43)) == heard(*script, detection=IDLE, start=9999)
+    assert detector.feed(frames(43)) == detected(*script, detection=IDLE, start=9999)
 
 
 def test_another_detection_holds_from_the_next_audio_on_and_keeps_the_open_turn():
@@ -228,9 +228,9 @@ DETECTIONS = st.builds(
 
 
 @given(RUNS, DETECTIONS, st.integers(0, 10**9), st.lists(st.integers(0, 5000), max_size=30))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_events_are_the_same_for_any_cuts_and_in_order(runs, detection, start, sizes):
-    whole = heard(*runs, detection=detection, start=start)
+    whole = detected(*runs, detection=detection, start=start)
     detector = TurnDetector(detection, Script(*runs), start)
     samples = frames(sum(count for _, count in runs))
     got = []
@@ -270,20 +270,6 @@ def listening(speech_detector):
 
 def silence(seconds: float) -> NDArray[np.float32]:
     return np.zeros(int(seconds * SAMPLE_RATE), np.float32)
-
-
-def as_pcm16(*parts: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Join audio on the grid of PCM16, on which quiet audio loses its finest steps."""
-    return (np.round(np.concatenate(parts) * 32768).clip(-32768, 32767) / 32768).astype(np.float32)
-
-
-@pytest.mark.parametrize("level", [1, 0.1, 0.01])
-def test_every_bundled_clip_with_words_is_turns_and_no_other_is(listening, transcripts, level):
-    for name, text in transcripts.items():
-        samples = as_pcm16(silence(1), clip(name.removesuffix(".flac")) * level, silence(1))
-        events = listening().feed(samples)
-        assert bool(events) == bool(text), name
-        assert [type(event) for event in events] == [TurnStarted, TurnStopped] * (len(events) // 2), name
 
 
 @pytest.mark.parametrize("level", [1, 0.1, 0.01])
@@ -345,7 +331,7 @@ def test_speech_in_pieces_of_any_length_has_the_turns_of_the_whole(listening, si
     assert in_pieces(listening(), samples, size) == whole
 
 
-def test_who_goes_on_speaking_after_a_commit_by_hand_is_in_the_next_turn(listening):
+def test_speech_that_goes_on_after_a_commit_is_in_the_next_turn(listening):
     speech = clip("piper-joe-1")
     middle = len(speech) // 2
     detector = listening()
