@@ -141,12 +141,12 @@ class FastConformerEncoder:
 
     def _run_layer(self, layer: Layer, x: Tensor, positions: RelativePositions, layout: BatchLayout) -> Tensor:
         """Return the output of one layer for rows `x`, which are overwritten."""
-        layer.before.add_to(x)
+        layer.first_feed_forward.add_to(x)
         qkv = layer.qkv(layer.attention_norm(x))
         layer.attention_out.add_to(x, self.operations.attend(qkv, self.heads, positions, layout))
-        gated = layer.gated(layer.convolution_norm(x))
+        gated = layer.convolution_in(layer.convolution_norm(x))
         layer.convolution_out.add_to(x, self.operations.convolve(gated, layer.depthwise, layout))
-        layer.after.add_to(x)
+        layer.second_feed_forward.add_to(x)
         return layer.norm(x)
 
 

@@ -40,7 +40,7 @@ MAX_CAPTURE_S = 40.0
 """Limit in seconds for capturing all graphs. One takes less than 0.1 s by estimate, so the limit is reached only if
 something is wrong."""
 MIDDLE = Bucket(8, 128)
-"""The graph nearest to this shape, eight clips of 10 s, is checked beside the smallest and the largest one."""
+"""The graph nearest to this shape, eight clips of 10 s, is checked as well as the smallest and the largest one."""
 MEASUREMENTS = 3
 """Measurements of a sub-batch's cost, of which the least counts."""
 
@@ -93,7 +93,7 @@ class GraphedEncoder:
 
     Args:
         features: on the device, as the encoder.
-        encoder: the encoder to capture. It pads to at most a multiple of `buckets.ALIGNMENT` frames.
+        encoder: the encoder to capture. It may pad the frames up to the next multiple of `buckets.ALIGNMENT`.
         gpu: the device.
         buckets: the shapes to capture.
     """
@@ -189,7 +189,7 @@ class GraphedEncoder:
             self._graphs.clear()
             self._buffers = None
             self._buckets = self._requested_buckets
-            log.warning("The encoder runs without CUDA graphs, slower: %s", one_line(error))
+            log.warning("The encoder runs without CUDA graphs, which is slower: %s", one_line(error))
 
     def _capture(self) -> None:
         """Capture graphs of features and encoder, or of the encoder alone if features cannot be captured.

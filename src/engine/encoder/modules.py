@@ -64,17 +64,18 @@ class FeedForward:
 class Layer:
     """The weights of one Conformer layer, in the order of their use."""
 
-    before: FeedForward
+    first_feed_forward: FeedForward
     attention_norm: Norm
     qkv: Linear
     """Projection to queries for positions, keys and values."""
     attention_out: Linear
     convolution_norm: Norm
-    gated: Linear
+    convolution_in: Linear
+    """Projection to values and gates."""
     depthwise: DepthwiseConv
     """With the batch normalisation folded in."""
     convolution_out: Linear
-    after: FeedForward
+    second_feed_forward: FeedForward
     norm: Norm
 
 

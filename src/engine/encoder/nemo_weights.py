@@ -48,15 +48,15 @@ class NemoWeights:
         """Convert a `ConformerLayer`."""
         attention, conv = layer.self_attn, layer.conv
         return Layer(
-            before=self._feed_forward(layer.norm_feed_forward1, layer.feed_forward1, layer.fc_factor),
+            first_feed_forward=self._feed_forward(layer.norm_feed_forward1, layer.feed_forward1, layer.fc_factor),
             attention_norm=self._norm(layer.norm_self_att),
             qkv=self._qkv(attention),
             attention_out=self._linear(attention.linear_out.weight, attention.linear_out.bias),
             convolution_norm=self._norm(layer.norm_conv),
-            gated=self._linear(conv.pointwise_conv1.weight[:, :, 0], conv.pointwise_conv1.bias),
+            convolution_in=self._linear(conv.pointwise_conv1.weight[:, :, 0], conv.pointwise_conv1.bias),
             depthwise=self._fold_batch_norm(conv.depthwise_conv, conv.batch_norm),
             convolution_out=self._linear(conv.pointwise_conv2.weight[:, :, 0], conv.pointwise_conv2.bias),
-            after=self._feed_forward(layer.norm_feed_forward2, layer.feed_forward2, layer.fc_factor),
+            second_feed_forward=self._feed_forward(layer.norm_feed_forward2, layer.feed_forward2, layer.fc_factor),
             norm=self._norm(layer.norm_out),
         )
 
@@ -131,7 +131,7 @@ def _unsupported_in_layers(encoder: Any) -> str | None:
         if conv.norm_type != "batch_norm" or conv.pointwise_activation != "glu_":
             return f"its convolutions have {conv.norm_type} and {conv.pointwise_activation}"
         if conv.depthwise_conv._left_padding != conv.depthwise_conv._right_padding:
-            return "its convolutions do not see as far ahead as back"
+            return "its convolutions are not centred on each frame"
         if layer.is_adapter_available():
             return "it has adapters"
         for module in (layer.feed_forward1, layer.feed_forward2, layer.conv):

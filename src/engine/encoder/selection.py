@@ -40,7 +40,7 @@ def new_parakeet_encoder(
     featurizer = network.preprocessor.featurizer
     reason = features.unsupported_reason(featurizer) or nemo_weights.unsupported_reason(network.encoder)
     if reason:
-        log.info("This checkpoint's encoder stays NeMo's, which is slower: %s.", reason)
+        log.info("This checkpoint runs on NeMo's encoder, which is slower: %s.", reason)
         return None
     encoder = FastConformerEncoder(
         network.encoder,
@@ -67,7 +67,7 @@ def select_operations(device: torch.device) -> Operations:
             return TritonOperations()
         except Exception as error:  # for example, a Triton that does not match this torch
             problem = one_line(error)
-    log.warning("The encoder runs without Triton's kernels, slower: %s.", problem)
+    log.warning("The encoder runs without Triton's kernels, which is slower: %s.", problem)
     return PlainOperations()
 
 
@@ -110,11 +110,11 @@ def _passes_check(own: ParakeetEncoder, nemo: AudioEncoder) -> bool:
     """Return whether `own` reproduces NeMo's encoder; if it does not with Triton's kernels, try plain PyTorch."""
     problem = _check_failure(own, nemo)
     if problem and not isinstance(own.encoder.operations, PlainOperations):
-        log.warning("The encoder runs without Triton's kernels, slower, as they fail its check: %s", problem)
+        log.warning("The encoder runs without Triton's kernels, which is slower, as they fail the check: %s", problem)
         own.encoder.operations = PlainOperations()
         problem = _check_failure(own, nemo)
     if problem:
-        log.warning("The encoder is NeMo's, which is slower, as our own fails its check: %s", problem)
+        log.warning("NeMo's encoder is used, which is slower, as the service's own fails the check: %s", problem)
     return problem is None
 
 
@@ -129,7 +129,7 @@ def _check_failure(own: ParakeetEncoder, nemo: AudioEncoder) -> str | None:
         raise
     except Exception as problem:  # any error means that this encoder cannot be used
         return one_line(problem)
-    log.debug("Our own encoder (%s) is %.1e of the norm from NeMo's.", encoder.operations.name, error)
+    log.debug("The encoder (%s) differs from NeMo's by %.1e of the norm.", encoder.operations.name, error)
     return None
 
 

@@ -21,7 +21,7 @@ from src.engine.encoder.nemo_weights import unsupported_reason
         ({"reduction": "pooling", "reduction_position": 1, "reduction_factor": 2}, "reduces its frames"),
         ({"feat_out": 24}, "projects its output"),
         ({"conv_norm_type": "layer_norm"}, "convolutions have layer_norm"),
-        ({"conv_context_size": "causal"}, "do not see as far ahead as back"),
+        ({"conv_context_size": "causal"}, "not centred"),
     ],
     ids=str,
 )
