@@ -1,6 +1,7 @@
 """The layout: imports point downwards, few rooms know torch, functions are short, and each module has its tests."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,12 +53,6 @@ UNTESTED: set[str] = {
     "src/errors.py",
     "src/memory/plan.py",
     "src/memory/process.py",
-    "src/metrics/history.py",
-    "src/metrics/parser.py",
-    "src/metrics/plot.py",
-    "src/metrics/record.py",
-    "src/metrics/table.py",
-    "src/metrics/trace.py",
     "src/runtime.py",
     "src/scheduling/length_index.py",
     "src/scheduling/outcome.py",
@@ -150,3 +145,8 @@ def test_no_function_is_long(path):
 def test_each_module_has_a_test_module():
     modules = {name_of(path) for path in MODULES if path.name not in ("__init__.py", "__main__.py")}
     assert {name for name in modules if not has_test(ROOT / name)} - UNTESTED == set()
+
+
+def test_no_two_classes_have_the_same_name():
+    names = Counter(node.name for path in MODULES for node in parsed(path) if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []
