@@ -1,1 +1,1 @@
-"""The parts of OpenAI's wire format that HTTP and the WebSocket share."""
+"""Wire: the parts of OpenAI's format that HTTP and the WebSocket share."""

@@ -1,4 +1,4 @@
-"""Tokens with their log probabilities, as OpenAI writes them over HTTP and WebSocket alike."""
+"""Tokens with their log probabilities, in the form that OpenAI uses both over HTTP and over the WebSocket."""
 
 import math
 import re
@@ -12,15 +12,12 @@ from src.text.spelling import spelling
 from src.text.transcript import Token
 
 MIN_LOGPROB = -9999.0
-"""What OpenAI writes for a token that is next to impossible (platform.openai.com, "Create chat completion"), as JSON
-has no infinity."""
+"""OpenAI's value for an extremely unlikely token (platform.openai.com, "Create chat completion"), as JSON has no
+infinity."""
 
 
-class TokenLogprob(TypedDict):
-    """One token of the text. Joined, the tokens are the text after a space.
-
-    A dictionary, as an answer may have 40,000 of them: models take five times as long to make.
-    """
+class TokenLogprob(TypedDict):  # not a pydantic model: a response may have 40,000, which would take five times as long
+    """One token of the text. All tokens, concatenated, are the text after a space."""
 
     token: Annotated[str, Field(description="What it spells, with the space before it.")]
     logprob: Annotated[FiniteFloat, Field(description="Natural logarithm of the probability that the decoder gave it.")]
@@ -28,24 +25,24 @@ class TokenLogprob(TypedDict):
 
 
 def logprobs_of(tokens: Iterable[Token]) -> list[TokenLogprob]:
-    """Return tokens as OpenAI writes them; those that are spelled alike share their bytes."""
-    spelled: dict[str, tuple[str, list[int]]] = {}
+    """Return tokens in OpenAI's form. Tokens with the same piece share one list of bytes."""
+    by_piece: dict[str, tuple[str, list[int]]] = {}
     logprobs: list[TokenLogprob] = []
     for token in tokens:
-        known = spelled.get(token.piece)
+        known = by_piece.get(token.piece)
         if known is None:
-            known = spelled[token.piece] = _spelled(token)
+            known = by_piece[token.piece] = _text_and_bytes(token)
         text, data = known
         logprobs.append({"token": text, "logprob": finite_logprob(token.logprob), "bytes": data})
     return logprobs
 
 
 def finite_logprob(logprob: float) -> float:
-    """Return a log probability that JSON can write: rounded, never above 0."""
+    """Return a log probability that JSON can represent: finite, at most 0, and rounded to 6 decimals."""
     return round(max(MIN_LOGPROB, min(0.0, logprob)), 6) if not math.isnan(logprob) else MIN_LOGPROB
 
 
-def _spelled(token: Token) -> tuple[str, list[int]]:
+def _text_and_bytes(token: Token) -> tuple[str, list[int]]:
     byte = re.fullmatch("<0x([0-9A-F]{2})>", token.piece)
     data = bytes.fromhex(byte[1]) if byte else spelling(token).encode()
     return data.decode(errors="replace"), list(data)

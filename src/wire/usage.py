@@ -1,4 +1,4 @@
-"""What a transcription is charged, as OpenAI writes it."""
+"""The usage of a transcription, in the form that OpenAI reports it for billing."""
 
 import math
 from typing import Literal
@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 
 class DurationUsage(BaseModel):
-    """What a request is charged where the length of the audio decides."""
+    """Usage that is measured by the length of the audio."""
 
     type: Literal["duration"]
     seconds: int = Field(description="Length of the audio, rounded up.")

@@ -7,10 +7,18 @@ import json
 import numpy as np
 import pytest
 
-from src.wire.json_limits import BLOCK, decode_base64, decode_json_string
+from src.wire.json_limits import (
+    MAX_ESCAPES,
+    MAX_VALUES,
+    SLICE,
+    decode_base64,
+    decode_json_string,
+    has_too_many_escapes,
+    has_too_many_values,
+)
 
-RAW = np.random.default_rng(0).bytes(3 * BLOCK // 4 + 10_000)
-"""More than one block, and with every character of both alphabets."""
+RAW = np.random.default_rng(0).bytes(3 * SLICE // 4 + 10_000)
+"""More than one part, and with every character of both alphabets."""
 
 
 def lines(encoded: str) -> str:
@@ -37,7 +45,7 @@ def test_base64_is_read_as_encoders_write_it(encode, length):
     "text",
     [
         *("Q", "QUJDR", "QUJD=", "QQ===", "=", "====", "Q=Q=", "QQ==QQ==", "*QQ=", "QUJD.", "é", "\ud800", "QQ==\0"),
-        "A" * (BLOCK - 2) + "==" + "QUJD",  # padding where two blocks meet
+        "A" * (SLICE - 2) + "==" + "QUJD",  # padding where two slices meet
     ],
 )
 def test_anything_else_is_no_base64(text):
@@ -48,5 +56,29 @@ def test_anything_else_is_no_base64(text):
 @pytest.mark.parametrize("before", range(8))
 @pytest.mark.parametrize("escape", ["\\u0041", "\\/", "\\r\\n"])
 def test_an_escape_may_be_where_a_string_is_cut(before, escape):
-    encoded = "x" * (BLOCK - before) + escape * 20 + "y" * BLOCK + escape
+    encoded = "x" * (SLICE - before) + escape * 20 + "y" * SLICE + escape
     assert decode_json_string(f'x"{encoded}" '.encode(), 2, len(encoded) + 2).decode() == json.loads(f'"{encoded}"')
+
+
+def test_a_cut_escape_is_no_json():
+    with pytest.raises(ValueError, match="line 1"):
+        decode_json_string(b'"\\u00"', 1, 5)
+
+
+@pytest.mark.parametrize("item", ["1,", "[],", '{"a":1},', "[[[["])
+@pytest.mark.parametrize("as_text", [str, str.encode])
+def test_values_are_counted_by_commas_and_brackets(item, as_text):
+    marks = sum(map(item.count, ",[{"))
+    assert not has_too_many_values(as_text(item * (MAX_VALUES // marks)))
+    assert has_too_many_values(as_text(item * (MAX_VALUES // marks + 1)))
+
+
+def test_base64_of_any_length_is_a_single_value():
+    assert not has_too_many_values("QUJD" * SLICE)
+    assert not has_too_many_escapes(b"QUJD" * SLICE)
+
+
+def test_text_beyond_ascii_counts_like_escapes():
+    assert not has_too_many_escapes(b"\\n" * MAX_ESCAPES)
+    assert has_too_many_escapes(b"\\n" * (MAX_ESCAPES + 1))
+    assert has_too_many_escapes("\u00e9".encode() * (MAX_ESCAPES // 2 + 1))

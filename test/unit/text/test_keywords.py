@@ -1,0 +1,45 @@
+"""Keywords of a request, or of a prompt that lists them."""
+
+import pytest
+
+from src.errors import InvalidRequest
+from src.text.keywords import MAX_KEYWORD_LENGTH, MAX_KEYWORDS, parse_keywords
+
+
+def test_keywords_are_taken_once_each_and_a_prompt_beside_them_is_not():
+    assert parse_keywords(["Anna", "New York", "Anna"], "Bob, Carol") == ("Anna", "New York")
+
+
+@pytest.mark.parametrize("keywords", [[], [""], ["null"], ["None", " "]])
+def test_where_none_is_set_the_prompt_counts(keywords):
+    assert parse_keywords(keywords, "Anna, New York") == ("Anna", "New York")
+    assert parse_keywords(keywords, None) == ()
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["Anna", "Hello, world.", "This is a talk, held in May, about the weather in Spain", "Anna,\nBob", "null", "", ","],
+)
+def test_a_prompt_that_is_no_list_has_no_keywords(prompt):
+    assert parse_keywords([], prompt) == ()
+
+
+@pytest.mark.parametrize("keywords", [["x"] + [str(number) for number in range(MAX_KEYWORDS)], ["x" * 101]])
+def test_too_many_keywords_or_one_that_is_too_long_are_rejected(keywords):
+    with pytest.raises(InvalidRequest, match="at most 100 phrases of at most 100 characters") as error:
+        parse_keywords(keywords, None)
+    assert error.value.param == "keywords"
+    assert len(parse_keywords(["x" * MAX_KEYWORD_LENGTH], None)) == 1
+
+
+@pytest.mark.parametrize("count", [100, 101, 999, 1000, 1001, 20_000])
+def test_of_a_prompt_that_lists_too_much_the_first_hundred_are_taken(count):
+    listed = parse_keywords([], ", ".join(f"Word{number}" for number in range(count)))
+    assert listed == tuple(f"Word{number}" for number in range(100))
+
+
+def test_of_a_prompt_what_is_too_long_is_dropped():
+    long = "x" * 101
+    assert parse_keywords([], f"Parakeet, {long}, NeMo, Parakeet") == ("Parakeet", "NeMo")
+    assert parse_keywords([], f"{long}, {long}") == ()
+    assert parse_keywords([], "y" * 1_000_000) == ()

@@ -1,0 +1,47 @@
+"""The names of languages."""
+
+import pytest
+
+from src.errors import UnsupportedLanguage
+from src.text.languages import LANGUAGES, LONG_CODES, language_code
+
+
+@pytest.mark.parametrize(
+    "language",
+    ["en", "EN", "en-US", "en_GB", "en-Latn-US", "en_US.UTF-8", "en_GB@euro", "eng", "ENG", "english", "English", ""],
+)
+def test_english_has_many_spellings(language):
+    assert language_code(language, ("en",)) == "en"
+
+
+@pytest.mark.parametrize(
+    "language",
+    [
+        *("auto", "Auto", "auto-detect", "Detect language", "detect", "multi", "und", "None", "null", " NULL "),
+        *("undefined", "", None),
+    ],
+)
+def test_a_language_that_nobody_chose_is_the_usual_one(language):
+    assert language_code(language, ("de", "en")) == "de"
+
+
+@pytest.mark.parametrize("language", ["de", "german", "deu", "e", "engl", "xx-US", "-", "autobahn", "nulls", "x" * 999])
+def test_a_language_that_the_model_does_not_know_is_rejected(language):
+    with pytest.raises(UnsupportedLanguage, match=r"it knows en, fr\.") as error:
+        language_code(language, ("en", "fr"))
+    assert (error.value.code, error.value.param) == ("unsupported_language", "language")
+    assert len(error.value.message) < 120
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("de-AT", "de"), ("deu", "de"), ("ger", "de"), ("German", "de"), ("fre", "fr"), ("fra", "fr"), ("dut_BE", "nl")],
+)
+def test_a_model_of_several_languages_takes_each_by_any_of_its_names(name, code):
+    assert language_code(name, tuple(LANGUAGES)) == code
+
+
+def test_each_language_has_a_long_code_of_its_own():
+    codes = [code for language in LANGUAGES for code in LONG_CODES[language]]
+    assert len(codes) == len(set(codes))
+    assert all(len(code) == 3 for code in codes)
