@@ -19,7 +19,7 @@ class Outbox:
     """A queue of messages for one client.
 
     Args:
-        changes: notified when the queue has become empty; whoever puts messages in notifies it of that.
+        changes: notified after each `put`, so that `send` goes on, and by the outbox itself when it is empty.
     """
 
     def __init__(self, changes: Notifier) -> None:

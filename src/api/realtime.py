@@ -253,7 +253,7 @@ class _Connection:
         return event.encoded(f"event_{self._events_encoded:06d}_{self._session_id[5:15]}")
 
     def _deliver(self, outputs: Sequence[str | Notice]) -> None:
-        """Queue the events for the client, act on the notices, and wake whoever waits for a change.
+        """Queue the events for the client, act on the notices, and wake the tasks that wait for a change.
 
         Raises:
             SlowReader: too many events were waiting already.

@@ -88,8 +88,8 @@ class AudioInput:
     def drain(self, *, lock_format: bool = False) -> Iterator[TurnEvent]:
         """Decode the waiting audio and yield the turn events in it.
 
-        The first audio waits until there are `FORMAT_LOCK_S` of it, or until `lock_format` says that its format will
-        not change any more.
+        The first audio waits until there are `FORMAT_LOCK_S` of it, or until `lock_format` rules out that its format
+        changes.
         """
         self._is_format_locked = self._is_format_locked or lock_format or self.undecoded_s >= FORMAT_LOCK_S
         if not self._is_format_locked:

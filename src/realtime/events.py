@@ -212,7 +212,7 @@ def _invalid_event(message: str | bytes, error: Any) -> InvalidEvent:
             kind = str(event.get("type"))[:60]
             return InvalidEvent(f"There is no event {kind!r}.", code="invalid_value", param="type", **own_id)
     # The path begins with the event's type, by which pydantic chose its class.
-    path = ".".join(str(place) for place in error["loc"][1:])
+    path = ".".join(str(key) for key in error["loc"][1:])
     code = {"missing": "missing_required_parameter", "base64": "invalid_value", "too_large": "invalid_value"}.get(
         error["type"], "invalid_type" if error["type"].endswith("_type") else "invalid_value"
     )

@@ -7,8 +7,8 @@ notices for the connection. They may come from any thread, one at a time.
 Its only clock is the audio received, so nothing depends on when audio arrives.
 
 A commit, by the client or by turn detection, makes an item of the audio in the buffer. Each item ends in exactly one
-`completed` or `failed`, in the order of the commits. At most one work is in flight: first the items, in their order,
-then the live text of the current utterance.
+`completed` or `failed`, in the order of the commits. One piece of work at a time is in flight: the items come first, in
+their order, then the live text of the current utterance.
 """
 
 from collections import OrderedDict, deque
@@ -421,7 +421,7 @@ class Session:
         return LiveTranscript(limits.windowing, self._config.keywords, catch_up_s)
 
     def _owner_of(self, work: StepWork) -> Utterance | Item | None:
-        """Return what a step is decoded for; None if nobody needs it since a commit or clear."""
+        """Return what needs the result of a step; None if nothing does since a commit or a clear."""
         if self._utterance and self._live() is work.live:
             return self._utterance
         return next((item for item in self._pending if item.live is work.live), None)

@@ -159,7 +159,7 @@ class TurnDetector:
         return TurnStopped(end)
 
     def _padded_start(self, now: int) -> int:
-        """Return where a turn begins whose speech is the current run of frames, which ends at sample `now`."""
+        """Return where a turn begins if its speech is the current run of frames, up to sample `now`."""
         onset = now - self._run * FRAME_SAMPLES
         return max(self._committed_until, onset - _samples(self.detection.prefix_padding_ms))
 

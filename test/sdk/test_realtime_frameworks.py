@@ -70,9 +70,9 @@ class Framework:
         return events
 
 
-def update(**heard: Any) -> Event:
+def update(**settings: Any) -> Event:
     """Configure the session, its type first as Pipecat, openai-agents and the AI SDK do."""
-    return {"type": "session.update", "session": {"type": "transcription", "audio": {"input": heard}}}
+    return {"type": "session.update", "session": {"type": "transcription", "audio": {"input": settings}}}
 
 
 # LiveKit configures the session at once, with `type` behind it, and sends 50 ms at a time.
@@ -84,9 +84,9 @@ def livekit(model: str) -> Framework:
     return Framework(query=f"intent=transcription&model={model}", user_agent="LiveKit Agents")
 
 
-def livekit_update(**heard: Any) -> Event:
-    heard = {"format": {"rate": 24000, "type": "audio/pcm"}, **heard}
-    return {"session": {"type": "transcription", "audio": {"input": heard}}, "type": "session.update"}
+def livekit_update(**settings: Any) -> Event:
+    settings = {"format": {"rate": 24000, "type": "audio/pcm"}, **settings}
+    return {"session": {"type": "transcription", "audio": {"input": settings}}, "type": "session.update"}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_livekit_finds_the_turns_itself_where_the_model_does_not(service: Servic
 # Pipecat configures the session once it has read that there is one, and sends audio from the beginning.
 
 
-def test_pipecat_sends_audio_before_it_says_what_it_is(service: Service):
+def test_pipecat_sends_audio_before_it_names_its_format(service: Service):
     early, rest = Speech(FIRST, encoding=PCM16), Speech(0.3, encoding=PCM16)
     configure = update(
         format={"type": "audio/pcm", "rate": 24000},
@@ -187,7 +187,7 @@ def test_openai_agents_commits_the_rest_and_clears(service: Service):
     assert texts(events) == [speech.text(service)]
 
 
-def test_openai_agents_is_told_that_its_last_commit_came_late(service: Service):
+def test_openai_agents_gets_an_error_for_a_last_commit_that_comes_late(service: Service):
     speech = Speech(FIRST, 6.0)  # semantic_vad waits for 4 s
     events = Framework().talk(service, [*AGENTS_BEGIN, *speech.appends(), *AGENTS_END, wait()])
     check_session(events, GA, items=1)

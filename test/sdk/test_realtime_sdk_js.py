@@ -147,7 +147,7 @@ def test_a_connection_with_a_model_alone_transcribes_turns_at_24_khz(user: User,
 
 
 @pytest.mark.parametrize("client", ["ga ws", "ga WebSocket"])
-def test_a_model_that_is_not_served_is_refused(secure: Secure, client):
+def test_a_model_that_is_not_served_is_rejected(secure: Secure, client):
     seen = secure.run(client, "gpt-9000", [wait("session.created")])
     assert (seen["events"], seen["code"], seen["wasClean"]) == ([], 1006, False)
     assert seen["errors"]

@@ -118,7 +118,7 @@ class User:
 @pytest.fixture(scope="module")
 def options(service: Service) -> dict[str, Any]:
     address = f"127.0.0.1:{service.port}/v1"
-    # Where it is not told otherwise, the beta client takes TLS for granted.
+    # Where it is not state otherwise, the beta client takes TLS for granted.
     return {"base_url": f"http://{address}", "websocket_base_url": f"ws://{address}", "api_key": "none"}
 
 
@@ -169,15 +169,15 @@ def test_a_commit_gets_the_text_that_an_upload_of_the_audio_gets(user: User, ser
     assert texts(events) == [speech.text(service)] != [""]
 
 
-def test_a_session_tells_what_it_was_asked_for(user: User):
+def test_a_session_echoes_what_was_requested(user: User):
     encoding = ENCODINGS["g711_ulaw"]
     events = user.talk([user.dialect.update(encoding, SERVER_VAD), wait(user.dialect.updated)])
-    told = events[-1]["session"]
-    assert told["id"].startswith("sess_")
-    heard = told["audio"]["input"] if user.dialect is GA else told
-    assert heard["turn_detection"] == SERVER_VAD
-    assert heard["format" if user.dialect is GA else "input_audio_format"] in (encoding.ga, encoding.beta)
-    transcription = heard["transcription" if user.dialect is GA else "input_audio_transcription"]
+    state = events[-1]["session"]
+    assert state["id"].startswith("sess_")
+    audio_settings = state["audio"]["input"] if user.dialect is GA else state
+    assert audio_settings["turn_detection"] == SERVER_VAD
+    assert audio_settings["format" if user.dialect is GA else "input_audio_format"] in (encoding.ga, encoding.beta)
+    transcription = audio_settings["transcription" if user.dialect is GA else "input_audio_transcription"]
     assert transcription["model"] == "gpt-4o-transcribe"
 
 
@@ -275,7 +275,7 @@ def test_models_without_turn_detection_wait_for_commits(dial, service: Service, 
     assert texts(events) == [speech.text(service)]
 
 
-def test_a_model_that_is_not_served_is_refused(dial):
+def test_a_model_that_is_not_served_is_rejected(dial):
     with pytest.raises(InvalidStatus) as caught:
         dial(GA).talk([wait("session.created")], model="gpt-9000")
     assert caught.value.response.status_code == 404

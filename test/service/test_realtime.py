@@ -1,4 +1,4 @@
-"""`WS /v1/realtime` on a real port: what a client sees of the connection around its session."""
+"""`WS /v1/realtime` on a real port: the connection as a client sees it."""
 
 import json
 import socket
@@ -31,7 +31,7 @@ def records(log_dir: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def held(tmp_path) -> Iterator[tuple[Service, HeldModel]]:
-    """A service with room for one request, on a model that waits to be told."""
+    """A service with room for one request, whose model waits until the test releases it."""
     model = HeldModel()
     limits = {"queue_max_factor": 1, "microbatch_max_batch": 1, "lanes": 1, "max_queue_wait_s": 60, "max_sessions": 3}
     settings = Settings(model_id="tiny", log_dir=tmp_path, **limits)
@@ -202,7 +202,7 @@ def test_an_item_that_meets_a_full_queue_fails_and_the_session_goes_on(held):
 
         uploads = [threading.Thread(target=upload, args=(number,)) for number in (1, 2)]
         uploads[0].start()
-        assert model.started.acquire(timeout=300)  # it is with the model, and its place free again
+        assert model.started.acquire(timeout=300)  # the model has it, and its slot is free again
         uploads[1].start()
         until(lambda: service.scheduler.waiting == 1)
         client.append(pcm16(clip(3, 0.5)))
@@ -252,12 +252,12 @@ def test_a_client_that_vanishes_leaves_nothing_behind(held):
     until(lambda: service.scheduler.idle)
 
 
-def test_one_session_more_than_there_may_be_is_refused_before_the_upgrade(held):
+def test_a_session_beyond_the_limit_is_rejected_before_the_upgrade(held):
     service, _ = held
     with session(service), session(service), session(service):
-        with pytest.raises(InvalidStatus) as refused, session(service):
+        with pytest.raises(InvalidStatus) as rejected, session(service):
             pass
-        response = refused.value.response
+        response = rejected.value.response
         assert response.status_code == 503
         assert int(response.headers["retry-after"]) >= 1
         assert json.loads(response.body)["error"]["code"] == "too_many_sessions"
@@ -266,7 +266,7 @@ def test_one_session_more_than_there_may_be_is_refused_before_the_upgrade(held):
         pass
 
 
-def test_sessions_are_refused_while_the_model_loads(tmp_path):
+def test_sessions_are_rejected_while_the_model_loads(tmp_path):
     loading = threading.Event()
 
     def load(_: Settings) -> HeldModel:
@@ -275,12 +275,12 @@ def test_sessions_are_refused_while_the_model_loads(tmp_path):
 
     with serving(Settings(model_id="tiny", log_dir=tmp_path), load, wait=False) as service:
         try:
-            with pytest.raises(InvalidStatus) as refused, session(service):
+            with pytest.raises(InvalidStatus) as rejected, session(service):
                 pass
         finally:
             loading.set()
-        assert refused.value.response.status_code == 503
-        assert json.loads(refused.value.response.body)["error"]["code"] == "model_not_ready"
+        assert rejected.value.response.status_code == 503
+        assert json.loads(rejected.value.response.body)["error"]["code"] == "model_not_ready"
 
 
 @pytest.mark.parametrize(
@@ -291,14 +291,14 @@ def test_sessions_are_refused_while_the_model_loads(tmp_path):
         ("?model=gpt-4o", 404, "model_not_found"),
     ],
 )
-def test_a_wrong_query_is_refused_before_the_upgrade(service, query, status, code):
-    with pytest.raises(InvalidStatus) as refused, session(service, query):
+def test_an_invalid_query_is_rejected_before_the_upgrade(service, query, status, code):
+    with pytest.raises(InvalidStatus) as rejected, session(service, query):
         pass
-    assert refused.value.response.status_code == status
-    assert json.loads(refused.value.response.body)["error"]["code"] == code
+    assert rejected.value.response.status_code == status
+    assert json.loads(rejected.value.response.body)["error"]["code"] == code
 
 
-def test_a_plain_request_is_told_to_use_a_websocket(service):
+def test_a_plain_request_is_answered_that_this_is_a_websocket(service):
     answer = service.http.get("/v1/realtime")
     assert answer.status_code == 426
     assert answer.json()["error"]["code"] == "upgrade_required"
@@ -338,11 +338,11 @@ def test_the_rate_is_openais_where_the_client_is(service, query, headers, rate):
     with connect(url, additional_headers=headers, user_agent_header=user_agent) as ws:
         client = Client(ws)
         client.send("session.update", session={})
-        session_told = client.until("session.updated")[-1]["session"]
+        state = client.until("session.updated")[-1]["session"]
     if "OpenAI-Beta" in headers:
-        assert session_told["input_audio_format"] == "pcm16"
+        assert state["input_audio_format"] == "pcm16"
     else:
-        assert session_told["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": rate}
+        assert state["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": rate}
 
 
 def test_a_message_that_is_no_event_gets_an_error_and_the_session_lives(service, transcripts):
@@ -384,7 +384,7 @@ def test_a_client_that_pings_and_does_not_read_is_cut(service):
         until(lambda: len(service.sessions) == 0)
 
 
-def test_appends_of_15_mib_are_taken_and_larger_ones_refused(service):
+def test_appends_of_15_mib_are_accepted_and_larger_ones_rejected(service):
     silence = bytes(15 * 1024 * 1024)
     with session(service, "?intent=transcription", max_size=None) as client:
         client.append(silence)
@@ -435,7 +435,7 @@ def test_binary_messages_hold_g711_where_the_session_does(service, encoding):
         assert client.until(COMPLETED)[-1]["transcript"] == spoken.text(service) != ""
 
 
-def test_a_binary_message_beyond_15_mib_is_refused_and_the_session_goes_on(service):
+def test_a_binary_message_beyond_15_mib_is_rejected_and_the_session_goes_on(service):
     with session(service, "?sample_rate=48000", max_size=None) as client:
         client.ws.send(bytes(15 * 1024 * 1024 + 2))
         error = client.until("error")[-1]["error"]

@@ -1,4 +1,4 @@
-"""Realtime sessions keep within the memory that there is for them, whatever clients send, and others are served."""
+"""Realtime sessions stay within their memory, whatever clients send, and others are served meanwhile."""
 
 import json
 import socket
@@ -46,13 +46,13 @@ def clear(client: Client) -> None:
 
 
 def send_part(client: Client, size: int, part: int) -> None:
-    """Send so many bytes of a binary message of `size` bytes, and no more."""
+    """Send the first `part` bytes of a binary message of `size` bytes, and no more."""
     client.ws.socket.sendall(Frame(Opcode.BINARY, bytes(size)).serialize(mask=True)[:part])
 
 
-def until_refused(client: Client, piece: bytes) -> float:
-    """Append until that is refused; return how many seconds have been taken."""
-    taken = 0
+def until_rejected(client: Client, piece: bytes) -> float:
+    """Append until that is rejected. Return how many seconds were accepted."""
+    accepted = 0
     while True:
         client.ws.send(piece)
         client.send("conversation.item.retrieve", item_id="none", event_id="next")
@@ -60,12 +60,12 @@ def until_refused(client: Client, piece: bytes) -> float:
         if errors[0]["event_id"] != "next":
             assert errors[0]["code"] == "queue_full"
             client.until("error")
-            return taken * len(piece) / 32_000
-        taken += 1
+            return accepted * len(piece) / 32_000
+        accepted += 1
 
 
-def test_sessions_that_hold_all_they_may_leave_each_other_a_share(tmp_path):
-    """A hoarder takes what is there for all; the others still have their shares, and uploads theirs."""
+def test_a_session_that_hoards_audio_leaves_the_others_their_shares(tmp_path):
+    """A hoarder takes all shared memory. The others still have their shares, and uploads have theirs."""
     room_s = 80.0
     for_all_s, share_s = room_s / 2, room_s / 2 / SESSIONS
     with (
@@ -75,15 +75,15 @@ def test_sessions_that_hold_all_they_may_leave_each_other_a_share(tmp_path):
         ExitStack() as stack,
     ):
         hoarder, *others = [stack.enter_context(session(service)) for _ in range(SESSIONS)]
-        others[0].ws.send(audio(1))  # who is alone may hold anything
-        assert until_refused(hoarder, audio(1)) == for_all_s + share_s
-        assert [until_refused(other, audio(1)) for other in others] == [share_s - 1, share_s, share_s]
+        others[0].ws.send(audio(1))  # a session alone may hold any amount
+        assert until_rejected(hoarder, audio(1)) == for_all_s + share_s
+        assert [until_rejected(other, audio(1)) for other in others] == [share_s - 1, share_s, share_s]
         assert service.post(audio(10), "audio/pcm").status_code == 200
         clear(hoarder)
-        assert until_refused(others[0], audio(1)) == for_all_s, "what was let go of is there for others"
+        assert until_rejected(others[0], audio(1)) == for_all_s, "what was cleared is free for others"
 
 
-def test_committed_audio_counts_until_it_has_its_text_and_a_session_that_goes_gives_it_back(tmp_path):
+def test_committed_audio_counts_until_it_has_its_text_or_its_session_ends(tmp_path):
     room_s = 80.0
     for_all_s, share_s = room_s / 2, room_s / 2 / SESSIONS
     model = HeldModel()
@@ -96,19 +96,19 @@ def test_committed_audio_counts_until_it_has_its_text_and_a_session_that_goes_gi
             for _ in range(5):
                 hoarder.ws.send(audio((for_all_s + share_s) / 5))
                 hoarder.commit()
-            assert until_refused(hoarder, audio(1)) == 0
-            assert until_refused(other, audio(1)) == share_s - 1
+            assert until_rejected(hoarder, audio(1)) == 0
+            assert until_rejected(other, audio(1)) == share_s - 1
         until(lambda: len(service.sessions) == 1)
         with session(service) as third:
             third.ws.send(audio(1))
-            assert until_refused(other, audio(1)) == for_all_s
+            assert until_rejected(other, audio(1)) == for_all_s
             other.commit()
             other.until("input_audio_buffer.committed")
-            assert until_refused(third, audio(1)) == share_s - 1
+            assert until_rejected(third, audio(1)) == share_s - 1
             model.release_all()
             assert other.until(COMPLETED, FAILED)[-1]["type"] == COMPLETED
             other.ws.send(audio(1))
-            assert until_refused(third, audio(1)) == for_all_s
+            assert until_rejected(third, audio(1)) == for_all_s
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def hoarded(service: Service) -> Iterator[list[Client]]:
 
 
 def test_messages_that_do_not_end_are_within_a_budget(tmp_path, monkeypatch):
-    """Eight MiB for messages, of which each session is sure of one: the one who finds no room is told to come again."""
+    """There are 8 MiB for messages, and each session is sure of one. A client without room is told to try again."""
     monkeypatch.setattr("src.server.websocket_protocol.MESSAGE_PATIENCE_S", 0.2)
     with limited(tmp_path, HeldModel(held=False), 64) as service, hoarded(service):
         with session(service) as other:

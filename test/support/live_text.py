@@ -1,4 +1,4 @@
-"""Live text of whole clips, as the service makes it, for tests."""
+"""The live text of whole clips, for tests."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A client of `/v1/realtime` that writes the protocol by hand."""
+"""A client of `/v1/realtime` that sends the protocol's JSON itself."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def speech(name: str) -> bytes:
 
 
 class Client:
-    """A client that writes the protocol by hand."""
+    """A client on one connection."""
 
     def __init__(self, ws: ClientConnection) -> None:
         self.ws = ws
@@ -43,7 +43,7 @@ class Client:
         self.ws.send(json.dumps({"type": kind, **fields}))
 
     def append(self, audio: bytes, size: int | None = None) -> None:
-        """Send audio, in pieces of `size` bytes."""
+        """Send audio, `size` bytes in each event."""
         size = size or max(1, len(audio))
         for start in range(0, len(audio), size):
             self.send("input_audio_buffer.append", audio=base64.b64encode(audio[start : start + size]).decode())
@@ -56,7 +56,7 @@ class Client:
         return event
 
     def until(self, *kinds: str) -> list[dict[str, Any]]:
-        """Every event up to the first of one of these kinds."""
+        """Return the events up to the first of one of these kinds."""
         events = [self.next()]
         while events[-1]["type"] not in kinds:
             events.append(self.next())
@@ -67,7 +67,7 @@ class Client:
         return self.end()[1].code
 
     def end(self) -> tuple[list[dict[str, Any]], Close]:
-        """Every event to the end of the connection, and how that came."""
+        """Return the events to the end of the connection, and how that was closed."""
         events: list[dict[str, Any]] = []
         try:
             while True:

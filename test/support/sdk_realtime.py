@@ -1,7 +1,7 @@
-"""What the tests of realtime clients share: audio for the wire, what clients send, what is right of what they read.
+"""For tests of realtime clients: audio for the wire, the events that clients send, and checks of what they receive.
 
-Events are plain JSON here, whichever client sent or read them. What a client does on one connection is a list of steps:
-events that it sends, and in between `wait`s for events that it reads.
+Events are plain JSON here, whichever client sent or received them. A client's connection is a list of steps: events to
+send, and between them `wait`s for events to receive.
 """
 
 import base64
@@ -33,7 +33,7 @@ FIRST, SECOND = "piper-joe-1", "rhvoice-slt-1"
 
 @dataclass(frozen=True)
 class Encoding:
-    """A format of audio: its rate, libsndfile's name of its samples, what clients call it."""
+    """An audio format: its rate, libsndfile's name for it, and the names that clients have for it."""
 
     rate: int
     subtype: str
@@ -50,10 +50,10 @@ ENCODINGS = {encoding.beta: encoding for encoding in (PCM16, ULAW, ALAW)}
 
 
 class Speech:
-    """Clips and pauses as a client sends them."""
+    """Audio of clips and pauses as a client sends it."""
 
     def __init__(self, *parts: str | float, encoding: Encoding = PCM16) -> None:
-        """Join parts: names of clips, and seconds of silence."""
+        """Join parts: names of clips, or seconds of silence."""
         self.encoding = encoding
         self._samples = np.concatenate([_samples(part, encoding.rate) for part in parts])
 
@@ -63,12 +63,12 @@ class Speech:
         return self._written(self._samples, "RAW")
 
     def appends(self, piece_s: float = PIECE_S) -> list[Event]:
-        """Return the events that send it, in pieces of so many seconds."""
+        """Return the events that send it, `piece_s` seconds in each."""
         size = round(piece_s * self.encoding.rate) * (2 if self.encoding.subtype == "PCM_16" else 1)
         return [append(self.data[start : start + size]) for start in range(0, len(self.data), size)]
 
     def text(self, service: Service, start_ms: int = 0, end_ms: int | None = None) -> str:
-        """Return what the service makes of it, or of a part, when it is uploaded as a file."""
+        """Return the service's text of it, or of a part of it, uploaded as a file."""
         start, end = (None if each is None else each * self.encoding.rate // 1000 for each in (start_ms, end_ms))
         answer = service.upload(self._written(self._samples[start:end], "WAV"), model="whisper-1")
         return str(answer.raise_for_status().json()["text"])
@@ -81,7 +81,7 @@ def _samples(part: str | float, rate: int) -> NDArray[np.float32]:
     return resampled(clip(part), rate) if isinstance(part, str) else np.zeros(round(part * rate), np.float32)
 
 
-# What clients do.
+# What clients send.
 
 
 def append(data: bytes) -> Event:
@@ -96,25 +96,29 @@ CLEAR: Event = {"type": "input_audio_buffer.clear"}
 
 
 def wait(kind: str = COMPLETED, times: int = 1) -> Event:
-    """Read until there have been so many events of a type since the connection began."""
+    """Return the step that waits for a number of events of a type since the connection began."""
     return {"wait": kind, "times": times}
 
 
 @dataclass(frozen=True, eq=False)
 class Dialect:
-    """The words of GA or of beta."""
+    """The event types of GA or of beta."""
 
     created: str
     updated: str
     announced: tuple[str, ...]
-    """What is said of an item that is new."""
+    """The types of the events for a new item."""
     update: Callable[..., Event]
     """Takes an encoding and the turn detection."""
 
 
 def _update_ga(encoding: Encoding, turn_detection: Event | None = None) -> Event:
-    heard = {"format": encoding.ga, "turn_detection": turn_detection, "transcription": {"model": "gpt-4o-transcribe"}}
-    return {"type": "session.update", "session": {"type": "transcription", "audio": {"input": heard}}}
+    audio_settings = {
+        "format": encoding.ga,
+        "turn_detection": turn_detection,
+        "transcription": {"model": "gpt-4o-transcribe"},
+    }
+    return {"type": "session.update", "session": {"type": "transcription", "audio": {"input": audio_settings}}}
 
 
 def _update_beta(encoding: Encoding, turn_detection: Event | None = None) -> Event:
@@ -135,11 +139,11 @@ BETA = Dialect(
 )
 
 
-# What they read.
+# What they receive.
 
 
 def kinds(events: Iterable[Event]) -> list[str]:
-    """The types of events, without the deltas: how many there are depends on the speed of the machine."""
+    """Return the types of events without the deltas, whose number depends on the speed of the machine."""
     return [event["type"] for event in events if event["type"] != DELTA]
 
 
@@ -148,7 +152,7 @@ def of_kind(events: Iterable[Event], kind: str) -> list[Event]:
 
 
 def texts(events: Iterable[Event]) -> list[str]:
-    """The texts of the items, in the order in which they came."""
+    """Return the texts of the items, in the order of their events."""
     return [event["transcript"] for event in of_kind(events, COMPLETED)]
 
 
@@ -157,7 +161,7 @@ def errors(events: Iterable[Event]) -> list[Event]:
 
 
 def check_session(events: list[Event], dialect: Dialect, *, items: int) -> None:
-    """Every event has an id, and every one of so many items its events, in the order of the commits."""
+    """Check that every event has an id, and that each item has its events, in the order of the commits."""
     assert events[0]["type"] == dialect.created
     ids = [event["event_id"] for event in events]
     assert len(set(ids)) == len(ids)
@@ -167,7 +171,7 @@ def check_session(events: list[Event], dialect: Dialect, *, items: int) -> None:
     for item_id, previous in zip(committed, [None, *committed], strict=False):
         _check_item([event for event in events if _item_of(event) == item_id], previous, dialect)
     others = [event for event in events if _item_of(event) not in (None, *committed)]
-    assert {event["type"] for event in others} <= {DELTA, STARTED}  # what was heard before a clear
+    assert {event["type"] for event in others} <= {DELTA, STARTED}  # of speech before a clear
 
 
 def _item_of(event: Event) -> str | None:
@@ -200,7 +204,7 @@ def _check_body(item: Event) -> None:
 
 
 def check_turns(events: list[Event], speech: Speech, service: Service) -> None:
-    """Turns follow one another, and each has the text of its part of the audio."""
+    """Check that turns follow one another, and that each has the text of its part of the audio."""
     spans = [
         (started["audio_start_ms"], stopped["audio_end_ms"])
         for started, stopped in zip(of_kind(events, STARTED), of_kind(events, STOPPED), strict=True)
@@ -211,7 +215,7 @@ def check_turns(events: list[Event], speech: Speech, service: Service) -> None:
 
 
 def check_empty_commit(found: list[Event], *event_ids: str) -> None:
-    """There is an error for each of the commits of too little audio, and for nothing else."""
+    """Check that there is an error for each commit of too little audio, and no other."""
     assert [error["event_id"] for error in found] == list(event_ids)
     for error in found:
         assert error["type"] == "invalid_request_error"

@@ -47,7 +47,7 @@ def handled(audio: AudioInput, events: Iterator[TurnEvent], items: list[np.ndarr
 
 
 def fed(audio: AudioInput, wire: bytes, size: int) -> tuple[list[TurnEvent], list[np.ndarray]]:
-    """Return the turn events in bytes that arrive in pieces, and the items; the last is what is left."""
+    """Return the turn events in bytes that arrive `size` at a time, and the items; the last item is the rest."""
     found: list[TurnEvent] = []
     items: list[np.ndarray] = []
     for start in range(0, len(wire), size):

@@ -13,7 +13,7 @@ PIECES = st.lists(st.tuples(st.integers(0, 5_000), st.sampled_from(["append", "t
 
 
 @given(PIECES)
-def test_a_buffer_gives_what_it_got(pieces):
+def test_a_buffer_returns_what_was_appended(pieces):
     buffer = AudioBuffer()
     everything = np.zeros(0, np.float32)
     start = 0
@@ -33,7 +33,7 @@ def test_a_buffer_gives_what_it_got(pieces):
         assert np.array_equal(buffer.copy(start, len(everything)), everything[start:])
 
 
-def test_what_a_buffer_gave_is_not_changed_by_what_comes_later():
+def test_a_taken_copy_is_not_changed_by_later_samples():
     buffer = AudioBuffer()
     buffer.append(speech(1.0))
     taken = buffer.take_until(RATE)
@@ -41,7 +41,7 @@ def test_what_a_buffer_gave_is_not_changed_by_what_comes_later():
     assert np.array_equal(taken, speech(1.0))
 
 
-def test_the_room_of_a_long_item_is_not_kept():
+def test_the_memory_of_a_long_item_is_not_kept():
     buffer = AudioBuffer()
     tracemalloc.start()
     try:
@@ -55,7 +55,7 @@ def test_the_room_of_a_long_item_is_not_kept():
     assert np.array_equal(buffer.take_until(60 * RATE), speech(1.0))
 
 
-def test_what_lies_before_the_start_cannot_be_taken_again():
+def test_samples_before_the_start_cannot_be_taken_again():
     buffer = AudioBuffer()
     buffer.append(speech(1.0))
     buffer.drop_until(RATE // 2)

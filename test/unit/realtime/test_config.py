@@ -1,4 +1,4 @@
-"""A session's settings: both shapes of them, what is merged, what is refused, and the echo."""
+"""A session's configuration: both shapes, merging, invalid settings, and the echo."""
 
 from typing import Any
 
@@ -201,7 +201,7 @@ def test_a_format_is_not_cleared_by_null():
 # What is asked of the model
 
 
-def test_keywords_are_hot_words_and_so_is_a_prompt_that_lists_them():
+def test_keywords_come_from_their_list_or_from_a_prompt_that_lists_them():
     assert updated(nested(transcription={"keywords": ["Ada", "Grace"]})).keywords == ("Ada", "Grace")
     assert updated(nested(transcription={"prompt": "Ada, Grace"})).keywords == ("Ada", "Grace")
     assert updated(nested(transcription={"prompt": "Say it well."})).keywords == ()
@@ -277,7 +277,7 @@ def test_a_setting_that_is_undefined_stays_as_it_is(unsaid):
 
 
 @pytest.mark.parametrize("language", ["auto", "detect", "multi", "null", "None", "undefined", "", "eng", "deu", "ger"])
-def test_no_word_for_any_language_is_refused(language):
+def test_no_word_for_any_language_is_rejected(language):
     for wanted in ({"input_audio_transcription": {"language": language}}, nested(transcription={"language": language})):
         updated(wanted)
 
@@ -306,7 +306,7 @@ def test_a_prompt_never_refuses_an_update(prompt):
         ({"include": ["x"] * 1_000_000}, "session.include"),
     ],
 )
-def test_what_would_be_echoed_at_length_is_refused(wanted, param):
+def test_what_would_make_the_echo_long_is_rejected(wanted, param):
     with pytest.raises(InvalidRequest) as refused:
         updated(wanted)
     assert refused.value.param == param
@@ -349,7 +349,7 @@ def test_what_would_be_echoed_at_length_is_refused(wanted, param):
         ({"include": "x"}, "invalid_type", "session.include"),
     ],
 )
-def test_a_wrong_value_is_named(wanted, code, param):
+def test_an_invalid_value_is_named(wanted, code, param):
     with pytest.raises(InvalidRequest) as caught:
         updated(wanted)
     assert caught.value.code == code
@@ -408,7 +408,7 @@ def test_a_prompt_that_lists_too_much_is_a_hint_and_no_reason_to_refuse_an_updat
 @pytest.mark.parametrize(
     ("model", "taken"), [("Systran/faster-whisper-large-v3", True), ("parakeet-tdt-0.6b-v3", True), ("gpt-4o", False)]
 )
-def test_names_of_speech_to_text_models_are_taken_in_sessions_as_in_requests(model, taken):
+def test_sessions_accept_the_model_names_that_requests_accept(model, taken):
     served = ServedModel("nvidia/parakeet", "auto")
     if taken:
         config = OPENAI.updated(nested(transcription={"model": model}), served, ("en",))

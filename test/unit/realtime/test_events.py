@@ -1,4 +1,4 @@
-"""The wire: which messages are events, and what is said of those that are none."""
+"""Client events: which messages are valid, and the errors for those that are not."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Live text: how utterances are cut into steps, and which text is certain."""
+"""Live text: how an utterance is cut into windows, and which text is certain."""
 
 import itertools
 
@@ -16,7 +16,7 @@ from src.text.transcript import Token, text_of
 
 
 def planned(windowing: Windowing, arrivals: list[int], catch_up_s: float = 0.0) -> list[StepWindow]:
-    """The windows of an utterance whose samples arrive in such pieces and then end, each asked for at once."""
+    """Return the windows of an utterance whose samples arrive in these amounts and then end."""
     live = LiveTranscript(windowing, (), catch_up_s)
     windows = []
 
@@ -42,7 +42,7 @@ ARRIVALS = st.lists(st.integers(0, 20_000) | st.integers(0, 400), max_size=12)
 
 
 @given(WINDOWINGS, ARRIVALS, st.sampled_from([0.0, 1.0, 2.5]))
-def test_every_frame_is_taken_once_and_in_order_with_its_context(windowing, arrivals, catch_up_s):
+def test_every_frame_is_decoded_once_and_in_order_with_its_context(windowing, arrivals, catch_up_s):
     samples = sum(arrivals)
     taken = 0
     for window in planned(windowing, arrivals, catch_up_s):
@@ -88,7 +88,7 @@ def test_with_catching_up_one_step_takes_many_chunks_in_a_row_but_not_without():
     assert planned(windowing, paced, catch_up_s=8) == planned(windowing, paced)
 
 
-def test_while_a_step_is_under_way_there_is_no_other_and_one_that_came_to_nothing_is_planned_again():
+def test_there_is_no_window_while_a_step_is_in_flight_and_a_cancelled_one_comes_again():
     live = LiveTranscript(default())
     window = live.next_window(100_000)
     assert live.next_window(100_000) == window, "asking changes nothing"

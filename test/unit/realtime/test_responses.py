@@ -20,7 +20,7 @@ from session_harness import (
 from src.errors import QueueFull
 
 
-def test_a_response_has_the_text_of_what_was_appended_and_nothing_else_is_told():
+def test_a_response_has_the_text_of_what_was_appended_and_there_is_no_other_event():
     harness = simple_client(partials=False)
     assert harness.send(append(speech(0.5))) == []
     (created,) = harness.send(RESPOND)

@@ -1,4 +1,4 @@
-"""A session by its events alone: what a client reads, in which order, and what is asked of the model."""
+"""A session by its events alone: what a client receives, in which order, and the work for the model."""
 
 import base64
 from typing import cast
@@ -58,7 +58,7 @@ def test_a_change_is_answered_by_its_own_name(name):
     assert ("audio" in events["session"]) == (name == "session.update")
 
 
-# Commits by hand
+# Manual commits
 
 
 def test_a_commit_is_announced_transcribed_and_completed():
@@ -158,7 +158,7 @@ def test_odd_bytes_are_carried_to_the_next_append():
     assert np.array_equal(harness.session.next_work().item.samples, audio)
 
 
-def test_work_that_was_not_done_is_asked_for_again():
+def test_cancelled_work_comes_again():
     harness = manual_client()
     harness.send(append(speech(0.3)), COMMIT)
     work = harness.session.next_work()
@@ -167,7 +167,7 @@ def test_work_that_was_not_done_is_asked_for_again():
     assert texts(harness.run_all()) == [expected_text(speech(0.3))]
 
 
-def test_more_than_the_buffer_holds_is_refused_and_what_it_holds_stays():
+def test_audio_beyond_the_limit_is_rejected_and_the_buffer_stays():
     harness = manual_client(max_audio_s=2)
     assert harness.send(append(speech(1.5))) == []
     assert code(harness.send(append(speech(0.6)))) == "input_audio_buffer_full"
@@ -177,7 +177,7 @@ def test_more_than_the_buffer_holds_is_refused_and_what_it_holds_stays():
     assert harness.send(append(speech(2.0))) == []
 
 
-def test_the_audio_of_all_sessions_has_a_budget_and_what_does_not_fit_is_refused():
+def test_audio_that_does_not_fit_the_budget_of_all_sessions_is_rejected():
     budget = Budget(10 * AUDIO_BYTES_PER_S)
     one, other = manual_client(budget=budget), manual_client(budget=budget)
     assert one.send(append(speech(6))) == []
@@ -211,7 +211,7 @@ def test_audio_counts_until_it_is_forgotten_however_that_comes(detection):
     assert budget.reserved_bytes == 0
 
 
-def test_a_turn_that_others_leave_no_room_for_is_told_so_and_goes_on_with_what_fits():
+def test_a_turn_without_room_in_the_budget_gets_errors_and_goes_on_with_what_fits():
     budget = Budget(20 * AUDIO_BYTES_PER_S, shares=2)  # 5 s are everybody's
     hoarder, speaker = manual_client(budget=budget), SessionHarness(budget=budget)
     assert hoarder.send(append(speech(15))) == []
@@ -235,7 +235,7 @@ def test_what_came_before_its_format_was_known_may_not_be_more_than_the_buffer_h
     assert harness.session.next_work().item.audio_s < 1
 
 
-def test_silence_may_last_for_ever_where_the_client_commits_by_hand():
+def test_silence_may_last_for_ever_if_the_client_commits():
     """Some clients send all that their microphone gives, and commit once somebody has spoken."""
     harness = manual_client(max_audio_s=10)
     for _ in range(50):
@@ -284,7 +284,7 @@ def detector() -> SpeechDetector:
     return SpeechDetector()
 
 
-def test_a_turn_is_told_and_becomes_an_item_with_the_same_id():
+def test_a_turn_has_events_and_becomes_an_item_with_the_same_id():
     harness = SessionHarness()
     events = harness.send(append(np.concatenate([silence(2.0), speech(1.0), silence(1.0)])))
     assert kinds(events) == ["speech_started", "speech_stopped", *NEW_ITEM]
@@ -318,7 +318,7 @@ def test_noise_is_no_turn(detector):
     assert harness.send(append(clip("noise-pink-4s")), append(clip("noise-hum-2s"))) == []
 
 
-def test_a_commit_by_hand_takes_open_speech_without_a_stop():
+def test_a_manual_commit_takes_open_speech_without_a_stop():
     harness = SessionHarness()
     started = only(harness.send(append(silence(1.0)), append(speech(1.0))), "speech_started")
     events = harness.send(COMMIT)
@@ -559,7 +559,7 @@ def test_a_step_that_fails_costs_no_text():
     assert texts(harness.run_all()) == [expected_text(speech(2.5))]
 
 
-def test_hot_words_named_before_the_first_step_hold_for_the_utterance():
+def test_keywords_named_before_the_first_step_hold_for_the_utterance():
     harness = manual_client()
     harness.send(append(speech(0.2)))
     assert harness.session.next_work() is None
@@ -678,7 +678,7 @@ def test_a_created_item_is_appended_and_committed_at_once_and_leaves_the_buffer_
         (create(speech(0.5), content=[]), "invalid_value"),
     ],
 )
-def test_an_item_that_cannot_be_is_refused(item, expected):
+def test_an_invalid_item_is_rejected(item, expected):
     harness = manual_client(max_audio_s=2)
     harness.send(create(speech(0.5), id="taken"))
     assert code(harness.send(item | {"event_id": "mine"})) == expected

@@ -282,7 +282,7 @@ def test_a_turn_lies_about_its_speech_however_quiet_it_is(listening, speech_dete
 
 
 @pytest.mark.parametrize("level", [0.1, 0.03, 0.01])
-def test_a_quiet_speaker_is_heard_a_second_after_a_loud_one(listening, speech_detector, level):
+def test_a_quiet_speaker_is_detected_a_second_after_a_loud_one(listening, speech_detector, level):
     loud, quiet = clip("piper-joe-1"), clip("rhvoice-slt-1")
     onset_s = len(loud) / SAMPLE_RATE + 1 + run_detection(speech_detector.spans(quiet))[0].start_s
     events = listening().feed(as_pcm16(loud, silence(1), quiet * level, silence(1)))
