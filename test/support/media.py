@@ -125,4 +125,6 @@ def _video_stream(output: av.container.OutputContainer, container: str) -> av.Vi
     codecs = {"webm": "libvpx", "flv": "flv", "mpegts": "mpeg2video", "mpeg": "mpeg1video"}
     picture = output.add_stream(codecs.get(container, "mpeg4"), rate=25 if container == "mpeg" else 10)
     picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+    if container == "webm":
+        picture.options = {"deadline": "realtime", "cpu-used": "8", "threads": "1"}  # 10 times as fast
     return picture
