@@ -94,7 +94,7 @@ class ServerVad(_Settings):
 
 
 class SemanticVad(_Settings):
-    """Turn detection by meaning, at OpenAI. Here a pause ends a turn, as long as OpenAI's longest wait."""
+    """OpenAI's turn detection by meaning. Here a pause ends a turn, the longest that OpenAI would wait."""
 
     type: Literal["semantic_vad"]
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
@@ -158,7 +158,7 @@ class SessionConfig:
 
     @property
     def keywords(self) -> tuple[str, ...]:
-        """The phrases to listen for."""
+        """The keywords that the client asked for, in their list or in the prompt."""
         return parse_keywords(self.transcription.keywords or (), self.transcription.prompt)
 
     @property
@@ -203,20 +203,30 @@ class SessionConfig:
         return config
 
     def _merged(self, name: str, value: Any) -> Any:
-        """Return a requested value in the shape of `_Patch`, merged into the present one if it is an object."""
-        if name == "format" and isinstance(value, str):
+        """Return a requested value in the shape of `_Patch`; an object is merged into the present settings."""
+        match name:
+            case "format":
+                return self._merged_format(value)
+            case "transcription":
+                return _merge(self.transcription, value)
+            case "turn_detection":
+                return self._merged_detection(value)
+        return value
+
+    def _merged_format(self, value: Any) -> Any:
+        if isinstance(value, str):
             return {"type": _FORMATS.get(value, value), "rate": self.pcm16_rate if value == "pcm16" else None}
-        if name == "format" and isinstance(value, dict):
+        if isinstance(value, dict):
             return value | {"type": value.get("type") or self.format.encoding.value}
-        now = {"transcription": self.transcription, "turn_detection": self.vad}.get(name)
-        if name not in ("transcription", "turn_detection") or not isinstance(value, dict):
+        return value
+
+    def _merged_detection(self, value: Any) -> Any:
+        """Return requested turn detection. Another type than the present one begins with its defaults."""
+        if not isinstance(value, dict):
             return value
-        kept = now.model_dump(exclude_unset=True) if now else {}
-        if name == "turn_detection":
-            kind = getattr(now, "type", "server_vad")
-            value = value | {"type": value.get("type") or kind}
-            kept = kept if value["type"] == kind else {}
-        return {key: each for key, each in (kept | value).items() if each is not None}
+        present = self.vad or ServerVad()
+        kind = value.get("type") or present.type
+        return _merge(self.vad if kind == present.type else None, value | {"type": kind})
 
     def _format(self, requested: FormatSettings | None) -> AudioFormat:
         if requested is None:
@@ -303,6 +313,14 @@ def _normalise(patch: Mapping[str, Any]) -> dict[str, _Requested]:
             if key in values and not _is_left_out(values[key]):
                 requested[name] = _Requested(read(values[key]), f"session.{path}")
     return requested
+
+
+def _merge(present: _Settings | None, value: Any) -> Any:
+    """Return an object with the present settings that it leaves out. A null resets a setting to its default."""
+    if not isinstance(value, dict):
+        return value
+    kept = present.model_dump(exclude_unset=True) if present else {}
+    return {key: each for key, each in (kept | value).items() if each is not None}
 
 
 def _is_left_out(value: Any) -> bool:

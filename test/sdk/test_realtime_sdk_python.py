@@ -118,7 +118,7 @@ class User:
 @pytest.fixture(scope="module")
 def options(service: Service) -> dict[str, Any]:
     address = f"127.0.0.1:{service.port}/v1"
-    # Where it is not state otherwise, the beta client takes TLS for granted.
+    # Unless it is configured otherwise, the beta client assumes TLS.
     return {"base_url": f"http://{address}", "websocket_base_url": f"ws://{address}", "api_key": "none"}
 
 
