@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from running_service import serving
 from src.engine import toolchain
 from src.engine.encoder import selection
 from src.engine.encoder.fastconformer import FastConformerEncoder
-from src.engine.encoder.operations import PlainOperations
+from src.engine.encoder.operations import Operations, PlainOperations
 from src.engine.encoder.parakeet_encoder import ParakeetEncoder
 from src.engine.encoder.selection import new_parakeet_encoder, select_operations
 from src.engine.nemo_model import NemoModel
@@ -81,6 +82,25 @@ def test_an_encoder_that_raises_in_its_check_gives_way_to_nemos(nemos, monkeypat
     assert texts(model) == texts(nemos)
 
 
+class Kernels(Operations):
+    """Kernels that compute as plain PyTorch does, but for attention."""
+
+    name = "Triton kernels"
+
+    def __init__(self, attend: Callable[..., torch.Tensor]) -> None:
+        self._attend = attend
+        self._plain = PlainOperations()
+
+    def subsample_step(self, x, counts, conv):
+        return self._plain.subsample_step(x, counts, conv)
+
+    def convolve(self, x, conv, layout):
+        return self._plain.convolve(x, conv, layout)
+
+    def attend(self, qkv, heads, positions, layout):
+        return self._attend(qkv, heads, positions, layout)
+
+
 @pytest.mark.parametrize(
     "broken",
     [lambda qkv, *_: qkv[:, : qkv.shape[1] // 3].contiguous(), lambda *_: 1 / 0],
@@ -88,11 +108,7 @@ def test_an_encoder_that_raises_in_its_check_gives_way_to_nemos(nemos, monkeypat
 )
 def test_kernels_that_fail_their_check_give_way_to_plain_pytorch_with_one_warning(tiny, broken, monkeypatch, caplog):
     """For example, because the compiler gets them wrong or lacks something."""
-    plain = PlainOperations()
-    kernels = SimpleNamespace(
-        name="Triton kernels", attend=broken, convolve=plain.convolve, subsample_step=plain.subsample_step
-    )
-    monkeypatch.setattr(selection, "select_operations", lambda device: kernels)
+    monkeypatch.setattr(selection, "select_operations", lambda device: Kernels(broken))
     caplog.set_level(logging.INFO)
     model = NemoModel.load(Settings(model_id="tiny"))
     [warning] = own_messages(caplog, logging.WARNING)
