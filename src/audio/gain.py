@@ -1,7 +1,7 @@
 """Automatic gain control: bring each frame to the loudness that the speech detector needs.
 
 The detector misses speech whose peaks are below 0.003, and finds it at any level above. So the gain need not be exact.
-But it must not follow what is not sound, such as a damaged sample, nor remember a loud moment for long.
+But it must not follow artefacts, such as a damaged sample, nor remember a loud moment for long.
 
 The loudness of a frame is that of most of it: a click within the frame does not count. The level is the larger of two
 values: the loudest of the last few frames, forgotten at once, and the loudness that several of the last frames reached,

@@ -62,9 +62,11 @@ class Timeline:
         return time_s - self._zero_s - self._decoded_s
 
     def _restarts(self, time_s: float) -> bool:
+        """Return whether the times have restarted before a frame at `time_s`."""
         return self._next_s is not None and time_s < self._next_s - RESTART_S
 
     def _is_credible(self, time_s: float, gap_s: float) -> bool:
+        """Return whether a gap is a pause, and not a new time base or a damaged timestamp."""
         if self._seen_s is not None and time_s - self._seen_s <= MAX_STEP_S:
             return True
         if self._may_restart:

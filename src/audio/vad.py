@@ -120,7 +120,7 @@ class SpeechStream:
     """The detector's state for one audio stream. One thread at a time may use it.
 
     Attributes:
-        held: samples of the next frame's context, and of that frame as far as they have come.
+        held: the samples of the next frame's context, and those of the frame that have arrived.
         state: the network's state after the last frame; None at the start.
     """
 
