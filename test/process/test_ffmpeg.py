@@ -23,7 +23,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_damage_in_the_middle_of_a_file_costs_no_more_than_what_is_near(name):
+def test_damage_in_the_middle_of_a_file_affects_only_the_audio_near_it(name):
     data = LONG[name]()
     middle, size = len(data) // 2, len(data) // 50
     got = decoded(data[:middle] + np.random.default_rng(1).bytes(size) + data[middle + size :])

@@ -37,7 +37,7 @@ def pieces(samples: NDArray[np.float32], size: int) -> list[NDArray[np.float32]]
 
 
 @pytest.mark.parametrize("rate", [*RATES, 47_999])
-def test_pieces_of_any_length_give_what_librosa_gives_for_the_whole(rate):
+def test_parts_of_any_length_give_what_librosa_gives_for_the_whole(rate):
     samples = resampled(SPEECH, rate)
     whole = streamed(Resampler(rate), [samples])
     expected = librosa.resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE, res_type="soxr_hq")

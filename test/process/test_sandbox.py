@@ -44,7 +44,7 @@ def blocks(sandbox, data, max_seconds=600.0):
 
 
 @pytest.mark.parametrize("data", [SHORT, LONGER_THAN_ONE_EXCHANGE])
-def test_audio_comes_back_as_decoding_here_gives_it(sandbox, data):
+def test_audio_is_the_same_as_in_this_process(sandbox, data):
     there = blocks(sandbox, data)
     np.testing.assert_array_equal(np.concatenate(there), decode(data))
     assert {len(block) for block in there[:-1]} <= {BLOCK_SAMPLES}
@@ -66,7 +66,7 @@ def test_audio_that_fills_the_shared_memory_exactly_has_an_end(sandbox):
     ("data", "max_seconds", "error"),
     [(b"<html>", 600, InvalidAudio), (b"", 600, EmptyAudio), (LONGER_THAN_ONE_EXCHANGE, 60, AudioTooLong)],
 )
-def test_what_is_wrong_with_a_file_is_said_as_it_is_here(sandbox, data, max_seconds, error):
+def test_errors_are_the_same_as_in_this_process(sandbox, data, max_seconds, error):
     with pytest.raises(error) as here:
         decode(data, max_seconds=max_seconds)
     with pytest.raises(error) as there:
@@ -83,7 +83,7 @@ def started(sandbox):
     return decoding, stream
 
 
-def test_a_worker_that_is_killed_costs_its_file_alone(sandbox):
+def test_a_killed_worker_fails_only_its_own_file(sandbox):
     _, stream = started(sandbox)
     kill(decode_workers())
     with pytest.raises(InvalidAudio, match="crashed"):
@@ -91,7 +91,7 @@ def test_a_worker_that_is_killed_costs_its_file_alone(sandbox):
     assert np.array_equal(np.concatenate(blocks(sandbox, SHORT)), decode(SHORT))
 
 
-def test_a_worker_that_hangs_is_killed_and_costs_its_file_alone(monkeypatch):
+def test_a_hanging_worker_is_killed_and_fails_only_its_own_file(monkeypatch):
     sandbox = made_sandbox()
     _, stream = started(sandbox)
     (worker,) = decode_workers()
@@ -105,7 +105,7 @@ def test_a_worker_that_hangs_is_killed_and_costs_its_file_alone(monkeypatch):
     sandbox.close()
 
 
-def test_a_file_that_takes_too_much_memory_costs_itself_alone():
+def test_a_file_that_takes_too_much_memory_fails():
     sandbox = made_sandbox(memory_mb=1)
     with pytest.raises(InvalidAudio):
         blocks(sandbox, LONGER_THAN_ONE_EXCHANGE)
@@ -115,7 +115,7 @@ def test_a_file_that_takes_too_much_memory_costs_itself_alone():
 # Room
 
 
-async def test_who_finds_no_room_waits_and_is_served_when_there_is():
+async def test_a_file_without_room_waits_for_it():
     small = made_sandbox(max_workers=1)
     async with small.room(SHORT):
         waiting = asyncio.create_task(decoded(small, SHORT))
@@ -131,7 +131,7 @@ async def decoded(sandbox, data):
         return np.concatenate(await asyncio.to_thread(blocks, sandbox, data))
 
 
-async def test_who_finds_no_room_in_time_is_told_to_come_again():
+async def test_a_file_without_room_in_time_gets_retry_after():
     small = made_sandbox(timeout_s=0.01, max_workers=1)
     async with small.room(SHORT):
         with pytest.raises(DecoderUnavailable) as told:
@@ -140,7 +140,7 @@ async def test_who_finds_no_room_in_time_is_told_to_come_again():
 
 
 @pytest.mark.parametrize(("given", "most"), [({"max_workers": 3}, 3), ({"memory_mb": 30, "total_mb": 160}, 4)])
-async def test_no_more_have_room_at_a_time_than_there_is_memory_for(given, most):
+async def test_only_as_many_files_have_room_as_there_is_memory_for(given, most):
     small = made_sandbox(**given)
     async with AsyncExitStack() as stack:
         waiting = [asyncio.create_task(stack.enter_async_context(small.room(SHORT))) for _ in range(8)]
@@ -151,7 +151,7 @@ async def test_no_more_have_room_at_a_time_than_there_is_memory_for(given, most)
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_a_file_larger_than_all_room_is_decoded_alone():
+async def test_a_file_larger_than_all_room_is_decoded_by_itself():
     small = made_sandbox(total_mb=20)
     async with small.room(bytes(100 * 2**20)):
         waiting = asyncio.create_task(decoded(small, SHORT))
@@ -161,7 +161,7 @@ async def test_a_file_larger_than_all_room_is_decoded_alone():
     small.close()
 
 
-async def test_files_whose_index_promises_too_much_are_refused_and_others_are_served():
+async def test_files_with_a_huge_index_are_rejected_and_others_are_decoded():
     sandbox = made_sandbox(memory_mb=64, total_mb=400)
     bombs = [decoded(sandbox, mp4_promising(20_000_000)) for _ in range(8)]
     others = [decoded(sandbox, SHORT) for _ in range(4)]
@@ -195,7 +195,7 @@ def test_many_threads_survive_the_death_of_the_parent_together(sandbox):
     assert set(lengths) == {len(decode(SHORT))}
 
 
-def test_cancelling_ends_the_worker_and_wakes_who_waits_for_it(sandbox):
+def test_cancelling_kills_the_worker_and_wakes_the_waiting_thread(sandbox):
     decoding, stream = started(sandbox)
     (worker,) = decode_workers()
     os.kill(worker, signal.SIGSTOP)
@@ -206,7 +206,7 @@ def test_cancelling_ends_the_worker_and_wakes_who_waits_for_it(sandbox):
     until(lambda: not decode_workers())
 
 
-def test_a_decoding_that_is_cancelled_before_it_begins_gives_nothing(sandbox):
+def test_a_decoding_that_is_cancelled_before_its_start_yields_nothing(sandbox):
     decoding = sandbox.decode(SHORT, max_seconds=600)
     decoding.cancel()
     assert list(decoding.blocks()) == []
@@ -224,7 +224,7 @@ def test_no_descriptor_and_no_process_remains(sandbox):
     until(lambda: not decode_workers())
 
 
-def test_a_closed_sandbox_says_that_it_decodes_nothing(sandbox):
+def test_a_closed_sandbox_is_unavailable(sandbox):
     sandbox.close()
     with pytest.raises(DecoderUnavailable):
         blocks(sandbox, SHORT)

@@ -35,7 +35,7 @@ def sounds(transcripts) -> dict[str, np.ndarray]:
     return found
 
 
-def test_whether_anybody_speaks_is_what_the_spans_say_alone_and_among_many(detector, transcripts):
+def test_has_speech_agrees_with_the_spans_by_itself_and_in_batches(detector, transcripts):
     clips = sounds(transcripts)
     spans = {name: run_detection(detector.spans(samples)) for name, samples in clips.items()}
     speaks = {name: any(span.end_s - span.start_s >= 0.15 for span in found) for name, found in spans.items()}
@@ -51,7 +51,7 @@ def test_whether_anybody_speaks_is_what_the_spans_say_alone_and_among_many(detec
 
 
 @pytest.mark.parametrize("most", [100, 1600, 40_000])
-def test_streams_that_go_on_together_have_the_probabilities_of_each_alone(detector, transcripts, most):
+def test_streams_fed_together_have_the_probabilities_of_each_by_itself(detector, transcripts, most):
     rng = np.random.default_rng(most)
     clips = [samples[:32_000] for samples in sounds(transcripts).values()][::12]
     streams, rests = [detector.new_stream() for _ in clips], list(clips)

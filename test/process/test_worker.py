@@ -43,7 +43,7 @@ def test_each_20_seconds_of_audio_allow_a_second_of_cpu_time():
 
 
 @pytest.mark.parametrize("is_filtered", [True, False])
-def test_a_file_that_takes_too_much_cpu_time_is_ended_by_the_kernel(is_filtered):
+def test_a_file_that_takes_too_much_cpu_time_is_killed_by_the_kernel(is_filtered):
     assert confined("while True: pass", max_seconds=1, timeout_s=0.5, is_filtered=is_filtered) == -signal.SIGKILL
 
 
@@ -64,7 +64,7 @@ def test_a_worker_without_a_filter_cannot_raise_its_limits():
 @pytest.mark.parametrize(
     "charset", [bytes([code]) for code in range(1, 32)] + [b"\x10\0" + bytes([n]) for n in range(16)]
 )
-def test_names_of_programmes_in_any_charset_keep_no_broadcast_from_being_heard(sandbox, charset):
+def test_broadcasts_with_programme_names_in_any_charset_are_decoded(sandbox, charset):
     stream = transport_stream_named(charset)
     np.testing.assert_array_equal(
         np.concatenate(list(sandbox.decode(stream, max_seconds=600).blocks())), decode(stream)

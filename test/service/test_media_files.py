@@ -10,7 +10,7 @@ def test_subtitles_of_a_film_whose_sound_begins_late_are_late(service, tmp_path)
     assert answer.text.splitlines()[1].startswith("00:00:04,")
 
 
-def test_a_dictation_device_with_crossed_wires_is_heard(service):
+def test_a_dictation_device_with_crossed_wires_has_its_text(service):
     speech = np.stack([SPEECH, -SPEECH], axis=1)
     usual = service.upload(wav(SPEECH)).json()["text"]
     assert usual

@@ -99,7 +99,7 @@ def prison(tiny, tmp_path_factory):
             yield service, folder, parent
 
 
-def test_nothing_that_it_tries_succeeds_and_others_are_served_meanwhile(prison):
+def test_no_attempt_succeeds_and_other_files_are_served_meanwhile(prison):
     service, folder, parent = prison
     others = set(decode_parents())
     good = SPEECH.read_bytes()
@@ -119,7 +119,7 @@ def test_nothing_that_it_tries_succeeds_and_others_are_served_meanwhile(prison):
     until(lambda: not decode_workers())
 
 
-def test_its_answer_to_the_client_holds_nothing_that_it_says(prison):
+def test_the_answer_to_the_client_contains_nothing_from_the_worker(prison):
     service, _, _ = prison
     answer = service.upload(program("raise InvalidAudio('my own words, and ' + repr(dict(os.environ)))"))
     assert answer.status_code == 400
@@ -172,7 +172,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
-def test_an_answer_that_cannot_be_costs_its_file_alone(sandbox, lie):
+def test_an_impossible_reply_fails_only_its_own_file(sandbox, lie):
     with pytest.raises(InvalidAudio, match="could not be decoded"):
         decoded(sandbox, f"answer({lie})")
     assert np.array_equal(
@@ -182,24 +182,24 @@ def test_an_answer_that_cannot_be_costs_its_file_alone(sandbox, lie):
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-3e38"])
-def test_samples_that_no_decoder_gives_cost_the_file(sandbox, number):
+def test_impossible_samples_fail_the_file(sandbox, number):
     with pytest.raises(InvalidAudio, match="could not be decoded"):
         decoded(sandbox, f"SECOND[5] = float('{number}')\nreturn iter([SECOND])")
 
 
-def test_audio_without_end_is_cut_at_the_limit_by_the_service_itself(sandbox):
+def test_endless_audio_is_stopped_at_the_limit_by_the_service(sandbox):
     with pytest.raises(AudioTooLong, match="longer than 100 s"):
         decoded(sandbox, "while True: yield SECOND", max_seconds=100)
     assert len(decoded(sandbox, "for _ in range(100): yield SECOND", max_seconds=100)) == 100 * 16_000
 
 
-def test_a_limit_that_the_decoder_names_is_not_believed(sandbox):
+def test_a_limit_named_by_the_worker_is_not_used(sandbox):
     lie = "from src.audio.rejections import AudioRejection\nraise AudioRejection.TOO_LONG.error(7)"
     with pytest.raises(AudioTooLong, match="longer than 600 s"):
         decoded(sandbox, lie)
 
 
-def test_no_audio_at_all_is_no_answer(sandbox):
+def test_a_worker_without_audio_fails_its_file(sandbox):
     with pytest.raises(EmptyAudio, match="no samples"):
         decoded(sandbox, "return iter([])")
     with pytest.raises(InvalidAudio, match="crashed"):
@@ -208,7 +208,7 @@ def test_no_audio_at_all_is_no_answer(sandbox):
         decoded(sandbox, "ctypes.string_at(0)")
 
 
-def test_computing_without_end_is_ended_and_sleeping_is_nobodys_fault(tmp_path, monkeypatch):
+def test_endless_computing_is_killed_and_endless_sleeping_is_unavailable(tmp_path, monkeypatch):
     taken_over(tmp_path, monkeypatch.setenv)
     sandbox = Sandbox(timeout_s=0.3, memory_mb=512, total_mb=8192, max_workers=8)
     with monkeypatch.context() as patched:
@@ -222,7 +222,7 @@ def test_computing_without_end_is_ended_and_sleeping_is_nobodys_fault(tmp_path, 
     sandbox.close()
 
 
-def test_memory_without_end_is_refused(sandbox):
+def test_endless_memory_is_rejected(sandbox):
     with pytest.raises(InvalidAudio, match="more memory"):
         decoded(sandbox, "held = [np.ones(10**6) for _ in range(10**6)]")
 
@@ -238,7 +238,7 @@ seccomp.install = refuse
 """
 
 
-def test_a_kernel_without_filters_is_told_once_and_files_are_decoded(tmp_path, monkeypatch, caplog):
+def test_a_kernel_without_filters_is_logged_once_and_files_are_decoded(tmp_path, monkeypatch, caplog):
     taken_over(tmp_path, monkeypatch.setenv, also=REFUSED)
     sandbox = Sandbox(timeout_s=30, memory_mb=512, total_mb=8192, max_workers=8)
     with caplog.at_level(logging.WARNING):
@@ -255,7 +255,7 @@ def test_a_kernel_without_filters_is_told_once_and_files_are_decoded(tmp_path, m
     sandbox.close()
 
 
-def test_a_filter_that_does_not_fit_this_systems_libraries_is_left_away(tmp_path, monkeypatch, caplog):
+def test_a_filter_that_does_not_fit_the_system_libraries_is_not_used(tmp_path, monkeypatch, caplog):
     unfit = "import os\nfrom src.audio import seccomp\nseccomp.install = lambda: os.kill(os.getpid(), 31)  # SIGSYS"
     taken_over(tmp_path, monkeypatch.setenv, also=unfit)
     sandbox = Sandbox(timeout_s=30, memory_mb=512, total_mb=8192, max_workers=8)
@@ -264,6 +264,6 @@ def test_a_filter_that_does_not_fit_this_systems_libraries_is_left_away(tmp_path
     sandbox.close()
 
 
-def test_a_kernel_with_filters_has_no_such_line(sandbox, caplog):
+def test_a_kernel_with_filters_logs_nothing(sandbox, caplog):
     sandbox.start()
     assert caplog.messages == []

@@ -47,7 +47,7 @@ CANCELLING = {
 
 @each_path
 @pytest.mark.parametrize("name", CANCELLING)
-def test_where_two_channels_cancel_the_louder_one_is_heard(name, path):
+def test_if_two_channels_cancel_the_louder_one_is_used(name, path):
     got = PATHS[path](stereo(*CANCELLING[name]), SAMPLE_RATE)
     assert likeness(got, SPEECH) > 0.98 or likeness(got, -SPEECH) > 0.98
     assert 0.95 < level(got) / level(SPEECH) < 1.05
@@ -95,14 +95,14 @@ def test_channels_that_do_not_cancel_are_mixed_by_their_mean_to_the_bit(name, pa
 
 
 @pytest.mark.parametrize("count", range(3, 9))
-def test_one_channel_of_many_is_as_low_as_ever(count):
+def test_one_channel_among_silent_ones_is_divided_by_their_number(count):
     samples = np.zeros((len(SPEECH), count), np.float32)
     samples[:, 2] = stereo(SPEECH, SPEECH)[:, 0]
     np.testing.assert_array_equal(PATHS["pcm"](samples, SAMPLE_RATE), samples[:, 2] / np.float32(count))
 
 
 @pytest.mark.parametrize("rate", [16000, 48000])
-def test_a_part_that_cancels_is_heard_and_the_rest_stays_as_it_is(rate):
+def test_a_part_that_cancels_keeps_its_speech_and_the_rest_is_unchanged(rate):
     first, last = 8 * rate + 1234, 21 * rate + 777
     speech = stereo(resampled(HALF_A_MINUTE, rate), np.zeros(len(HALF_A_MINUTE) * rate // SAMPLE_RATE, np.float32))[
         :, 0
@@ -132,7 +132,7 @@ def test_nothing_clicks_where_the_source_changes():
 
 @given(st.integers(0, 5 * SAMPLE_RATE), st.integers(SAMPLE_RATE // 4, 8 * SAMPLE_RATE))
 @settings(max_examples=20, deadline=None)
-def test_a_short_or_shifted_recording_that_cancels_is_heard(start, length):
+def test_a_short_or_shifted_recording_that_cancels_keeps_its_level(start, length):
     speech = SPEECH[start : start + length]
     got = decode(wav(stereo(speech, -speech)))
     assert len(got) == len(speech)

@@ -50,7 +50,7 @@ def assert_said_once(placements, chunks: list[Chunk], slack_s: float = 0.3) -> N
 
 
 @pytest.mark.parametrize("size", [320, 65_536, 10_000_000])
-def test_audio_that_is_not_too_long_is_one_chunk_untouched(detector, size):
+def test_audio_that_is_not_too_long_is_one_unchanged_chunk(detector, size):
     samples = clip("long-120s")
     (chunk,) = split(blocks(samples, size), detector, chunk_seconds=120)
     np.testing.assert_array_equal(chunk.samples, samples)
@@ -91,7 +91,7 @@ def test_the_chunks_do_not_depend_on_the_blocks(detector):
 
 
 @pytest.mark.parametrize("level", [0, 1e-4, 3e-3])
-def test_long_silence_is_in_no_chunk_and_times_count_it(detector, level):
+def test_long_silence_is_in_no_chunk_and_counts_in_the_times(detector, level):
     speech = clip("rhvoice-slt-1")
     samples = np.concatenate(
         [silence(40), speech, silence(LONG_SILENCE_S + 1), speech, silence(70), speech, silence(30)]
@@ -109,7 +109,7 @@ def test_a_long_recording_of_silence_has_no_chunks(detector):
     assert list(split(blocks(silence(100, 1e-3)), detector, chunk_seconds=30)) == []
 
 
-def test_a_faint_recording_is_not_taken_for_silence(detector):
+def test_a_faint_recording_is_not_dropped_as_silence(detector):
     samples, placements = joined(sentences()[:12], itertools.cycle(GAPS_S))
     faint = samples * np.float32(1e-3)
     chunks = list(split(blocks(faint), detector, chunk_seconds=20))
@@ -157,7 +157,7 @@ def test_the_last_chunk_is_not_a_sliver(detector):
         assert chunks[1].end_s - chunks[1].start_s > 4
 
 
-def test_what_goes_wrong_while_reading_comes_through(detector):
+def test_an_error_while_reading_is_passed_on(detector):
     def broken() -> Iterator[np.ndarray]:
         yield clip("long-60s")
         raise ValueError("damaged")
@@ -168,7 +168,7 @@ def test_what_goes_wrong_while_reading_comes_through(detector):
         list(chunks)
 
 
-def test_where_nobody_pauses_chunks_overlap_and_no_time_is_without_one(detector):
+def test_without_pauses_chunks_overlap_and_cover_all_times(detector):
     samples, _ = joined(sentences(), itertools.repeat(0), load=without_pauses(detector))
     chunks = list(split(blocks(samples), detector, chunk_seconds=20))
     assert_cut_from(samples, chunks, 20)

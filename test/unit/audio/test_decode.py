@@ -48,7 +48,7 @@ def test_headerless_pcm_gives_its_samples_exactly():
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_headerless_pcm_has_the_rate_and_channels_it_is_said_to_have(rate):
+def test_headerless_pcm_has_the_declared_rate_and_channels(rate):
     stereo = np.stack([resampled(SPEECH, rate)] * 2, axis=1)
     got = decoded(pcm16(stereo), PcmFormat(rate=rate, channels=2))
     assert likeness(got, SPEECH) > 0.99
@@ -71,7 +71,7 @@ def test_channels_that_a_codec_keeps_apart_are_mixed_by_their_mean(count):
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
-def test_samples_that_are_no_numbers_become_silence(subtype):
+def test_nan_and_infinite_samples_become_silence(subtype):
     broken = np.stack([SPEECH, SPEECH], axis=1).astype(float)
     broken[100:200, 0] = np.nan
     broken[300:400] = np.inf
@@ -90,7 +90,7 @@ def test_floats_beyond_full_scale_are_not_clipped(loudness):
 
 
 @pytest.mark.parametrize("container", ["WAV", "CAF"])
-def test_absurdly_large_floats_are_cut_where_arithmetic_stays_finite(container):
+def test_absurdly_large_floats_are_limited_so_that_arithmetic_stays_finite(container):
     absurd = SPEECH.astype(float)
     absurd[100], absurd[200] = 1e30, -1e300
     got = decoded(wav(absurd, subtype="DOUBLE", container=container))
@@ -103,7 +103,7 @@ def test_silence_stays_silence():
 
 
 @pytest.mark.parametrize("seconds", [1 / SAMPLE_RATE, 1, 30])
-def test_short_mono_at_16_khz_is_decoded_at_once_as_in_blocks(seconds):
+def test_short_mono_at_16_khz_is_scaled_at_once_to_the_same_samples_as_in_blocks(seconds):
     samples = np.resize(SPEECH, round(seconds * SAMPLE_RATE))
     pcm = pcm16(samples)
     for data, form in ((pcm, PcmFormat()), (pcm + b"a", PcmFormat()), (wav(samples), None)):
@@ -122,7 +122,7 @@ def test_short_mono_at_16_khz_is_decoded_at_once_as_in_blocks(seconds):
         (0.1, PcmFormat(channels=2), 30),
     ],
 )
-def test_what_takes_longer_is_not_decoded_at_once(seconds, form, max_s):
+def test_other_audio_is_not_scaled_at_once(seconds, form, max_s):
     samples = np.zeros((round(seconds * form.rate), form.channels), np.float32)
     assert scale_if_short(plain_pcm(pcm16(samples), form), max_s) is None
     assert scale_if_short(plain_pcm(wav(samples, form.rate, form.channels)), max_s) is None
@@ -161,7 +161,7 @@ def test_a_wav_whose_header_was_never_finished_is_read_to_its_end(riff_and_data_
     np.testing.assert_array_equal(decoded(streamed), SPEECH)
 
 
-def test_headers_that_promise_hours_cost_no_memory():
+def test_headers_that_declare_hours_take_no_memory():
     flac = bytearray(wav(SPEECH, container="FLAC"))
     flac[21] |= 0x0F  # STREAMINFO's count of samples, 36 bits
     flac[22:26] = b"\xff" * 4
@@ -227,7 +227,7 @@ NOT_AUDIO = {
 
 
 @pytest.mark.parametrize("name", NOT_AUDIO)
-def test_what_is_no_audio_is_refused_with_a_sentence_for_its_sender(name):
+def test_files_that_are_not_audio_are_rejected_with_a_message_for_the_client(name):
     with pytest.raises(InvalidAudio, match=r"^The .*\.$") as caught:
         decoded(NOT_AUDIO[name])
     assert not re.search(r"Errno|<|0x|Error|avcodec|_io|libsndfile|FFmpeg|None", caught.value.message)

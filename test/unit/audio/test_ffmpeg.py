@@ -67,7 +67,7 @@ def sound(samples: NDArray[np.float32]) -> av.AudioFrame:
 
 
 @pytest.mark.parametrize("default", [0, 1])
-def test_of_several_tracks_the_default_one_is_heard(default):
+def test_of_several_tracks_the_default_one_is_decoded(default):
     file = io.BytesIO()
     tracks = [SPEECH, clip("espeak-mix-1")]
     with av.open(file, "w", format="matroska") as output:
@@ -92,7 +92,7 @@ def film(sounding: NDArray[np.float32]) -> bytes:
     return file.getvalue()
 
 
-def test_sound_that_sets_in_late_in_a_film_is_heard():
+def test_sound_that_begins_late_in_a_film_is_decoded():
     assert likeness(decoded(film(SPEECH)), SPEECH) > 0.97
 
 
@@ -101,7 +101,7 @@ def test_a_track_without_sound_is_empty():
         decoded(film(SPEECH[:0]))
 
 
-def test_a_film_without_sound_is_told_so():
+def test_the_message_for_a_film_without_sound_says_so():
     with pytest.raises(InvalidAudio, match="no audio track"):
         decoded(silent_movie())
 

@@ -42,7 +42,7 @@ def broken(detector):
     yield DetectionRequest(stream, BROKEN)
 
 
-def test_those_who_wait_go_together_and_others_join_them_later(detector, calls):
+def test_waiting_detections_run_together_and_later_ones_join(detector, calls):
     queue = DetectionQueue(detector)
     short, long = clip("piper-joe-1"), clip("noise-pink-4s")
     answers = [queue.submit(detector.has_speech(samples, 0.15)) for samples in (long, short, short)]
@@ -55,7 +55,7 @@ def test_those_who_wait_go_together_and_others_join_them_later(detector, calls):
     assert [answer.result() for answer in answers] == [False, True, True, True]
 
 
-def test_no_more_than_the_most_are_heard_at_a_time(detector, calls):
+def test_at_most_max_batch_detections_run_at_a_time(detector, calls):
     queue = DetectionQueue(detector)
     answers = [queue.submit(detector.spans(clip("fsdd-jackson-1"))) for _ in range(2 * MAX_BATCH + 1)]
     while queue:
@@ -64,7 +64,7 @@ def test_no_more_than_the_most_are_heard_at_a_time(detector, calls):
     assert {answer.result() for answer in answers} == {run_detection(detector.spans(clip("fsdd-jackson-1")))}
 
 
-def test_a_question_taken_back_is_heard_no_further(detector, calls):
+def test_a_cancelled_detection_stops(detector, calls):
     queue = DetectionQueue(detector)
     begun, kept = (queue.submit(detector.has_speech(clip("noise-pink-4s"), 0.15)) for _ in range(2))
     queue.run_next()
@@ -78,7 +78,7 @@ def test_a_question_taken_back_is_heard_no_further(detector, calls):
     assert kept.result() is False
 
 
-def test_an_error_of_one_costs_that_one(detector):
+def test_an_error_fails_only_its_own_detection(detector):
     queue = DetectionQueue(detector)
     clips = [clip(name) for name in ("piper-joe-1", "noise-pink-4s", "flite-slt-1")]
     answers = [queue.submit(detector.spans(samples)) for samples in clips]
@@ -95,7 +95,7 @@ async def held_batcher(detector, threads, held: threading.Event) -> MicroBatcher
     return MicroBatcher(detector, threads)
 
 
-def test_who_asks_while_the_thread_is_busy_goes_with_the_others(detector, calls):
+def test_detections_submitted_while_the_thread_is_busy_run_together(detector, calls):
     async def ask() -> list[bool]:
         batcher = await held_batcher(detector, threads, held)
         samples = clip("piper-joe-1")
@@ -112,7 +112,7 @@ def test_who_asks_while_the_thread_is_busy_goes_with_the_others(detector, calls)
     assert calls == [5]
 
 
-def test_nobody_waits_for_threads_that_are_gone(detector):
+def test_detections_are_cancelled_if_the_threads_are_gone(detector):
     async def ask() -> None:
         batcher = await held_batcher(detector, threads, held)
         asked = asyncio.create_task(batcher.submit(detector.spans(clip("piper-joe-1"))))

@@ -30,7 +30,7 @@ def pieces(data: bytes, size: int) -> list[bytes]:
 
 @pytest.mark.parametrize("rate", PCM_RATES)
 @pytest.mark.parametrize("size", [1, 33, 960, 10**9])
-def test_pcm_in_pieces_is_what_it_is_as_a_file(rate, size):
+def test_pcm_in_parts_gives_the_same_samples_as_in_a_file(rate, size):
     data = pcm16(resampled(SPEECH, rate)[: rate // 2])
     got = streamed(StreamDecoder(AudioFormat(Encoding.PCM16, rate)), pieces(data, size))
     assert got.dtype == np.float32
@@ -38,7 +38,7 @@ def test_pcm_in_pieces_is_what_it_is_as_a_file(rate, size):
 
 
 @pytest.mark.parametrize(("encoding", "subtype"), [(Encoding.MULAW, "ULAW"), (Encoding.ALAW, "ALAW")])
-def test_telephone_audio_is_what_it_is_as_a_file(encoding, subtype):
+def test_telephone_audio_gives_the_same_samples_as_in_a_file(encoding, subtype):
     telephone = resampled(SPEECH, 8000)
     data = wav(telephone, 8000, subtype=subtype, container="RAW")
     assert len(data) == len(telephone)
@@ -56,7 +56,7 @@ def test_any_bytes_cut_anywhere_give_the_samples_of_the_whole(form, data):
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=str)
-def test_after_its_end_another_stream_begins_of_which_the_first_is_no_part(form):
+def test_a_finished_stream_does_not_affect_the_next_one(form):
     data = pcm16(SPEECH[5000:20_000])
     decoder = StreamDecoder(form)
     first = streamed(decoder, [data, b"\x7f"] if form.encoding is Encoding.PCM16 else [data])
@@ -71,14 +71,14 @@ def test_at_16_khz_every_whole_sample_is_given_at_once():
 
 @pytest.mark.parametrize("encoding", list(Encoding))
 @pytest.mark.parametrize("rate", [-8000, 0, 7999, 48_001, 192_000])
-def test_a_rate_out_of_range_is_refused_with_a_sentence(encoding, rate):
+def test_a_rate_out_of_range_is_rejected_with_a_message(encoding, rate):
     with pytest.raises(InvalidRequest, match=rf"^.*Hz.*, not {rate}\.$") as caught:
         AudioFormat(encoding, rate)
     assert caught.value.param == "rate"
 
 
 @pytest.mark.parametrize("encoding", [Encoding.MULAW, Encoding.ALAW])
-def test_telephone_audio_has_no_rate_but_its_own(encoding):
+def test_telephone_audio_has_only_its_own_rate(encoding):
     with pytest.raises(InvalidRequest, match=rf"^{encoding.value} has a rate of 8000 Hz, not 16000\.$"):
         AudioFormat(encoding, 16_000)
 

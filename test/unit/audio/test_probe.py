@@ -27,7 +27,7 @@ def test_plain_wav_gives_the_samples_that_libsndfile_reads(rate, count):
 
 
 @pytest.mark.parametrize("tags", TAGS)
-def test_tags_in_a_wav_are_not_heard(tags):
+def test_tags_in_a_wav_are_skipped(tags):
     notes = chunk(b"LIST", tags)
     for data in (riff(FMT, notes, SOUND), riff(FMT, notes, notes, SOUND), riff(FMT, SOUND, notes)):
         assert plain_wav(data)
@@ -36,7 +36,7 @@ def test_tags_in_a_wav_are_not_heard(tags):
 
 @pytest.mark.parametrize("name", [b"fact", b"bext", b"PEAK", b"junk", b"id3 ", b"????"])
 @pytest.mark.parametrize("size", [4, 5, 700])
-def test_other_chunks_in_a_wav_are_not_heard(name, size):
+def test_other_chunks_in_a_wav_are_skipped(name, size):
     other = chunk(name, b"\0" * size)
     np.testing.assert_array_equal(decoded(riff(FMT, other, SOUND)), SPEECH)
     np.testing.assert_array_equal(decoded(riff(FMT, SOUND, other)), SPEECH)
@@ -60,7 +60,7 @@ def instructions(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("chunks", [1_000, 100_000])
-def test_a_wav_of_empty_chunks_takes_no_longer_to_look_at_than_any_other(chunks):
+def test_a_wav_of_empty_chunks_takes_no_longer_to_parse_than_any_other(chunks):
     data = riff(FMT, *[chunk(b"LIST", b"")] * chunks, SOUND)
     assert instructions(lambda: plain_pcm(data)) < 200
     with suppress(InvalidAudio):  # where they are too many for libraries
@@ -78,7 +78,7 @@ def test_a_wav_of_empty_chunks_takes_no_longer_to_look_at_than_any_other(chunks)
         b"G",
     ],
 )
-def test_to_tell_what_a_file_is_takes_no_longer_for_a_file_of_headers(pattern):
+def test_detection_takes_no_longer_for_a_file_that_is_all_headers(pattern):
     assert instructions(lambda: is_container(pattern * 100_000)) < 30_000
 
 
@@ -87,7 +87,7 @@ OTHER_COATS = (b"wvpk", b"OggS")
 
 
 @pytest.mark.parametrize("letters", OTHER_COATS)
-def test_samples_that_begin_like_another_format_are_heard(letters):
+def test_samples_that_begin_like_another_format_are_decoded(letters):
     pcm = letters + pcm16(SPEECH)
     assert pcm16(decoded(riff(FMT, chunk(b"data", pcm)))) == pcm
 

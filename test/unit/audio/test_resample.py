@@ -43,7 +43,7 @@ def test_any_cuts_give_the_same_samples(rate, sizes):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_after_its_end_another_stream_begins_of_which_the_first_is_no_part(rate):
+def test_a_finished_stream_does_not_affect_the_next_one(rate):
     samples = resampled(SPEECH, rate)
     resampler = Resampler(rate)
     first = streamed(resampler, pieces(samples, 999))

@@ -70,7 +70,7 @@ def verdict(machine, architecture, number):
 
 
 @pytest.mark.parametrize("machine", [X86, ARM])
-def test_what_decoding_needs_is_allowed_and_nothing_else(machine):
+def test_only_the_calls_that_decoding_needs_are_allowed(machine):
     architecture, column = ARCHITECTURES[machine]
     allowed = {numbers[column] for numbers in ALLOWED.values()} - {None}
     for number in [*range(600), X32_BIT, X32_BIT + 512, 2**32 - 1]:
@@ -88,7 +88,7 @@ def test_calls_of_another_machine_or_with_short_pointers_are_not_allowed(machine
                 assert other == own or verdict(machine, other, numbers[column]) == KILL_PROCESS
 
 
-def test_a_machine_whose_calls_are_not_known_gets_no_filter():
+def test_a_machine_with_unknown_calls_gets_no_filter():
     with pytest.raises(OSError, match="riscv64"):
         instructions("riscv64")
 
@@ -99,7 +99,7 @@ def test_the_kernel_ends_a_process_that_makes_another_call():
     assert (ended.stdout, ended.returncode) == (b"here", -signal.SIGSYS)
 
 
-def test_a_kernel_that_refuses_is_an_error_with_its_reason():
+def test_a_kernel_that_does_not_accept_the_filter_is_an_error_with_its_reason():
     program = """
 from src.audio import seccomp
 seccomp.SECCOMP_MODE_FILTER = 77  # no kernel knows it

@@ -25,7 +25,7 @@ def test_sound_that_begins_after_the_pictures_is_late(container, tmp_path):
 
 @pytest.mark.parametrize("container", [name for name in AUDIO if name != "mov"])  # its uncompressed sound has no times
 @pytest.mark.parametrize("pictures_s", [0, 20])
-def test_a_hole_of_ten_seconds_is_silence(container, pictures_s, tmp_path):
+def test_a_gap_of_ten_seconds_is_silence(container, pictures_s, tmp_path):
     got = decode(film([(0, SPEECH), (LENGTH_S + 10, SPEECH)], container, tmp_path, pictures_s=pictures_s))
     middle = len(got) // 2
     assert begins_s(got[:middle]) < 0.1
@@ -60,7 +60,7 @@ def test_a_fragment_of_a_live_recording_begins_at_once(tmp_path):
     assert begins_s(decode(path.read_bytes())) < 0.1
 
 
-def test_many_short_holes_add_up_to_no_drift(tmp_path):
+def test_many_short_gaps_add_up_to_no_drift(tmp_path):
     speech = clip("long-30s")
     pieces = [(start / SAMPLE_RATE, speech[start : start + 6000]) for start in range(0, len(speech) - 9000, 7000)]
     got = decode(film(pieces, "webm", tmp_path, pictures_s=0))
@@ -70,21 +70,21 @@ def test_many_short_holes_add_up_to_no_drift(tmp_path):
     assert abs(begins_s(tail, last[:4000]) - 0.3) < 0.11
 
 
-def test_joined_broadcasts_whose_times_begin_anew_have_no_silence(tmp_path):
+def test_joined_broadcasts_whose_times_restart_have_no_silence(tmp_path):
     one = film([(0, SPEECH)], "mpegts", tmp_path, pictures_s=3)
     for start_s in (0, 700, 40_000):
         other = film([(start_s, SPEECH)], "mpegts", tmp_path, pictures_s=3, from_s=start_s)
         assert abs(len(decode(one + other)) / SAMPLE_RATE - 2 * LENGTH_S) < 0.6
 
 
-def test_a_long_hole_in_a_live_recording_that_does_not_say_how_long_it_is_is_silence(tmp_path):
+def test_a_long_gap_in_a_live_recording_without_a_duration_is_silence(tmp_path):
     data = film([(0, SPEECH), (150, SPEECH)], "webm", tmp_path, pictures_s=0)
     at = data.index(b"\x44\x89\x88")  # the duration in its header
     got = decode(data[:at] + b"\xec\x89\x88" + data[at + 3 :].replace(b"\x44\x89\x88", b"\xec\x89\x88"))
     assert abs(len(got) / SAMPLE_RATE - (150 + LENGTH_S)) < 0.2
 
 
-def test_a_hole_of_hours_is_too_long_without_being_made(tmp_path):
+def test_a_gap_of_hours_is_too_long_before_it_is_filled(tmp_path):
     data = film([(0, SPEECH), (30 * 3600, SPEECH)], "matroska", tmp_path, pictures_s=0)
     given: list[int] = []
     with pytest.raises(AudioTooLong):
@@ -132,17 +132,17 @@ def silence_s(timeline: Timeline, frames: Sequence[tuple[float | None, float]]) 
         ([(-70, 1), (-69, 1)], [0, 0]),
     ],
 )
-def test_silence_is_where_no_frame_is(frames, gaps):
+def test_silence_is_inserted_where_there_are_no_frames(frames, gaps):
     assert silence_s(Timeline(1.4, None, may_restart=True), frames) == gaps
 
 
 @pytest.mark.parametrize(
     ("end_s", "later_s", "gap_s"), [(None, 3000, 2999), (None, 4000, 0), (9000, 8000, 7999), (9000, 9001, 0)]
 )
-def test_how_long_a_gap_may_be_depends_on_what_the_file_says(end_s, later_s, gap_s):
+def test_the_longest_gap_depends_on_the_duration_that_the_file_states(end_s, later_s, gap_s):
     timeline = Timeline(0, end_s, may_restart=False)
     assert silence_s(timeline, [(0, 1), (later_s, 1), (later_s + 1, 1)]) == [0, gap_s, 0]
 
 
-def test_without_a_beginning_the_first_frame_is_it():
+def test_without_a_start_time_the_first_frame_is_the_start():
     assert silence_s(Timeline(None, None, may_restart=False), [(300, 1), (301 + 2 * MIN_GAP_S, 1)]) == [0, 0.2]

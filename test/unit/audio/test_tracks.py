@@ -82,7 +82,7 @@ def file_of(*sounds: Sound, container: str = "matroska", pictures: bool = False)
         "none of two without samples",
     ],
 )
-def test_of_several_tracks_the_one_is_heard_that_players_take(sounds):
+def test_of_several_tracks_the_one_that_players_choose_is_decoded(sounds):
     got = decode(file_of(*sounds))
     assert likeness(got, WANTED) > 0.99
 
@@ -95,24 +95,24 @@ def unknown(data: bytes, fourcc: bytes, times: int = 1) -> bytes:
 
 @pytest.mark.parametrize("container", ["mov", "mp4", "ipod"])
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_track_that_cannot_be_decoded_yields_to_one_that_can(container, order):
+def test_the_next_track_is_used_if_one_cannot_be_decoded(container, order):
     spatial = Sound(OTHER, 2, Disposition.default, "alac")
     data = file_of(*[spatial, Sound(WANTED, codec="aac")][::order], container=container, pictures=container != "ipod")
     assert likeness(decode(unknown(data, b"alac")), WANTED) > 0.97
 
 
-def test_a_track_whose_packets_are_nonsense_yields_to_one_that_is_whole():
+def test_the_next_track_is_used_if_the_packets_of_one_are_damaged():
     data = file_of(Sound(OTHER, 2, Disposition.default), Sound(WANTED, codec="aac"))
     assert likeness(decode(data.replace(b"\xff\xf8", b"\0\0")), WANTED) > 0.97  # where FLAC's frames begin
 
 
-def test_a_file_none_of_whose_tracks_can_be_decoded_is_refused():
+def test_a_file_is_rejected_if_none_of_its_tracks_can_be_decoded():
     data = encode(WANTED, "mp4", "alac", video=True)
     with pytest.raises(InvalidAudio, match="format that cannot be decoded"):
         decode(unknown(data, b"alac"))
 
 
-def test_a_file_none_of_whose_tracks_has_a_sample_is_empty():
+def test_a_file_is_empty_if_none_of_its_tracks_has_samples():
     with pytest.raises(EmptyAudio):
         decode(file_of(Sound(WANTED[:0]), Sound(OTHER[:0], 2), pictures=True))
 

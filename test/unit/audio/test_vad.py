@@ -16,7 +16,7 @@ def detector() -> SpeechDetector:
     return SpeechDetector()
 
 
-def test_the_network_is_read_once_however_many_threads_need_it_first(monkeypatch):
+def test_the_network_is_loaded_once_even_if_many_threads_need_it_first(monkeypatch):
     read = []
 
     def counted() -> Silero:
@@ -74,7 +74,7 @@ def test_no_samples_have_no_probabilities_and_no_speech(detector):
     assert run_detection(detector.spans(nothing)) == ()
 
 
-def test_hearing_ends_where_somebody_has_spoken(detector, monkeypatch):
+def test_has_speech_stops_at_the_first_speech(detector, monkeypatch):
     heard, run = [], Silero.run
 
     def counted(network, blocks, states):
