@@ -10,7 +10,7 @@ from src.metrics.record import Record
 log = logging.getLogger("src.access")
 
 CLIENT_CLOSED = 499
-"""The status of a request whose client left before it was answered; nginx's number for it."""
+"""Status of a request whose client disconnected before the response. nginx uses the same number."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Measurements:
         self.duration_preprocess_s = (self.duration_preprocess_s or 0.0) + seconds
 
     def add_clip(self, *, queue_wait_s: float, inference_s: float, lane: int, batch_size: int) -> None:
-        """Add a clip that the model transcribed. Inference times add up; the other figures are the first clip's."""
+        """Add a transcribed clip. Inference times are summed; the other figures are those of the first clip."""
         self.duration_inference_s = (self.duration_inference_s or 0.0) + inference_s
         if self.queue_wait_s is None:
             self.queue_wait_s = queue_wait_s

@@ -1,4 +1,4 @@
-"""The file pipeline that both transports call: the audio of an upload or an item in, its transcript out as it is final.
+"""The file pipeline that both transports call: the audio of an upload or an item in, its transcript out, part by part.
 
 Short audio is a single clip. Longer audio is cut at pauses into chunks. Chunks are decoded, transcribed and merged a
 few at a time, so that hours of audio take little memory and leave capacity for other requests.
@@ -153,9 +153,9 @@ class TranscriptionService:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     def _reader(self, source: AudioSource, measured: Measurements, memory: UploadReservation) -> ChunkReader:
-        """Return a reader that decodes and cuts `source` in the place that suits it best.
+        """Return a reader for the chunks of `source`.
 
-        Little audio is read in the event loop, media files in a process of their own, and all else in a thread.
+        Short plain audio is read in the event loop, media files in a sandboxed process, and all else in a thread.
         """
         chunk_s, limit_s = self._settings.chunk_seconds, self._settings.max_audio_seconds
         if isinstance(source, ItemAudio):

@@ -99,7 +99,7 @@ def test_a_log_that_cannot_be_read_is_one_sentence(tmp_path, capsys):
     assert capsys.readouterr().err == f"Is a directory: {tmp_path}\n"
 
 
-def test_settings_at_fault_are_one_sentence():
+def test_invalid_settings_are_one_sentence():
     done = run(*COMMAND, PARAKEET_PORT="0")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "PARAKEET_PORT must be at least 1, not 0\n")
 

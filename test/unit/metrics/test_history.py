@@ -37,21 +37,21 @@ def test_a_log_that_does_not_exist_is_no_log(tmp_path):
         history_of(tmp_path / "metrics" / "metrics.log")
 
 
-OWN_LINE = a_failure(429, "queue_full", NOW, batch_size=8).to_line() + "\n"
+SERVICE_LINE = a_failure(429, "queue_full", NOW, batch_size=8).to_line() + "\n"
 BAD_LINES = [
-    OWN_LINE.replace('"ts":1', '"ts":01').encode(),
-    OWN_LINE.replace('"ts":1795000000.0', '"ts":1e999').encode(),
-    OWN_LINE.replace('"ts":1795000000.0', '"ts":null').encode(),
-    OWN_LINE.replace("429", "429.5").encode(),
-    OWN_LINE.replace("429", "null").encode(),
-    OWN_LINE.replace('"error"', '"wrong"', 1).encode(),
-    OWN_LINE.replace('"batch_size":8', '"batch_size":NaN').encode(),
-    OWN_LINE.replace('"batch_size":8', '"batch_size":"8"').encode(),
-    OWN_LINE.replace("queue_full", "queue\tfull").encode(),
-    OWN_LINE.replace("queue_full", 'queue"full').encode(),
-    OWN_LINE.replace('"queue_full"', "7").encode(),
-    OWN_LINE.replace("tiny", "t\xffny").encode("latin-1"),
-    OWN_LINE.encode().replace(b"\n", b"}\n"),
+    SERVICE_LINE.replace('"ts":1', '"ts":01').encode(),
+    SERVICE_LINE.replace('"ts":1795000000.0', '"ts":1e999').encode(),
+    SERVICE_LINE.replace('"ts":1795000000.0', '"ts":null').encode(),
+    SERVICE_LINE.replace("429", "429.5").encode(),
+    SERVICE_LINE.replace("429", "null").encode(),
+    SERVICE_LINE.replace('"error"', '"wrong"', 1).encode(),
+    SERVICE_LINE.replace('"batch_size":8', '"batch_size":NaN').encode(),
+    SERVICE_LINE.replace('"batch_size":8', '"batch_size":"8"').encode(),
+    SERVICE_LINE.replace("queue_full", "queue\tfull").encode(),
+    SERVICE_LINE.replace("queue_full", 'queue"full').encode(),
+    SERVICE_LINE.replace('"queue_full"', "7").encode(),
+    SERVICE_LINE.replace("tiny", "t\xffny").encode("latin-1"),
+    SERVICE_LINE.encode().replace(b"\n", b"}\n"),
     b"no json\n",
     b"{}\n",
     b"[]\n",

@@ -195,7 +195,7 @@ def test_a_file_that_someone_else_put_aside_is_left_alone_and_a_new_one_begun(lo
 # Disks that fail
 
 
-def complaints(caplog) -> list[str]:
+def error_messages(caplog) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "src.metrics.log"]
 
 
@@ -204,18 +204,18 @@ def test_a_full_disk_is_reported_once_and_counted_and_writing_goes_on_when_there
     log.path.symlink_to("/dev/full")
     write(log, "1", "2", "3")
     assert log.failures == 3
-    assert complaints(caplog) == [f"cannot write metrics to {log.path}: [Errno 28] No space left on device"]
+    assert error_messages(caplog) == [f"cannot write metrics to {log.path}: [Errno 28] No space left on device"]
 
     log.path.unlink()
     write(log, "4", "5")
     assert ids_in(log.path) == ["4", "5"]
-    assert complaints(caplog)[1:] == [f"metrics are written to {log.path} again; 3 lines were lost so far"]
+    assert error_messages(caplog)[1:] == [f"metrics are written to {log.path} again; 3 lines were lost so far"]
 
     log.path.unlink()
     log.path.symlink_to("/dev/full")
     write(log, "6")
     assert log.failures == 4
-    assert len(complaints(caplog)) == 3
+    assert len(error_messages(caplog)) == 3
 
 
 def test_a_full_disk_leaks_no_open_files(log):
@@ -271,7 +271,7 @@ def test_a_folder_that_is_removed_is_made_again_and_reported(log, caplog):
     log.path.parent.rmdir()
     write(log, "after", "later")
     assert ids_in(log.path) == ["after", "later"]
-    assert complaints(caplog) == [f"{log.path} was removed; a new one is begun"]
+    assert error_messages(caplog) == [f"{log.path} was removed; a new one is begun"]
     assert log.failures == 0
 
 
@@ -280,7 +280,7 @@ def test_a_folder_that_cannot_be_made_is_reported_once_until_it_can(tmp_path, ca
     log = MetricsLog(tmp_path / "logs")
     write(log, "1", "2")
     assert log.failures == 2
-    assert len(complaints(caplog)) == 1
+    assert len(error_messages(caplog)) == 1
     (tmp_path / "logs").unlink()
     write(log, "3")
     log.close()
@@ -315,7 +315,7 @@ def test_what_a_stuck_disk_has_not_taken_when_the_log_is_closed_is_counted_as_lo
         log.write(a_record(request_id=str(number)))
     log.close()
     assert log.failures == 100
-    assert complaints(caplog) == [
+    assert error_messages(caplog) == [
         f"cannot write metrics to {path}: 100 lines were still waiting when the log was closed"
     ]
     path.read_text()  # so that the thread comes to its end
