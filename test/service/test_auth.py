@@ -17,9 +17,6 @@ from running_service import until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from src.api.client_limits import client_name
-from src.api.keys import Credential
-
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
 ROUTES = [
     ("GET", "/v1/models"),
@@ -247,20 +244,3 @@ def test_keys_are_not_counted_by_address(tmp_path):
     ):
         session.recv()
         assert transcribe(service, KEY).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_one_client_is_one_address_or_one_network_of_ipv6(host, name):
-    assert client_name({"client": (host, 1)}, Credential()) == name
-    assert client_name({"client": None}, Credential()) == ""
-    assert client_name({"client": (host, 1)}, Credential(3)) == "key 3"

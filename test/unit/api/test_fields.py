@@ -1,20 +1,9 @@
-"""Fields in every encoding that clients use, and what they ask for."""
-
-import re
+"""Fields in every encoding that clients use."""
 
 import pytest
 
-from src.api.fields import Fields
-from src.api.options import parse_options
-from src.errors import InvalidRequest, ModelNotFound, UnsupportedFormat, UnsupportedLanguage
-from src.scheduling.jobs import Priority
-from src.wire.model_names import ServedModel
-
-SERVED = ServedModel("nvidia/parakeet-tdt-0.6b-v2", strict="auto")
-
-
-def options(*pairs: tuple[str, str], served=SERVED, languages=("en",)):
-    return parse_options(Fields(pairs), served, languages)
+from src.api.fields import Fields, field_name
+from src.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(
@@ -34,139 +23,18 @@ def options(*pairs: tuple[str, str], served=SERVED, languages=("en",)):
     ],
 )
 def test_a_list_may_come_in_any_encoding(pairs):
-    asked = options(*pairs)
-    assert (asked.words, asked.segments) == (True, True)
-
-
-@pytest.mark.parametrize(
-    ("granularities", "words", "segments"), [([], False, True), (["word"], True, False), (["segment"], False, True)]
-)
-def test_segments_are_given_unless_only_words_are_asked_for(granularities, words, segments):
-    asked = options(*(("timestamp_granularities[]", each) for each in granularities))
-    assert (asked.words, asked.segments) == (words, segments)
+    items = Fields(pairs).choices("timestamp_granularities", ("word", "segment"))
+    assert items == {"word", "segment"}
 
 
 @pytest.mark.parametrize("value", ["true", "True", "1", "yes"])
 def test_yes_has_many_spellings(value):
-    assert options(("stream", value)).stream
+    assert Fields([("stream", value)]).flag("stream")
 
 
 @pytest.mark.parametrize("value", ["false", "False", "0", "no", "off", " false "])
 def test_no_has_many_spellings(value):
-    assert not options(("stream", value)).stream
-
-
-@pytest.mark.parametrize(
-    "pairs",
-    [
-        [("chunking_strategy", "auto")],
-        [("chunking_strategy", '{"type": "server_vad", "threshold": 0.4}')],
-        [("chunking_strategy", '{"type": null, "threshold": null}')],
-        [("chunking_strategy", '{"type": "server_vad", "threshold": "undefined", "silence_duration_ms": null}')],
-        [("chunking_strategy", "{}")],
-        [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[threshold]", "0.4")],
-        [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[threshold]", "null")],
-        [("chunking_strategy%5Btype%5D", "auto"), ("chunking_strategy%5Bthreshold%5D", "")],
-    ],
-)
-def test_a_chunking_strategy_may_be_a_word_json_or_bracketed_parts(pairs):
-    options(*pairs)
-
-
-def test_fields_that_nobody_asks_for_are_ignored():
-    assert options(("favourite_colour", "green"), ("known_speaker_names[]", "Anna")) == options()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("response_format", "xml"),
-        ("timestamp_granularities[]", "letter"),
-        ("timestamp_granularities[0]", "letter"),
-        ("timestamp_granularities%5B%5D", "letter"),
-        ("timestamp_granularities", "word,nul"),
-        ("include[]", "everything"),
-        ("include[17]", "everything"),
-        ("stream", "maybe"),
-        ("temperature", "1.5"),
-        ("temperature", "warm"),
-        ("temperature", "nan"),
-        ("priority", "urgent"),
-        ("chunking_strategy", "random"),
-        ("chunking_strategy", '{"type": "random"}'),
-        ("chunking_strategy", '{"type": "server_vad", "threshold": "high"}'),
-        ("chunking_strategy[type]", "random"),
-        ("chunking_strategy%5Btype%5D", "random"),
-        ("chunking_strategy[threshold]", "high"),
-        ("keywords[]", "x" * 101),
-        ("keywords[0]", "x" * 101),
-        ("keywords%5B3%5D", "x" * 101),
-        ("keywords", ",".join(map(str, range(101)))),
-    ],
-)
-def test_a_wrong_value_names_its_field(name, value):
-    with pytest.raises(InvalidRequest) as error:
-        options((name, value))
-    assert error.value.param == re.match("[a-z_]*", name).group()
-    assert error.value.status == 400
-
-
-def test_the_name_of_another_model_names_its_field():
-    options(("model", "whisper-1"))
-    with pytest.raises(ModelNotFound) as error:
-        options(("model", "gpt-4o"))
-    assert (error.value.status, error.value.param) == (404, "model")
-
-
-def test_the_language_is_the_one_that_is_asked_for_or_the_models_first():
-    assert options(("language", "en-US"), languages=("de", "en")).language == "en"
-    assert options(("language", "auto"), languages=("de", "en")).language == "de"
-    assert options(languages=("de", "en")).language == "de"
-    with pytest.raises(UnsupportedLanguage) as error:
-        options(("language", "fr"), languages=("de", "en"))
-    assert (error.value.code, error.value.param) == ("unsupported_language", "language")
-
-
-def test_speakers_cannot_be_told_apart():
-    with pytest.raises(UnsupportedFormat):
-        options(("response_format", "diarized_json"))
-
-
-@pytest.mark.parametrize(
-    ("pairs", "keywords"),
-    [
-        ([("keywords[]", "Anna"), ("keywords[]", "New York"), ("keywords[]", "Anna")], ("Anna", "New York")),
-        ([("keywords", '["Anna", "New York"]')], ("Anna", "New York")),
-        ([("prompt", "Anna, New York")], ("Anna", "New York")),
-        ([("prompt", "Anna, New York"), ("keywords", "Bob")], ("Bob",)),
-        ([("prompt", "This is a talk, held in May, about the weather in the north of Spain")], ()),
-        ([("prompt", "Hello, world.")], ()),
-        ([("prompt", "Anna")], ()),
-        ([("keywords[]", "")], ()),
-        ([("keywords[0]", "Anna"), ("keywords[1]", "Bob")], ("Anna", "Bob")),
-        ([("keywords[]", "none"), ("keywords[]", "all")], ("none", "all")),
-        ([("keywords", "None, null"), ("prompt", "Anna, Bob")], ("Anna", "Bob")),
-        ([("keywords", '["undefined"]')], ()),
-        ([("prompt", "Anna, Bob, ")], ("Anna", "Bob")),
-        ([("prompt", "None, null")], ("None", "null")),
-    ],
-)
-def test_keywords_come_from_their_field_or_from_a_prompt_that_is_a_plain_list(pairs, keywords):
-    assert options(*pairs).keywords == keywords
-
-
-OPTIONAL = [
-    *("model", "language", "prompt", "response_format", "temperature", "stream", "chunking_strategy", "priority"),
-    *("timestamp_granularities", "timestamp_granularities[]", "include", "include[]", "keywords", "keywords[]"),
-]
-
-
-@pytest.mark.parametrize("value", ["", " ", "null", "Null", "None", "NONE", "undefined", " undefined\n"])
-@pytest.mark.parametrize("name", OPTIONAL)
-def test_every_field_may_be_sent_although_it_is_unset(name, value):
-    assert options((name, value)) == options()
-    assert parse_options(Fields.from_json({name: value}), SERVED, ("en",)) == options()
-    assert parse_options(Fields.from_json({name: None}), SERVED, ("en",)) == options()
+    assert not Fields([("stream", value)]).flag("stream")
 
 
 @pytest.mark.parametrize("name", ["rate", "channels"])
@@ -176,22 +44,62 @@ def test_a_number_may_be_sent_although_it_is_unset(name, value):
 
 
 def test_an_unset_field_does_not_hide_one_that_is_set():
-    assert options(("language", "null"), ("language", "en-US"), languages=("de", "en")).language == "en"
+    assert Fields([("language", "null"), ("language", "en-US")]).text("language") == "en-US"
     joined = Fields([("language", "de")]) | Fields([("language", "undefined")])
     assert joined.text("language") == "de"
 
 
-def test_a_priority_is_taken():
-    assert options(("priority", "low")).priority is Priority.LOW
-
-
 def test_a_json_body_has_fields_too():
     fields = Fields.from_json({"timestamp_granularities": ["word"], "stream": True, "language": None, "temperature": 0})
-    asked = parse_options(fields, SERVED, ("en",))
-    assert (asked.words, asked.segments, asked.stream) == (True, False, True)
+    assert fields.items("timestamp_granularities") == ["word"]
+    assert fields.flag("stream")
+    assert fields.text("language") is None
+    assert fields.number("temperature", 0, 1) == 0
 
 
-def test_fields_of_the_body_win_over_those_of_the_query():
+@pytest.mark.parametrize("text", ["-1", "1.5", "0x10", "\uff11", "1234567890", "many"])
+def test_a_whole_number_is_short_decimal_ascii(text):
+    with pytest.raises(InvalidRequest) as error:
+        Fields([("rate", text)]).whole_number("rate")
+    assert error.value.param == "rate"
+
+
+@pytest.mark.parametrize("text", ["-0.1", "1.1", "nan", "warm"])
+def test_a_number_is_within_its_range(text):
+    assert Fields([("temperature", "0.5")]).number("temperature", 0, 1) == 0.5
+    with pytest.raises(InvalidRequest, match="must be a number of 0 to 1"):
+        Fields([("temperature", text)]).number("temperature", 0, 1)
+
+
+@pytest.mark.parametrize("pairs", [[("a", '{"type": "x", "n": 1}')], [("a[type]", "x"), ("a[n]", "1")]])
+def test_an_object_is_json_or_parts(pairs):
+    assert {name: str(value) for name, value in Fields(pairs).mapping("a", plain="type").items()} == {
+        "type": "x",
+        "n": "1",
+    }
+    assert Fields([("a", "auto")]).mapping("a", plain="type") == {"type": "auto"}
+
+
+@pytest.mark.parametrize("name", ["keywords", "keywords[]", "keywords[12]", "keywords%5B%5D", " keywords[0] "])
+def test_the_name_of_a_field_has_no_list_index(name):
+    assert field_name(name) == "keywords"
+
+
+def test_an_error_quotes_the_beginning_of_a_long_value():
+    with pytest.raises(InvalidRequest) as error:
+        Fields([("priority", "x" * 1000)]).choice("priority", ("high", "normal"), "normal")
+    assert error.value.message.startswith("`priority` must be high or normal, not 'xxx")
+    assert len(error.value.message) < 120
+
+
+def test_a_hint_is_cut_where_text_is_rejected():
+    fields = Fields([("prompt", "x" * 100_000)])
+    assert fields.hint("prompt") == "x" * 65_536
+    with pytest.raises(InvalidRequest):
+        fields.text("prompt")
+
+
+def test_the_right_operand_has_precedence():
     joined = Fields([("language", "de"), ("stream", "1")]) | Fields([("language", "en")])
     assert (joined.text("language"), joined.flag("stream")) == ("en", True)
 

@@ -1,4 +1,4 @@
-"""The HTTP surface on the bundled checkpoint: every way to send audio, every way to send it wrong."""
+"""`POST /v1/audio/transcriptions` on the bundled checkpoint: every way to send audio, and every invalid one."""
 
 import base64
 import gzip

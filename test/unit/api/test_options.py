@@ -1,0 +1,142 @@
+"""The options of a transcription request: what each field accepts, and what it means."""
+
+import re
+
+import pytest
+
+from src.api.fields import Fields
+from src.api.options import parse_options
+from src.errors import InvalidRequest, ModelNotFound, UnsupportedFormat, UnsupportedLanguage
+from src.scheduling.jobs import Priority
+from src.wire.model_names import ServedModel
+
+SERVED = ServedModel("nvidia/parakeet-tdt-0.6b-v2", strict="auto")
+
+
+def options(*pairs: tuple[str, str], served=SERVED, languages=("en",)):
+    return parse_options(Fields(pairs), served, languages)
+
+
+@pytest.mark.parametrize(
+    ("granularities", "words", "segments"), [([], False, True), (["word"], True, False), (["segment"], False, True)]
+)
+def test_segments_are_given_unless_only_words_are_asked_for(granularities, words, segments):
+    asked = options(*(("timestamp_granularities[]", each) for each in granularities))
+    assert (asked.words, asked.segments) == (words, segments)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("chunking_strategy", "auto")],
+        [("chunking_strategy", '{"type": "server_vad", "threshold": 0.4}')],
+        [("chunking_strategy", '{"type": null, "threshold": null}')],
+        [("chunking_strategy", '{"type": "server_vad", "threshold": "undefined", "silence_duration_ms": null}')],
+        [("chunking_strategy", "{}")],
+        [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[threshold]", "0.4")],
+        [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[threshold]", "null")],
+        [("chunking_strategy%5Btype%5D", "auto"), ("chunking_strategy%5Bthreshold%5D", "")],
+    ],
+)
+def test_a_chunking_strategy_may_be_a_word_json_or_bracketed_parts(pairs):
+    options(*pairs)
+
+
+def test_fields_that_nobody_asks_for_are_ignored():
+    assert options(("favourite_colour", "green"), ("known_speaker_names[]", "Anna")) == options()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("response_format", "xml"),
+        ("timestamp_granularities[]", "letter"),
+        ("timestamp_granularities[0]", "letter"),
+        ("timestamp_granularities%5B%5D", "letter"),
+        ("timestamp_granularities", "word,nul"),
+        ("include[]", "everything"),
+        ("include[17]", "everything"),
+        ("stream", "maybe"),
+        ("temperature", "1.5"),
+        ("temperature", "warm"),
+        ("temperature", "nan"),
+        ("priority", "urgent"),
+        ("chunking_strategy", "random"),
+        ("chunking_strategy", '{"type": "random"}'),
+        ("chunking_strategy", '{"type": "server_vad", "threshold": "high"}'),
+        ("chunking_strategy[type]", "random"),
+        ("chunking_strategy%5Btype%5D", "random"),
+        ("chunking_strategy[threshold]", "high"),
+        ("keywords[]", "x" * 101),
+        ("keywords[0]", "x" * 101),
+        ("keywords%5B3%5D", "x" * 101),
+        ("keywords", ",".join(map(str, range(101)))),
+    ],
+)
+def test_a_wrong_value_names_its_field(name, value):
+    with pytest.raises(InvalidRequest) as error:
+        options((name, value))
+    assert error.value.param == re.match("[a-z_]*", name).group()
+    assert error.value.status == 400
+
+
+def test_the_name_of_another_model_names_its_field():
+    options(("model", "whisper-1"))
+    with pytest.raises(ModelNotFound) as error:
+        options(("model", "gpt-4o"))
+    assert (error.value.status, error.value.param) == (404, "model")
+
+
+def test_the_language_is_the_one_that_is_asked_for_or_the_models_first():
+    assert options(("language", "en-US"), languages=("de", "en")).language == "en"
+    assert options(("language", "auto"), languages=("de", "en")).language == "de"
+    assert options(languages=("de", "en")).language == "de"
+    with pytest.raises(UnsupportedLanguage) as error:
+        options(("language", "fr"), languages=("de", "en"))
+    assert (error.value.code, error.value.param) == ("unsupported_language", "language")
+
+
+def test_speakers_cannot_be_told_apart():
+    with pytest.raises(UnsupportedFormat):
+        options(("response_format", "diarized_json"))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "keywords"),
+    [
+        ([("keywords[]", "Anna"), ("keywords[]", "New York"), ("keywords[]", "Anna")], ("Anna", "New York")),
+        ([("keywords", '["Anna", "New York"]')], ("Anna", "New York")),
+        ([("prompt", "Anna, New York")], ("Anna", "New York")),
+        ([("prompt", "Anna, New York"), ("keywords", "Bob")], ("Bob",)),
+        ([("prompt", "This is a talk, held in May, about the weather in the north of Spain")], ()),
+        ([("prompt", "Hello, world.")], ()),
+        ([("prompt", "Anna")], ()),
+        ([("keywords[]", "")], ()),
+        ([("keywords[0]", "Anna"), ("keywords[1]", "Bob")], ("Anna", "Bob")),
+        ([("keywords[]", "none"), ("keywords[]", "all")], ("none", "all")),
+        ([("keywords", "None, null"), ("prompt", "Anna, Bob")], ("Anna", "Bob")),
+        ([("keywords", '["undefined"]')], ()),
+        ([("prompt", "Anna, Bob, ")], ("Anna", "Bob")),
+        ([("prompt", "None, null")], ("None", "null")),
+    ],
+)
+def test_keywords_come_from_their_field_or_from_a_prompt_that_is_a_plain_list(pairs, keywords):
+    assert options(*pairs).keywords == keywords
+
+
+OPTIONAL = [
+    *("model", "language", "prompt", "response_format", "temperature", "stream", "chunking_strategy", "priority"),
+    *("timestamp_granularities", "timestamp_granularities[]", "include", "include[]", "keywords", "keywords[]"),
+]
+
+
+@pytest.mark.parametrize("value", ["", " ", "null", "Null", "None", "NONE", "undefined", " undefined\n"])
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_every_field_may_be_sent_although_it_is_unset(name, value):
+    assert options((name, value)) == options()
+    assert parse_options(Fields.from_json({name: value}), SERVED, ("en",)) == options()
+    assert parse_options(Fields.from_json({name: None}), SERVED, ("en",)) == options()
+
+
+def test_a_priority_is_taken():
+    assert options(("priority", "low")).priority is Priority.LOW
