@@ -17,7 +17,7 @@ BASE_URL = "http://stt.example.com"
 
 def new_app(log_dir: Path, **settings: object) -> FastAPI:
     """Return an application that is not started: it has no model."""
-    return create_app(Settings(model_id="tiny", log_dir=log_dir, **settings))
+    return create_app(Settings(**{"model_id": "tiny", "log_dir": log_dir} | settings))
 
 
 @asynccontextmanager

@@ -1,0 +1,100 @@
+"""Tracing: the id and the headers of each answer, and its lines in the logs, whatever the application does."""
+
+import json
+from pathlib import Path
+
+import pytest
+from in_process import client_of
+from starlette.responses import PlainTextResponse
+
+from src.api.middleware import RequestTrace
+from src.errors import ClientGone
+from src.metrics import MetricsLog
+
+
+class Traced:
+    """An application behind `RequestTrace`, and the records that it leaves."""
+
+    def __init__(self, app, log_dir: Path) -> None:
+        self._log_dir = log_dir
+        self._metrics = MetricsLog(log_dir)
+        self.app = RequestTrace(app, self._metrics, "tiny")
+
+    def records(self) -> list[dict]:
+        """Close the metrics log and return its lines."""
+        self._metrics.close()
+        path = self._log_dir / "metrics" / "metrics.log"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+async def test_an_answer_has_an_id_and_its_time_and_leaves_a_record(tmp_path):
+    traced = Traced(PlainTextResponse("hello"), tmp_path)
+    async with client_of(traced.app) as client:
+        answers = [await client.get("/v1/x") for _ in range(2)]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    assert len(set(ids)) == 2
+    assert all(each.startswith("req_") for each in ids)
+    assert all(int(answer.headers["openai-processing-ms"]) >= 0 for answer in answers)
+    records = traced.records()
+    assert [record["request_id"] for record in records] == ids
+    assert {(record["code"], record["status"], record["model"], record["route"]) for record in records} == {
+        (200, "ok", "tiny", "unknown")
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("order-66/part.2", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("", False)]
+)
+async def test_a_callers_id_is_kept_if_it_is_valid(tmp_path, given, kept):
+    async with client_of(Traced(PlainTextResponse("hello"), tmp_path).app) as client:
+        answer = await client.get("/", headers={"x-request-id": given})
+    assert (answer.headers["x-request-id"] == given) == kept
+
+
+async def test_an_unexpected_exception_is_a_500_without_details(tmp_path, caplog):
+    async def broken(scope, receive, send):
+        raise RuntimeError("a detail")
+
+    traced = Traced(broken, tmp_path)
+    async with client_of(traced.app) as client:
+        answer = await client.get("/v1/x")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert "a detail" not in answer.text
+    assert "a detail" in caplog.text
+    assert [(record["code"], record["error"]) for record in traced.records()] == [(500, "internal_error")]
+
+
+async def test_an_exception_during_the_answer_does_not_begin_a_second_one(tmp_path):
+    sent = []
+
+    async def broken(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError
+
+    async def send(message):
+        sent.append(message["type"])
+
+    traced = Traced(broken, tmp_path)
+    await traced.app({"type": "http", "method": "GET", "path": "/v1/x", "headers": []}, None, send)
+    assert sent == ["http.response.start"]
+    assert [record["code"] for record in traced.records()] == [500]
+
+
+async def test_a_client_that_has_gone_gets_no_answer_and_a_record(tmp_path):
+    async def left(scope, receive, send):
+        raise ClientGone
+
+    async def send(message):
+        raise AssertionError(message)
+
+    traced = Traced(left, tmp_path)
+    await traced.app({"type": "http", "method": "GET", "path": "/v1/x", "headers": []}, None, send)
+    assert [(record["code"], record["error"]) for record in traced.records()] == [(499, "client_closed")]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
+async def test_probes_and_documentation_leave_no_record(tmp_path, path):
+    traced = Traced(PlainTextResponse("hello"), tmp_path)
+    async with client_of(traced.app) as client:
+        assert (await client.get(path)).headers["x-request-id"]
+    assert traced.records() == []
