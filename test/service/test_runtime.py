@@ -5,7 +5,7 @@ import logging
 
 import pytest
 from fakes import HeldModel, clip
-from in_process import client_of
+from running_service import serving
 
 from src.api.dependencies import services_of
 from src.app import create_app
@@ -15,21 +15,14 @@ from src.settings import Settings
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
 
 
-def settings(log_dir) -> Settings:
-    return Settings(model_id="tiny", log_dir=log_dir, shutdown_grace_s=0)
-
-
-async def test_the_service_is_ready_when_the_model_is_loaded_and_not_once_it_stops(tmp_path):
-    app = create_app(settings(tmp_path), load=lambda _: HeldModel(held=False))
-    async with client_of(app) as client:
-        async with app.router.lifespan_context(app):
-            while not (await client.get("/readyz")).is_success:
-                assert (await client.get("/healthz")).is_success
-            answer = await client.post("/v1/audio/transcriptions", content=PCM, headers={"content-type": "audio/pcm"})
-            assert answer.json()["text"] == "7"
-        assert (await client.get("/readyz")).json() == {"ready": False}
-        answer = await client.post("/v1/audio/transcriptions", content=PCM, headers={"content-type": "audio/pcm"})
-        assert answer.json()["error"]["code"] == "shutting_down"
+def test_all_parts_run_until_the_service_stops(tmp_path):
+    with serving(Settings(model_id="tiny", log_dir=tmp_path), lambda _: HeldModel(held=False)) as service:
+        assert service.post(PCM, "audio/pcm").json()["text"] == "7"
+        service.services.realtime_pool.submit(int).result()
+    assert not service.scheduler.ready
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        service.services.realtime_pool.submit(int)
+    assert (tmp_path / "metrics" / "metrics.log").read_text().count("\n") == 1
 
 
 @pytest.mark.parametrize("error", [ModelUnavailable("It is not there."), RuntimeError("unexpected")])
@@ -39,7 +32,7 @@ async def test_a_model_that_cannot_be_loaded_is_reported_with_its_reason(tmp_pat
     def load(_: Settings):
         raise error
 
-    app = create_app(settings(tmp_path), load=load, on_failure=failed.set)
+    app = create_app(Settings(model_id="tiny", log_dir=tmp_path, shutdown_grace_s=0), load=load, on_failure=failed.set)
     with caplog.at_level(logging.ERROR):
         async with app.router.lifespan_context(app):
             await failed.wait()
