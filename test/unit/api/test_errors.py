@@ -91,7 +91,7 @@ def test_the_answer_has_the_status_the_headers_and_the_body_of_the_error():
     error = QueueFull("Full.", retry_after_s=7)
     response = error_response(error)
     assert (response.status_code, response.headers["retry-after"]) == (429, "7")
-    assert json.loads(response.body) == error.body
+    assert json.loads(bytes(response.body)) == error.body
 
 
 @pytest.mark.parametrize("statuses", [(401,), (400, 404, 408, 413, 415, 429, 500, 503)])
