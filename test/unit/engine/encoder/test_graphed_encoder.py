@@ -19,15 +19,6 @@ CPU = torch.device("cpu")
 SMALL = Buckets([Bucket(clips, frames) for clips in (1, 2, 4) for frames in (8, 16, 32)])
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Use one thread, as small work on many threads waits for those without a core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class Means:
     """Toy features: the mean of each 160 samples, without an incomplete rest."""
 
