@@ -358,7 +358,7 @@ class TranscriptionCompleted(ServerEvent):
     logprobs: list[TokenLogprob] = []
 
 
-class ItemError(BaseModel):
+class ItemErrorBody(BaseModel):
     """Why an item has no text."""
 
     type: str
@@ -375,20 +375,20 @@ class TranscriptionFailure(ServerEvent):
     )
     item_id: str
     content_index: int
-    error: ItemError
+    error: ItemErrorBody
 
 
-class EventError(ItemError):
+class RealtimeErrorBody(ItemErrorBody):
     """Why a client event had no effect; `event_id` is the id that the client gave it."""
 
     event_id: str | None
 
 
-class Error(ServerEvent):
+class ErrorEvent(ServerEvent):
     """A client event had no effect. The session goes on."""
 
     type: Literal["error"] = "error"
-    error: EventError
+    error: RealtimeErrorBody
 
 
 class ResponseState(ServerEvent):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from src.errors import ServiceError
-from src.realtime.events import Error, EventError, ResponseState, ResponseText, ServerEvent
+from src.realtime.events import ErrorEvent, RealtimeErrorBody, ResponseState, ResponseText, ServerEvent
 
 MAX_ITEMS_COVERED = 1000
 """The most items that a response covers. Without a limit, a client that never asks for one would pile them up."""
@@ -101,7 +101,7 @@ class Responses:
         error = {"type": failure.type, "code": failure.code, "message": failure.message}
         body = _body(response, "failed") | {"status_details": {"type": "failed", "error": error}}
         yield ResponseState(type="response.done", response=body)
-        yield Error(error=EventError(**error, param=None, event_id=None))
+        yield ErrorEvent(error=RealtimeErrorBody(**error, param=None, event_id=None))
 
     def _text_event(self, response: _Response, kind: str, **text: str) -> ResponseText:
         return ResponseText(

@@ -381,7 +381,7 @@ class Session:
 
     def _fail(self, item: Item, error: ServiceError) -> None:
         if item.announced:
-            detail = events.ItemError(type=error.type, code=error.code, message=error.message, param=error.param)
+            detail = events.ItemErrorBody(type=error.type, code=error.code, message=error.message, param=error.param)
             self._emit(events.TranscriptionFailure(item_id=item.item_id, content_index=0, error=detail))
         self._end(item, error, self._responses.end(item.item_id, error))
 
@@ -469,10 +469,10 @@ class Session:
         self._emit(events.SessionState(type=kind, session=head | config))
 
     def _emit_error(self, error: ServiceError, event_id: str | None) -> None:
-        detail = events.EventError(
+        detail = events.RealtimeErrorBody(
             type=error.type, code=error.code, message=error.message, param=error.param, event_id=event_id
         )
-        self._emit(events.Error(error=detail))
+        self._emit(events.ErrorEvent(error=detail))
 
     def _emit(self, *server_events: events.ServerEvent) -> None:
         self._outputs += server_events
