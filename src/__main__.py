@@ -18,19 +18,22 @@ from src.server.server import Server, raise_descriptor_limit, server_config
 from src.settings import Settings, SettingsError
 
 LOOPBACKS = "127.0.0.1,::1"
-"""From where a proxy is believed what scheme and address its clients have; uvicorn knows the first only."""
+"""Addresses of proxies whose forwarded scheme and client address are trusted; uvicorn's default is only the first."""
 EXIT_MODEL_FAILED = 70
-"""EX_SOFTWARE (sysexits.h): a supervisor starts the service again."""
+"""EX_SOFTWARE (sysexits.h): the supervisor starts the service again."""
 
 
 def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
-    """Serve until a signal comes; return the exit code.
+    """Serve until a signal comes, and return the exit code.
 
-    0 after an orderly stop; 1 if the settings, the port or the model cannot be used; 70 if the model has failed for
-    good, so that a new process may help. `load` makes the model.
+    It is 0 after an orderly stop, 1 if the settings, the port or the model are unusable, and 70 if the model has failed
+    for good, so that a new process may help.
+
+    Args:
+        load: loads the model.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO, stream=sys.stderr)
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line says them
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no log line shows them
     try:
         settings = Settings(_env_file=".env")
         listeners = listen(settings.host, settings.port)
@@ -41,9 +44,9 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
 
     code = 0
 
-    def end_with(reason: int) -> None:
+    def stop_with(exit_code: int) -> None:
         nonlocal code
-        code = reason
+        code = exit_code
         server.should_exit = True
 
     limit_onednn_caches()
@@ -51,19 +54,19 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     keep_freed_blocks()
     raise_descriptor_limit()
     app = create_app(
-        settings, load=load, on_failure=partial(end_with, 1), on_breakdown=partial(end_with, EXIT_MODEL_FAILED)
+        settings, load=load, on_failure=partial(stop_with, 1), on_breakdown=partial(stop_with, EXIT_MODEL_FAILED)
     )
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", LOOPBACKS)
     services = services_of(app)
     config = server_config(app, services.message_memory, forwarded_allow_ips=trusted)
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of each client that sends nonsense
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns about each client that sends nonsense
     server = Server(config, services.drain)
     if not settings.keys and not _is_loopback(settings.host):
         logging.warning("PARAKEET_API_KEYS is not set: whoever reaches port %d can use this service.", settings.port)
     logging.info("Loading %s; listening on http://%s", settings.model_id, authority(settings.host, settings.port))
     try:
         server.run(sockets=listeners)
-    except SystemExit:  # uvicorn's way out when the application cannot start; it has said why
+    except SystemExit:  # uvicorn exits so if the application cannot start; that has logged the reason
         return 1
     return code
 
@@ -76,7 +79,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def run_and_exit(load: Callable[[Settings], Model] = NemoModel.load) -> NoReturn:
-    """Run `main` and end the process with its code, at once: a batch may still be running in the model's thread."""
+    """Run `main`, and end the process with its code at once: a batch may still be running in the model's thread."""
     code = main(load)
     logging.shutdown()
     os._exit(code)

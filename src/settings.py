@@ -13,19 +13,19 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "PARAKEET_"
 SWITCH = {"true": "1", "yes": "1", "on": "1", "false": "0", "no": "0", "off": "0"}
-"""Other words for on and off, as pydantic takes them for a truth value."""
+"""Other words for on and off, as pydantic accepts them for a bool."""
 TOP_LEVEL = Path(__file__).parent.parent
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be used; the message has one line for each variable at fault."""
+    """Invalid settings; the message has one line for each invalid variable."""
 
 
 class Settings(BaseSettings):
     """Every setting with its default; an empty variable counts as unset.
 
     Raises:
-        SettingsError: a value is out of range or of the wrong kind.
+        SettingsError: a value is out of range or of the wrong type.
     """
 
     model_config = SettingsConfigDict(
@@ -38,106 +38,107 @@ class Settings(BaseSettings):
     )
 
     model_id: str = "nvidia/parakeet-tdt-0.6b-v2"
-    """Hub id, path to a `.nemo` file, or `tiny` (the bundled checkpoint for demos and tests)."""
+    """Hub id, path of a `.nemo` file, or `tiny` (the bundled checkpoint for demos and tests)."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
+    """`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+    """Number format of the weights. `auto` is bfloat16 on a GPU and float32 on a CPU."""
     cuda_graphs: Literal["full", "partial", "off"] = "full"
-    """CUDA graphs of encoder and decoder: `full`, `partial`, where the decoder has one for each of its steps instead of
-    one for all, or `off`."""
+    """CUDA graphs of encoder and decoder: `full`, `partial` (the decoder has one graph for each of its steps), or
+    `off`."""
     encoder: Literal["auto", "nemo"] = "auto"
-    """`auto` is the service's own encoder where it knows the checkpoint's kind, and NeMo's otherwise; or `nemo`."""
+    """`auto` is the service's own encoder if it supports the checkpoint, else NeMo's; or `nemo`."""
     use_local_attention: bool = True
-    """Attend to a window around each frame instead of the whole clip: memory grows linearly with length."""
+    """1: attend to a window around each frame, so that memory grows linearly with length; 0: to the whole clip."""
     local_attention_context: int = Field(128, ge=2)
-    """Frames of 80 ms that local attention sees to each side; with one, NeMo's cannot be computed."""
+    """Frames of 80 ms that local attention sees to each side. NeMo cannot compute it with one."""
     subsampling_chunking_factor: int = 1
     """How the convolutional front end splits a batch: 1 as suits the device, -1 not at all, or a power of two."""
     boost_alpha: float = Field(1.5, ge=0, le=5)
-    """How much a request's hot words are raised over other words; 0 turns them off."""
+    """How much a request's keywords are boosted over other words; 0 turns boosting off."""
 
     chunk_seconds: float = Field(120, ge=10)
     """Longer audio is cut at pauses into chunks of at most this many seconds."""
     realtime_left_s: float = Field(4.8, ge=0)
-    """Seconds of audio before a chunk that the encoder sees while it makes live text."""
+    """Live text: seconds of audio that the encoder sees before the new audio of a step."""
     realtime_chunk_s: float = Field(0.96, ge=0.08)
-    """Seconds of audio that one step of live text adds; live text comes as often."""
+    """Live text: seconds of new audio in one step, and so the time between two updates."""
     realtime_right_s: float = Field(0.96, ge=0)
-    """Seconds of audio after a chunk that live text waits for."""
+    """Live text: seconds of audio after the new audio that a step waits for."""
     realtime_partials: bool = True
-    """Realtime sessions show text while it is spoken; 0: only once an item is committed."""
+    """1: realtime sessions send text while somebody speaks; 0: only once an item is committed."""
     realtime_final: Literal["full", "stream"] = "full"
-    """Where an item's final text comes from: `full` decodes it once more as a whole, `stream` keeps the live text."""
+    """Final text of an item: `full` decodes its audio once more as a whole, `stream` keeps the live text."""
     realtime_rate: int = Field(16_000, ge=8_000, le=48_000)
-    """Sample rate of a realtime client's PCM16 that nothing is known about, in Hz."""
+    """Default PCM16 sample rate in Hz for realtime clients that do not state one."""
     realtime_openai_rate: int = Field(24_000, ge=8_000, le=48_000)
-    """The same for a client of OpenAI's protocol that does not name a rate."""
+    """The same for clients of OpenAI's protocol."""
     max_sessions: int = Field(256, ge=1)
-    """Realtime sessions at a time; one more is refused with 503."""
+    """Realtime sessions at a time; a further one gets 503."""
     realtime_idle_s: float = Field(600, gt=0)
-    """Seconds without an event of its client after which a realtime session is closed."""
+    """Seconds without an event from its client after which a realtime session is closed."""
     realtime_session_s: float = Field(3600, gt=0)
     """Longest realtime session, in seconds."""
     strict_model: Literal["auto", "1", "0"] = "auto"
-    """Which names stand for the served model, others get 404: `auto` those of any speech-to-text model, `1` its own and
-    OpenAI's, `0` all."""
+    """Model names that mean the served model; others get 404. `auto`: those of any speech-to-text model, `1`: its own
+    and OpenAI's, `0`: all."""
 
     queue_max_factor: int = Field(32, ge=1)
-    """This times the clips of one batch, requests may be in the service at once; more get 429."""
+    """Requests that may be in the service at once, as a multiple of the clips in a batch; more get 429."""
     max_queue_wait_s: float = Field(2, gt=0)
-    """Seconds a request may wait in the queue before it gets 503; also the `Retry-After` of 429."""
+    """Seconds that a request may wait in the queue before it gets 503; also the `Retry-After` of 429."""
     microbatch_window_ms: float = Field(10, ge=0)
-    """Milliseconds an idle model waits for requests that are on their way to join a batch, and the most that it waits
-    for those who were in the batch before and may ask again."""
+    """Milliseconds that an idle model waits for requests that are still being uploaded or decoded, and the longest wait
+    for callers of the last batch to send their next request."""
     microbatch_max_batch: int | None = Field(None, ge=1)
     """Clips in one batch. Unset: 8 on a CPU; on a GPU 64, 32 if it has less than 40 GB, 16 if less than 16 GB."""
     microbatch_max_audio_s: float | None = Field(None, gt=0)
-    """Padded size of one batch, its longest clip times its clips, in seconds; a longer clip runs alone. Unset: 1200 on
-    a CPU, 30 for each of the clips on a GPU."""
+    """Padded size of one batch in seconds, its longest clip times its clips; a longer clip runs alone. Unset: 1200 on a
+    CPU, 30 for each of the clips on a GPU."""
     lanes: int = Field(2, ge=1)
-    """Workers that take batches: while one runs on the model, the next is put together."""
+    """Workers that take batches: while one runs its batch on the model, the next prepares its own."""
     max_queued_audio_s: float | None = Field(None, gt=0)
     """Seconds of decoded audio that may wait in the queue; more gets 429. Unset: as much as `max_audio_mb` holds, at
     most 14400."""
     max_audio_mb: float | None = Field(None, gt=0)
-    """Audio that may be in memory at once, in MiB: half of it that of uploads, half that of realtime sessions and their
-    messages; more waits, gets 429 or an error event. Unset: a quarter of the memory that the service may take."""
+    """Audio in memory at once, in MiB: half for uploads, half for realtime sessions and their messages. More waits,
+    gets 429 or an error event. Unset: a quarter of the memory that the service may use."""
     shutdown_grace_s: float = Field(20, ge=0)
-    """Seconds that SIGTERM leaves to the requests that are under way."""
+    """Seconds after SIGTERM in which requests in progress may finish."""
     max_audio_seconds: float = Field(600, gt=0)
     """Longest audio of one request, in seconds."""
     max_upload_mb: float = Field(64, gt=0)
     """Largest request body, in MiB."""
     max_uploads_mb: float | None = Field(None, gt=0)
-    """Request bodies that may be in memory at once, in MiB, at least one; more get 429. Unset: an eighth of the memory
-    that the service may take, at most 2048."""
+    """Request bodies in memory at once, in MiB; one is always allowed, more get 429. Unset: an eighth of the memory
+    that the service may use, at most 2048."""
     upload_timeout_s: float = Field(20, gt=0)
-    """Seconds that a request body may take, and longest pause in it. The first of it add a second for each 500 bytes,
-    later ones less and less: 64 MiB may take half an hour."""
+    """Seconds that a request body may take, and its longest pause. Each 500 bytes add a second at first, and less and
+    less as the body grows: 64 MiB may take half an hour."""
     decode_timeout_s: float = Field(10, gt=0)
-    """Seconds of CPU time until a media file must give its first audio, and one more for each 20 seconds of audio."""
+    """Seconds of CPU time that a media file may take to give its first audio, and one more for each 20 seconds of
+    audio."""
     decode_memory_mb: float = Field(512, gt=0)
-    """Memory that the decoding of one media file may take, in MiB, and less on a small machine."""
+    """Memory for decoding one media file, in MiB; less on a small machine."""
     watchdog_s: float = Field(300, gt=0)
-    """Seconds that the model may take for one batch; a service whose model hangs for longer ends with exit code 70."""
+    """Seconds that the model may take for one batch. If it hangs for longer, the service ends with exit code 70."""
 
     api_keys: SecretStr = SecretStr("")
-    """Keys of which clients must show one, separated by commas, or the path of a file with a key in each line."""
+    """API keys, separated by commas, or the path of a file with one key in each line. Clients must send one of them."""
     max_concurrent_per_key: int = Field(0, ge=0)
-    """Requests and realtime sessions that a key may have at a time, more get 429; 0: as many as there is room for."""
+    """Requests and realtime sessions of one key at a time, more get 429; 0: no limit."""
     max_concurrent_per_client: int = Field(0, ge=0)
-    """The same for an address, where no keys are set; 0 for any number, as behind a proxy all come from one address."""
+    """The same for an address, if no keys are set; 0: no limit. Behind a proxy, all clients have one address."""
     cors_origins: str = ""
-    """Origins whose pages may call from a browser, separated by commas: `https://app.example.com`, `app://obsidian.md`,
-    `null`; or `*` for all."""
+    """Origins of web pages that may call from a browser, separated by commas: `https://app.example.com`,
+    `app://obsidian.md`, `null`; or `*` for all."""
 
     host: str = "0.0.0.0"
-    """Address to listen on; `::` is every address of this machine, of IPv4 and IPv6."""
+    """Address to listen on; `::` is every address of this machine, IPv4 and IPv6."""
     port: int = Field(8000, ge=1, le=65535)
     """Port to listen on."""
     root_path: str = ""
-    """Prefix under which a proxy serves this service, such as `/stt`, whether or not it takes it off."""
+    """Path prefix under which a proxy serves this service, such as `/stt`; the proxy may remove it or not."""
     log_dir: Path = Path("logs")
     """Folder of the service's logs; a relative path starts at the project's top level."""
 
@@ -145,11 +146,11 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise SettingsError("\n".join(_complaint(dict(each)) for each in error.errors())) from None
+            raise SettingsError("\n".join(_error_message(dict(each)) for each in error.errors())) from None
 
     @property
     def model_name(self) -> str:
-        """How clients may name the model: its hub id, or its file's name without the folder and the suffix."""
+        """The model's name for clients: its hub id, or the name of its file without folder and suffix."""
         path = Path(self.model_id)
         return path.stem if path.suffix == ".nemo" else self.model_id
 
@@ -164,12 +165,12 @@ class Settings(BaseSettings):
     @field_validator("log_dir")
     @classmethod
     def _from_top_level(cls, folder: Path) -> Path:
-        return TOP_LEVEL / folder  # an absolute path stays what it is
+        return TOP_LEVEL / folder  # an absolute path stays as it is
 
     @field_validator("subsampling_chunking_factor")
     @classmethod
     def _power_of_two(cls, factor: int) -> int:
-        # What NeMo's change_subsampling_conv_chunking_factor takes.
+        # What NeMo's change_subsampling_conv_chunking_factor accepts.
         if factor != -1 and (factor < 1 or factor & (factor - 1)):
             raise PydanticCustomError("power_of_two", "not a power of two")
         return factor
@@ -187,12 +188,12 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, origins: str) -> str:
-        return ",".join(map(_origin, _listed(origins)))
+        return ",".join(map(_origin, _split(origins)))
 
     @field_validator("host")
     @classmethod
     def _without_brackets(cls, host: str) -> str:
-        bracketed = re.fullmatch(r"\[(.*)\]", host.strip())  # as in an URL
+        bracketed = re.fullmatch(r"\[(.*)\]", host.strip())  # as in a URL
         return bracketed[1] if bracketed else host.strip()
 
     @field_validator("root_path")
@@ -202,19 +203,19 @@ class Settings(BaseSettings):
         if segments == [""]:
             return ""
         allowed = path.startswith("/") and all(re.fullmatch(r"[\w.~-]*[\w~-]", each, re.ASCII) for each in segments)
-        if not allowed or segments == ["v1"]:  # it would be taken off the service's own paths
+        if not allowed or segments == ["v1"]:  # it would be removed from the service's own paths
             raise PydanticCustomError("prefix", "not a prefix")
         return "/" + "/".join(segments)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of `api_keys`, one by one."""
+        """The single keys of `api_keys`."""
         return tuple(self.api_keys.get_secret_value().split())
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The origins of `cors_origins`, one by one."""
-        return tuple(_listed(self.cors_origins))
+        """The single origins of `cors_origins`."""
+        return tuple(_split(self.cors_origins))
 
     @property
     def max_upload_bytes(self) -> int:
@@ -222,12 +223,12 @@ class Settings(BaseSettings):
         return int(self.max_upload_mb * 1024 * 1024)
 
 
-def _listed(value: str) -> list[str]:
+def _split(value: str) -> list[str]:
     return [each.strip() for each in value.split(",") if each.strip()]
 
 
 def _origin(value: str) -> str:
-    """Return an origin as browsers send it (RFC 6454): in small letters, without a slash and the scheme's own port."""
+    """Return an origin as browsers send it (RFC 6454): in lower case, without a slash and the scheme's default port."""
     origin = value.lower().rstrip("/") if "://" in value else value.lower()
     if origin in ("*", "null"):
         return origin
@@ -242,7 +243,7 @@ def _origin(value: str) -> str:
 
 
 def _keys(value: str) -> list[str]:
-    """Return the keys of a list with commas, or those in the file that `value` is the path of."""
+    """Return the keys of a comma-separated list, or of the file that `value` is the path of."""
     if value.startswith(("/", "./", "~")):
         try:
             lines = Path(value).expanduser().read_text().splitlines()
@@ -250,16 +251,16 @@ def _keys(value: str) -> list[str]:
             reason = getattr(error, "strerror", None) or "it is no text"
             raise PydanticCustomError("key_file", "its file cannot be read: {reason}", {"reason": reason}) from None
         keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-        if not keys:  # the operator wants keys, so a file without any must not open the service to everybody
+        if not keys:  # the operator wants keys, so an empty file must not open the service to everybody
             raise PydanticCustomError("key_file", "there is no key in its file")
     else:
-        keys = _listed(value)
+        keys = _split(value)
     if not all(re.fullmatch(r"[\x21-\x7e]+", key) for key in keys):
         raise PydanticCustomError("key", "a key must be of printable ASCII characters without spaces")
     return list(dict.fromkeys(keys))
 
 
-_DEMANDS = {  # by the type of pydantic's error
+_EXPECTATIONS = {  # by the type of pydantic's error
     "greater_than_equal": "at least {ge:g}",
     "greater_than": "more than {gt:g}",
     "less_than_equal": "at most {le:g}",
@@ -276,10 +277,10 @@ _DEMANDS = {  # by the type of pydantic's error
 }
 
 
-def _complaint(error: dict[str, Any]) -> str:
-    """Say in one line what is wrong with one variable, in the words of its reader rather than pydantic's."""
+def _error_message(error: dict[str, Any]) -> str:
+    """Return one line about an invalid variable, in plainer words than pydantic's."""
     name = PREFIX + str(error["loc"][0]).upper()
-    demand = _DEMANDS.get(error["type"])
-    if demand is None:
+    expected = _EXPECTATIONS.get(error["type"])
+    if expected is None:
         return f"{name}: {error['msg']}"
-    return f"{name} must be {demand.format(**error.get('ctx', {}))}, not {error['input']}"
+    return f"{name} must be {expected.format(**error.get('ctx', {}))}, not {error['input']}"

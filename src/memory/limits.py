@@ -1,4 +1,4 @@
-"""How much memory this process and its children may take together, as the system says."""
+"""The system's memory limit for this process and its children."""
 
 import os
 import resource
@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 CGROUP_FILES = {"v2": "memory.max", "v1": "memory.limit_in_bytes"}
-"""Files of a control group's limit, by the kind of its hierarchy (cgroup-v2.rst and cgroup-v1/memory.rst, kernel)."""
+"""File of a control group's limit, by the version of its hierarchy (cgroup-v2.rst, cgroup-v1/memory.rst, kernel)."""
 MOUNTS = {"v2": ("sys/fs/cgroup", "sys/fs/cgroup/unified"), "v1": ("sys/fs/cgroup/memory",)}
-"""Where systems mount the hierarchies."""
+"""Folders where systems mount the hierarchies."""
 
 
 def memory_limit_bytes(root: Path = Path("/")) -> int:
-    """Return how much memory the process may take with its children, in bytes: the least of what bounds it.
+    """Return how much memory the process may use together with its children, in bytes.
 
-    These are the machine's memory, the limits of its control group and of those above it, and `ulimit -v`, which holds
-    for each process. In a container, the limit is the container's.
+    It is the least of the machine's memory, the limits of the control group and of those above it, and `ulimit -v`,
+    which holds for each process. In a container, it is the container's limit.
 
     Args:
-        root: where `proc` and `sys` are; another folder in tests.
+        root: folder with `proc` and `sys`; another one in tests.
     """
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_cgroup_limits(root)]
     address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -43,14 +43,14 @@ def _cgroup_limits(root: Path) -> Iterator[int]:
 def _limits_above(root: Path, kind: str, path: PurePosixPath) -> Iterator[int]:
     """Yield the limits of a control group and of those above it.
 
-    A container may be told the path that its group has outside. There is no such folder inside: what is mounted is the
-    group itself, where the way up ends.
+    A container may see the path that its group has outside. There is no such folder inside: the group itself is
+    mounted, at the top of the hierarchy.
     """
     for mount in MOUNTS[kind]:
         for group in (path, *path.parents):
             try:
                 limit = (root / mount / group.relative_to("/") / CGROUP_FILES[kind]).read_text().strip()
-            except (OSError, ValueError):  # no such folder, or no path
+            except (OSError, ValueError):  # no such folder, or not a path
                 continue
-            if limit.isdigit():  # and not "max"
+            if limit.isdigit():  # not "max"
                 yield int(limit)

@@ -1,4 +1,4 @@
-"""How the memory that the service may take is divided: what is set, and shares of the machine for what is not."""
+"""How the service divides its memory: by the settings, and by shares of the limit for what they leave open."""
 
 from dataclasses import dataclass
 
@@ -7,38 +7,38 @@ from src.settings import Settings
 MIB = 2**20
 UPLOADS_SHARE = 1 / 8
 MAX_UPLOADS_BYTES = 2048 * MIB
-"""Of bodies; more than that is no use to the most requests that there may be."""
+"""Largest share for request bodies: even the largest number of requests needs no more."""
 DECODING_SHARE = 1 / 4
 AUDIO_SHARE = 1 / 4
 MAX_QUEUED_AUDIO_S = 14_400.0
-"""Four hours: beyond, whoever waits would wait for long."""
+"""Four hours: beyond that, requests would wait for too long."""
 AUDIO_BYTES_PER_S = 96_000
-"""What a second of decoded audio counts for: 16,000 samples of four bytes, half of which are in memory a second time
-while they are put together, cut or copied into a larger buffer."""
+"""Memory for a second of decoded audio: 16,000 samples of four bytes, half of them twice, as they are copied when they
+are joined, cut or moved to a larger buffer."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """What may be in memory at once, in bytes unless it says otherwise."""
+    """Limits of what is in memory at once, in bytes unless stated otherwise."""
 
     uploads: int
-    """Bodies of requests."""
+    """Request bodies."""
     uploaded_audio: int
     """Decoded audio of uploads: half of all audio."""
     session_audio: int
     """Audio of realtime sessions, decoded or not: a quarter."""
     messages: int
-    """WebSocket messages that are incomplete, or wait: an eighth."""
+    """WebSocket messages that are incomplete or wait for the application: an eighth."""
     reading: int
-    """Messages while they are read: an eighth."""
+    """Messages while they are parsed: an eighth."""
     decoding: int
-    """Workers that decode media files, with their files."""
+    """Processes that decode media files, with their files."""
     queued_audio_s: float
-    """Audio in the queue, which is some of the audio above, in seconds."""
+    """Audio in the queue, in seconds. It is a part of the audio above."""
 
     @classmethod
     def of(cls, settings: Settings, memory_bytes: int) -> "MemoryPlan":
-        """Divide the memory that the service may take, as far as the settings leave it open."""
+        """Return the plan for a memory limit of `memory_bytes`; the settings come first."""
         uploads = min(MAX_UPLOADS_BYTES, round(UPLOADS_SHARE * memory_bytes))
         if settings.max_uploads_mb is not None:
             uploads = round(settings.max_uploads_mb * MIB)
@@ -51,7 +51,7 @@ class MemoryPlan:
         return cls(uploads, audio // 2, audio // 4, audio // 8, audio // 8, decoding, queued_audio_s)
 
     def __str__(self) -> str:
-        """Say what it is in MiB, for the log."""
+        """Return the limits in MiB, for the log."""
         sizes = {
             "uploads": self.uploads,
             "their audio": self.uploaded_audio,
