@@ -1,22 +1,56 @@
 """The lanes and admission, on a model that runs when the test says so."""
 
 import asyncio
-import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 from fakes import HeldModel, clip, step
+from virtual_time import in_virtual_time, virtual_loop
 
 from src.engine.batch_limits import BatchLimits
 from src.errors import ModelNotReady, QueueFull, QueueTimeout, ShuttingDown, TranscriptionFailed
+from src.notifier import Notifier
 from src.scheduling.jobs import Kind
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 
 
+class Model(HeldModel):
+    """A `HeldModel` of a virtual loop, where it holds a batch without holding a thread. A batch takes `batch_s`."""
+
+    def __init__(self, *, held: bool = True, batch_s: float = 0.0) -> None:
+        super().__init__(held=False)
+        self._is_held = held
+        self._batch_s = batch_s
+        self._releases = self._awaited = 0
+        self._changes = Notifier()
+
+    def _run(self, clips):
+        virtual_loop().lasts_until(self._ended)
+        self._changes.notify()
+        return super()._run(clips)
+
+    async def _ended(self) -> None:
+        await asyncio.sleep(self._batch_s)
+        await self._changes.until(lambda: self._releases > 0 or not self._is_held)
+        self._releases -= 1
+
+    def release(self) -> None:
+        self._releases += 1
+        self._changes.notify()
+
+    def release_all(self) -> None:
+        self._is_held = False
+        self._changes.notify()
+
+    async def next_started(self) -> None:
+        self._awaited += 1
+        await self._changes.until(lambda: len(self.batches) >= self._awaited)
+
+
 @asynccontextmanager
-async def running(model: HeldModel, **settings):
+async def running(model: Model, **settings):
     """A started scheduler; patience is long unless the test says otherwise."""
     scheduler = Scheduler(Settings(**{"max_queue_wait_s": 600, "microbatch_window_ms": 0} | settings))
     await scheduler.start(lambda: model)
@@ -47,28 +81,24 @@ def advancing(scheduler, *steps) -> list[asyncio.Task]:
     return [asyncio.create_task(advance(scheduler, taken)) for taken in steps]
 
 
-async def started(model: HeldModel) -> None:
-    """Wait until the model has begun a batch that no one has waited for yet."""
-    await asyncio.to_thread(model.started.acquire)
-
-
 async def settled() -> None:
     """Let every task that can go on do so."""
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await virtual_loop().settled()
 
 
+@in_virtual_time
 async def test_each_caller_gets_the_text_of_its_own_clip():
-    async with running(HeldModel(held=False)) as scheduler:
+    async with running(Model(held=False)) as scheduler:
         outcomes = await asyncio.gather(*asking(scheduler, *(clip(number) for number in range(40))))
     assert [outcome.result.text for outcome in outcomes] == [str(number) for number in range(40)]
 
 
+@in_virtual_time
 async def test_batches_fill_to_the_maximum_while_the_model_is_busy():
-    model = HeldModel()
+    model = Model()
     async with running(model) as scheduler:
         first = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         rest = asking(scheduler, *(clip(number) for number in range(1, 20)))
         await settled()
         model.release_all()
@@ -76,14 +106,15 @@ async def test_batches_fill_to_the_maximum_while_the_model_is_busy():
     assert [len(batch) for batch in model.batches] == [1, 8, 8, 3]
 
 
+@in_virtual_time
 async def test_the_limits_are_those_of_the_models_device_where_none_are_set(caplog):
     caplog.set_level("INFO")
     for settings, sizes in (({}, [1, 32, 8, 1]), ({"microbatch_max_batch": 20}, [1, 16, 16, 8, 1])):
-        model = HeldModel()
+        model = Model()
         model.limits = BatchLimits.from_settings(Settings(), gpu_bytes=80_000_000_000)
         async with running(model, lanes=1, **settings) as scheduler:
             first = asking(scheduler, clip(0))
-            await started(model)
+            await model.next_started()
             rest = asking(scheduler, *(clip(number) for number in range(1, 42)))
             await settled()
             model.release_all()
@@ -93,15 +124,17 @@ async def test_the_limits_are_those_of_the_models_device_where_none_are_set(capl
     assert "Batches: at most 20 clips and 1920 s of audio; 640 requests at a time." in caplog.text
 
 
+@in_virtual_time
 async def test_a_lone_request_starts_at_once_however_long_the_window():
-    model = HeldModel(held=False)
+    model = Model(held=False)
     async with running(model, microbatch_window_ms=3_600_000) as scheduler:
         outcome = await ask(scheduler, clip(7))
     assert (outcome.result.text, outcome.batch_size) == ("7", 1)
 
 
+@in_virtual_time
 async def test_an_idle_model_waits_for_a_request_that_is_on_its_way():
-    model = HeldModel(held=False)
+    model = Model(held=False)
     async with running(model, microbatch_window_ms=3_600_000) as scheduler, scheduler.admit() as still_uploading:
         first = asking(scheduler, clip(1))
         await settled()
@@ -110,8 +143,9 @@ async def test_an_idle_model_waits_for_a_request_that_is_on_its_way():
         assert (await first[0]).batch_size == second.batch_size == 2
 
 
+@in_virtual_time
 async def test_the_wait_ends_when_the_request_on_its_way_leaves():
-    model = HeldModel(held=False)
+    model = Model(held=False)
     async with running(model, microbatch_window_ms=3_600_000) as scheduler:
         async with scheduler.admit():
             first = asking(scheduler, clip(1))
@@ -120,8 +154,9 @@ async def test_the_wait_ends_when_the_request_on_its_way_leaves():
         assert (await first[0]).batch_size == 1
 
 
+@in_virtual_time
 async def test_the_wait_ends_with_the_window():
-    model = HeldModel(held=False)
+    model = Model(held=False)
     async with running(model, microbatch_window_ms=1) as scheduler, scheduler.admit():
         assert (await ask(scheduler, clip(1))).batch_size == 1
 
@@ -135,15 +170,15 @@ def patient(monkeypatch):
 @asynccontextmanager
 async def two_who_take_turns(**settings):
     """A second caller has just been answered, whose clip ran while a first one asked again: that waits, alone."""
-    model = HeldModel()
+    model = Model(batch_s=1.0)
     async with running(model, **settings) as scheduler:
         [first] = asking(scheduler, clip(1))
-        await started(model)
+        await model.next_started()
         [second] = asking(scheduler, clip(11))
         await settled()
         model.release()
         await first
-        await started(model)
+        await model.next_started()
         [again] = asking(scheduler, clip(2))
         await settled()
         model.release()
@@ -154,65 +189,76 @@ async def two_who_take_turns(**settings):
     assert model.batches[:2] == [["1"], ["11"]]
 
 
+@in_virtual_time
 async def test_callers_who_take_turns_come_to_share_their_batches(patient):
     async with two_who_take_turns(microbatch_window_ms=3_600_000) as (scheduler, again):
         assert (await ask(scheduler, clip(12))).batch_size == (await again).batch_size == 2
 
 
+@in_virtual_time
 async def test_who_does_not_come_again_is_waited_for_no_longer_than_the_window(patient):
     async with two_who_take_turns(microbatch_window_ms=1) as (_, again):
         assert (await again).batch_size == 1
 
 
+@in_virtual_time
 async def test_who_does_not_come_again_is_waited_for_no_longer_than_a_part_of_the_batch():
     async with two_who_take_turns(microbatch_window_ms=3_600_000) as (_, again):
         assert (await again).batch_size == 1
 
 
+@in_virtual_time
 async def test_who_comes_after_a_batch_waits_for_none_of_it(patient):
-    model = HeldModel(held=False)
+    model = Model(held=False, batch_s=1.0)
     async with running(model, microbatch_window_ms=3_600_000) as scheduler:
         await asyncio.gather(*asking(scheduler, clip(1), clip(2)))
+        after_s = virtual_loop().time()
         assert (await ask(scheduler, clip(3))).batch_size == 1
+        assert virtual_loop().time() == after_s + 1.0
 
 
-class Compiling(HeldModel):
-    """A model that compiles hot words when the test says so."""
+class Compiling(Model):
+    """A model that compiles keywords until the test ends that."""
 
     def __init__(self) -> None:
         super().__init__(held=False)
-        self.compiling, self.may_go_on = threading.Event(), threading.Event()
         self.compiled: list[tuple[str, ...]] = []
+        self.may_finish = asyncio.Event()
 
     def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         return keywords in self.compiled
 
     def compile(self, keywords: tuple[str, ...]) -> None:
-        self.compiling.set()
-        assert self.may_go_on.wait(300)
         self.compiled.append(keywords)
+        virtual_loop().lasts_until(self.finished)
+
+    async def finished(self) -> None:
+        await self.may_finish.wait()
 
 
-async def test_nobody_waits_for_the_hot_words_of_others_to_be_compiled():
+@in_virtual_time
+async def test_nobody_waits_for_the_keywords_of_others_to_be_compiled():
     model = Compiling()
     async with running(model) as scheduler:
         model.compiled.append(("known",))
         fresh = asyncio.create_task(ask(scheduler, clip(1), keywords=("new",)))
-        await asyncio.to_thread(model.compiling.wait)
+        await settled()
         assert (await ask(scheduler, clip(2))).result.text == "2"
         assert (await ask(scheduler, clip(3), keywords=("known",))).result.text == "3"
         assert (await advance(scheduler, replace(step(4), keywords=("known",)))).tokens
+        await settled()
         assert not fresh.done()
-        model.may_go_on.set()
+        model.may_finish.set()
         assert (await fresh).result.text == "1"
     assert model.compiled == [("known",), ("new",)]
 
 
+@in_virtual_time
 async def test_a_request_is_refused_when_all_places_are_taken_and_told_when_to_come_back():
-    model = HeldModel()
+    model = Model()
     async with running(model, microbatch_max_batch=1, queue_max_factor=2, lanes=1, max_queue_wait_s=7) as scheduler:
         running_now = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         waiting = asking(scheduler, clip(1), clip(2))
         await settled()
         with pytest.raises(QueueFull) as refused:
@@ -223,11 +269,12 @@ async def test_a_request_is_refused_when_all_places_are_taken_and_told_when_to_c
         assert (await ask(scheduler, clip(4))).result.text == "4"
 
 
+@in_virtual_time
 async def test_too_much_decoded_audio_is_refused():
-    model = HeldModel()
+    model = Model()
     async with running(model, lanes=1, max_queued_audio_s=5) as scheduler:
         running_now = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         waiting = asking(scheduler, clip(1, seconds=4))
         await settled()
         with pytest.raises(QueueFull):
@@ -236,11 +283,12 @@ async def test_too_much_decoded_audio_is_refused():
         await asyncio.gather(*running_now, *waiting)
 
 
+@in_virtual_time
 async def test_a_request_that_waits_too_long_is_ended_while_the_model_is_still_busy():
-    model = HeldModel()
+    model = Model()
     async with running(model, lanes=1, max_queue_wait_s=0.05) as scheduler:
         busy = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         with pytest.raises(QueueTimeout) as late:
             await ask(scheduler, clip(1))
         assert late.value.headers == {"Retry-After": "1"}
@@ -249,11 +297,12 @@ async def test_a_request_that_waits_too_long_is_ended_while_the_model_is_still_b
     assert model.clips == ["0"]
 
 
+@in_virtual_time
 async def test_only_the_poison_clip_of_a_batch_fails():
-    model = HeldModel()
+    model = Model()
     async with running(model) as scheduler:
         busy = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         batch = asking(scheduler, *(clip(number, poison=number == 5) for number in range(1, 9)))
         await settled()
         model.release_all()
@@ -262,19 +311,21 @@ async def test_only_the_poison_clip_of_a_batch_fails():
     assert [outcome.result.text for outcome in outcomes] == ["0", "1", "2", "3", "4", "6", "7", "8"]
 
 
+@in_virtual_time
 async def test_the_scheduler_serves_on_after_a_poison_clip():
-    async with running(HeldModel(held=False)) as scheduler:
+    async with running(Model(held=False)) as scheduler:
         with pytest.raises(TranscriptionFailed):
             await ask(scheduler, clip(1, poison=True))
         assert (await ask(scheduler, clip(2))).result.text == "2"
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3])
+@in_virtual_time
 async def test_the_job_of_a_caller_that_left_never_reaches_the_model(lanes):
-    model = HeldModel()
+    model = Model()
     async with running(model, lanes=lanes, microbatch_max_batch=2, queue_max_factor=2) as scheduler:
         busy = asking(scheduler, clip(0), clip(1))
-        await started(model)
+        await model.next_started()
         # With more than one lane a full batch is put together already, and must be put together again.
         leaving, staying, *rest = asking(scheduler, *(clip(number) for number in range(2, 6)))
         await settled()
@@ -287,11 +338,12 @@ async def test_the_job_of_a_caller_that_left_never_reaches_the_model(lanes):
     assert sorted(model.clips) == ["0", "1", "3", "4", "5"]
 
 
+@in_virtual_time
 async def test_realtime_runs_before_uploads_that_came_first():
-    model = HeldModel()
+    model = Model()
     async with running(model, lanes=1, microbatch_max_batch=1) as scheduler:
         tasks = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         tasks += asking(scheduler, clip(1))
         await settled()
         tasks.append(asyncio.create_task(ask(scheduler, clip(2), Kind.REALTIME)))
@@ -301,6 +353,7 @@ async def test_realtime_runs_before_uploads_that_came_first():
     assert model.clips == ["0", "2", "1"]
 
 
+@in_virtual_time
 async def test_nobody_is_admitted_before_the_model_is_loaded():
     scheduler = Scheduler(Settings())
     with pytest.raises(ModelNotReady):
@@ -308,11 +361,12 @@ async def test_nobody_is_admitted_before_the_model_is_loaded():
             pass
 
 
+@in_virtual_time
 async def test_a_stop_finishes_what_was_admitted_and_refuses_the_rest():
-    model = HeldModel()
+    model = Model()
     async with running(model) as scheduler:
         admitted = asking(scheduler, *(clip(number) for number in range(20)))
-        await started(model)
+        await model.next_started()
         stopping = asyncio.create_task(scheduler.stop(600))
         await settled()
         with pytest.raises(ShuttingDown):
@@ -323,8 +377,9 @@ async def test_a_stop_finishes_what_was_admitted_and_refuses_the_rest():
     assert sorted(int(outcome.result.text) for outcome in outcomes) == list(range(20))
 
 
+@in_virtual_time
 async def test_after_the_grace_period_everyone_is_told_also_those_in_the_model_and_those_still_uploading():
-    model = HeldModel()
+    model = Model()
     async with running(model) as scheduler:
 
         async def upload_for_ever():
@@ -332,20 +387,21 @@ async def test_after_the_grace_period_everyone_is_told_also_those_in_the_model_a
                 await asyncio.Event().wait()
 
         admitted = [*asking(scheduler, *(clip(number) for number in range(12))), asyncio.create_task(upload_for_ever())]
-        await started(model)
+        await model.next_started()
         await scheduler.stop(0.01)
         endings = await asyncio.gather(*admitted, return_exceptions=True)
     assert [type(ending) for ending in endings] == [ShuttingDown] * 13
 
 
+@in_virtual_time
 async def test_it_is_idle_only_when_no_request_is_under_way():
-    model = HeldModel()
+    model = Model()
     async with running(model) as scheduler:
         assert scheduler.idle
         async with scheduler.admit():
             assert not scheduler.idle
         asked = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         assert not scheduler.idle
         model.release_all()
         await asked[0]
@@ -354,22 +410,20 @@ async def test_it_is_idle_only_when_no_request_is_under_way():
         assert scheduler.batches_run == 1
 
 
+@in_virtual_time
 async def test_the_measured_times_add_up():
-    model = HeldModel()
-    async with running(model, lanes=1) as scheduler:
-        busy, waiting = asking(scheduler, clip(0), clip(1, seconds=9))
-        await started(model)
-        model.release_all()
-        first, second = await busy, await waiting
-    assert 0 <= first.queue_wait_s <= second.queue_wait_s
-    assert second.queue_wait_s >= first.inference_s > 0
+    async with running(Model(held=False, batch_s=2.0), lanes=1) as scheduler:
+        first, second = await asyncio.gather(*asking(scheduler, clip(0), clip(1, seconds=9)))
+    assert (first.queue_wait_s, first.inference_s) == (0, 2)
+    assert (second.queue_wait_s, second.inference_s) == (2, 2)
 
 
+@in_virtual_time
 async def test_only_the_first_clip_of_a_request_has_to_be_served_in_time():
-    model = HeldModel()
+    model = Model()
     async with running(model, lanes=1, max_queue_wait_s=0.05) as scheduler, scheduler.admit() as admission:
         first = asyncio.create_task(scheduler.transcribe(admission, clip(1)))
-        await started(model)
+        await model.next_started()
         second = asyncio.create_task(scheduler.transcribe(admission, clip(2)))
         with pytest.raises(QueueTimeout):
             await ask(scheduler, clip(3))  # which came later and waits in vain
@@ -378,11 +432,12 @@ async def test_only_the_first_clip_of_a_request_has_to_be_served_in_time():
         assert [(await each).result.text for each in (first, second)] == ["1", "2"]
 
 
+@in_virtual_time
 async def test_further_clips_of_a_request_wait_for_room_where_a_first_is_refused():
-    model = HeldModel()
+    model = Model()
     async with running(model, lanes=1, max_queued_audio_s=5) as scheduler, scheduler.admit() as admission:
         first = asyncio.create_task(scheduler.transcribe(admission, clip(1)))
-        await started(model)
+        await model.next_started()
         others = asking(scheduler, clip(2, seconds=4))
         await settled()
         further = asyncio.create_task(scheduler.transcribe(admission, clip(3, seconds=4)))
@@ -393,8 +448,9 @@ async def test_further_clips_of_a_request_wait_for_room_where_a_first_is_refused
         await asyncio.gather(first, *others)
 
 
+@in_virtual_time
 async def test_each_stream_gets_what_is_heard_in_its_own_steps_and_its_own_decoder_state():
-    async with running(HeldModel(held=False)) as scheduler:
+    async with running(Model(held=False)) as scheduler:
         heard = await asyncio.gather(*advancing(scheduler, *(step(number) for number in range(20))))
         again = await asyncio.gather(
             *advancing(
@@ -405,11 +461,12 @@ async def test_each_stream_gets_what_is_heard_in_its_own_steps_and_its_own_decod
     assert [each.decoder_state for each in again] == [[str(number), str(100 + number)] for number in range(20)]
 
 
+@in_virtual_time
 async def test_steps_of_many_streams_share_batches_but_none_with_clips():
-    model = HeldModel()
+    model = Model()
     async with running(model, lanes=1) as scheduler:
         tasks = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         for number in range(1, 7):
             tasks += asking(scheduler, clip(number)) if number % 2 else advancing(scheduler, step(number))
             await settled()
@@ -418,11 +475,12 @@ async def test_steps_of_many_streams_share_batches_but_none_with_clips():
     assert model.batches == [["0"], ["2", "4", "6"], ["1", "3", "5"]], "steps run ahead of uploads"
 
 
+@in_virtual_time
 async def test_only_the_poison_step_of_a_batch_fails():
-    model = HeldModel()
+    model = Model()
     async with running(model) as scheduler:
         busy = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         batch = advancing(scheduler, *(step(number, poison=number == 5) for number in range(1, 9)))
         await settled()
         model.release_all()
@@ -432,11 +490,12 @@ async def test_only_the_poison_step_of_a_batch_fails():
     assert [each.decoder_state for each in heard] == [[str(number)] for number in (1, 2, 3, 4, 6, 7, 8)]
 
 
+@in_virtual_time
 async def test_a_cancelled_step_never_reaches_the_model():
-    model = HeldModel()
+    model = Model()
     async with running(model, lanes=1) as scheduler:
         busy = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         leaving, staying = advancing(scheduler, step(1), step(2))
         await settled()
         leaving.cancel()
@@ -447,11 +506,12 @@ async def test_a_cancelled_step_never_reaches_the_model():
     assert model.clips == ["0", "2"]
 
 
+@in_virtual_time
 async def test_realtime_work_waits_for_as_long_as_it_takes_but_is_told_of_a_full_queue():
-    model = HeldModel()
+    model = Model()
     async with running(model, lanes=1, max_queued_audio_s=5, max_queue_wait_s=0.05) as scheduler:
         busy = asking(scheduler, clip(0))
-        await started(model)
+        await model.next_started()
         waiting = advancing(scheduler, step(1, seconds=4))
         await settled()
         with pytest.raises(QueueFull):
