@@ -1,8 +1,19 @@
 """A transport without a network, for protocols that are driven by hand."""
 
 import asyncio
-import socket
 from typing import Any
+
+
+class _NoSocket:
+    """The socket of a connection that has none."""
+
+    def fileno(self) -> int:
+        raise OSError("no socket")
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("127.0.0.1", 8000)
+
+    getpeername = getsockname
 
 
 class FakeTransport(asyncio.Transport):
@@ -16,16 +27,20 @@ class FakeTransport(asyncio.Transport):
         self.is_aborted = False
         self.unread_bytes = 0
         """What `get_write_buffer_size` returns."""
-        self.protocol: asyncio.BaseProtocol | None = None
-        """What the connection was handed over to."""
+        self.protocol: asyncio.BaseProtocol = asyncio.Protocol()
+        """The protocol that gets what the client sends."""
         self._is_closing = False
-        self._socket = socket.socket()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._socket if name == "socket" else default
+        return _NoSocket() if name == "socket" else default
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = protocol
+
+    def receive(self, data: bytes) -> None:
+        """Pass on what the client sends."""
+        assert isinstance(self.protocol, asyncio.Protocol)
+        self.protocol.data_received(data)
 
     def write(self, data: Any) -> None:
         self.written += data
@@ -47,7 +62,6 @@ class FakeTransport(asyncio.Transport):
 
     def close(self) -> None:
         self._is_closing = True
-        self._socket.close()
 
     def abort(self) -> None:
         self.is_aborted = True

@@ -1,0 +1,167 @@
+"""WebSocket connections: handshake, fragments, memory (src.server.websocket_protocol)."""
+
+import asyncio
+
+import pytest
+from fake_transport import FakeTransport
+from server_harness import EchoApp, Server
+from virtual_time import in_virtual_time, virtual_loop
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.uri import parse_uri
+
+from src.server.eviction import EvictionRank
+from src.server.server import MAX_MESSAGE_BYTES
+from src.server.websocket_protocol import LINGER_S, MESSAGE_PATIENCE_S, SLOW_MESSAGE_S
+
+HEAD_S = 10.0
+MEMORY_BYTES = 100_000
+
+
+class Client:
+    """A client of a server without a network; what it sends arrives at once."""
+
+    def __init__(self, server: Server) -> None:
+        self.transport: FakeTransport = server.connect()
+        self._protocol = ClientProtocol(parse_uri("ws://x/one"))
+        self._protocol.send_request(self._protocol.connect())
+        self._read_bytes = 0
+        self._send()
+
+    def send(self, message: bytes, *, parts: int = 1, is_complete: bool = True) -> None:
+        """Send a message in fragments, or only its beginning."""
+        size = -(-len(message) // parts)
+        for number in range(parts):
+            is_last = is_complete and number == parts - 1
+            send = self._protocol.send_continuation if number else self._protocol.send_binary
+            send(message[number * size : (number + 1) * size], fin=is_last)
+        self._send()
+
+    async def received(self) -> list[bytes]:
+        """Return the messages that have come since the last call."""
+        await virtual_loop().settled()
+        return [
+            bytes(event.data) for event in self._events() if isinstance(event, Frame) and event.opcode is Opcode.BINARY
+        ]
+
+    async def close_code(self) -> int | None:
+        """Return the code with which the server has closed the connection; None if it has not."""
+        await virtual_loop().settled()
+        self._events()
+        return self._protocol.close_rcvd.code if self._protocol.close_rcvd else None
+
+    async def status(self) -> int:
+        """Return the status of the answer to the handshake."""
+        await virtual_loop().settled()
+        (response,) = (event for event in self._events() if isinstance(event, Response))
+        return response.status_code
+
+    def _send(self) -> None:
+        for data in self._protocol.data_to_send():
+            self.transport.receive(data)
+
+    def _events(self) -> list[object]:
+        data = bytes(self.transport.written[self._read_bytes :])
+        self._read_bytes += len(data)
+        self._protocol.receive_data(data)
+        return self._protocol.events_received()
+
+
+@in_virtual_time
+async def test_messages_reach_the_application_also_in_fragments():
+    client = Client(Server(EchoApp()))
+    assert await client.status() == 101
+    client.send(b"whole")
+    assert await client.received() == [b"whole"]
+    client.send(b"in many parts", parts=13)
+    assert await client.received() == [b"in many parts"]
+    client.transport.abort()
+
+
+@in_virtual_time
+async def test_what_comes_before_the_handshake_is_answered_waits_for_that():
+    app = EchoApp()
+    app.open.clear()
+    client = Client(Server(app))
+    client.transport.receive(b"\x82\x85\0\0\0\0early")  # a masked frame
+    await virtual_loop().settled()
+    assert client.transport.is_reading_paused
+    assert client.transport.written == b""
+    app.open.set()
+    assert await client.status() == 101
+    client.transport.abort()
+
+
+@in_virtual_time
+async def test_a_handshake_that_is_not_answered_in_time_ends_the_connection():
+    app = EchoApp()
+    app.open.clear()
+    client = Client(Server(app, head_s=HEAD_S))
+    await asyncio.sleep(HEAD_S - 1)
+    assert not client.transport.is_aborted
+    await asyncio.sleep(2)
+    assert client.transport.is_aborted
+
+
+@in_virtual_time
+async def test_a_message_that_is_too_large_is_answered_with_the_reason():
+    client = Client(Server(EchoApp(), memory_bytes=10 * MAX_MESSAGE_BYTES))
+    await client.status()
+    client.send(bytes(MAX_MESSAGE_BYTES + 1))
+    assert await client.close_code() == 1009
+    await asyncio.sleep(LINGER_S + 1)
+    assert client.transport.is_aborted
+
+
+@in_virtual_time
+async def test_a_connection_may_be_evicted_before_and_after_its_session():
+    app = EchoApp()
+    app.open.clear()
+    client = Client(Server(app))
+    ranks = [client.transport.protocol.eviction_rank]
+    app.open.set()
+    await client.status()
+    ranks.append(client.transport.protocol.eviction_rank)
+    client.transport.protocol.evict()
+    ranks.append(client.transport.protocol.eviction_rank)
+    assert ranks == [EvictionRank.WAITING, None, EvictionRank.CLOSING]
+
+
+async def three_of(server: Server) -> tuple[Client, Client, Client]:
+    """Return three connected clients. The messages of two are incomplete, and together take more than the memory."""
+    clients = Client(server), Client(server), Client(server)
+    for client in clients:
+        assert await client.status() == 101
+    for client in clients[:2]:
+        client.send(bytes(MEMORY_BYTES * 3 // 5), is_complete=False)
+    return clients
+
+
+@in_virtual_time
+async def test_a_message_waits_for_memory_and_reads_nothing_meanwhile():
+    server = Server(EchoApp(), memory_bytes=MEMORY_BYTES)
+    first, second, third = await three_of(server)
+    third.send(bytes(MEMORY_BYTES // 4))
+    assert await third.received() == []
+    assert third.transport.is_reading_paused
+    first.transport.protocol.connection_lost(None)
+    await asyncio.sleep(0.1)
+    assert [len(each) for each in await third.received()] == [MEMORY_BYTES // 4]
+    assert not third.transport.is_reading_paused
+    for client in (first, second, third):
+        client.transport.abort()
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+@in_virtual_time
+async def test_memory_comes_from_the_oldest_incomplete_message_or_else_the_one_that_waits_gives_up(is_old):
+    server = Server(EchoApp(), memory_bytes=MEMORY_BYTES)
+    first, second, third = await three_of(server)
+    await asyncio.sleep(SLOW_MESSAGE_S if is_old else 0.0)
+    third.send(bytes(MEMORY_BYTES // 4))
+    await asyncio.sleep(MESSAGE_PATIENCE_S + 0.1)
+    codes = [await client.close_code() for client in (first, second, third)]
+    assert codes == ([1013, None, None] if is_old else [None, None, 1013])
+    for client in (first, second, third):
+        client.transport.abort()
