@@ -1,4 +1,4 @@
-"""How memory is divided, and that decoded audio keeps to its part: uploads wait for room, or are told to come again."""
+"""Decoded audio keeps to its part of the memory: uploads wait for room, or are told to come again."""
 
 import threading
 from collections.abc import Iterator
@@ -10,28 +10,8 @@ from fakes import HeldModel
 from media import pcm16, wav
 from running_service import Service, serving, until
 
-from src.memory.plan import AUDIO_BYTES_PER_S, MIB, MemoryPlan
+from src.memory.plan import AUDIO_BYTES_PER_S, MIB
 from src.settings import Settings
-
-GIB = 1024 * MIB
-
-
-def test_what_is_unset_is_a_share_of_the_machine():
-    small, large = (MemoryPlan.of(Settings(), size * GIB) for size in (3, 512))
-    assert (small.uploads, large.uploads) == (384 * MIB, 2048 * MIB)
-    for plan, size in ((small, 3), (large, 512)):
-        assert plan.uploaded_audio + plan.session_audio + plan.messages + plan.reading == size * GIB // 4
-    assert small.queued_audio_s == 768 * MIB / AUDIO_BYTES_PER_S
-    assert large.queued_audio_s == 14_400
-    assert MemoryPlan.of(Settings(), 64 * MIB).uploads == 64 * MIB, "one upload at least"
-
-
-def test_what_is_set_stays_as_it_is():
-    settings = Settings(max_audio_mb=100, max_uploads_mb=5000, max_queued_audio_s=7)
-    for size in (1, 64):
-        plan = MemoryPlan.of(settings, size * GIB)
-        assert (plan.uploads, plan.uploaded_audio, plan.queued_audio_s) == (5000 * MIB, 50 * MIB, 7)
-        assert plan.session_audio == plan.messages + plan.reading == 25 * MIB
 
 
 def tone(seconds: float) -> np.ndarray:

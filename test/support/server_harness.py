@@ -1,6 +1,7 @@
 """The server's protocols, driven without a network: a connection to an application, in a `VirtualLoop`."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from fake_transport import FakeTransport
@@ -50,7 +51,7 @@ class EchoApp:
 
 
 def _echo(message: Message) -> Message:
-    return message | {"type": "websocket.send"}
+    return {**message, "type": "websocket.send"}
 
 
 class Server:
@@ -70,8 +71,8 @@ class Server:
     def connect(self) -> FakeTransport:
         """Return a new connection; its `protocol` gets what the client sends."""
         transport = FakeTransport()
-        protocol = self._config.http_protocol_class(config=self._config, server_state=self._state, app_state={})
-        assert isinstance(protocol, HttpProtocol)
+        new_protocol: Callable[..., HttpProtocol] = self._config.http_protocol_class  # type: ignore[assignment] # ours
+        protocol = new_protocol(config=self._config, server_state=self._state, app_state={})
         transport.protocol = protocol
         protocol.connection_made(transport)
         return transport

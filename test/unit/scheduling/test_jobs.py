@@ -250,4 +250,4 @@ class AnySequence(RuleBasedStateMachine):
 
 
 TestAnySequence = AnySequence.TestCase
-TestAnySequence.settings = budget(max_examples=150, stateful_step_count=40)
+TestAnySequence.settings = budget(max_examples=80, stateful_step_count=40)

@@ -1,9 +1,12 @@
 """Whose upload gives way: stalled ones after seconds, heads at once, those that bring something to nobody."""
 
+from random import Random
+
+import numpy as np
 import pytest
 
 from src.api.body import MIN_BYTES_PER_S, extra_time_s
-from src.scheduling.upload_progress import UploadProgress, evictable
+from src.scheduling.upload_progress import NEW_UPLOAD_BYTES_PER_S, UploadProgress, UploadsInProgress, evictable
 
 
 def test_a_head_gives_way_at_once_the_oldest_first():
@@ -45,3 +48,26 @@ def test_what_a_body_must_bring_grows_with_it():
     assert extra_time_s(64 * 2**20) < 1900
     rates = [1000 / (extra_time_s(size + 1000) - extra_time_s(size)) for size in range(0, 10_000_000, 100_000)]
     assert rates == sorted(rates)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_slowest_of_many_uploads_is_that_of_a_look_at_all(seed):
+    choice = Random(seed)
+    uploads, known = UploadsInProgress(), []
+    for now in np.cumsum([choice.choice([0.0, 0.01, 0.2]) for _ in range(600)]).tolist():
+        if len(known) < 5 or choice.random() < 0.3:
+            known.append(UploadProgress(now))
+            uploads.add(known[-1])
+        moved = choice.choice(known)
+        if choice.random() < 0.1:
+            moved.is_complete = True
+        elif choice.random() < 0.1:
+            known.remove(moved)
+            uploads.discard(moved)
+        else:
+            moved.add(choice.choice([0, 100, 5_000, 50_000]), now)
+        slowest, expected = uploads.evictable(now), evictable(known, now)
+        assert (slowest is None) == (expected is None)
+        if slowest and expected:
+            assert slowest.rate(now) == pytest.approx(expected.rate(now))
+            assert slowest.rate(now) <= NEW_UPLOAD_BYTES_PER_S

@@ -108,7 +108,7 @@ ASKS = st.builds(
 
 
 @given(st.lists(ASKS, min_size=1, max_size=30), st.sampled_from([0.002, 0.1]), st.sampled_from([1, 2]))
-@budget(max_examples=100)
+@budget(max_examples=60)
 def test_a_free_model_leaves_nobody_waiting_for_longer_than_the_window(asks, batch_s, lanes):
     runs = served(asks, batch_s=batch_s, lanes=lanes)
     assert all(after[0] >= before[1] - ROUNDING_S for before, after in pairwise(runs)), "one batch at a time"
@@ -121,7 +121,7 @@ def test_a_free_model_leaves_nobody_waiting_for_longer_than_the_window(asks, bat
 
 
 @given(st.lists(ASKS, min_size=1, max_size=6), st.sampled_from([0.002, 0.1]))
-@budget(max_examples=100)
+@budget(max_examples=60)
 def test_who_is_alone_waits_for_nothing(asks, batch_s):
     runs = served(asks, batch_s=batch_s)
     for ask in asks:
