@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from fakes import clip, step
@@ -387,7 +388,7 @@ async def test_each_stream_gets_what_is_heard_in_its_own_steps_and_its_own_decod
 async def test_steps_of_many_streams_share_batches_but_none_with_clips():
     model = VirtualModel()
     async with running(model, lanes=1) as scheduler:
-        tasks = asking(scheduler, clip(0))
+        tasks: list[asyncio.Task[Any]] = [*asking(scheduler, clip(0))]
         await model.next_started()
         for number in range(1, 7):
             tasks += asking(scheduler, clip(number)) if number % 2 else advancing(scheduler, step(number))

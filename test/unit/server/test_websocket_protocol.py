@@ -1,6 +1,7 @@
 """WebSocket connections: handshake, fragments, memory (src.server.websocket_protocol)."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from fake_transport import FakeTransport
@@ -61,7 +62,7 @@ class Client:
         for data in self._protocol.data_to_send():
             self.transport.receive(data)
 
-    def _events(self) -> list[object]:
+    def _events(self) -> Sequence[object]:
         data = bytes(self.transport.written[self._read_bytes :])
         self._read_bytes += len(data)
         self._protocol.receive_data(data)
