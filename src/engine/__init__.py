@@ -1,1 +1,1 @@
-"""The engine: a NeMo checkpoint on one device, and everything that knows torch or NeMo."""
+"""The engine: a NeMo checkpoint on one device. Apart from `audio/silero.py`, only this room imports torch or NeMo."""
