@@ -1,12 +1,12 @@
-"""Send a fixed number of requests, some at a time, and print how fast they were answered.
+"""Send a fixed number of requests, several at a time, and print how fast they were answered.
 
 python3 test/bench.py [--n N] [--concurrency N] [--file FILE ...] [--raw] [--no-pcm] [--check] [--no-retry] [--url URL]
 python3 test/bench.py --ws [--realtime] [--n N] [--concurrency N] [--file FILE ...] [--check] [--no-retry] [--url URL]
 
-The figures go to `test/results/bench.txt` and `bench.json` too. The exit code is 1 if a request brought no text, or
-with `--check` another text than the same file sent alone before the run. A 429 is retried after the wait it asks for,
-counted apart, and an error only where it lasts (or with `--no-retry`). With `--ws` each request is a WebSocket of its
-own; refused upgrades (429, 503) and `failed queue_full` are retried like a 429.
+The figures are also saved as `test/results/bench.txt` and `bench.json`. The exit code is 1 if a request returned no
+text or, with `--check`, a text other than that of the same file sent alone before the run. A 429 is retried after its
+`Retry-After` and counted separately; it is an error only if it persists, or with `--no-retry`. With `--ws` each request
+is a WebSocket of its own; rejected upgrades (429, 503) and `failed queue_full` are retried like a 429.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import client_report
 
 @dataclass(frozen=True)
 class Run:
-    """The figures of a run, and the answers whose text is not that of their file sent alone (None: not checked)."""
+    """The figures of a run, and the answers whose text is not that of their file alone (None: not checked)."""
 
     summary: client_report.Summary
     differing: list[client.Answer] | None
@@ -68,7 +68,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def bench(options: argparse.Namespace, uploads: Sequence[client.Upload]) -> Run:
-    """Send `options.n` requests, taking `uploads` in turn."""
+    """Send `options.n` requests, cycling through `uploads`."""
     tally = client.Tally()
 
     def progress() -> tuple[float, str]:
@@ -92,7 +92,7 @@ async def texts_alone(send: client.Send, uploads: Sequence[client.Upload]) -> di
     """Send one upload after the other and return the text of each file.
 
     Raises:
-        client.Failure: one of them brings no text.
+        client.Failure: an upload returns no text.
     """
     texts = {}
     for upload in uploads:

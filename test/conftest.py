@@ -17,11 +17,11 @@ from src.settings import Settings
 
 
 def pytest_configure() -> None:
-    """Heed Ctrl-C, have Hypothesis draw the same examples in every run, and stay on the CPU.
+    """Hide GPUs, make Hypothesis draw the same examples in every run, and restore the handling of Ctrl-C.
 
-    A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt. `chaos/fuzz.py` searches
-    for examples at random, and names the seed that repeats what it found. What tests expect is of float32 on a CPU;
-    `gpu_check.py` runs test_gpu.py, without this file.
+    Expected texts are those of float32 on a CPU; `gpu_check.py` runs test_gpu.py without this file. `chaos/fuzz.py`
+    draws examples at random and prints the seed that repeats them. A shell's background job ignores Ctrl-C, and the
+    programs that tests interrupt would inherit that.
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     examples.register_profile("same examples", derandomize=True, database=None, deadline=None, print_blob=False)
@@ -31,7 +31,7 @@ def pytest_configure() -> None:
 
 
 SKIPPED_IN_CI = ("no GPU", "root may raise limits", "systemd-analyze is not installed")
-"""Parts of the reasons for which CI may skip a test: its machine. A package that is not installed is none of them."""
+"""Parts of the reasons for which CI may skip a test. All are about the machine; a missing package is not one."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,7 +58,7 @@ def _fail_if_skipped_in_ci(report: pytest.CollectReport | pytest.TestReport) -> 
 
 
 class _KeyFinder(logging.Handler):
-    """Collects what is logged with a key in it."""
+    """Collects log records that contain a key."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class _KeyFinder(logging.Handler):
 
 @pytest.fixture(scope="session", autouse=True)
 def no_log_has_a_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """See to it that no key is in any log that any test has written, in this process or by one that it started."""
+    """Check that no log contains a key, whether this process wrote it or one that a test started."""
     finder = _KeyFinder()
     logging.getLogger().addHandler(finder)
     yield
@@ -90,13 +90,13 @@ def tiny() -> NemoModel:
 
 @pytest.fixture(scope="session")
 def nemos() -> NemoModel:
-    """The same as `tiny` on NeMo's own encoder, with the whole of NeMo's network."""
+    """The same checkpoint as `tiny` on NeMo's own encoder, with NeMo's complete network."""
     return NemoModel.load(Settings(model_id="tiny", encoder="nemo"))
 
 
 @pytest.fixture(scope="session")
 def service(tiny: NemoModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service on the bundled checkpoint, shared by all tests that do not need one of their own."""
+    """The service on the bundled checkpoint, shared by the tests that need no service of their own."""
     settings = Settings(model_id="tiny", log_dir=tmp_path_factory.mktemp("logs"), max_queue_wait_s=60)
     with serving(settings, lambda _: tiny) as running:
         yield running
@@ -110,7 +110,7 @@ def transcripts() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def heard() -> dict[str, str]:
-    """What the bundled checkpoint hears in each bundled clip, by file name."""
+    """The text that the bundled checkpoint transcribes from each bundled clip, by file name."""
     return _column("heard")
 
 

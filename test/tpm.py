@@ -1,18 +1,19 @@
-"""Keep the server under load for a time and print how many transactions per minute it answered.
+"""Keep the server under load for a while and print how many transactions per minute it answered.
 
 python3 test/tpm.py [--concurrency N | --rate R] [--duration S] [--file FILE ...] [--raw] [--no-pcm] [--url URL]
 python3 test/tpm.py --ws [--realtime] [--concurrency N | --rate R] [--duration S] [--file FILE ...] [--url URL]
 
-With `--concurrency` each of N workers sends its next request when it has its answer; a 429 is retried after the wait
-it asks for and counted apart (or an error with `--no-retry`). With `--rate`, R requests per second are sent on a
-fixed schedule, whether or not answers have come, and nothing is retried: this shows what overload does. With `--ws`
-each transaction is a WebSocket of its own; refused upgrades (429, 503) and `failed queue_full` are retried like a 429.
+With `--concurrency` each of N workers sends its next request when it has its answer. A 429 is retried after its
+`Retry-After` and counted separately; with `--no-retry` it is an error. With `--rate`, R requests per second are sent on
+a fixed schedule, whether or not earlier ones are answered, and nothing is retried: this shows the effect of overload.
+With `--ws` each transaction is a WebSocket of its own; rejected upgrades (429, 503) and `failed queue_full` are retried
+like a 429.
 
-Requests in flight when the time is up are finished. They are counted in the codes and latencies, so that slow ones
-are not left out, but not in the rates, which are of the answers that came within the time.
+Requests in flight at the end are finished. They count in the codes and latencies, so that slow ones are not left out,
+but not in the rates, which cover only the answers within the duration.
 
-The figures go to `test/results/tpm.txt` and `tpm.json` too. The exit code is 1 if a request brought no text; with
-`--rate` the refusals of a full server (429, `queue_full`, `queue_timeout`) are expected and leave it 0.
+The figures are also saved as `test/results/tpm.txt` and `tpm.json`. The exit code is 1 if a request returned no text;
+with `--rate` the rejections of a full server (429, `queue_full`, `queue_timeout`) are expected and leave it 0.
 """
 
 import argparse
@@ -30,13 +31,13 @@ sys.path.insert(1, str(Path(__file__).resolve().parent / "clients"))
 import client
 import client_report
 
-REFUSALS = ("429", "503 queue_timeout", "failed queue_full", "failed queue_timeout")
-"""How the codes of a full server begin."""
+REJECTIONS = ("429", "503 queue_timeout", "failed queue_full", "failed queue_timeout")
+"""Prefixes of the codes of a full server."""
 
 
 @dataclass(frozen=True)
 class Punctuality:
-    """How late the client was on the schedule of `--rate`, and how many requests were in flight at most."""
+    """How late the client was on the schedule of `--rate`, and the largest number of requests in flight."""
 
     late_p99_s: float
     late_max_s: float
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows.extend(punctuality_rows(punctuality))
         figures |= {"rate_per_s": options.rate} | asdict(punctuality)
     client_report.report("tpm", options.results, rows, figures)
-    return 1 if failures(summary, refusals_expected=punctuality is not None) else 0
+    return 1 if failures(summary, rejections_expected=punctuality is not None) else 0
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -90,7 +91,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 async def sustain(
     options: argparse.Namespace, uploads: Sequence[client.Upload]
 ) -> tuple[client_report.Summary, Punctuality | None]:
-    """Send `uploads` in turn for `options.duration` seconds; the second figure is there only with `options.rate`."""
+    """Send `uploads` in turn for `options.duration` seconds. The `Punctuality` is None without `options.rate`."""
     tally = client.Tally()
     punctuality = None
     async with client.open_sender(options) as send:
@@ -120,7 +121,7 @@ def until(end_s: float, uploads: Sequence[client.Upload]) -> Iterator[client.Upl
 async def keep_schedule(
     send: client.Send, dues_s: Sequence[float], uploads: Iterator[client.Upload], tally: client.Tally
 ) -> Punctuality:
-    """Send one of `uploads` at each of `dues_s` (`time.perf_counter`), and return when all are answered."""
+    """Send one of `uploads` at each of `dues_s` (`time.perf_counter`), and return once all are answered."""
     late_s: list[float] = []
     in_flight_max = 0
 
@@ -142,9 +143,9 @@ def punctuality_rows(punctuality: Punctuality) -> list[client_report.Row]:
     return [("sent late by", late), ("in flight", f"{punctuality.in_flight_max} at most")]
 
 
-def failures(summary: client_report.Summary, *, refusals_expected: bool) -> list[str]:
-    """Return the codes of a run that make it a failed one."""
-    return [code for code in summary.messages if not (refusals_expected and code.startswith(REFUSALS))]
+def failures(summary: client_report.Summary, *, rejections_expected: bool) -> list[str]:
+    """Return the codes that make a run a failed one."""
+    return [code for code in summary.messages if not (rejections_expected and code.startswith(REJECTIONS))]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Send one audio file to the server, print its text and how fast it came, and save both as `test/results/warmup.txt`.
+"""Send one audio file to the server, print its text and latency, and save both as `test/results/warmup.txt`.
 
 python3 test/warmup.py [--file FILE] [--raw] [--no-pcm] [--url URL]
 python3 test/warmup.py --ws [--realtime] [--file FILE] [--url URL]
@@ -57,14 +57,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def send_once(options: argparse.Namespace) -> client.Answer:
-    """Send the file once and return the answer, whatever it is."""
+    """Send the file once and return the answer, an error included."""
     upload = client.prepare(options.file, options)
     async with client.open_sender(options) as send:
         return await send(upload)
 
 
 def live(answer: client.Answer) -> tuple[list[client_report.Row], dict[str, float | None]]:
-    """Return the table rows and the figures that only a WebSocket has."""
+    """Return the table rows and the figures of a WebSocket alone."""
     rows = [
         ("first delta", client_report.in_seconds(answer.first_delta_s)),
         ("final after commit", client_report.in_seconds(answer.final_s)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import client
 
 WIDE = {"wide-0.6b": "0.6b", "wide-small": "small"}
-"""The sizes of `wide_parakeet.py`, by the names that benchmarks take."""
+"""The sizes of `wide_parakeet.py`, by the names that `--model` takes."""
 WIDENING = Path(__file__).with_name("wide_parakeet.py")
 
 
@@ -24,10 +24,10 @@ def add_model_argument(to: argparse.ArgumentParser) -> None:
 def checkpoint(model: str, folder: Path = client.RESULTS) -> str:
     """Return the `PARAKEET_MODEL_ID` of what `--model` names; a wide checkpoint is made in `folder` on first use.
 
-    That happens in a process of its own, so that none of NeMo is left in the memory of a client that is to be fast.
+    A separate process makes it, so that the load client's own process stays free of NeMo.
 
     Raises:
-        client.Failure: it could not be made; the message has the last line of the reason.
+        client.Failure: making it failed; the message ends with the last line of stderr.
     """
     path = path_of(model, folder)
     command = making(model, folder)
@@ -41,12 +41,12 @@ def checkpoint(model: str, folder: Path = client.RESULTS) -> str:
 
 
 def path_of(model: str, folder: Path = client.RESULTS) -> str:
-    """Return the `PARAKEET_MODEL_ID` of what `--model` names, whether it is there or not."""
+    """Return the `PARAKEET_MODEL_ID` of what `--model` names, even if the file does not exist yet."""
     return str(folder / f"{model}.nemo") if model in WIDE else model
 
 
 def making(model: str, folder: Path = client.RESULTS) -> list[str] | None:
-    """Return the command that makes the wide checkpoint which `--model` names, None where there is nothing to make."""
+    """Return the command that makes the wide checkpoint named by `--model`, None if nothing must be made."""
     path = path_of(model, folder)
     if model not in WIDE or Path(path).exists():
         return None

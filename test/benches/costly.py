@@ -1,6 +1,6 @@
-"""Requests that cost a service most for what they are: inputs and answers at the limits of its settings.
+"""The most expensive requests: inputs and answers at the limits of the service's settings.
 
-A new one is a line in `COSTLY`. What it sends is made when it is wanted, as some are large.
+A new one is a line in `COSTLY`. Bodies are made on demand, because some are large.
 """
 
 import base64
@@ -21,11 +21,11 @@ from src.audio.decode import MAX_SHORT_S
 
 MB = 1024 * 1024
 FIELDS = 200
-"""Fields that a form may have, of a MB each (`src.api.request`)."""
+"""Maximum number of fields in a form, of 1 MB each (`src.api.request`)."""
 ITEMS = 10_000
-"""Items that a list may have (`src.wire.json_limits`)."""
+"""Maximum number of items in a list (`src.wire.json_limits`)."""
 VALUES = 5 * ITEMS
-"""Values that a JSON document may have."""
+"""Maximum number of values in a JSON document."""
 APPEND_BYTES = 15 * MB
 """Audio in one `input_audio_buffer.append`."""
 FILE_BYTES = 40 * MB
@@ -44,7 +44,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Talk:
-    """A realtime session: what is sent, and the type of the event after which it is over, which comes so many times."""
+    """A realtime session: its messages, and the type and number of the events that end it."""
 
     messages: Sequence[str]
     until: str
@@ -53,7 +53,7 @@ class Talk:
 
 @dataclass(frozen=True)
 class Costly:
-    """A request by its name; `make` makes it for audio of so many seconds."""
+    """A named request. `make` makes it for audio of the given seconds."""
 
     name: str
     make: Callable[[float], Post | Talk]
@@ -61,7 +61,7 @@ class Costly:
 
 @lru_cache(maxsize=1)
 def speech(seconds: float) -> bytes:
-    """Return a WAV file of speech, 8 kHz mu-law: nothing takes fewer bytes to be long."""
+    """Return a WAV file of speech, 8 kHz mu-law, the longest audio per byte."""
     return wav(np.resize(resampled(clip("long-30s"), RATE), round(seconds * RATE)), RATE, subtype="ULAW")
 
 
@@ -75,7 +75,7 @@ def form(audio: bytes, fields: Iterable[tuple[str, str]]) -> Post:
 
 
 def hours(seconds: float, **fields: str) -> Post:
-    """Return a form with all the audio that is allowed."""
+    """Return a form with as much audio as is allowed."""
     return form(speech(seconds), ((name.replace("__", "[]"), value) for name, value in fields.items()))
 
 
@@ -85,29 +85,29 @@ def short(fields: Callable[[], Iterable[tuple[str, str]]], _: float) -> Post:
 
 
 def at_once(_: float) -> Post:
-    """Return the longest audio that is decoded in the event loop."""
+    """Return the longest audio that is decoded on the event loop."""
     return Post(pcm16(np.resize(clip("long-30s"), round(MAX_SHORT_S * SAMPLE_RATE))), client.PCM_TYPE)
 
 
 def phrases() -> Iterator[str]:
-    """Yield phrases of 100 characters, each another."""
+    """Yield different phrases of 100 characters."""
     for letters in product(string.ascii_lowercase, repeat=3):
         yield ("".join(letters) + " ") * 25
 
 
 def many(name: str, value: str) -> list[tuple[str, str]]:
-    """Return as many fields as a form may have, nearly."""
+    """Return nearly as many fields as a form may have."""
     return [(name, value)] * (FIELDS - 2)
 
 
 def empty_chunks(_: float) -> Post:
-    """Return a plain WAV file whose audio lies behind millions of empty chunks of tags."""
+    """Return a plain WAV file with millions of empty tag chunks in front of its audio."""
     head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", FILE_BYTES - 8, b"WAVE", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16)
     return form(head + b"LIST\0\0\0\0" * ((FILE_BYTES - len(head)) // 8), ())
 
 
 def filled(pattern: bytes, _: float) -> Post:
-    """Return a file of one pattern, without a form and of no type, so that its kind is guessed."""
+    """Return a raw body of one repeated pattern without a content type, so that its format is guessed."""
     return Post((pattern * (FILE_BYTES // len(pattern))), "application/octet-stream")
 
 
@@ -117,36 +117,36 @@ def nested(_: float) -> Post:
 
 
 def multipart(pattern: bytes, _: float) -> Post:
-    """Return a form with one file, and no end, that is one pattern."""
+    """Return an unterminated form with one file of one repeated pattern."""
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     return Post(head + pattern * (FILE_BYTES // len(pattern)), "multipart/form-data; boundary=b")
 
 
 def json_lines(seconds: float) -> Post:
-    """Return a JSON body with all the audio that is allowed, in lines as MIME has them, and escaped as PHP does."""
+    """Return a JSON body with as much audio as is allowed, in MIME lines and escaped as PHP does."""
     body = json.dumps({"input_audio": {"data": base64.encodebytes(speech(seconds)).decode()}}).replace("/", "\\/")
     return Post(body.encode(), "application/json")
 
 
 def json_blank(_: float) -> Post:
-    """Return a JSON body that is white space."""
+    """Return a JSON body of white space."""
     return Post(b" " * FILE_BYTES + b'{"input_audio": {"data": "QUJD"}}', "application/json")
 
 
 def json_values(_: float) -> Post:
-    """Return a JSON body with a second of audio and as many values as it may have."""
+    """Return a JSON body with a second of audio and the maximum number of values."""
     body = {"input_audio": {"data": base64.b64encode(speech(1.0)).decode()}, "keywords": ["a"] * (VALUES - 100)}
     return Post(json.dumps(body).encode(), "application/json")
 
 
 def json_audio(seconds: float) -> Post:
-    """Return a JSON body with all the audio that is allowed."""
+    """Return a JSON body with as much audio as is allowed."""
     body = {"input_audio": {"data": base64.b64encode(speech(seconds)).decode()}, "response_format": "text"}
     return Post(json.dumps(body).encode(), "application/json")
 
 
 def talk(session: Mapping[str, object], seconds: float) -> Talk:
-    """Return a session that commits one item of so many seconds."""
+    """Return a session that commits one item of `seconds`."""
     settings = {"audio": {"input": {"format": {"type": "audio/pcmu"}, "turn_detection": None} | dict(session)}}
     messages = [_event("session.update", session={"type": "transcription"} | settings | _included(session))]
     audio = np.resize(np.frombuffer(speech(30.0)[-30 * RATE :], np.uint8), round(seconds * RATE)).tobytes()
@@ -161,13 +161,13 @@ def _included(session: Mapping[str, object]) -> dict[str, object]:
 
 
 def updates(transcription: Callable[[], dict[str, object]], times: int, _: float) -> Talk:
-    """Return a session that is changed again and again."""
+    """Return a session that is updated `times` times."""
     message = _event("session.update", session={"audio": {"input": {"transcription": transcription()}}})
     return Talk([message] * times, "session.updated", times)
 
 
 def nonsense(text: str, _: float) -> Talk:
-    """Return a session with one message that is no event."""
+    """Return a session with one message that is not an event."""
     return Talk([text], "error")
 
 
@@ -261,4 +261,4 @@ COSTLY = (
     Costly("20 MB of brackets in an event", partial(nonsense, "[" * (20 * MB))),
     Costly("20 MB that is no base64", partial(nonsense, _event("input_audio_buffer.append", audio="~" * (20 * MB)))),
 )
-"""Each is taken, or refused with a sentence; none may hold up the others."""
+"""Each is accepted, or rejected with a sentence; none may block other clients."""

@@ -1,4 +1,4 @@
-"""Many connections that ask for next to nothing and stay: whenever the server closes one, it comes again."""
+"""Many connections that send next to nothing and stay open; each reconnects when the server closes it."""
 
 import asyncio
 from collections import Counter
@@ -11,21 +11,21 @@ import rude_client
 from own_service import Server
 
 HOLD_S = 3600.0
-"""Longer than the benchmark: who leaves is the server's to say."""
+"""Longer than the benchmark: only the server closes connections."""
 AGAIN_S = 0.2
-"""What a connection that was closed waits before it comes again."""
+"""Pause before a closed connection reconnects."""
 CHANGE_S = 60.0
-"""Time in which all of them must have come or gone."""
+"""Time within which all of them must have connected or disconnected."""
 PRESENT = 0.95
-"""This share of them is a full crowd: some are on their way back at any time, where the server closes idle ones."""
+"""Share of the connections that counts as a full crowd: some are reconnecting while the server closes idle ones."""
 
 Visit = Callable[[], Awaitable[str]]
 
 
 class Crowd:
-    """Connections to a server that say nothing, say half a header, or upload `content` slowly; `ended` counts how.
+    """Connections that send nothing, send half a header, or upload `content` slowly; `ended` counts how they ended.
 
-    `fewest` is the smallest number of them that the server was seen to hold.
+    `fewest` is the smallest number of open connections that was observed.
     """
 
     def __init__(self, server: Server, *, silent: int, half: int, slow: int, content: bytes, bytes_per_s: int) -> None:
@@ -42,14 +42,14 @@ class Crowd:
 
     @asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
-        """Keep all of them connected while the block runs, which begins when they are; at its end they have gone.
+        """Keep all of them connected while the block runs. It begins once they are; afterwards they have disconnected.
 
         Raises:
-            client.Failure: the server does not take them, or keeps them.
+            client.Failure: the server does not accept them, or does not release them.
         """
         before = self._held()
         staying = [
-            asyncio.create_task(self._come_again(kind, visit))
+            asyncio.create_task(self._reconnect(kind, visit))
             for kind, (count, visit) in self._visits.items()
             for _ in range(count)
         ]
@@ -63,7 +63,7 @@ class Crowd:
             await asyncio.wait(staying)
         await self._until(lambda held: held <= before + (1 - PRESENT) * self._size)
 
-    async def _come_again(self, kind: str, visit: Visit) -> None:
+    async def _reconnect(self, kind: str, visit: Visit) -> None:
         while True:
             with suppress(OSError):
                 self.ended[f"{kind}: {await visit()}"] += 1

@@ -1,12 +1,12 @@
-"""How much speech is doubtful, and what the voice activity detector costs where it is asked whether anybody speaks.
+"""How many transcripts need the detector's check, and what the check costs.
 
 python3 test/benches/doubt_bench.py [--model MODEL] [--rounds N] [--at-once N]
 
 The bundled clips with speech are transcribed, each by itself (most are commands and single words) and joined to clips
-of 10 s. Doubtful is what the service asks the detector about; of that, part has a text without gaps, where hearing ends
-as somebody has spoken. CPU time is the thread's own for each second of the clips of that part: hearing all of a clip,
-hearing it so far, and hearing N of them so far in each call of the network, as when N requests wait. The ways take
-turns; the least of the rounds counts. The table goes to `test/results/doubt_bench.txt` and `.json` too.
+of 10 s. The service checks doubtful transcripts with the speech detector. If such a text has no gaps, detection stops
+at the first speech. The CPU time, per second of those clips, is the thread's own: detection over a whole clip, up to
+the first speech, and up to the first speech for N clips in each call of the network, as when N requests wait. The three
+take turns, and the fastest round counts. The table is also saved as `test/results/doubt_bench.txt` and `.json`.
 """
 
 import argparse
@@ -36,24 +36,24 @@ from src.transcription.vad_fallback import MIN_SPEECH_S, has_gaps, needs_vad_che
 JOINED_S = 10.0
 BATCH = 8
 WITHOUT_SPEECH = ("noise-", "silence-", "long-")
-"""How the names of clips begin that are no utterance."""
+"""Prefixes of the names of clips without an utterance."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What is doubtful of some clips, and what asking about one of those costs."""
+    """How many of some clips need the check, and what it costs."""
 
     clips: str
     number: int
     doubtful: int
     ending_early: int
-    """Doubtful ones with a text without gaps."""
+    """Those of them whose text has no gaps."""
     whole_ms: float | None
-    """CPU milliseconds of the detector for each second of those, hearing all; None where there are none."""
+    """CPU milliseconds of the detector per second of those, over all of a clip; None without any."""
     early_ms: float | None
-    """The same, hearing no further than to the first speech."""
+    """The same, up to the first speech."""
     together_ms: float | None
-    """The same, several clips at once."""
+    """The same, up to the first speech of several clips at once."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def joined(clips: Sequence[Samples]) -> list[Samples]:
-    """Return clips of `JOINED_S`, each begun by another one and filled with those after it."""
+    """Return clips of `JOINED_S`, each of which starts with a different clip and continues with the next ones."""
     size = round(JOINED_S * SAMPLE_RATE)
     endless = np.concatenate([*clips, *clips])
     starts = np.cumsum([0, *map(len, clips[:-1])])
@@ -87,7 +87,7 @@ def joined(clips: Sequence[Samples]) -> list[Samples]:
 
 
 def share_of(name: str, clips: Sequence[Samples], model: NemoModel, rounds: int, at_once: int) -> Share:
-    """Return what is doubtful of clips, and what asking about it costs."""
+    """Return how many clips need the check, and what it costs."""
     groups = [clips[start : start + BATCH] for start in range(0, len(clips), BATCH)]
     heard = [each for group in groups for each in model.transcribe(model.collate(group))]
     pairs = [(each, samples) for each, samples in zip(heard, clips, strict=True) if needs_vad_check(each, samples)]
@@ -97,20 +97,20 @@ def share_of(name: str, clips: Sequence[Samples], model: NemoModel, rounds: int,
 
 
 def costs(clips: Sequence[Samples], rounds: int, at_once: int) -> list[float]:
-    """Return the CPU milliseconds for a second of clips: hearing all, so far, and so far with many at once."""
+    """Return the CPU milliseconds per second of clips: all of them, to the first speech, and so with many at once."""
     detector = SpeechDetector()
     repeated = list(islice(cycle(clips), max(len(clips), at_once)))
     ways = (
         lambda: [run_detection(detector.spans(samples)) for samples in repeated],
         lambda: [run_detection(detector.has_speech(samples, MIN_SPEECH_S)) for samples in repeated],
-        lambda: hear_together(detector, repeated, at_once),
+        lambda: detect_together(detector, repeated, at_once),
     )
     audio_s = sum(map(len, repeated)) / SAMPLE_RATE
     return [cpu_s * 1000 / audio_s for cpu_s in fastest_s(ways, rounds)]
 
 
-def hear_together(detector: SpeechDetector, clips: Sequence[Samples], at_once: int) -> None:
-    """Hear so many clips at a time, as far as needed."""
+def detect_together(detector: SpeechDetector, clips: Sequence[Samples], at_once: int) -> None:
+    """Detect speech in `at_once` clips at a time, as far as needed."""
     questions = DetectionQueue(detector)
     for start in range(0, len(clips), at_once):
         for samples in clips[start : start + at_once]:
@@ -122,7 +122,7 @@ def hear_together(detector: SpeechDetector, clips: Sequence[Samples], at_once: i
 def fastest_s(ways: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """Return the CPU seconds of each way."""
     best = [float("inf")] * len(ways)
-    for _ in range(rounds + 1):  # the first reads the network
+    for _ in range(rounds + 1):  # the first loads the network
         for number, way in enumerate(ways):
             started_s = time.thread_time()
             way()

@@ -1,17 +1,17 @@
-"""How fast the engine is beside NeMo's own `transcribe()`, without HTTP: the same clips, by turns, in one run.
+"""The speed of the engine and of NeMo's own `transcribe()`, without HTTP: the same clips, in turns, in one run.
 
 python3 test/benches/engine_bench.py [--model MODEL] [--clips N] [--seconds MIN MAX] [--batches N ...] [--rounds N]
 
-`transcribe()` gets the clips as the Open ASR leaderboard gives them, sorted by length and in large batches, from memory
+`transcribe()` gets the clips as in the Open ASR leaderboard, sorted by length and in large batches, but from memory
 rather than from files, which is faster; once with the checkpoint's full attention and once with the local attention of
-the service's settings. The engine gets the same batches, and those that the scheduler makes of a full queue in which
-clips stand in the order of chance. Rounds go through all of them by turns; a figure is that of the fastest round.
-The reference for texts is `transcribe()` on one clip at a time, with full attention and with local attention: the two
-may differ where clips are longer than the local context, and the engine must agree with the one that it is set to.
+the service's settings. The engine gets the same batches, and those that the scheduler forms from a full queue with the
+clips in random order. Each round runs all of them in turn; a figure is that of the fastest round. The reference texts
+are those of `transcribe()` on one clip at a time, with full attention and with local attention. The two may differ for
+clips longer than the local context, and the engine must agree with the one that it is set to.
 
 `--model` is `tiny`, a path, a hub id, or `wide-0.6b`: `tiny` widened to the published shape (`wide_parakeet.py`), made
-on first use in the folder of results. The clips are joined from those of the project, at lengths of chance, and the
-same in each run. The table goes to `test/results/engine_bench.txt` and `.json` too.
+on first use in the results folder. The clips are bundled clips joined to random lengths, the same in each run. The
+table is also saved as `test/results/engine_bench.txt` and `.json`.
 """
 
 import argparse
@@ -51,7 +51,7 @@ STAGES = ("features", "encoder", "decoder", "text", "rest")
 
 
 class Stopwatch:
-    """Adds up how long named methods take. On a GPU it waits for its end each time, which costs some speed."""
+    """Adds up the time of named methods. On a GPU it waits for the end of each call, which costs some speed."""
 
     def __init__(self, wait: Callable[[], None]) -> None:
         self.spent_s: dict[str, float] = {}
@@ -67,7 +67,7 @@ class Stopwatch:
             yield
         finally:
             for stage, (owner, name) in methods.items():
-                delattr(owner, name)  # where it is the class's, that is there again
+                delattr(owner, name)  # the class's own attribute becomes visible again
                 if own[stage] is not None:
                     setattr(owner, name, own[stage])
 
@@ -86,7 +86,7 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to transcribe: groups of clips by their numbers, and what transcribes them in that order."""
+    """One way to transcribe: groups of clips, by number, and the function that transcribes them in that order."""
 
     name: str
     groups: list[list[int]]
@@ -96,14 +96,14 @@ class Way:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one way came to. Times in seconds; `other_than_*` count the texts that are not the reference's."""
+    """The figures of one way. Times in seconds; `other_than_*` count the texts that differ from the reference's."""
 
     way: str
     rtfx: float
     times: float
-    """RTFx over that of the first way."""
+    """RTFx divided by that of the first way."""
     padding: float
-    """Share of the batches' samples that are no audio."""
+    """Share of padding in the batches' samples."""
     other_than_full: int
     other_than_local: int
     stages_s: dict[str, float]
@@ -149,7 +149,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def made_clips(count: int, min_s: float, max_s: float) -> list[np.ndarray]:
-    """Return clips of 16 kHz mono float32, of lengths by chance: speech of the project's clips joined and cut."""
+    """Return clips of 16 kHz mono float32 and random lengths: bundled speech, joined and cut."""
     chance = random.Random(0)
     spoken = [client.samples_of(path) for path in client.short_clips() if is_speech(path)]
     clips = []
@@ -190,7 +190,7 @@ class Bench:
 
     @property
     def device(self) -> str:
-        """What the network runs on."""
+        """The device of the network."""
         import torch
 
         device = self.engine._device
@@ -199,7 +199,7 @@ class Bench:
         )
 
     def ways(self, batches: Sequence[int]) -> list[Way]:
-        """Return every way to be compared; the first is what the others are measured against."""
+        """Return the ways to compare; the first is the baseline."""
         sorted_groups = {size: by_length(self.clips, size) for size in batches}
         engine, ours = self.run_engine, engine_stages(self.engine)
         result = []
@@ -212,7 +212,7 @@ class Bench:
         return result
 
     def run_engine(self, groups: list[list[int]]) -> list[str]:
-        """Transcribe groups of clips, each collated while the one before runs, as the lanes of the scheduler do."""
+        """Transcribe groups of clips, collating each while the one before it runs, like the scheduler's lanes."""
         texts = []
         for batch in self._ahead(groups):
             texts += [transcript.text for transcript in self.engine.transcribe(batch)]
@@ -229,28 +229,28 @@ class Bench:
         return self.engine.collate([self.clips[number] for number in group])
 
     def running_nemo(self, network: Any) -> Callable[[list[list[int]]], list[str]]:
-        """Return what transcribes groups, all but the last of one size, in one call of `transcribe()`."""
+        """Return a function that transcribes groups, all but the last of one size, in one call of `transcribe()`."""
 
         def run(groups: list[list[int]]) -> list[str]:
             clips = [self.clips[number] for group in groups for number in group]
-            heard = network.transcribe(clips, batch_size=len(groups[0]), verbose=False)
-            return [each.text for each in heard]
+            results = network.transcribe(clips, batch_size=len(groups[0]), verbose=False)
+            return [each.text for each in results]
 
         return run
 
     def reference(self, network: Any) -> list[str]:
-        """Return what `transcribe()` makes of each clip alone."""
+        """Return the text of `transcribe()` for each clip alone."""
         return self.running_nemo(network)([[number] for number in range(len(self.clips))])
 
     def compare(self, ways: Sequence[Way], rounds: int) -> list[Figures]:
-        """Run all ways by turns, then each once more with a stopwatch on its stages."""
+        """Run all ways in turns, then each once more with a stopwatch on its stages."""
         full, local = self.reference(self.full), self.reference(self.local)
         best_s = [float("inf")] * len(ways)
-        heard: list[list[str]] = [[] for _ in ways]
+        texts: list[list[str]] = [[] for _ in ways]
         peaks: list[float | None] = [None] * len(ways)
         for number in range(rounds):
             for at, way in enumerate(ways):
-                heard[at], wall_s, peaks[at] = self.timed(way)
+                texts[at], wall_s, peaks[at] = self.timed(way)
                 best_s[at] = min(best_s[at], wall_s)
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
         audio_s = sum(map(len, self.clips)) / SAMPLE_RATE
@@ -260,8 +260,8 @@ class Bench:
                 rtfx=audio_s / best_s[at],
                 times=best_s[0] / best_s[at],
                 padding=padding(self.clips, way.groups),
-                other_than_full=others(way, heard[at], full),
-                other_than_local=others(way, heard[at], local),
+                other_than_full=others(way, texts[at], full),
+                other_than_local=others(way, texts[at], local),
                 stages_s=self.stages(way),
                 gpu_peak_gb=peaks[at],
             )
@@ -269,7 +269,7 @@ class Bench:
         ]
 
     def timed(self, way: Way) -> tuple[list[str], float, float | None]:
-        """Return the texts, the seconds and, on a GPU, the most memory in GB of one run."""
+        """Return the texts, the seconds and, on a GPU, the peak memory in GB of one run."""
         import torch
 
         on_gpu = self.engine._device.type == "cuda"
@@ -288,20 +288,20 @@ class Bench:
         with watch.on(way.stages):
             _, wall_s, _ = self.timed(way)
         spent_s = dict.fromkeys(STAGES, 0.0) | watch.spent_s
-        # The text is made in a method that has others inside.
+        # The method that makes the text contains other stages.
         spent_s["text"] -= sum(spent_s[stage] for stage in way.stages if stage in INSIDE_TEXT[way.stages["text"][1]])
         spent_s["rest"] = wall_s - sum(spent_s.values())
         return spent_s
 
     def wait(self) -> None:
-        """Return when the GPU, if there is one, has done what it was given."""
+        """Wait until the GPU, if there is one, is idle."""
         import torch
 
         if self.engine._device.type == "cuda":
             torch.cuda.synchronize()
 
     def latency_s(self, clips: int, run: Callable[[list[list[int]]], list[str]]) -> float:
-        """Return the least seconds that so many equal clips take at once."""
+        """Return the seconds of the fastest batch of `clips` equal clips."""
         kept, self.clips = self.clips, made_clips(clips, LATENCY_CLIP_S, LATENCY_CLIP_S)
         try:
             group = [list(range(clips))]
@@ -314,7 +314,7 @@ INSIDE_TEXT = {
     "transcribe": ("features", "encoder", "decoder"),
     "rnnt_decoder_predictions_tensor": ("decoder",),
 }
-"""The stages that run inside the method whose own time is that of the text."""
+"""The stages inside the method whose remaining time is that of the text."""
 
 
 def engine_stages(engine: NemoModel) -> dict[str, tuple[Any, str]]:
@@ -349,15 +349,15 @@ def plain_model(settings: Settings, engine: NemoModel) -> Any:
     path = find_checkpoint(settings.model_id)
     network = ASRModel.restore_from(str(path), map_location=engine._device)
     network.eval()
-    network.to(next(engine._network.joint.parameters()).dtype)  # as the leaderboard does
-    set_up_graphs(network.decoding.decoding.decoding_computer, "full")  # or our captures would take its memory away
+    network.to(next(engine._network.joint.parameters()).dtype)  # as in the leaderboard
+    set_up_graphs(network.decoding.decoding.decoding_computer, "full")  # so that our captures do not take its memory
     return network
 
 
-def others(way: Way, heard: Sequence[str], expected: Sequence[str]) -> int:
-    """Return how many texts, in the order of the way's groups, are not those that are expected of the clips."""
+def others(way: Way, texts: Sequence[str], expected: Sequence[str]) -> int:
+    """Return how many texts, in the order of the way's groups, differ from the clips' expected ones."""
     order = [clip for group in way.groups for clip in group]
-    return sum(text != expected[clip] for text, clip in zip(heard, order, strict=True))
+    return sum(text != expected[clip] for text, clip in zip(texts, order, strict=True))
 
 
 def by_length(clips: Sequence[np.ndarray], size: int) -> list[list[int]]:
@@ -367,7 +367,7 @@ def by_length(clips: Sequence[np.ndarray], size: int) -> list[list[int]]:
 
 
 def scheduled(clips: Sequence[np.ndarray], limits: BatchLimits) -> list[list[int]]:
-    """Return the batches that the scheduler makes of clips which all wait, as the numbers of the clips."""
+    """Return the batches, as clip numbers, that the scheduler forms from a queue of all clips."""
     queue = JobQueue(
         slots=len(clips),
         max_batch=limits.max_clips,
@@ -386,13 +386,13 @@ def scheduled(clips: Sequence[np.ndarray], limits: BatchLimits) -> list[list[int
 
 
 def padding(clips: Sequence[np.ndarray], groups: list[list[int]]) -> float:
-    """Return the share of the padded batches that is no audio."""
+    """Return the share of padding in the batches."""
     padded = sum(len(group) * max(len(clips[number]) for number in group) for group in groups)
     return 1 - sum(map(len, clips)) / padded
 
 
 def head_rows(options: argparse.Namespace, clips: Sequence[np.ndarray], bench: Bench) -> list[client_report.Row]:
-    """Return what was measured on what."""
+    """Return the table rows that describe the run."""
     audio_s = sum(map(len, clips)) / SAMPLE_RATE
     low, high = options.seconds
     return [
@@ -405,7 +405,7 @@ def head_rows(options: argparse.Namespace, clips: Sequence[np.ndarray], bench: B
 
 
 def table(figures: Sequence[Figures]) -> str:
-    """Return figures as aligned columns; stages are in seconds of a run of their own."""
+    """Return figures as aligned columns; the stages are in seconds, from a separate run."""
     names = [
         "",
         "RTFx",

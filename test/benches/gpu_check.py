@@ -1,25 +1,24 @@
-"""Prove the service on this machine's GPU: its texts, the speed of the engine, and the speed of the whole service.
+"""Check the service on this machine's GPU: its texts, the speed of the engine, and the speed of the whole service.
 
 python3 test/benches/gpu_check.py [--model MODEL] [--only PART ...] [--limit S] [--results DIR]
 python3 test/benches/gpu_check.py --device cpu --model tiny --quick      (a rehearsal without a GPU)
 
-`bash scripts/gpu_check.sh` runs it in the project's environment. The parts are processes of their own, so that one that
-hangs or dies costs the others nothing but its time:
+`bash scripts/gpu_check.sh` runs it in the project's environment. Each part is a process of its own, so that one that
+hangs or dies costs the others only its time:
 
-machine  what is there, the rate of a matrix product, the bandwidth of a copy
+machine  hardware and software, the rate of a matrix product, the bandwidth of a copy
 tests    `test_gpu.py`
-kernels  the encoder's fused steps by Triton beside plain PyTorch: what they compute, and how long each takes
+kernels  the encoder's fused steps in Triton and in plain PyTorch: their results, and how long each takes
 texts    all bundled clips in bfloat16 and float16, alone and in mixed batches, against the texts of float32
-engine   features, encoder, decoder and text of batches, each way to run them, beside NeMo's `transcribe()`
+engine   features, encoder, decoder and text of batches, in each way to run them, and NeMo's `transcribe()`
 service  requests over HTTP, then live sessions, against the service in a process of its own
 
-Without `--model` they run on `wide-0.6b`: the bundled checkpoint in the shape of Parakeet 0.6B, which costs what that
-one costs and says what the bundled one says. It is made on first use in `test/results`, beside the parts that do
-without it, and needs no network.
+Without `--model` they run on `wide-0.6b`: the bundled checkpoint in the shape of Parakeet 0.6B, which costs as much as
+that model and gives the bundled one's texts. It is made on first use in `test/results`, while the parts that do not
+need it run, and needs no network.
 
-What they find goes to `test/results/gpu_check.txt` and `.json` line by line, and what they complain about to
-`gpu_check.log`. The exit code is 0 where all is well, 1 where a text differs or a test fails, 2 where there is no GPU,
-and 3 where a part has not come to its end.
+Results go to `test/results/gpu_check.txt` and `.json` line by line, and the parts' stderr to `gpu_check.log`. The exit
+code is 0 on success, 1 if a text differs or a test fails, 2 without a GPU, and 3 if a part did not finish.
 """
 
 import argparse
@@ -45,21 +44,21 @@ from gpu_report import Report
 
 HERE = Path(__file__).parent
 LIMIT_S = 480.0
-"""What the check may take on an H100: the limits of its parts, and some seconds to start and end them. What one leaves,
-the next ones may take."""
+"""Time limit of the check on an H100: the limits of its parts, and some seconds to start and end them. The time that a
+part leaves is for the parts after it."""
 READ_S = 5.0
-"""What is left of a part's lines is read for so long once it has ended."""
+"""How long the rest of a part's output is read after it has ended."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A program beside this one, and the seconds that it may take, and more where the parts before have left some."""
+    """A program in this folder and its time limit in seconds; the time left by the parts before it is added."""
 
     name: str
     program: str
     limit_s: float
     needs_model: bool = False
-    """Whether it runs on the checkpoint that `--model` names."""
+    """Whether it runs on the checkpoint of `--model`."""
 
 
 PARTS = (
@@ -78,14 +77,14 @@ class Outcome:
 
     part: str
     code: int | None
-    """None where its time was over, -N where signal N ended it."""
+    """None if its time was over, -N if signal N ended it."""
     wall_s: float
     complaint: str = ""
-    """The last line of its stderr where it failed."""
+    """The last line of its stderr if it failed."""
 
     @property
     def words(self) -> str:
-        """The same in words."""
+        """The outcome in words."""
         match self.code:
             case None:
                 return "stopped: its time was over"
@@ -137,7 +136,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(parts: Sequence[Part], options: argparse.Namespace, report: Report) -> list[Outcome]:
-    """Run parts one after the other, unless there is no GPU, and return how each ended."""
+    """Run the parts one after the other, unless there is no GPU, and return how each ended."""
     outcomes: list[Outcome] = []
     left_s = 0.0
     with making_beside(making(options.model) if any(part.needs_model for part in parts) else None) as wait:
@@ -157,16 +156,16 @@ def run(parts: Sequence[Part], options: argparse.Namespace, report: Report) -> l
 
 @contextmanager
 def making_beside(command: Sequence[str] | None) -> Iterator[Callable[[float], float]]:
-    """Have a command make the checkpoint while the block runs parts that do without.
+    """Make the checkpoint by a command while the block runs the parts that do not need it.
 
-    The block is given what waits until that is done, for so many seconds at most, and returns how many it waited. What
-    the command says is lost: where it has not made the checkpoint, the first part that needs it tries, and says why.
+    Yields a function that waits for it, at most the given seconds, and returns how long it waited. The command's output
+    is dropped: if it fails, the first part that needs the checkpoint tries again and reports the reason.
     """
     if command is None:
         yield lambda _: 0.0
         return
     quiet = subprocess.DEVNULL
-    # On the CPU: the GPU's memory is the parts' own, and tests take all but a little of it.
+    # On the CPU: the GPU's memory belongs to the parts, and the tests take nearly all of it.
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment, start_new_session=True)
 
@@ -184,14 +183,14 @@ def making_beside(command: Sequence[str] | None) -> Iterator[Callable[[float], f
 
 
 def command(part: Part, options: argparse.Namespace, limit_s: float) -> list[str]:
-    """Return what runs a part."""
+    """Return the command of a part."""
     how = ["--device", options.device, "--model", options.model, "--results", str(options.results)]
     how += ["--limit", f"{limit_s:.1f}", *(["--quick"] if options.quick else [])]
     return [sys.executable, str(HERE / part.program), *how]
 
 
 def run_part(name: str, argv: Sequence[str], limit_s: float, report: Report) -> Outcome:
-    """Run a part's program, whose lines go to the report as they come, and end whatever it leaves running."""
+    """Run a part's program, pass its lines to the report as they come, and end whatever it leaves running."""
     started_s = time.monotonic()
     with report.log.open("a+b") as log:
         before = log.seek(0, os.SEEK_END)
@@ -213,21 +212,21 @@ def run_part(name: str, argv: Sequence[str], limit_s: float, report: Report) -> 
 
 
 def relay(lines: IO[bytes], name: str, report: Report) -> None:
-    """Give the report what a part writes, until nobody can write any more."""
+    """Pass a part's lines to the report until the pipe is closed."""
     with lines:
         for line in lines:
             report.take(name, line.decode(errors="replace").rstrip("\n"))
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a part and what it has started."""
+    """Kill a part and the processes that it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """Return what the check ends with: the worst of what its parts have come to."""
+    """Return the exit code of the check: that of its worst part."""
     codes = {outcome.code for outcome in outcomes}
     if NO_GPU in codes:
         return 2
@@ -237,5 +236,5 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # in order, so that no part is left running
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # raises, so that no part is left running
     sys.exit(client.run(main))

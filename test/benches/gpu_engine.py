@@ -1,10 +1,9 @@
-"""The part of `gpu_check.py` for the engine: batches of one clip to many, each way that there is to run them.
+"""The part of `gpu_check.py` for the engine: batches of one clip to many, in each way to run them.
 
-A figure is the median of some runs, from samples in memory to texts. Stages are of one more run, in which each waits
-for the GPU, so that their sum may be more than the whole; features that are in one graph with the encoder count as
-encoder, and are timed once more by themselves, in one padded batch. The share is that of the rate of a large matrix
-product which the encoder's products reach, by their number for the seconds of audio: padding, attention and all else is
-what is lost.
+A figure is the median of several runs, from samples in memory to texts. The stages are from one more run, in which each
+waits for the GPU, so their sum may exceed the whole. Features in one graph with the encoder count as encoder, and are
+also timed by themselves, in one padded batch. The share is the rate of the encoder's matrix products, counted for the
+seconds of audio, relative to that of a large matrix product; the rest is lost to padding, attention and all else.
 """
 
 import gc
@@ -24,7 +23,7 @@ from bench_model import checkpoint
 from columns import Cell
 from engine_bench import Bench, Way, made_clips
 from gpu_machine import matrix_flops
-from gpu_part import Clock, Rows, arguments, median_s, put, say, say_what_is_logged
+from gpu_part import Clock, Rows, arguments, median_s, print_log, put, say
 
 from src.audio.samples import SAMPLE_RATE
 from src.engine.device_errors import MemoryExhausted, is_out_of_memory, one_line
@@ -43,23 +42,23 @@ class Setup:
     name: str
     settings: dict[str, Any]
     kernels: bool = True
-    """Whether Triton's kernels may be used."""
+    """Whether Triton's kernels are allowed."""
 
 
 NO_LONGER = {"chunk_seconds": 30}
-"""For what is only compared: there are graphs for the clips of the batches, and none for longer ones."""
+"""For the ways that are only compared: graphs cover the clips of the batches, not longer ones."""
 SETUPS = (
     Setup("engine", {}),
     Setup("no kernels", NO_LONGER, kernels=False),
     Setup("no kernels, no graphs", NO_LONGER | {"cuda_graphs": "off"}, kernels=False),
     Setup("NeMo's encoder", NO_LONGER | {"encoder": "nemo"}),
 )
-"""The first is what a user gets."""
+"""The first is the default."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one way made of one batch; times in milliseconds, None for a stage that is not one of its own."""
+    """The figures of one way for one batch. Times in milliseconds, None for a stage that it does not have."""
 
     features_ms: float | None
     encoder_ms: float | None
@@ -78,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
 
     options = arguments("Measure the engine.", argv)
-    say_what_is_logged()
+    print_log()
     model = checkpoint(options.model)
     batches = cases(quick=options.quick)
     flops = matrix_flops(torch.device(options.device))
@@ -88,25 +87,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             break
         started_s = time.monotonic()
         run_setup(setup, Settings(model_id=model, device=options.device, **setup.settings), batches, flops)
-        gc.collect()  # the next one needs its memory
+        gc.collect()  # frees its memory for the next one
         took_s = time.monotonic() - started_s
     return 0
 
 
 def run_setup(setup: Setup, settings: Settings, batches: dict[str, list[np.ndarray]], flops: float) -> None:
-    """Tell what one way to run the engine makes of each batch, and behind the first what NeMo's `transcribe()` does."""
+    """Report the figures of one way for each batch, and after the first way those of NeMo's `transcribe()`."""
     say(f"{setup.name}: {setup.settings or 'default settings'}")
     with nullcontext() if setup.kernels else without_kernels():
         bench = Bench(settings, [])
     stages = engine_bench.engine_stages(bench.engine)
-    tell(bench, Way(setup.name, [], bench.run_engine, stages), batches, flops)
+    report(bench, Way(setup.name, [], bench.run_engine, stages), batches, flops)
     if setup is SETUPS[0]:
         nemo = Way(NEMO, [], bench.running_nemo(bench.full), engine_bench.nemo_stages(bench.full))
-        tell(bench, nemo, batches, flops)
+        report(bench, nemo, batches, flops)
 
 
 def without_kernels() -> AbstractContextManager[object]:
-    """Let models be loaded as where Triton's kernels cannot be compiled."""
+    """Load models as on a machine that cannot compile Triton's kernels."""
     return patch("src.engine.toolchain.missing", lambda: "left out, for comparison")
 
 
@@ -124,12 +123,12 @@ def cases(*, quick: bool) -> dict[str, list[np.ndarray]]:
 
 
 def by_length(clips: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return clips, the longest first."""
+    """Return clips sorted by length, the longest first."""
     return sorted(clips, key=len, reverse=True)
 
 
-def tell(bench: Bench, way: Way, batches: dict[str, list[np.ndarray]], flops: float) -> None:
-    """Tell what one way makes of each batch that it has memory for; a large matrix product runs at `flops`."""
+def report(bench: Bench, way: Way, batches: dict[str, list[np.ndarray]], flops: float) -> None:
+    """Report the figures of one way for each batch that fits into memory; a large matrix product runs at `flops`."""
     rows = Rows(way.name, NAMES, 20)
     for name, clips in batches.items():
         try:
@@ -144,7 +143,7 @@ def tell(bench: Bench, way: Way, batches: dict[str, list[np.ndarray]], flops: fl
 
 
 def measured(bench: Bench, way: Way, clips: list[np.ndarray], flops: float) -> Figures:
-    """Return what one way makes of clips in one batch."""
+    """Return the figures of one way for clips in one batch."""
     bench.clips = clips
     batch = Way(way.name, [list(range(len(clips)))], way.run, way.stages)
     spent_s = sorted([bench.timed(batch)[1] for _ in range(WARM_UPS + RUNS)][WARM_UPS:])
@@ -177,7 +176,7 @@ def features_ms(engine: NemoModel, clips: Sequence[np.ndarray]) -> float:
 
 
 def flop_per_audio_s(encoder: Any) -> float:
-    """Return the operations of the products in an encoder's layers for a second of audio, by NeMo's configuration.
+    """Return the operations of the matrix products in an encoder's layers per second of audio, by NeMo's configuration.
 
     For each frame a layer has two feed-forward modules of two matrices, four matrices in its attention, and two, of
     which one is twice as large, around its convolution.

@@ -1,7 +1,7 @@
-"""The part of `gpu_check.py` for the machine: what is there, and how fast it is.
+"""The part of `gpu_check.py` for the machine: its hardware and software, and its speed.
 
-It multiplies matrices and copies memory. And it runs the speech detector's network, which the service has on the CPU,
-on both the CPU and the device, to tell whether it should move.
+It multiplies matrices and copies memory. It also times the speech detector's network, which the service runs on the
+CPU, on both the CPU and the device, to show whether it should move.
 """
 
 import importlib
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def card_rows(device: "torch.device") -> list[client_report.Row]:
-    """Return what the device is."""
+    """Return the table rows of the device."""
     import torch
 
     if device.type == "cpu":
@@ -70,13 +70,13 @@ def card_rows(device: "torch.device") -> list[client_report.Row]:
     capability = f"sm_{card.major}{card.minor}"
     return [
         ("card", f"{card.name}, {card.total_memory / 1e9:.0f} GB, {card.multi_processor_count} SMs, {capability}"),
-        ("driver", asked_of_the_driver("driver_version") or "not known"),
+        ("driver", driver_field("driver_version") or "not known"),
         ("CUDA", f"{torch.version.cuda}"),
     ]
 
 
-def asked_of_the_driver(field: str) -> str | None:
-    """Return a field of `nvidia-smi` for the first GPU, None where there is no such program or it does not answer."""
+def driver_field(field: str) -> str | None:
+    """Return a field of `nvidia-smi` for the first GPU, None if the program is missing or fails."""
     command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits", "--id=0"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
@@ -86,7 +86,7 @@ def asked_of_the_driver(field: str) -> str | None:
 
 
 def software_rows() -> list[client_report.Row]:
-    """Return the versions of what the service runs on, and what there is to build kernels."""
+    """Return the versions of the service's packages, and the tools to build kernels."""
     versions = [(name, version(name)) for name in PACKAGES]
     return [
         ("Python", platform.python_version()),
@@ -107,7 +107,7 @@ def version(package: str) -> str:
 
 
 def unimportable(module: str) -> str | None:
-    """Return why a module cannot be imported, such as a package that is missing; None if it can."""
+    """Return why a module cannot be imported, such as a missing package; None if it can."""
     try:
         importlib.import_module(module)
     except ImportError as error:
@@ -116,12 +116,12 @@ def unimportable(module: str) -> str | None:
 
 
 def found(program: str) -> str:
-    """Return where a program is."""
+    """Return the path of a program."""
     return shutil.which(program) or "missing"
 
 
 def host_rows() -> list[client_report.Row]:
-    """Return what the service's own code runs on."""
+    """Return the table rows of the host."""
     cores = f"{len(os.sched_getaffinity(0))} cores"
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     named = models[0].partition(":")[2].strip() if models else platform.machine()
@@ -154,7 +154,7 @@ def copy_bytes_per_s(device: "torch.device") -> float:
 
 
 def detector_s(streams: int, device: "torch.device") -> float:
-    """Return the seconds of one call of the detector's network for a second of each stream, the copies included."""
+    """Return the seconds of one call of the detector's network for a second of each stream, including the copies."""
     import torch
 
     network = Silero()

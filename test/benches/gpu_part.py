@@ -1,4 +1,4 @@
-"""What the parts of `gpu_check.py` have in common: their arguments, how they tell what they find, and how they end."""
+"""What the parts of `gpu_check.py` share: their arguments, their output and their exit codes."""
 
 import argparse
 import json
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import torch
 
 FIGURES = "\x1e"
-"""Begins a line of stdout that is JSON for the report (as in RFC 7464); other lines are for people."""
+"""First character of a line of stdout that is JSON for the report (as in RFC 7464); other lines are for people."""
 DIFFERENT, NO_GPU = 10, 11
-"""How a part ends whose texts differ, and where there is no GPU; 1 is what Python ends with after an error."""
+"""Exit codes for differing texts and for a missing GPU; Python itself exits with 1 after an error."""
 WARM_UPS, REPEATS = 3, 9
 START_S = 5.0
-"""What a part has taken before it looks at the time."""
+"""Time that a part takes before its clock starts."""
 
 
 def arguments(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -39,13 +39,13 @@ def arguments(description: str, argv: Sequence[str] | None) -> argparse.Namespac
 
 
 class Clock:
-    """Tells whether a part has time for more, before its limit ends it."""
+    """Knows whether a part has time for more before its limit."""
 
     def __init__(self, limit_s: float) -> None:
         self._end_s = time.monotonic() + limit_s - START_S
 
     def allows(self, seconds: float, what: str) -> bool:
-        """Return whether there is time for what takes so many seconds; say so if not."""
+        """Return whether there is time for `what`, which takes `seconds`; print a line if not."""
         has_time = time.monotonic() + seconds < self._end_s
         if not has_time:
             say(f"{what}: left out, there is no time for it")
@@ -53,17 +53,17 @@ class Clock:
 
 
 def say(text: str) -> None:
-    """Show lines to people."""
+    """Print lines for people."""
     print(text.rstrip("\n"), flush=True)
 
 
 def put(**figures: Any) -> None:
-    """Tell the report figures under their names; they must fit into JSON."""
+    """Send named figures, which must be JSON values, to the report."""
     print(FIGURES + json.dumps(figures), flush=True)
 
 
 class Rows:
-    """A table whose rows are shown as they come; the first column is text, flush left."""
+    """A table printed row by row; the first column is text, aligned left."""
 
     def __init__(self, first: str, names: Sequence[str], first_width: int = 12) -> None:
         self._widths = [max(len(name), 7) for name in names]
@@ -71,15 +71,15 @@ class Rows:
         self.add(first, names)
 
     def add(self, first: str, cells: Sequence[Cell]) -> None:
-        """Show a row."""
+        """Print a row."""
         aligned = [shown(cell).rjust(width) for cell, width in zip(cells, self._widths, strict=True)]
         say("  ".join([first.ljust(self._first_width), *aligned]))
 
 
-def say_what_is_logged() -> None:
-    """Show what the service's code logs, such as which encoder runs and why no better one."""
+def print_log() -> None:
+    """Print the service's log lines, such as which encoder runs and why no better one does."""
 
-    class Shown(logging.Handler):
+    class Printer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             warned = f"{record.levelname}: " if record.levelno > logging.INFO else ""
             say(f"  {warned}{record.getMessage()}")
@@ -87,11 +87,11 @@ def say_what_is_logged() -> None:
     logger = logging.getLogger("src")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logger.addHandler(Shown())
+    logger.addHandler(Printer())
 
 
 def median_s(work: Callable[[], object], device: "torch.device") -> float:
-    """Return the median seconds of `work`, from its call until the device has done it."""
+    """Return the median seconds of `work`, from its call until the device has finished it."""
     import torch
 
     def wait() -> None:

@@ -1,4 +1,4 @@
-"""The report of `gpu_check.py`: a text for people and figures for programs, both written as they come."""
+"""The report of `gpu_check.py`: text for people and figures for programs, both written as they come."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from gpu_part import FIGURES
 
 
 class Report:
-    """What has been found so far, on stdout and in `gpu_check.txt` and `gpu_check.json` of a folder.
+    """The results so far, on stdout and in `gpu_check.txt` and `gpu_check.json` of a folder.
 
     Raises:
         client.Failure: the folder cannot be written.
@@ -19,7 +19,7 @@ class Report:
 
     def __init__(self, folder: Path, head: dict[str, Any]) -> None:
         self.log = folder / "gpu_check.log"
-        """Where the parts' stderr goes."""
+        """The file of the parts' stderr."""
         self._text, self._json = folder / "gpu_check.txt", folder / "gpu_check.json"
         self._all = head | {"parts": {}}
         try:
@@ -31,14 +31,14 @@ class Report:
         self._save()
 
     def say(self, line: str) -> None:
-        """Show a line."""
-        with suppress(BrokenPipeError):  # nobody looks any more; the files are what remains
+        """Print a line, and add it to the text file."""
+        with suppress(BrokenPipeError):  # nobody reads stdout any more; the files remain
             print(line, flush=True)
         with self._text.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
 
     def take(self, part: str, line: str) -> None:
-        """Take in a line of a part's stdout: figures are kept, anything else is shown."""
+        """Process a line of a part's stdout: keep figures, print anything else."""
         figures = _figures(line)
         if figures is None:
             self.say(line)
@@ -46,23 +46,23 @@ class Report:
             self.keep(part, **figures)
 
     def keep(self, part: str, **figures: Any) -> None:
-        """Keep figures of a part under their names."""
+        """Add named figures of a part."""
         self._all["parts"].setdefault(part, {}).update(figures)
         self._save()
 
     def end(self, **figures: Any) -> None:
-        """Keep what is to be said of all parts together."""
+        """Add the figures of the whole check."""
         self._all |= figures
         self._save()
 
     def _save(self) -> None:
         new = self._json.with_suffix(".new")
         new.write_text(json.dumps(self._all, indent=2) + "\n")
-        os.replace(new, self._json)  # whoever reads it meanwhile finds it whole
+        os.replace(new, self._json)  # atomic: a reader never finds half a file
 
 
 def _figures(line: str) -> dict[str, Any] | None:
-    """Return the figures that a line has; None for a line to be shown, such as one that its writer died over."""
+    """Return the figures in a line; None for a line to print, such as one that its writer did not finish."""
     if not line.startswith(FIGURES):
         return None
     try:

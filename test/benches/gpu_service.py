@@ -1,6 +1,6 @@
-"""The part of `gpu_check.py` for the service: in a process of its own, first requests, many at a time, then sessions.
+"""The part of `gpu_check.py` for the service, in a process of its own: first concurrent requests, then sessions.
 
-Requests are raw PCM of 10 s each, over connections that are kept, from several client processes; each is sent again as
+Requests are raw PCM of 10 s each, over persistent connections, from several client processes; each is sent again as
 soon as it is answered. Every text is compared with that of the same clip sent alone. Sessions are those of
 `sessions_bench.py`.
 """
@@ -39,20 +39,20 @@ CLIP_S = 10.0
 CLIPS = 32
 AT_ONCE, LEVEL_S = (1, 8, 32, 128, 256), 4.0
 EACH = 32
-"""Requests at a time of one client process, at most."""
+"""Maximum number of concurrent requests of one client process."""
 SESSIONS, SESSION_S = (100, 300, 1000), 8.0
 QUICK_AT_ONCE, QUICK_LEVEL_S, QUICK_SESSIONS, QUICK_SESSION_S = (1, 4), 1.0, (2,), 3.0
 SHOWN = 10
-"""So many warnings of the service are shown; the figures have all."""
+"""Number of the service's warnings that are printed; the figures have all."""
 SESSIONS_END_S = 4.0
-"""What sessions take beside their audio: they begin within a second, and their last text is to come."""
+"""Time of sessions beyond their audio: they start within a second, and wait for their last text."""
 LEAD_S = 0.6
-"""Between the decision that client processes begin and their beginning: they are given 80 MB of requests meanwhile."""
+"""Delay until the client processes start: they receive 80 MB of requests meanwhile."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What so many requests at a time came to; None where there is nothing to tell."""
+    """The figures of one number of concurrent requests; None for those that are not available."""
 
     at_once: int
     requests_per_s: float
@@ -60,12 +60,12 @@ class Load:
     p50_s: float | None
     p95_s: float | None
     gpu_percent: float | None
-    """Share of the time in which the GPU did anything, as the driver tells it."""
+    """Percentage of the time in which the GPU was busy, by the driver."""
     server_cores: float
     """Of the service's process."""
     without_text: int
     other_texts: int
-    """Texts that are not those of the same clip sent alone."""
+    """Texts that differ from that of the same clip sent alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = {
         "PARAKEET_DEVICE": options.device,
         "PARAKEET_HOST": "127.0.0.1",
-        "PARAKEET_MAX_QUEUE_WAIT_S": "60",  # nobody is refused, so that the work is the same everywhere
-        "PARAKEET_MAX_SESSIONS": str(sessions_bench.places_for(SESSIONS)),
+        "PARAKEET_MAX_QUEUE_WAIT_S": "60",  # no request is rejected, so that the work is the same everywhere
+        "PARAKEET_MAX_SESSIONS": str(sessions_bench.max_sessions_for(SESSIONS)),
     }
     clock, started_s = Clock(options.limit), time.perf_counter()
     with serving(model, **settings) as server:
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def requests(options: argparse.Namespace, made: Sequence[np.ndarray], server: Server) -> bool:
-    """Tell what each number of requests at a time comes to; return whether all texts are those of clips sent alone."""
+    """Report the figures of each number of concurrent requests; return whether all texts equal those of clips alone."""
     levels, seconds = (QUICK_AT_ONCE, QUICK_LEVEL_S) if options.quick else (AT_ONCE, LEVEL_S)
     uploads = [client.raw_pcm(str(number), clip) for number, clip in enumerate(made)]
     expected = asyncio.run(texts_alone(server.url, uploads))
@@ -107,7 +107,7 @@ def requests(options: argparse.Namespace, made: Sequence[np.ndarray], server: Se
 
 
 def say_warnings(log: Path) -> None:
-    """Show what the service warned of, and the errors that it met."""
+    """Print the service's warnings and errors."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if " WARNING " in line or " ERROR " in line]
     put(warnings=lines)
     for line in lines[:SHOWN]:
@@ -115,7 +115,7 @@ def say_warnings(log: Path) -> None:
 
 
 def clips(count: int) -> list[np.ndarray]:
-    """Return clips of `CLIP_S`, the same in each run: whole clips of the project joined, and then silence."""
+    """Return clips of `CLIP_S`, the same in each run: whole bundled clips joined, then silence."""
     chance = random.Random(0)
     spoken = [client.samples_of(path) for path in client.short_clips() if engine_bench.is_speech(path)]
     length = round(CLIP_S * SAMPLE_RATE)
@@ -132,18 +132,18 @@ def clips(count: int) -> list[np.ndarray]:
 
 
 async def texts_alone(url: str, uploads: Sequence[client.Upload]) -> dict[str, str]:
-    """Return what the service says of each upload with nothing else under way."""
+    """Return the service's text for each upload sent alone."""
     async with client.open_sender(how(url)) as send:
         return await bench.texts_alone(send, uploads)
 
 
 def how(url: str) -> argparse.Namespace:
-    """Return how requests are sent, for `client.open_sender`."""
+    """Return the options for `client.open_sender`."""
     return argparse.Namespace(url=url, key=None, ws=False, timeout=60.0)
 
 
 def processes_for(at_once: int) -> int:
-    """Return how many client processes have so many requests at a time; the service needs cores too."""
+    """Return the number of client processes for `at_once` requests; the service needs cores, too."""
     cores = len(os.sched_getaffinity(0))
     return max(1, min(-(-at_once // EACH), cores // 2))
 
@@ -156,7 +156,7 @@ def measured(
     expected: dict[str, str],
     server: Server,
 ) -> Load:
-    """Return what comes of so many requests at a time for so many seconds."""
+    """Return the figures of concurrent requests over some seconds."""
     shares = spread(at_once, processes_for(at_once))
     begin_s = time.perf_counter() + LEAD_S
     turned = [[*uploads[number:], *uploads[:number]] for number in range(len(shares))]
@@ -183,14 +183,14 @@ def measured(
 
 
 def spread(count: int, over: int) -> list[int]:
-    """Return `count` as a sum of `over` numbers that are as equal as can be."""
+    """Split `count` into `over` numbers that are as equal as possible."""
     return [count // over + (number < count % over) for number in range(over)]
 
 
 def send_until(
     url: str, uploads: Sequence[client.Upload], at_once: int, begin_s: float, end_s: float
 ) -> list[client.Answer]:
-    """Send uploads, so many at a time, between two moments of `time.perf_counter`, and return the answers."""
+    """Send uploads concurrently between two times of `time.perf_counter`, and return the answers."""
 
     async def send_all() -> list[client.Answer]:
         tally = client.Tally()
@@ -204,9 +204,9 @@ def send_until(
 
 @contextmanager
 def gpu_use() -> Iterator[list[float]]:
-    """Give a list that fills, five times a second, with the percentage of time in which the first GPU was busy.
+    """Yield a list that receives, five times a second, the percentage of time in which the first GPU was busy.
 
-    It stays empty where `nvidia-smi` is not there or knows nothing.
+    It stays empty without `nvidia-smi`, or if that has no such figure.
     """
     percents: list[float] = []
     command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0", "--loop-ms=200"]
@@ -242,15 +242,15 @@ def load_cells(load: Load) -> list[Cell]:
 
 
 async def sessions(options: argparse.Namespace, clip: np.ndarray, server: Server, clock: Clock) -> bool:
-    """Tell what each number of live sessions comes to; return whether all final texts are those of one alone.
+    """Report the figures of each number of live sessions; return whether all final texts equal that of one alone.
 
-    A number is left out where there is no time for it, and is the last where a session has no final text.
+    A number is left out if there is no time for it. The first one with a session without a final text is the last.
     """
     numbers, seconds = (QUICK_SESSIONS, QUICK_SESSION_S) if options.quick else (SESSIONS, SESSION_S)
     upload = client.live_pcm("live", clip[: round(seconds * SAMPLE_RATE)])
     _, *names = sessions_bench.NAMES.values()
     rows = Rows("sessions", names)
-    all_well, needed_s = True, 2 * (seconds + SESSIONS_END_S)  # with one session alone, which comes first
+    all_well, needed_s = True, 2 * (seconds + SESSIONS_END_S)  # including the one session alone before it
     async with aclosing(sessions_bench.climb(numbers, upload, server, vad=False)) as levels:
         for number in numbers:
             if not clock.allows(needed_s, f"{number} sessions"):

@@ -1,4 +1,4 @@
-"""The part of `gpu_check.py` for tests: those of `test_gpu.py`, each told as it ends."""
+"""The part of `gpu_check.py` for the tests of `test_gpu.py`; it reports each as it ends."""
 
 import os
 import sys
@@ -11,21 +11,21 @@ import pytest
 from gpu_part import DIFFERENT, arguments, put, say
 
 PROGRAM = str(Path(__file__).parent.parent / "model" / "test_gpu.py")
-# Not the project's own configuration, which asks for plugins that these tests do without, and takes any library's
-# warning for an error; nor what the other tests share, which needs the whole service.
+# Without the project's configuration, which needs plugins that these tests do not use and turns any library's warning
+# into an error, and without its conftest.py, which needs the whole service.
 ALONE = ["-c", "/dev/null", "--noconftest", "--rootdir", str(client.TOP), "-o", f"pythonpath={client.TOP}"]
 QUIET = ["-p", "no:cacheprovider", "-qq", "--no-header", "--no-summary", "--tb", "short"]
 
 
-class Told:
-    """A pytest plugin that tells how each test ended, at once, in the place of pytest's own words."""
+class Reporter:
+    """A pytest plugin that reports each test as it ends, in place of pytest's own output."""
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str]:
-        """Return what is counted, and nothing to be shown."""
+        """Return the category to count, and nothing to print."""
         return report.outcome, "", ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Tell of a test's run, and of what went before or after it if that went wrong."""
+        """Report a test's run, and its setup or teardown if that failed."""
         if report.when != "call" and report.passed:
             return
         test = report.nodeid.partition("::")[2]
@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(program: str) -> int:
     """Run the tests of a file and return the exit code of a part."""
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # they need none
-    code = pytest.main([program, *ALONE, *QUIET], plugins=[Told()])
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # these tests need none
+    code = pytest.main([program, *ALONE, *QUIET], plugins=[Reporter()])
     return DIFFERENT if code == pytest.ExitCode.TESTS_FAILED else int(code)
 
 

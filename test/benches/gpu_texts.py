@@ -1,10 +1,10 @@
-"""The part of `gpu_check.py` for texts: whether half precision, in graphs and in any company, says what float32 says.
+"""The part of `gpu_check.py` for texts: whether half precision, in graphs and in any batch, gives those of float32.
 
-Every bundled clip is transcribed alone and in mixed batches, and each text compared with the stored one: what the
-bundled checkpoint, and with it each that is widened from it, says of the clip in float32 on a CPU. Of other checkpoints
-nothing is stored: what they say of each clip alone in float32, with NeMo's encoder and without graphs, stands for it.
+Every bundled clip is transcribed alone and in mixed batches, and each text is compared with the stored one: that of the
+bundled checkpoint, and of those widened from it, in float32 on a CPU. For other checkpoints, which have no stored
+texts, the reference is each clip alone in float32, with NeMo's encoder and without graphs.
 
-Each number format is also timed on one large batch, as the two need not be equally fast.
+Each number format is also timed on one large batch, because the two may differ in speed.
 """
 
 import argparse
@@ -24,33 +24,33 @@ import client
 import numpy as np
 from bench_model import WIDE, checkpoint
 from engine_bench import made_clips
-from gpu_part import DIFFERENT, arguments, median_s, put, say, say_what_is_logged
+from gpu_part import DIFFERENT, arguments, median_s, print_log, put, say
 
 from src.engine.nemo_model import NemoModel
 from src.settings import Settings
 
 BATCH, ROUNDS = 64, 4
 SHOWN = 20
-"""So many differing texts are shown; the figures have all."""
+"""Number of differing texts that are printed; the figures have all."""
 
 Samples = np.ndarray
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A text that is not the expected one."""
+    """A text that differs from the expected one."""
 
     file: str
     words: str
-    """Which, as `expected -> heard`, parted by commas."""
+    """The differing words as `expected -> transcribed`, separated by commas."""
     times: int
-    """How often it came."""
+    """Number of occurrences."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
     options = arguments("Compare the texts of half precision with those of float32.", argv)
-    say_what_is_logged()
+    print_log()
     started_s = time.perf_counter()
     model = checkpoint(options.model)
     built_s = time.perf_counter() - started_s
@@ -64,24 +64,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def bundled_clips(*, quick: bool) -> dict[str, Samples]:
-    """Return the clips of the project by the names of their files, some short ones if it is to be quick."""
+    """Return the bundled clips by file name; only some short ones if `quick`."""
     paths = client.short_clips()[::4] if quick else sorted(client.CLIPS.glob("*.flac"))
     return {path.name: client.samples_of(path) for path in paths}
 
 
 def is_stored(model: str) -> bool:
-    """Whether a checkpoint says what the bundled one says."""
+    """Whether the stored texts are those of a checkpoint."""
     return model == "tiny" or model in WIDE
 
 
 def stored_texts() -> dict[str, str]:
-    """Return what the bundled checkpoint hears in each clip, by the name of its file."""
+    """Return the bundled checkpoint's text for each clip, by file name."""
     with (client.CLIPS / "transcripts.tsv").open() as file:
         return {row["file"]: row["heard"] for row in csv.DictReader(file, delimiter="\t")}
 
 
 def float32_texts(model: str, device: str, clips: Mapping[str, Samples]) -> dict[str, str]:
-    """Return what a checkpoint says of each clip alone, computed as plainly as can be."""
+    """Return a checkpoint's text for each clip alone, computed in the plainest way."""
     say("float32, NeMo's encoder, no graphs, as the reference:")
     engine = NemoModel.load(Settings(model_id=model, device=device, dtype="float32", encoder="nemo", cuda_graphs="off"))
     return {name: texts_of(engine, [clip])[0] for name, clip in clips.items()}
@@ -90,7 +90,7 @@ def float32_texts(model: str, device: str, clips: Mapping[str, Samples]) -> dict
 def compare(
     dtype: str, model: str, options: argparse.Namespace, clips: Mapping[str, Samples], expected: Mapping[str, str]
 ) -> list[Difference]:
-    """Tell which texts of one number format are not the expected ones, and return them."""
+    """Report and return the texts of one number format that differ from the expected ones."""
     say(f"{dtype}:")
     engine = NemoModel.load(Settings(model_id=model, device=options.device, dtype=dtype))
     alone = [(name, texts_of(engine, [clip])[0]) for name, clip in clips.items()]
@@ -112,18 +112,18 @@ def compare(
     say(f"  {'4 x 2' if options.quick else '128 x 15'} s in {ms:.1f} ms")
     put(**{f"{dtype}_large_batch_ms": ms})
     del engine
-    gc.collect()  # the next one needs its memory
+    gc.collect()  # frees its memory for the next one
     return differences
 
 
 def large_batch_ms(engine: NemoModel, *, quick: bool) -> float:
-    """Return how long an engine takes for many equal clips, in milliseconds."""
+    """Return the milliseconds that an engine takes for many equal clips."""
     clips = made_clips(4, 2.0, 2.0) if quick else made_clips(128, 15.0, 15.0)
     return median_s(lambda: texts_of(engine, clips), engine._device) * 1000
 
 
 def mixed(names: Sequence[str], size: int, rounds: int) -> list[list[str]]:
-    """Return batches of `size` names by chance, each name in at least one of them, the same at each run."""
+    """Return random batches of `size` names, each name in at least one of them, the same in each run."""
     chance = random.Random(0)
     drawn: list[str] = []
     while len(drawn) < rounds * size or len(drawn) < len(names):
@@ -132,21 +132,21 @@ def mixed(names: Sequence[str], size: int, rounds: int) -> list[list[str]]:
 
 
 def texts_of(engine: NemoModel, clips: Sequence[Samples]) -> list[str]:
-    """Return what an engine says of clips, all in one batch."""
+    """Return an engine's texts for clips in one batch."""
     return [transcript.text for transcript in engine.transcribe(engine.collate(clips))]
 
 
 def differing(texts: Sequence[tuple[str, str]], expected: Mapping[str, str]) -> list[Difference]:
-    """Return which of `texts`, (file, text), are not the expected ones of their files, the most frequent first."""
+    """Return those of `texts`, (file, text), that differ from the expected ones, the most frequent first."""
     others = Counter((file, text) for file, text in texts if text != expected[file])
     return [
         Difference(file, differing_words(expected[file], text), times) for (file, text), times in others.most_common()
     ]
 
 
-def differing_words(expected: str, heard: str) -> str:
-    """Return the words of which two texts differ, as `expected -> heard`."""
-    before, after = expected.split(), heard.split()
+def differing_words(expected: str, actual: str) -> str:
+    """Return the words in which two texts differ, as `expected -> transcribed`."""
+    before, after = expected.split(), actual.split()
     changes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     pairs = [(before[i:j], after[k:m]) for tag, i, j, k, m in changes if tag != "equal"]
     return ", ".join(f"{' '.join(left) or '-'} -> {' '.join(right) or '-'}" for left, right in pairs)

@@ -1,13 +1,13 @@
-"""Whether idle connections and slow uploads make others wait: the same requests by turns without and with them.
+"""Whether idle connections and slow uploads delay others: the same requests, in turns without and with them.
 
 python3 test/benches/idle_bench.py [--idle N] [--half N] [--slow N] [--n N] [--rounds N] [--concurrency N]
                                    [--model MODEL]
 
-One service, in a process of its own. In every round it is sent the bundled clips of speech over HTTP, first with nobody
-else there, then beside a crowd: connections that say nothing, that have said half a header, and that upload a few
-hundred bytes a second. Those that the service closes come again at once. The latencies of all rounds are taken
-together. The table goes to `test/results/idle_bench.txt` and `.json` too. The exit code is 1 if the crowd raised the
-p95 by more than half, or if a request brought no text.
+One service runs in a process of its own. Every round sends it the bundled clips of speech over HTTP, first alone, then
+beside a crowd: connections that send nothing, that have sent half a header, and that upload a few hundred bytes a
+second. Those that the service closes reconnect at once. The latencies of all rounds are pooled. The table is also saved
+as `test/results/idle_bench.txt` and `.json`. The exit code is 1 if the crowd raised the p95 by more than half, or if a
+request returned no text.
 """
 
 import argparse
@@ -35,7 +35,7 @@ P95_RATIO = 1.5
 
 @dataclass(frozen=True)
 class Figures:
-    """The latencies of one way, of all rounds together; times in seconds, None where nothing brought a text."""
+    """The latencies of one way over all rounds, in seconds; None if no request returned a text."""
 
     way: str
     requests: int
@@ -94,7 +94,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 async def compare(
     options: argparse.Namespace, uploads: Sequence[client.Upload], server: Server, crowd: Crowd
 ) -> list[Figures]:
-    """Return the figures without and with the crowd, by turns."""
+    """Return the figures without and with the crowd, measured in turns."""
     alone, beside = client.Tally(), client.Tally()
     how = argparse.Namespace(url=server.url, key=None, ws=False, timeout=600.0)
     async with client.open_sender(how) as send:
@@ -119,7 +119,7 @@ def figures_of(way: str, answers: Sequence[client.Answer]) -> Figures:
 
 
 def raised(alone: Figures, beside: Figures) -> dict[str, float | None]:
-    """Return how many times as long requests took beside the crowd, by percentile."""
+    """Return the factor by which the crowd raised latencies, by percentile."""
     return {
         "p50": _ratio(beside.p50_s, alone.p50_s),
         "p95": _ratio(beside.p95_s, alone.p95_s),
@@ -132,7 +132,7 @@ def _ratio(over: float | None, under: float | None) -> float | None:
 
 
 def passed(figures: Sequence[Figures], ratios: dict[str, float | None]) -> bool:
-    """Whether every request brought a text, and the crowd left the p95 about where it was."""
+    """Whether every request returned a text and the p95 rose by no more than allowed."""
     p95 = ratios["p95"]
     return p95 is not None and p95 <= P95_RATIO and not any(each.without_text for each in figures)
 
@@ -148,7 +148,7 @@ def table(figures: Sequence[Figures], ratios: dict[str, float | None]) -> str:
 
 
 def crowd_rows(options: argparse.Namespace, crowd: Crowd) -> list[client_report.Row]:
-    """Return the rows that say who was there and how they fared."""
+    """Return the table rows that describe the crowd and how its connections ended."""
     silent = options.idle - options.half
     who = f"{silent} silent, {options.half} with half a header, {options.slow} uploads of {options.bytes_per_s} bytes/s"
     ended = ", ".join(f"{kind} x {count}" for kind, count in sorted(crowd.ended.items()))

@@ -1,11 +1,11 @@
-"""Whether files that promise too much take the service down: MP4s of 1 kB whose index would fill the memory.
+"""Whether files with huge declared sizes take the service down: MP4s of 1 kB whose index would fill the memory.
 
 python3 test/benches/index_bench.py [--memory-mb N] [--at-once N] [--samples N] [--seconds N] [--model MODEL]
 
-One service, in a process of its own and, as root, in a control group of so much memory (`--memory-mb 0`: in none). For
-some seconds it is sent such files, many at a time, and beside them the bundled clips of speech, two at a time. The
-table goes to `test/results/index_bench.txt` too. The exit code is 1 if the service was killed, if a file got anything
-but 400, 429 or 503, if speech got anything but its text, 429 or 503, or if it never got a text.
+One service runs in a process of its own and, as root, in a control group with `--memory-mb` of memory (0: without one).
+For some seconds it gets such files, many at a time, and the bundled clips of speech, two at a time. The table is also
+saved as `test/results/index_bench.txt`. The exit code is 1 if the service was killed, if a file got anything but 400,
+429 or 503, if speech got anything but its text, 429 or 503, or if speech never got a text.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from own_service import Server, resident_mb, serving
 from processes import decode_workers
 from serve_bench import spoken_clips
 
-GROUPS = {  # folders in which root makes control groups: files of their limit and of the most that was in memory
+GROUPS = {  # folders of control groups: the files of their limit and of their peak
     Path("/sys/fs/cgroup/memory"): ("memory.limit_in_bytes", "memory.max_usage_in_bytes"),
     Path("/sys/fs/cgroup"): ("memory.max", "memory.peak"),
 }
@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with serving(options.model, program) as server:
             alive, bombs, speech, most = asyncio.run(attacked(server, options))
         lines = [
-            f"files with an index of {options.samples:,} samples, {options.at_once} at a time: {told(bombs)}",
-            f"speech beside them: {told(speech)}",
+            f"files with an index of {options.samples:,} samples, {options.at_once} at a time: {count_words(bombs)}",
+            f"speech beside them: {count_words(speech)}",
             f"memory: at most {most['service']:.0f} MB the service, {most['workers']:.0f} MB {most['count']} workers",
             f"the service {'lives' if alive else 'was killed'}; its memory was {limit_of(group, options.memory_mb)}",
         ]
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory-mb", type=int, default=3072)
     parser.add_argument("--at-once", type=int, default=32)
@@ -73,7 +73,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 @contextmanager
 def control_group(memory_mb: int) -> Iterator[Path | None]:
-    """Make a control group of so much memory until the block ends; none where that cannot be."""
+    """Make a control group with `memory_mb` until the block ends; yield None where that is not possible."""
     made = None
     for parent, (limit, _) in GROUPS.items() if memory_mb else ():
         group = parent / f"index-bench-{os.getpid()}"
@@ -85,14 +85,14 @@ def control_group(memory_mb: int) -> Iterator[Path | None]:
     try:
         yield made
     finally:
-        while made and made.exists():  # workers end a moment later than the service
+        while made and made.exists():  # workers end shortly after the service
             with suppress(OSError):
                 made.rmdir()
             time.sleep(0.1)
 
 
 def limit_of(group: Path | None, memory_mb: int) -> str:
-    """Say what the memory was, and how much of it was used."""
+    """Describe the memory limit and the peak use."""
     if not group:
         return "not bounded (no control group)"
     used = next((group / peak for _, peak in GROUPS.values() if (group / peak).exists()), None)
@@ -102,7 +102,7 @@ def limit_of(group: Path | None, memory_mb: int) -> str:
 async def attacked(
     server: Server, options: argparse.Namespace
 ) -> tuple[bool, Counter[int], Counter[int], dict[str, float]]:
-    """Send files and speech at once; return whether the service lives, their statuses, and the most memory in MB."""
+    """Send files and speech at once; return whether the service lives, their statuses, and the peak memory in MB."""
     until = time.monotonic() + options.seconds
     bombs, speech = Counter[int](), Counter[int]()
     bomb = mp4_promising(options.samples)
@@ -138,7 +138,7 @@ async def attacked(
 
 
 def measure(pid: int, most: dict[str, float]) -> None:
-    """Note what the service and its workers hold, where it is more than before."""
+    """Update the peaks of the service's and its workers' memory."""
     with suppress(OSError, StopIteration):
         most["service"] = max(most["service"], resident_mb(pid))
         workers = decode_workers(pid)
@@ -146,8 +146,8 @@ def measure(pid: int, most: dict[str, float]) -> None:
         most["workers"] = max(most["workers"], sum(map(resident_mb, workers)))
 
 
-def told(statuses: Counter[int]) -> str:
-    """Say how many answers there were of each status; 0 is none at all."""
+def count_words(statuses: Counter[int]) -> str:
+    """Describe the number of answers of each status; status 0 is no answer."""
     return ", ".join(f"{count} got {status}" for status, count in sorted(statuses.items())) or "none"
 
 

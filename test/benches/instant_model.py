@@ -1,10 +1,10 @@
-"""The service on a model that answers at once, so that what is left is the cost of serving.
+"""The service on a model that answers at once, so that only the cost of serving remains.
 
 python3 test/benches/instant_model.py [--every S] [--profile FILE]
 
-Everything else is the service as it is, set up by its environment. It hears fourteen words in every clip, however long
-that is; with `--every`, a word in each so many seconds of it. `--profile` writes what the event loop's thread did, in
-cProfile's format; that makes it two to three times slower.
+Everything else is the real service, configured by its environment. The model returns fourteen words for every clip of
+any length; with `--every S`, a word for each S seconds. `--profile` writes a profile of the event loop's thread in
+cProfile's format, which makes that thread two to three times slower.
 """
 
 import argparse
@@ -31,13 +31,13 @@ WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", 
 
 
 class InstantModel(Model):
-    """Hears words at an even pace: fourteen in every clip, or one in each `every_s` seconds of it."""
+    """Returns words at an even pace: fourteen for every clip, or one for each `every_s` seconds of it."""
 
     languages: Sequence[str] = ("en",)
     limits = BatchLimits()
 
     def __init__(self, _: Settings, every_s: float | None = None) -> None:
-        # NeMo brings it. Loaded later, its objects would be looked through whenever memory is trimmed: 75 ms each 5 s.
+        # NeMo imports it. If it came later, each trim of the heap would scan its objects: 75 ms every 5 s.
         importlib.import_module("torch")
         self._every_s = every_s
 
@@ -48,7 +48,7 @@ class InstantModel(Model):
         pass
 
     def collate(self, clips: Sequence[Samples], keywords: Sequence[tuple[str, ...]] | None = None) -> Batch:
-        return Batch([self._heard(len(clip) / SAMPLE_RATE) for clip in clips], (), None)
+        return Batch([self._transcribe(len(clip) / SAMPLE_RATE) for clip in clips], (), None)
 
     def transcribe(self, batch: Batch) -> list[Transcript]:
         return list(batch.audio)
@@ -59,13 +59,17 @@ class InstantModel(Model):
     def advance(self, batch: StepBatch) -> list[StepResult]:
         return [StepResult((), None)] * len(batch.steps)
 
-    def _heard(self, clip_s: float) -> Transcript:
-        return said(len(WORDS), 0.64) if self._every_s is None else said(int(clip_s / self._every_s), self._every_s)
+    def _transcribe(self, clip_s: float) -> Transcript:
+        return (
+            transcript(len(WORDS), 0.64)
+            if self._every_s is None
+            else transcript(int(clip_s / self._every_s), self._every_s)
+        )
 
 
 @lru_cache(maxsize=100)
-def said(words: int, every_s: float) -> Transcript:
-    """Return a transcript of so many words, each of which takes half of its time."""
+def transcript(words: int, every_s: float) -> Transcript:
+    """Return a transcript of `words` words, one every `every_s` seconds and half as long."""
     tokens = tuple(
         Token(number, WORD_START + word, number * every_s, (number + 0.5) * every_s, -0.01)
         for number, word in enumerate(islice(cycle(WORDS), words))
@@ -74,12 +78,12 @@ def said(words: int, every_s: float) -> Transcript:
 
 
 def name_threads() -> None:
-    """Tell the system the names of threads that start from now on, for /proc; Python itself does so from 3.14 on."""
+    """Give the system the names of threads that start from now on, for /proc; Python does so itself from 3.14 on."""
     set_name = ctypes.CDLL(None).prctl
     run = threading.Thread.run
 
     def named_run(self: threading.Thread) -> None:
-        set_name(15, self.name.encode()[:15], 0, 0, 0)  # 15 is PR_SET_NAME, and the name's longest length
+        set_name(15, self.name.encode()[:15], 0, 0, 0)  # 15 is PR_SET_NAME, and the maximum length
         run(self)
 
     threading.Thread.run = named_run  # type: ignore[method-assign] # for all threads, whoever starts them

@@ -1,12 +1,11 @@
-"""The part of `gpu_check.py` for Triton's kernels: the encoder's fused steps beside the same in plain PyTorch.
+"""The part of `gpu_check.py` for Triton's kernels: the encoder's fused steps compared with plain PyTorch.
 
 python3 test/benches/kernels_bench.py                  (on a GPU)
 python3 test/benches/kernels_bench.py --device cpu     (small batches in Triton's interpreter, not timed)
 
 Each line has a step, a batch (clips x frames, frames of context), a dtype, the errors of PyTorch and of Triton, and the
-milliseconds of each. An error is the distance from the same step in more digits, in parts of its norm, over the real
-frames. They differ where one is larger than rounding explains, or where there is anything in the padding of the output
-that is not finite.
+milliseconds of each. An error is the distance from the same step in higher precision, relative to its norm, over the
+real frames. A step fails if its error exceeds rounding, or if the padding of its output is not finite.
 """
 
 import os
@@ -33,19 +32,19 @@ from src.engine.encoder.operations import (
 Tensor = torch.Tensor
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
-"""Errors that rounding explains: a few units in the last place of each dtype."""
+"""Maximum rounding errors: a few units in the last place of each dtype."""
 NAMES = ("dtype", "error", "by Triton", "ms", "by Triton")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The shape of a batch, and that of the encoder which takes it."""
+    """The shape of a batch and of its encoder."""
 
     counts: tuple[int, ...]
     """Real frames of each clip."""
     frames: int
     features: int
-    """Frames that the subsampling takes for so many of the encoder's."""
+    """Frames of the subsampling's input for these frames of the encoder."""
     context: int | None = None
     heads: int = 8
     head: int = 128
@@ -55,16 +54,16 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """What a table calls it."""
+        """Its name in tables."""
         return f"{len(self.counts)} x {self.frames}, {'all' if self.context is None else self.context}"
 
     @property
     def width(self) -> int:
-        """Numbers of a frame."""
+        """Number of channels."""
         return self.heads * self.head
 
     def layout(self, like: Tensor) -> BatchLayout:
-        """Return how its frames lie, for an encoder of the dtype and on the device of a tensor."""
+        """Return its layout for an encoder with the dtype and device of a tensor."""
         counts = torch.tensor(self.counts, device=like.device)
         return BatchLayout(len(self.counts), self.frames, counts, self.context, like.new_tensor(MASKED_SCORE))
 
@@ -75,7 +74,7 @@ SMALL = (
     Batch((48,), 48, 4, 20, heads=1, head=16, taps=31, bands=16, channels=3),
     Batch((1,), 1, 1, heads=1, head=128, taps=9, bands=1, channels=1),
 )
-"""Multiples of a tile, and others; full clips, clips of one frame and of none; a context of nothing but the frame."""
+"""Multiples of a tile, and others; full clips, clips of one frame and of none; a context of only the frame itself."""
 LARGE = (
     Batch((101,), 104, 416),
     Batch(tuple(range(66, 377, 10)), 376, 1504),
@@ -95,12 +94,12 @@ class Step:
     counts: Tensor
     """Its real frames."""
     run: Callable[..., Tensor]
-    """Takes operations and the inputs, in any dtype; returns (clips, frames, ...)."""
+    """Runs the step with given operations on the inputs, in any dtype; returns (clips, frames, ...)."""
     stride: int = 1
-    """Frames of the input for one of the output."""
+    """Input frames per output frame."""
 
     def padded_with(self, value: float) -> tuple[Tensor, ...]:
-        """Return the inputs with other padding."""
+        """Return the inputs with their padding set to `value`."""
         x = self.inputs[0].clone()
         x[~_real(self.counts, x)] = value
         return x, *self.inputs[1:]
@@ -111,7 +110,7 @@ def _real(counts: Tensor, x: Tensor) -> Tensor:
 
 
 class Random:
-    """Makes the inputs of one batch; numbers are about 1."""
+    """Makes random inputs for one batch, of a magnitude of about 1."""
 
     def __init__(self, batch: Batch, dtype: torch.dtype, device: str) -> None:
         self._batch, self._dtype, self._device = batch, dtype, device
@@ -160,7 +159,7 @@ class Random:
         reach = batch.frames if batch.context is None else min(batch.frames, batch.context + 3)
 
         def run(operations: Operations, qkv: Tensor, encodings: Tensor, shift: Tensor) -> Tensor:
-            distances = RelativePositions(encodings[:, 8:-8], shift)  # of a larger table
+            distances = RelativePositions(encodings[:, 8:-8], shift)  # a slice of a larger table
             out = operations.attend(qkv.view(-1, qkv.shape[2]), batch.heads, distances, batch.layout(qkv))
             return out.view(*qkv.shape[:2], -1)
 
@@ -171,23 +170,23 @@ class Random:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One step of one batch, done by Triton and by PyTorch."""
+    """One step of one batch, computed by Triton and by PyTorch."""
 
     step: str
     batch: str
     dtype: str
     plain_error: float
     fused_error: float
-    """NaN where there is one in the output, if only in padding."""
+    """NaN if the output has one, even if only in padding."""
     holds: bool
-    """Whether rounding explains the error of the fused step."""
+    """Whether the error of the fused step is within rounding."""
     plain_ms: float | None
-    """None where it is not timed."""
+    """None if not timed."""
     fused_ms: float | None
 
 
 class Comparer:
-    """Compares steps on a device, where they are as `fused` does them; `timed` needs a GPU."""
+    """Compares the `fused` operations with plain ones on a device; `timed` needs a GPU."""
 
     def __init__(self, fused: Operations, device: str, *, timed: bool) -> None:
         self._plain, self._fused = PlainOperations(), fused
@@ -196,7 +195,7 @@ class Comparer:
     def compared(self, batches: Sequence[Batch], dtype: torch.dtype) -> Iterator[Comparison]:
         """Compare each step for each batch.
 
-        What the fused steps get has padding of NaN, which they must not read.
+        The padding of the fused steps' inputs is NaN, which they must not read.
         """
         for batch in batches:
             for step in Random(batch, dtype, self._device).steps():
@@ -205,7 +204,7 @@ class Comparer:
     def _one(self, step: Step, batch: Batch, dtype: torch.dtype) -> Comparison:
         more_digits = torch.float64 if dtype == torch.float32 else torch.float32
         exact = step.run(self._plain, *(tensor.to(more_digits) for tensor in step.inputs))
-        plain = step.run(self._plain, *step.padded_with(0.0))  # which copies, as it may write to it
+        plain = step.run(self._plain, *step.padded_with(0.0))  # a copy, because the step may write to it
         fused = step.run(self._fused, *step.padded_with(float("nan")))
         real = _real(-(-step.counts // step.stride), exact)
         error = _error(fused, exact, real) if fused.isfinite().all() else float("nan")
@@ -227,7 +226,7 @@ def _error(x: Tensor, exact: Tensor, real: Tensor) -> float:
 
 
 def comparisons(device: str, *, quick: bool) -> Iterator[Comparison]:
-    """Yield what is to be known on a device, what matters most first; each new shape has to be compiled."""
+    """Yield the comparisons on a device, the most important first; each new shape must be compiled."""
     from src.engine.encoder.triton_operations import TritonOperations
 
     if device == "cpu":
@@ -236,7 +235,7 @@ def comparisons(device: str, *, quick: bool) -> Iterator[Comparison]:
             yield from comparer.compared(SMALL[:1], torch.float16)  # it cannot multiply matrices of bfloat16
         yield from comparer.compared(SMALL[-1:] if quick else SMALL, torch.float32)
         return
-    torch.backends.cudnn.allow_tf32 = False  # in what the others are compared with
+    torch.backends.cudnn.allow_tf32 = False  # for the reference
     comparer = Comparer(TritonOperations(), device, timed=True)
     yield from comparer.compared(LARGE, torch.bfloat16)
     yield from comparer.compared(LARGE[-1:], torch.float16)

@@ -1,11 +1,11 @@
-"""Whether the hot words of some slow the others: the same requests beside clients that send lists, and without lists.
+"""Whether keywords of some clients slow down others: the same requests beside clients with keyword lists and without.
 
 python3 test/benches/keywords_bench.py [--senders N] [--victims N] [--n N] [--rounds N] [--phrases N] [--model MODEL]
 
-One service, in a process of its own. In every round the victims send a clip again and again, first beside senders that
-do the same, then beside senders that put a list of phrases to it, each time another one, as long as a list may be. The
-latencies of all rounds are taken together. The table goes to `test/results/keywords_bench.txt` and `.json` too. The
-exit code is 1 if the lists raised the victims' p50 by more than 1.3 times, or if a request brought no text.
+One service runs in a process of its own. In every round the victims send a clip repeatedly, first beside senders that
+do the same, then beside senders that add a keyword list of the maximum length, a new one each time. The latencies of all
+rounds are pooled. The table is also saved as `test/results/keywords_bench.txt` and `.json`. The exit code is 1 if the
+lists raised the victims' p50 by more than 1.3 times, or if a request returned no text.
 """
 
 import argparse
@@ -32,12 +32,12 @@ PLAIN, LISTS = "beside plain senders", "beside senders of lists"
 P50_RATIO = 1.3
 """How much lists may raise the p50 of others."""
 PHRASE_LENGTH = 100
-"""Characters of a phrase, the most that are taken."""
+"""Maximum number of characters in a phrase."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """The victims' latencies of one way, of all rounds together, in seconds, and what the senders were served."""
+    """The victims' latencies of one way over all rounds, in seconds, and the answers that the senders got."""
 
     way: str
     requests: int
@@ -78,7 +78,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def compare(options: argparse.Namespace, upload: client.Upload, url: str) -> list[Figures]:
-    """Return the victims' figures beside plain senders and beside those of lists, by turns."""
+    """Return the victims' figures beside plain senders and beside senders of lists, measured in turns."""
     ways: dict[str, Iterator[client.Upload]] = {PLAIN: cycle([upload]), LISTS: with_lists(upload, options.phrases)}
     victims, senders = ({way: client.Tally() for way in ways} for _ in range(2))
     async with client.open_sender(argparse.Namespace(url=url, key=None, ws=False, timeout=600.0)) as send:
@@ -95,7 +95,7 @@ async def compare(options: argparse.Namespace, upload: client.Upload, url: str) 
 
 
 def with_lists(upload: client.Upload, phrases: int, seed: int = 0) -> Iterator[client.Upload]:
-    """Yield `upload` with a list of so many phrases, each time another one."""
+    """Yield `upload` with a new list of `phrases` phrases each time."""
     chance = random.Random(seed)
     boundary = upload.content_type.partition("boundary=")[2]
     while True:
@@ -121,12 +121,12 @@ def figures_of(way: str, victims: Sequence[client.Answer], senders: Sequence[cli
 
 
 def raised(plain: Figures, lists: Figures) -> float | None:
-    """Return how many times as long the victims' median request took beside lists."""
+    """Return the factor by which lists raised the victims' p50."""
     return lists.p50_s / plain.p50_s if lists.p50_s and plain.p50_s else None
 
 
 def passed(figures: Sequence[Figures], ratio: float | None) -> bool:
-    """Whether every request brought a text, and the lists left the p50 about where it was."""
+    """Whether every request returned a text and the p50 rose by no more than allowed."""
     return ratio is not None and ratio <= P50_RATIO and not any(each.without_text for each in figures)
 
 

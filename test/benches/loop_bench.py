@@ -1,12 +1,12 @@
-"""How long one request can keep everybody waiting: probes of `/healthz` beside the costliest requests that there are.
+"""How long one request can block others: probes of `/healthz` beside the most expensive requests.
 
 python3 test/benches/loop_bench.py [--only WORDS] [--seconds S] [--rounds N]
 
-The service runs in a process of its own, on a model that hears four words a second and takes no time for it, so that
-what is left is the service's own work. It gets the requests of `costly.py` one after the other, each at the limit of
-what is taken, while another process asks for `/healthz` all the time over one connection. A figure is the longest of
-those answers, the least of all rounds, because other programs only ever add to it. The table goes to
-`test/results/loop_bench.txt` and `.json` too. The exit code is 1 if a probe took longer than 100 ms in every round.
+The service runs in a process of its own, on a model that returns four words a second at once, so that only the
+service's own work remains. It gets the requests of `costly.py` one after the other, each at the limit of what is accepted, while
+another process requests `/healthz` all the time over one connection. A figure is the longest of those answers, in the
+best of the rounds, because other programs can only add to it. The table is also saved as `test/results/loop_bench.txt`
+and `.json`. The exit code is 1 if a probe took longer than 100 ms in every round.
 """
 
 import argparse
@@ -32,16 +32,16 @@ from websockets.sync.client import connect
 
 INSTANT = str(Path(__file__).with_name("instant_model.py"))
 EVERY_S = "0.25"
-"""A word in each so many seconds: fast speech has as many tokens."""
+"""Seconds per word: fast speech has as many tokens."""
 MAX_MS = 100.0
 PERIOD_S = 0.005
-"""Between two probes."""
+"""Pause between two probes."""
 PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What a costly request was answered, how long that took, and the longest answer to a probe beside it."""
+    """The answer to an expensive request, how long it took, and the longest answer to a probe meanwhile."""
 
     name: str
     answer: str
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "PARAKEET_HOST": "127.0.0.1",
     }
     with serving("tiny", [INSTANT, "--every", EVERY_S], **settings) as server, probing(server.url) as probe:
-        for each in (COSTLY[0], LIVE):  # to warm up: on this model the first session imports torch
+        for each in (COSTLY[0], LIVE):  # warm-up: with this model the first session imports torch
             measure(each, 1.0, server, probe)
         figures = [
             least([measure(each, options.seconds, server, probe) for _ in range(options.rounds)]) for each in chosen
@@ -87,9 +87,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(costly: Costly, seconds: float, server: Server, probe: "Probe") -> Figure:
-    """Send one costly request and return what became of it."""
+    """Send one expensive request and return its figures."""
     request = costly.make(seconds)
-    probe.longest_ms()  # what came before does not count
+    probe.longest_ms()  # drops what came before
     started_s = time.perf_counter()
     answer = post(server.url, request) if isinstance(request, Post) else talk(server.url, request)
     took_s = time.perf_counter() - started_s
@@ -99,7 +99,7 @@ def measure(costly: Costly, seconds: float, server: Server, probe: "Probe") -> F
 
 
 def least(figures: Sequence[Figure]) -> Figure:
-    """Return the round that kept others waiting least."""
+    """Return the round with the shortest probe."""
     return min(figures, key=lambda each: each.probe_ms)
 
 
@@ -136,7 +136,7 @@ def talk(url: str, request: Talk) -> str:
 
 
 class Probe:
-    """A process that asks for `/healthz` all the time; made by `probing`."""
+    """A process that requests `/healthz` all the time; made by `probing`."""
 
     def __init__(self, orders: Connection) -> None:
         self._orders = orders
@@ -145,7 +145,7 @@ class Probe:
         """Return the longest answer time since the last call.
 
         Raises:
-            client.Failure: an answer was none, or bad.
+            client.Failure: a probe got no answer, or an error.
         """
         self._orders.send(True)
         longest_ms: float | str = self._orders.recv()

@@ -1,11 +1,11 @@
-"""What the service's memory comes to when everybody takes all that is allowed, and who is served meanwhile.
+"""The service's memory when all clients use all that they are allowed, and the answers of others meanwhile.
 
 python3 test/benches/memory_bench.py [--sessions N] [--files N] [--audio-mb MB]
 
-It starts a service of its own with the bundled model and little memory for audio. By turns: sessions that append and
-commit for as long as anything is taken, sessions that leave messages of 22 MiB unfinished, and compressed files of ten
-minutes, all at once. Between them a client sends a clip and notes the status. Memory is that of the service's process,
-in MB over that at rest; the last column is what it comes to some seconds after everybody has left.
+It starts a service of its own with the bundled model and little memory for audio. In turns there are sessions that append
+and commit for as long as it is accepted, sessions that leave messages of 22 MiB unfinished, and concurrent compressed files
+of ten minutes. Meanwhile another client sends a clip repeatedly and counts the status codes. Memory is that of the
+service's process, in MB above that at rest; the last column is its memory some seconds after all clients have left.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from websockets.frames import Frame, Opcode
 SECONDS_PER_TURN = 20.0
 LOOK_S = 0.05
 REST_S = 12.0
-"""Until what is free has gone back to the system."""
+"""Time until free memory is back with the system."""
 CLIP = pcm16(np.sin(np.arange(32_000) / 9).astype(np.float32) / 4)
 MINUTE = pcm16(np.sin(np.arange(60 * 16_000) / 9).astype(np.float32) / 4)
 
 
 async def hoard_audio(server: Server) -> None:
-    """Append and commit for as long as anything is taken, by turns as base64 and as it is."""
+    """Append and commit for as long as it is accepted, alternating base64 and binary messages."""
     event = json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(MINUTE).decode()})
     async with connect(_address(server), max_size=None, compression=None) as ws:
         while True:
@@ -45,7 +45,7 @@ async def hoard_audio(server: Server) -> None:
 
 
 async def hoard_messages(server: Server) -> None:
-    """Send all but the end of a message of 22 MiB, and wait."""
+    """Send a message of 22 MiB except for its end, and wait."""
     async with connect(_address(server), max_size=None, compression=None) as ws:
         ws.transport.write(Frame(Opcode.BINARY, bytes(22 << 20)).serialize(mask=True)[:-1])
         await ws.wait_closed()
@@ -60,7 +60,7 @@ async def _upload(server: Server, file: bytes) -> int:
 
 
 async def turn(name: str, server: Server, doing: list[Awaitable[object]]) -> str:
-    """Do all of it at once for some seconds; return a line of what it came to."""
+    """Run all of it concurrently for some seconds; return a line with the figures."""
     at_rest_mb = most_mb = resident_mb(server.pid)
     tasks = [asyncio.ensure_future(each) for each in doing]
     others: Counter[int] = Counter()
@@ -96,7 +96,7 @@ def _address(server: Server) -> str:
 
 
 async def bench(server: Server, sessions: int, files: int) -> None:
-    """Print what each turn comes to."""
+    """Print a line for each turn."""
     opus = encode(np.random.default_rng(7).normal(0, 0.05, 600 * 16_000).astype(np.float32), "ogg", "libopus")
     print(f"{'':30} {'most':>8} {'after':>8}")
     turns: dict[str, list[Awaitable[object]]] = {
@@ -109,7 +109,7 @@ async def bench(server: Server, sessions: int, files: int) -> None:
 
 
 def main() -> None:
-    """Run the bench."""
+    """Run the program."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=64)
     parser.add_argument("--files", type=int, default=64)

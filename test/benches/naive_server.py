@@ -1,4 +1,4 @@
-"""What most people write first, to measure the service against: one route, one lock, `transcribe()` for each request.
+"""A naive server to compare the service with: one route, one lock, `transcribe()` for each request.
 
 PARAKEET_MODEL_ID=tiny PARAKEET_PORT=8001 python3 test/benches/naive_server.py
 """

@@ -1,12 +1,12 @@
-"""What serving costs without the model: CPU time of the service for each request, against a model that answers at once.
+"""The cost of serving without the model: CPU time of the service per request, on a model that answers at once.
 
 python3 test/benches/overhead_bench.py [--n N] [--rounds N] [--concurrency N ...] [--seconds S] [--profile]
 
-The service runs in a process of its own (`instant_model.py`). The same audio is sent in three forms, over connections
-that are kept open, the forms by turns in short rounds; a figure is the least of its rounds, because other programs only
-ever add to it. CPU time is the service's own by /proc, the client's is not in it; the event loop's is that of the main
-thread. `--profile` prints what the event loop's thread spends its time on instead; the figures are then too high.
-The table goes to `test/results/overhead_bench.txt` and `.json` too.
+The service runs in a process of its own (`instant_model.py`). The same audio is sent in three forms over persistent
+connections, the forms in turns in short rounds. A figure is that of the best round, because other programs can only add
+to it. CPU time is that of the service's process by /proc, without the client's; the event loop's is that of the main
+thread. `--profile` instead prints where the event loop's thread spends its time; the figures are then too high. The
+table is also saved as `test/results/overhead_bench.txt` and `.json`.
 """
 
 import argparse
@@ -34,25 +34,25 @@ from src.audio.samples import SAMPLE_RATE
 INSTANT = str(Path(__file__).with_name("instant_model.py"))
 WARM_UP = 50
 WORD_S = 0.64
-"""The model hears words at this pace to the end of the clip: a text that lacks some costs a look at its gaps."""
+"""Pace of the model's words, to the end of the clip: a text with gaps would cost a speech detection."""
 FORMS = {
     "raw PCM16": {"raw": True, "pcm": True},
     "raw wav": {"raw": True, "pcm": False},
     "multipart wav": {"raw": False, "pcm": False},
 }
-"""How the audio is sent: the options of `client.prepare`."""
+"""The forms of the audio, as options of `client.prepare`."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU milliseconds of the service for one request, of one form at one concurrency, and the latency beside them."""
+    """CPU milliseconds of the service per request, in one form at one concurrency, and the latency."""
 
     form: str
     concurrency: int
     cpu_ms: float
     event_loop_ms: float
     others_ms: dict[str, float]
-    """Of the other threads, by name."""
+    """CPU milliseconds of the other threads, by name."""
     requests_per_s: float
     p50_ms: float | None
     p99_ms: float | None
@@ -92,14 +92,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def forms_of(wav: Path, seconds: float) -> dict[str, client.Upload]:
-    """Write a clip of speech to `wav`, 16 kHz mono PCM16, and return it ready to be sent in each form."""
+    """Write a clip of speech to `wav`, 16 kHz mono PCM16, and return its upload in each form."""
     speech = client.samples_of(client.CLIPS / "long-30s.flac")
     soundfile.write(wav, np.resize(speech, round(seconds * SAMPLE_RATE)), SAMPLE_RATE, "PCM_16")
     return {form: client.prepare(wav, argparse.Namespace(ws=False, **how)) for form, how in FORMS.items()}
 
 
 async def measure(options: argparse.Namespace, uploads: dict[str, client.Upload], server: Server) -> list[Cost]:
-    """Return the cheapest round of each form at each concurrency."""
+    """Return the best round of each form at each concurrency."""
     best: dict[tuple[int, str], Cost] = {}
     async with client.open_sender(argparse.Namespace(url=server.url, key=None, ws=False, timeout=60.0)) as send:
         for upload in uploads.values():
@@ -116,10 +116,10 @@ async def measure(options: argparse.Namespace, uploads: dict[str, client.Upload]
 async def one_round(
     form: str, upload: client.Upload, concurrency: int, n: int, send: client.Send, server: Server
 ) -> Cost:
-    """Send `upload` so many times and return what that cost the server.
+    """Send `upload` `options.n` times and return the cost for the server.
 
     Raises:
-        client.Failure: a request brought no text.
+        client.Failure: a request returned no text.
     """
     tally = client.Tally()
     loop = asyncio.get_running_loop()
@@ -144,7 +144,7 @@ async def one_round(
 
 
 def table(costs: Sequence[Cost]) -> str:
-    """Return costs as aligned columns; CPU is in milliseconds for each request."""
+    """Return costs as aligned columns; CPU is in milliseconds per request."""
     names = ["sent as", "at once", "CPU ms", "event loop", "others", "req/s", "p50 ms", "p99 ms", "others by thread"]
     lines = []
     for cost in costs:
@@ -156,7 +156,7 @@ def table(costs: Sequence[Cost]) -> str:
 
 
 def profile_text(path: Path) -> str:
-    """Return the functions that took most of the event loop's time by themselves, and with what they called."""
+    """Return the functions with the most time on the event loop's thread, by their own and by cumulative time."""
     out = io.StringIO()
     stats = pstats.Stats(str(path), stream=out).strip_dirs()
     stats.sort_stats("tottime").print_stats(35)

@@ -1,4 +1,4 @@
-"""A server in a process of its own on a free port, for the benchmarks, and what it costs by /proc."""
+"""A server in a process of its own on a free port, for the benchmarks, and its cost by /proc."""
 
 import os
 import subprocess
@@ -20,12 +20,12 @@ READY_S = 300.0
 TICKS = os.sysconf("SC_CLK_TCK")
 OUR_SERVICE = ("-m", "src")
 EVENT_LOOP = "event loop"
-"""What the main thread is called, where the event loop runs."""
+"""Name of the main thread, which runs the event loop."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its address, its process, where the service writes its metrics, and what it says."""
+    """A running server: its address and process, the service's metrics log, and the file of its output."""
 
     url: str
     pid: int
@@ -37,23 +37,23 @@ class Server:
 def serving(model: str, program: Sequence[str] = OUR_SERVICE, **settings: str) -> Iterator[Server]:
     """Run `program`, arguments of this Python, until the block ends; it is the service itself if left out.
 
-    `model` is what a benchmark's `--model` names. The program reads PARAKEET_MODEL_ID, PARAKEET_PORT and
-    PARAKEET_LOG_DIR from its environment, and `settings` too. A `.env` of the project is out of its reach.
+    `model` is the value of a benchmark's `--model`. The program gets PARAKEET_MODEL_ID, PARAKEET_PORT and
+    PARAKEET_LOG_DIR in its environment, and `settings`. It does not see the project's `.env`.
 
     Raises:
-        client.Failure: it does not come up, or the model cannot be made; the message has its last line.
+        client.Failure: it does not start, or the model cannot be made; the message has the last line of the output.
     """
     model_id = checkpoint(model)
     with reserved_port() as port, TemporaryDirectory() as logs:
         settings = {"PARAKEET_MODEL_ID": model_id, "PARAKEET_PORT": str(port), "PARAKEET_LOG_DIR": logs} | settings
         paths = os.pathsep.join(filter(None, [str(client.TOP), os.environ.get("PYTHONPATH")]))
         environment = os.environ | {"PYTHONPATH": paths} | settings
-        told = Path(logs) / "server.log"
-        with told.open("w") as log:
+        output = Path(logs) / "server.log"
+        with output.open("w") as log:
             process = subprocess.Popen([sys.executable, *program], cwd=logs, env=environment, stdout=log, stderr=log)
         try:
-            _wait_until_ready(process, port, told)
-            yield Server(f"http://127.0.0.1:{port}", process.pid, Path(logs) / "metrics" / "metrics.log", told)
+            _wait_until_ready(process, port, output)
+            yield Server(f"http://127.0.0.1:{port}", process.pid, Path(logs) / "metrics" / "metrics.log", output)
         finally:
             process.terminate()
             process.wait()
@@ -72,20 +72,21 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
 
 
 def cpu_s(pid: int) -> float:
-    """Return the seconds of CPU time that a process has used, ended threads included (proc(5), stat)."""
+    """Return the CPU seconds of a process, including ended threads (proc(5), stat)."""
     return _stat(Path(f"/proc/{pid}/stat"))[1]
 
 
 def cpu_of_threads_s(pid: int) -> dict[str, float]:
-    """Return the seconds of CPU time of a process's living threads, by name without its number, in order of names.
+    """Return the CPU seconds of a process's live threads, by name without its number, sorted by name.
 
-    The main thread is `EVENT_LOOP`. Names are what the process has told the system; Python does so from 3.14 on.
+    The main thread is `EVENT_LOOP`. The other names are those that the process has given the system, as Python does
+    from 3.14 on.
     """
     spent: dict[str, float] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             name, seconds = _stat(task / "stat")
-        except OSError:  # it has just ended
+        except OSError:  # the thread has just ended
             continue
         name = EVENT_LOOP if task.name == str(pid) else name.rstrip("0123456789").rstrip("_-")
         spent[name] = spent.get(name, 0.0) + seconds
@@ -93,7 +94,7 @@ def cpu_of_threads_s(pid: int) -> dict[str, float]:
 
 
 def _stat(path: Path) -> tuple[str, float]:
-    """Return the name in a `stat` file, and user and system time together."""
+    """Return the name in a `stat` file, and the sum of user and system time."""
     head, _, tail = path.read_text().rpartition(")")
     fields = tail.split()
     return head.partition("(")[2], (int(fields[11]) + int(fields[12])) / TICKS

@@ -1,11 +1,11 @@
-"""What the scheduler costs for a request where few wait in the queue, and where many do.
+"""The scheduler's cost per request with few and with many requests in the queue.
 
 python3 test/benches/queue_bench.py [--few N] [--many N] [--n N] [--rounds N] [--most RATIO]
 
-So many callers ask again and again that the queue is never shorter than said. The model answers at once, so CPU time is
-that of admission, the queue and the lanes. Few and many take turns in short rounds of one process, and the least of the
-rounds counts, because other programs only ever add to it. Exit code 1: a load costs more than `--most` times as much
-where many wait. The table goes to `test/results/queue_bench.txt` and `.json` too.
+Enough callers repeat their requests that the queue never gets shorter than `--few` or `--many`. The model answers at
+once, so CPU time is that of admission, the queue and the lanes. Few and many take turns in short rounds in one process,
+and the best round counts, because other programs can only add to it. The exit code is 1 if a load costs more than
+`--most` times as much with many waiting. The table is also saved as `test/results/queue_bench.txt` and `.json`.
 """
 
 import argparse
@@ -41,23 +41,23 @@ from src.settings import Settings
 SILENCE = np.zeros(30 * SAMPLE_RATE, np.float32)
 MAX_RATIO = 1.2
 KEYS = 4
-"""Clients that the callers belong to."""
+"""Number of clients that the callers belong to."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One request: the length of its clip in seconds, and how it is asked for."""
+    """One request: the length of its clip in seconds, its kind and its priority."""
 
     seconds: float = 10.0
     kind: Kind = Kind.UPLOAD
     priority: Priority = Priority.NORMAL
     is_step: bool = False
     leaves: bool = False
-    """The caller goes away while the clip waits."""
+    """Whether the caller leaves while the clip waits."""
 
 
 def mixed(choice: Random) -> Ask:
-    """Return any request."""
+    """Return a random request."""
     if choice.random() < 0.2:
         return Ask(3.0, Kind.REALTIME, is_step=True)
     kind, priority = choice.choice(list(Kind)), choice.choice(list(Priority))
@@ -73,13 +73,13 @@ LOADS: dict[str, Callable[[Random], Ask]] = {
     "half leave": lambda choice: Ask(leaves=choice.random() < 0.5),
     "all of it": mixed,
 }
-REFUSED = "refused"
-"""A load of requests for which the queue has no place."""
+REJECTED = "refused"
+"""The load of requests for which the queue has no slot."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU microseconds for a request of one load where few and where many wait."""
+    """CPU microseconds per request of one load, with few and with many waiting."""
 
     load: str
     few_us: float
@@ -93,7 +93,7 @@ class Cost:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code."""
     options = arguments(argv)
-    costs = [measure(load, options) for load in [*LOADS, REFUSED]]
+    costs = [measure(load, options) for load in [*LOADS, REJECTED]]
     text = table(costs, options)
     print(text, end="")
     client_report.save(options.results / "queue_bench.txt", text)
@@ -119,65 +119,65 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(load: str, options: argparse.Namespace) -> Cost:
-    """Return the cheapest round of a load with few waiting, and with many."""
+    """Return the best round of a load with few waiting, and with many."""
     best = {options.few: float("inf"), options.many: float("inf")}
     for number in range(options.rounds):
         for waiting in best:
-            if load == REFUSED:
-                spent_s = uvloop.run(refused(waiting, options.n))
+            if load == REJECTED:
+                spent_s = uvloop.run(rejected(waiting, options.n))
             else:
                 spent_s = uvloop.run(served(waiting, options.n, load, Random(number)))
             best[waiting] = min(best[waiting], spent_s * 1e6 / options.n)
     return Cost(load, best[options.few], best[options.many])
 
 
-async def started(places: int) -> Scheduler:
-    """Return a scheduler with at least so many places, on a model that answers at once."""
-    factor = -(-places // InstantModel.limits.max_clips)
+async def started(slots: int) -> Scheduler:
+    """Return a scheduler with at least `slots` slots, on a model that answers at once."""
+    factor = -(-slots // InstantModel.limits.max_clips)
     scheduler = Scheduler(Settings(queue_max_factor=factor, max_queue_wait_s=3600, max_queued_audio_s=1e9))
     await scheduler.start(lambda: InstantModel(Settings()))
     return scheduler
 
 
 class Callers:
-    """So many that ask again and again for what a load says.
+    """Callers that keep sending the requests of a load.
 
     Args:
-        scheduler: whom they ask.
-        asks: what for.
-        number: how many they are.
+        scheduler: gets the requests.
+        asks: the requests.
+        number: how many callers there are.
     """
 
     def __init__(self, scheduler: Scheduler, asks: Iterator[Ask], number: int) -> None:
         self._scheduler = scheduler
         self._asks = asks
         self._leaving: deque[asyncio.Task[None]] = deque()
-        self._most_leaving = number // 4
+        self._max_leaving = number // 4
         self._to_end = 0
         self._ended = asyncio.Event()
-        self._tasks = [asyncio.create_task(self._keep_asking(f"key {each % KEYS}")) for each in range(number)]
+        self._tasks = [asyncio.create_task(self._send_repeatedly(f"key {each % KEYS}")) for each in range(number)]
 
     async def ended(self, number: int) -> None:
-        """Wait until so many more requests have come to their end."""
+        """Wait until `number` more requests have ended."""
         self._to_end = number
         self._ended.clear()
         await self._ended.wait()
 
     async def stop(self) -> None:
-        """End them all."""
+        """Stop all callers."""
         tasks = [*self._tasks, *self._leaving]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _keep_asking(self, key: str) -> None:
+    async def _send_repeatedly(self, key: str) -> None:
         for ask in self._asks:
             if not ask.leaves:
                 await self._request(ask, key)
                 continue
             self._leaving.append(asyncio.create_task(self._request(ask, key)))
             await asyncio.sleep(0)  # it joins the queue
-            if len(self._leaving) > self._most_leaving:  # so that each has waited for a while
+            if len(self._leaving) > self._max_leaving:  # each has waited for a while
                 leaving = self._leaving.popleft()
                 leaving.cancel()
                 await asyncio.wait([leaving])
@@ -197,10 +197,10 @@ class Callers:
 
 
 async def served(waiting: int, n: int, load: str, choice: Random) -> float:
-    """Return the CPU seconds of `n` requests of a load beside which so many wait."""
+    """Return the CPU seconds of `n` requests of a load while `waiting` others wait."""
     scheduler = await started(2 * waiting + 64)
     callers = Callers(scheduler, (LOADS[load](choice) for _ in count()), waiting + 2 * InstantModel.limits.max_clips)
-    await callers.ended(waiting + 100)  # by then the queue is as it will go on
+    await callers.ended(waiting + 100)  # by then the queue is in its steady state
     gc.collect()
     before_s = time.process_time()
     await callers.ended(n)
@@ -210,8 +210,8 @@ async def served(waiting: int, n: int, load: str, choice: Random) -> float:
     return spent_s
 
 
-async def refused(waiting: int, n: int) -> float:
-    """Return the CPU seconds of `n` requests for which there is no place, as others have all of so many or more."""
+async def rejected(waiting: int, n: int) -> float:
+    """Return the CPU seconds of `n` requests that are rejected, as others hold all slots, `waiting` or more."""
     scheduler = await started(waiting)
     async with AsyncExitStack() as stack:
         with suppress(QueueFull):
@@ -223,14 +223,14 @@ async def refused(waiting: int, n: int) -> float:
         for _ in range(n):
             with suppress(QueueFull):
                 async with scheduler.admit():
-                    raise AssertionError("there is no place")
+                    raise AssertionError("there is no slot")
         spent_s = time.process_time() - before_s
     await scheduler.stop(0)
     return spent_s
 
 
 def table(costs: Sequence[Cost], options: argparse.Namespace) -> str:
-    """Return costs as aligned columns, in CPU microseconds for a request."""
+    """Return costs as aligned columns, in CPU microseconds per request."""
     names = ["load", f"{options.few} wait, us", f"{options.many} wait, us", "ratio"]
     return columns(names, [[cost.load, cost.few_us, cost.many_us, cost.ratio] for cost in costs])
 

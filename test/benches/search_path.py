@@ -1,7 +1,7 @@
-"""The search path of the programs here and in `chaos`: the project, and the folders whose modules they share.
+"""Extends the module search path of the programs here and in `chaos` by the project and the shared folders.
 
-A program imports this before all modules of the project, so that it runs as a script from any folder; Python itself
-adds only the script's own folder. pytest and mypy have the same folders from `pyproject.toml`.
+A program imports this before any other module of the project, so that it runs as a script from any folder: Python
+itself adds only the script's folder. pytest and mypy get the same folders from `pyproject.toml`.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""How many people can speak at once: realtime sessions against a service of its own, more and more of them.
+"""How many people can speak at once: an increasing number of realtime sessions against a service of its own.
 
 python3 test/benches/sessions_bench.py [--sessions N ...] [--file FILE] [--seconds S] [--model MODEL] [--vad]
 
-Every session sends the file, or its first seconds, in real time and reads the live text. The lag of a word is how much
-later it came than to a session that was alone; sessions keep up where the lag of the second half of the audio is not
-above that of the first. CPU and memory are the service's own, by /proc. A client process has at most a hundred of the
-sessions. The table goes to `test/results/sessions_bench.txt` and `.json` too.
+Every session sends the file, or its first seconds, in real time and reads the live text. The lag of a word is its delay
+relative to a session that was alone. Sessions keep up if the lag does not grow from the first half of the audio to the
+second. CPU and memory are the service's own, by /proc. A client process runs at most a hundred of the sessions. The
+table is also saved as `test/results/sessions_bench.txt` and `.json`.
 """
 
 import argparse
@@ -33,15 +33,15 @@ from websockets.exceptions import WebSocketException
 
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 EACH = 100
-"""Sessions of one client process, at most: they send 1,000 messages in a second."""
+"""Maximum number of sessions of one client process: they send 1,000 messages a second."""
 PATIENCE_S = 20.0
-"""A session is given up so long after the end of its audio."""
+"""A session fails this long after the end of its audio."""
 TURNS = {"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}}
 
 
 @dataclass(frozen=True)
-class Listened:
-    """What one session read: when each word came, in seconds from its first audio, and the final text."""
+class LiveResult:
+    """The result of one session: when each word came, in seconds from its first audio, and the final text."""
 
     arrivals_s: list[float]
     final_s: float
@@ -50,7 +50,7 @@ class Listened:
 
 @dataclass(frozen=True)
 class Level:
-    """The figures of one number of sessions; times in seconds, `None` where there is nothing to compare."""
+    """The figures of one number of sessions. Times in seconds, None if there is nothing to compare."""
 
     sessions: int
     first_delta_p50_s: float | None
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
     options = arguments(argv)
     upload = live_upload(options.file, options.seconds)
-    with serving(options.model, PARAKEET_MAX_SESSIONS=str(places_for(options.sessions))) as server:
+    with serving(options.model, PARAKEET_MAX_SESSIONS=str(max_sessions_for(options.sessions))) as server:
         levels = asyncio.run(all_levels(options, upload, server))
     rows = [("file", f"{options.file.name}, {upload.audio_len_s:.0f} s in real time"), ("model", options.model)]
     rows += [("turns", "server_vad" if options.vad else "one commit at the end")]
@@ -108,13 +108,13 @@ def live_upload(path: Path, seconds: float | None) -> client.Upload:
     return replace(upload, frames=upload.frames[:pieces], audio_len_s=length_s)
 
 
-def places_for(numbers: Sequence[int]) -> int:
-    """Return the `PARAKEET_MAX_SESSIONS` for these numbers of sessions: those before may still be closing."""
+def max_sessions_for(numbers: Sequence[int]) -> int:
+    """Return the `PARAKEET_MAX_SESSIONS` for these numbers of sessions: the previous ones may still be closing."""
     return 2 * max(numbers)
 
 
 async def all_levels(options: argparse.Namespace, upload: client.Upload, server: Server) -> list[Level]:
-    """Return what all numbers of sessions come to."""
+    """Return the figures of all numbers of sessions."""
     levels = []
     async for level in climb(options.sessions, upload, server, vad=options.vad):
         levels.append(level)
@@ -125,7 +125,7 @@ async def all_levels(options: argparse.Namespace, upload: client.Upload, server:
 async def climb(
     numbers: Sequence[int], upload: client.Upload, server: Server, *, vad: bool
 ) -> AsyncGenerator[Level, None]:
-    """Run one session alone, then each number of them, and yield what each comes to."""
+    """Run one session alone, then each number of them, and yield the figures of each."""
     with client_processes(-(-max(numbers) // EACH)) as clients:
         [alone] = await together(clients, upload, server.url, 1, vad)
         idle_mb = resident_mb(server.pid)
@@ -139,8 +139,8 @@ async def climb(
             yield level_of(listened, alone, upload.audio_len_s, cores, rss_mb, rss_mb - idle_mb)
 
 
-async def together(clients: Pool, upload: client.Upload, url: str, sessions: int, vad: bool) -> list[Listened]:
-    """Run sessions side by side, begun at random moments of one second."""
+async def together(clients: Pool, upload: client.Upload, url: str, sessions: int, vad: bool) -> list[LiveResult]:
+    """Run concurrent sessions that start at random times within one second."""
     chance = random.Random(0)
     waits_s = [chance.random() if sessions > 1 else 0.0 for _ in range(sessions)]
     shares = [(upload, url, waits_s[start : start + EACH], vad) for start in range(0, sessions, EACH)]
@@ -148,24 +148,24 @@ async def together(clients: Pool, upload: client.Upload, url: str, sessions: int
     return [each for share in listened for each in share]
 
 
-def of_one_process(upload: client.Upload, url: str, waits_s: Sequence[float], vad: bool) -> list[Listened]:
-    """Run sessions side by side, begun after so many seconds each, and return what each has read."""
+def of_one_process(upload: client.Upload, url: str, waits_s: Sequence[float], vad: bool) -> list[LiveResult]:
+    """Run concurrent sessions that start after `waits_s`, and return their results."""
 
-    async def one(wait_s: float) -> Listened:
+    async def one(wait_s: float) -> LiveResult:
         await asyncio.sleep(wait_s)
         return await listen(upload, url, vad)
 
-    async def all_of_them() -> list[Listened]:
+    async def all_of_them() -> list[LiveResult]:
         return await asyncio.gather(*map(one, waits_s))
 
     return asyncio.run(all_of_them())
 
 
-async def listen(upload: client.Upload, url: str, vad: bool) -> Listened:
+async def listen(upload: client.Upload, url: str, vad: bool) -> LiveResult:
     """Run one session to its final text.
 
     Raises:
-        client.Failure: the service tells of an error or ends the session, or there is no final text in time.
+        client.Failure: the service reports an error, ends the session, or sends no final text in time.
     """
     try:
         async with asyncio.timeout(upload.audio_len_s + PATIENCE_S):
@@ -176,9 +176,9 @@ async def listen(upload: client.Upload, url: str, vad: bool) -> Listened:
         raise client.Failure(f"A session ended: {error}") from None
 
 
-async def converse(upload: client.Upload, url: str, vad: bool) -> Listened:
-    """Do what `listen` says, for as long as it takes."""
-    # A busy service may take long to open a session; whoever calls this has the patience.
+async def converse(upload: client.Upload, url: str, vad: bool) -> LiveResult:
+    """Run one session as `listen` does, without a time limit."""
+    # A busy service may take long to open a session; the caller limits the time.
     options: dict[str, Any] = {"compression": None, "max_size": None, "ping_timeout": None, "open_timeout": None}
     async with connect(client_ws.address(url), **options) as socket_:
         if vad:
@@ -205,13 +205,13 @@ async def converse(upload: client.Upload, url: str, vad: bool) -> Listened:
                 arrivals_s += [time.perf_counter() - started_s] * (words - len(arrivals_s))
             elif event["type"] == "response.completed":
                 text = event["response"]["output_text"]
-                return Listened(arrivals_s, time.perf_counter() - await speaking, text)
+                return LiveResult(arrivals_s, time.perf_counter() - await speaking, text)
             elif event["type"] == "error":
                 raise client.Failure(event["error"]["message"])
 
 
 def level_of(
-    listened: Sequence[Listened], alone: Listened, audio_s: float, cores: float, rss_mb: float, grown_mb: float
+    listened: Sequence[LiveResult], alone: LiveResult, audio_s: float, cores: float, rss_mb: float, grown_mb: float
 ) -> Level:
     """Return the figures of sessions that ran together."""
     halves = [halved_lags(each, alone, audio_s) for each in listened]
@@ -238,15 +238,15 @@ def level_of(
     )
 
 
-def halved_lags(each: Listened, alone: Listened, audio_s: float) -> tuple[list[float], list[float]]:
-    """Return how much later than alone each word came, of the first half of the audio and of the second."""
+def halved_lags(each: LiveResult, alone: LiveResult, audio_s: float) -> tuple[list[float], list[float]]:
+    """Return the lags of the words in the first half of the audio and in the second."""
     pairs = [(expected, came - expected) for came, expected in zip(each.arrivals_s, alone.arrivals_s, strict=False)]
     first = [lag for expected, lag in pairs if expected < audio_s / 2]
     return first, [lag for expected, lag in pairs if expected >= audio_s / 2]
 
 
 def keeps_up(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether the lag has come to rest: the median of the second half is at most half a second above the first's."""
+    """Whether the lag is stable: the median of the second half is at most half a second above that of the first."""
     if not first or not second:
         return False
     return sorted(second)[len(second) // 2] <= sorted(first)[len(first) // 2] + 0.5
@@ -267,7 +267,7 @@ NAMES = {
     "rss_mb": "RSS MB",
     "rss_per_session_mb": "per session",
 }
-"""What the figures of a level are called in the table."""
+"""The names of a level's figures in the table."""
 
 
 def table(levels: Sequence[Level]) -> str:

@@ -1,13 +1,14 @@
-"""Widen the bundled checkpoint to the shape of nvidia/parakeet-tdt-0.6b-v2: it costs as much, and its texts are tiny's.
+"""Widen the bundled checkpoint to the shape of nvidia/parakeet-tdt-0.6b-v2, with that model's cost and tiny's texts.
 
 python3 test/benches/wide_parakeet.py [--size 0.6b|small] [--out FILE.nemo] [--check]
 
-Layers, tensors, vocabulary and decoder are those of the shape; texts and times are those of `tiny`. So the speed of a
-machine can be measured, and its results checked, where the published weights cannot be had. It tells nothing of their
-accuracy. `--check` compares its texts with those of `tiny` in float32; `PARAKEET_DEVICE` and `PARAKEET_DTYPE` choose
-how it runs. Making 0.6b takes half a minute of CPU time and 3.3 GB of memory; the file has 1.2 GB.
+Layers, tensors, vocabulary and decoder are those of the shape; texts and times are those of `tiny`. This allows to
+measure a machine's speed, and to check its results, where the published weights are not available. It shows nothing
+about their accuracy. `--check` compares its texts with those of `tiny` in float32; `PARAKEET_DEVICE` and
+`PARAKEET_DTYPE` choose how it runs. Making 0.6b takes half a minute of CPU time and 3.3 GB of memory; the file has
+1.2 GB.
 
-How each part of the small network ("narrow", n wide) is kept:
+How the wide network holds each part of the small one ("narrow", n wide):
 
 - Residual stream. A LayerNorm takes the mean of its input away, so the narrow stream x is kept without its mean, as
   y = E x. The rows of E are scaled pairs q, -q for each q of an orthonormal basis, repeated until the width W is full,
@@ -54,20 +55,20 @@ from torch import Tensor
 REACH = 128
 """Frames to each side for which positions are fitted: the default of `PARAKEET_LOCAL_ATTENTION_CONTEXT`."""
 RIDGE = 1e-6
-"""Keeps the combinations of sinusoids about as small as a single one, so that they do not suffer from bfloat16."""
+"""Keeps the combinations of sinusoids about as small as a single one, so that bfloat16 is precise enough for them."""
 NEVER = -1000.0
-"""The score of a token that must not win."""
+"""The score of a token that must never win."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes that make a Parakeet TDT. The feed-forward is four times as wide as the stream."""
+    """The sizes of a Parakeet TDT. The feed-forward is four times as wide as the stream."""
 
     width: int
     layers: int
     heads: int
     channels: int
-    """Of the subsampling convolutions."""
+    """Channels of the subsampling convolutions."""
     predictor: int
     predictor_layers: int
     joint: int
@@ -75,7 +76,7 @@ class Shape:
 
 
 SHAPES = {"0.6b": Shape(1024, 24, 8, 256, 640, 2, 640), "small": Shape(288, 12, 8, 64, 192, 2, 256)}
-"""The published shape, and about the least that holds the bundled checkpoint: 7 layers of width 144, 4 heads of 36."""
+"""The published shape, and nearly the smallest for the bundled checkpoint (7 layers of width 144, 4 heads of 36)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,7 +100,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def check(path: Path) -> int:
-    """Print what the checkpoint at `path` hears in the short bundled clips; return 1 where `tiny` hears otherwise."""
+    """Print the texts of the checkpoint at `path` for the short bundled clips; return 1 if `tiny` has others."""
     from src.engine.nemo_model import NemoModel
     from src.settings import Settings
 
@@ -187,7 +188,7 @@ def require_room(shape: Shape, small: Any) -> None:
 
 
 def write_tokenizer(small: Any, vocabulary: int, folder: Path) -> None:
-    """Write the tokenizer of `small` to `folder`, with as many further pieces as make `vocabulary`."""
+    """Write the tokenizer of `small` to `folder`, with further pieces up to a size of `vocabulary`."""
     from sentencepiece import sentencepiece_model_pb2
 
     model = sentencepiece_model_pb2.ModelProto.FromString(small.tokenizer.tokenizer.serialized_model_proto())
@@ -223,7 +224,7 @@ class Stream:
     def __init__(self, basis: Tensor, width: int) -> None:
         channels = torch.arange(width)
         self.direction = channels // 2 % len(basis)
-        """The column of the basis that each channel (wide,) has, or has the negative of."""
+        """The column of the basis, positive or negative, in each channel (wide,)."""
         copies = torch.bincount(self.direction)[self.direction].double()
         scales = (1 - 2 * (channels % 2)) * (width / len(basis) / copies).sqrt()
         self.matrix = scales.unsqueeze(1) * basis.T[self.direction]
@@ -277,7 +278,7 @@ def fill_subsampling(big: Any, small: Any, stream: Stream) -> None:
 def fill_blocks(big: Any, small: Any, stream: Stream, sinusoids: Tensor) -> Stream:
     """Fill conformer blocks and return how the output of the last holds that of the small network's last.
 
-    Blocks that are not needed stand behind the small network's, but for the first, by turns.
+    Additional blocks alternate with the small network's, after its first.
     """
     blocks = iter(big)
     spare, more = divmod(len(big) - 2 * len(small) + 2, len(small) - 1)
@@ -286,7 +287,7 @@ def fill_blocks(big: Any, small: Any, stream: Stream, sinusoids: Tensor) -> Stre
     for number, narrow in enumerate(small):
         block = next(blocks)
         fill_block(block, narrow, stream, sinusoids)
-        if number > 0:  # its `norm_out` stays plain
+        if number > 0:  # the first block's `norm_out` stays plain
             for _ in range(spare + (number <= more)):
                 block = next(blocks)
             if number == len(small) - 1:
@@ -301,9 +302,9 @@ def fill_blocks(big: Any, small: Any, stream: Stream, sinusoids: Tensor) -> Stre
 
 
 def cancel_units(block: Any) -> None:
-    """Give units, two by two, the same input weights and opposite output weights, so that the block adds nothing.
+    """Give pairs of units the same input weights and opposite output weights, so that the block adds nothing.
 
-    What is put over the first units later leaves pairs behind it, as the small network's sizes are even.
+    The small network's units replace the first ones later and leave whole pairs, as their numbers are even.
     """
     conv, attention, first, second = block.conv, block.self_attn, block.feed_forward1, block.feed_forward2
     for reads in (first.linear1, attention.linear_v, conv.pointwise_conv1, conv.depthwise_conv, second.linear1):
@@ -331,7 +332,7 @@ def fill_feed_forward(big: Any, small: Any, stream: Stream, norm: Any) -> None:
 def fill_attention(big: Any, small: Any, stream: Stream, norm: Any, sinusoids: Tensor) -> None:
     """Fill an attention, which reads the stream through the small network's `norm`."""
     heads, scale = (big.h, small.h), math.sqrt(big.d_k / small.d_k)
-    big.linear_q.weight[: small.h * big.d_k] = 0  # so what keys and positions have in further dimensions counts nothing
+    big.linear_q.weight[: small.h * big.d_k] = 0  # further dimensions of keys and positions then have no effect
     put_rows(big.linear_q.weight, scale * stream.reading(small.linear_q.weight, norm), heads)
     put_rows(big.linear_k.weight, stream.reading(small.linear_k.weight, norm), heads)
     put_rows(big.linear_v.weight, stream.reading(small.linear_v.weight, norm), heads)
@@ -342,7 +343,7 @@ def fill_attention(big: Any, small: Any, stream: Stream, norm: Any, sinusoids: T
 
 
 def combined_sinusoids(narrow: int, wide: int) -> Tensor:
-    """Return the matrix (narrow, wide) that makes NeMo's position embeddings of width `narrow` of those of `wide`."""
+    """Return the matrix (narrow, wide) that maps NeMo's position embeddings of width `wide` to those of `narrow`."""
     if wide % narrow == 0:
         columns = torch.arange(narrow)
         return torch.eye(wide, dtype=torch.float64)[columns // 2 * 2 * (wide // narrow) + columns % 2]
@@ -370,7 +371,7 @@ def fill_convolution(big: Any, small: Any, stream: Stream, norm: Any) -> None:
 
 
 def change_basis(block: Any, before: Stream, norm: Any) -> Stream:
-    """Let a block bring a normalised stream to the basis in which the gain of `norm` is one; return how it is then."""
+    """Make a block change a normalised stream to the basis in which `norm` has a gain; return the new stream."""
     _, basis = principal_gains(norm)
     after = Stream(basis, len(before.matrix))
     change = (after.matrix - before.matrix) / block.fc_factor

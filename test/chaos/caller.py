@@ -34,7 +34,7 @@ class Caller:
         try:
             async with asyncio.timeout(ANSWER_S):
                 code = await (self._speak(attempt) if call.dialect else self._post(attempt))
-        except (client_ws.Failed, WebSocketException, aiohttp.ClientError, OSError) as error:
+        except (client_ws.SessionFailed, WebSocketException, aiohttp.ClientError, OSError) as error:
             code = _why_no_text(error)
         attempt.end(code)
         return attempt
@@ -69,7 +69,7 @@ def code_of(status: int, body: bytes) -> str:
 
 def _why_no_text(error: Exception) -> str:
     match error:
-        case client_ws.Failed():
+        case client_ws.SessionFailed():
             return f"failed {error.code}"
         case InvalidStatus(response=response):
             return code_of(response.status_code, bytes(response.body or b""))

@@ -16,7 +16,7 @@ async def converse(url: str, attempt: Attempt) -> str:
     """Hold the session that `attempt` is for with the service at `url`, note what comes to pass, return the text.
 
     Raises:
-        client_ws.Failed: the service reported an error.
+        client_ws.SessionFailed: the service reported an error.
         websockets.exceptions.WebSocketException: it refused the upgrade, or closed the connection.
         OSError: it cannot be reached.
     """
@@ -49,6 +49,6 @@ async def _listen(socket: ClientConnection, dialect: Dialect, attempt: Attempt) 
         if kind == "input_audio_buffer.committed":
             attempt.logged_as = event["item_id"]
         elif kind == "error" or kind.endswith(".failed"):
-            raise client_ws.Failed(event["error"]["code"] or "", event["error"]["message"])
+            raise client_ws.SessionFailed(event["error"]["code"] or "", event["error"]["message"])
         elif kind == dialect.last_event:
             return str(event["transcript"] if "transcript" in event else event["response"]["output_text"])

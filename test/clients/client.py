@@ -1,12 +1,12 @@
-"""What `warmup.py`, `bench.py` and `tpm.py` have in common: files, sending and arguments.
+"""What `warmup.py`, `bench.py` and `tpm.py` share: files, sending and arguments.
 
-A file becomes an `Upload` once; a `Send` sends it as often as wanted and returns an `Answer`; `client_report.py` makes
-figures of many answers. `open_sender` alone chooses the transport, HTTP here or the WebSocket of `client_ws.py`: each
-is a function from `Upload` to `Answer`.
+A file becomes an `Upload` once; a `Send` sends it any number of times and returns an `Answer`; `client_report.py` turns
+answers into figures. Only `open_sender` chooses the transport, HTTP here or the WebSocket of `client_ws.py`. Each is a
+function from `Upload` to `Answer`.
 
-aiohttp for HTTP, because it costs the client 0.2 ms for a request of 128 kB where httpx costs 1 ms, and 7 ms with 256
-of them in flight (its pool is searched linearly): at hundreds of requests per second httpx would measure itself.
-websockets for the WebSocket, because aiohttp keeps no body of a refused upgrade, where the error's code is.
+HTTP uses aiohttp: a request of 128 kB costs the client 0.2 ms. With httpx it costs 1 ms, and 7 ms with 256 of them in
+flight (it searches its pool linearly): at hundreds of requests per second httpx would measure itself. The WebSocket
+uses websockets, because aiohttp drops the body of a rejected upgrade, which has the error's code.
 """
 
 import argparse
@@ -51,31 +51,31 @@ CLIPS = TOP / "test" / "clips"
 RESULTS = TOP / "test" / "results"
 PCM_TYPE = f"audio/pcm;rate={SAMPLE_RATE};channels=1"
 ANY_LENGTH_S = 1e9
-"""Longer than any file: how much is too long is the server's to say."""
+"""Longer than any file: the limit is the server's to enforce."""
 
 PATIENCE_S = 60.0
-"""A refused request is sent again until this long after it was first sent."""
+"""A rejected request is retried until this long after it was first sent."""
 RETRY_AFTER_S = 1.0
-"""Wait after a refusal that does not say how long."""
+"""Wait after a rejection without `Retry-After`."""
 RETRY_FLOOR_S = 0.1
 DEAD_SERVER_PAUSE_S = 0.1
 CONNECTIONS_MAX = 20_000
 """Below the local ports that Linux has for one destination (28,232 by default)."""
 OTHER_FILES = 100
-"""Room left for open files that are no connections."""
+"""Open files to leave for everything but connections."""
 KEEP_ALIVE_S = 2.0
-"""Less than the 5 s after which uvicorn closes an idle connection: a connection must not be reused just as it ends."""
+"""Less than the 5 s after which uvicorn closes an idle connection, so that no connection is reused just as it ends."""
 
 
 class Failure(Exception):
-    """The program cannot go on; the message is one sentence for its user."""
+    """The program cannot continue. The message is one sentence for its user."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One file, ready to be sent any number of times, and the seconds of audio in it.
+    """One file, ready to be sent any number of times, and its length in seconds.
 
-    Over HTTP `body` of the type `content_type` is sent, over a WebSocket the messages `frames`.
+    HTTP sends `body` with the type `content_type`; a WebSocket sends the messages `frames`.
     """
 
     file: str
@@ -87,20 +87,18 @@ class Upload:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one upload.
+    """The outcome of one upload.
 
-    `code` is the HTTP status with the error code of the body (`200`, `429 queue_full`), or one word where no answer
-    came (`timeout`, `unreachable`, `disconnected`; `status` is 0). `latency_s` spans the attempt that was answered,
-    from its first byte sent to its last byte received, and `ended_s` is when that was (`time.perf_counter`).
-    `refused` says that the server was full and the same may be sent again after `retry_after_s`; `retries` counts the
-    refusals before this answer.
+    `code` is the HTTP status with the error code of the body (`200`, `429 queue_full`), or one word if no answer came
+    (`timeout`, `unreachable`, `disconnected`; `status` is 0). `latency_s` spans the attempt that was answered, from its
+    first byte sent to its last byte received, at `ended_s` (`time.perf_counter`). `refused` is true if the server was
+    full and the request may be retried after `retry_after_s`; `retries` counts the rejections before this answer.
 
-    Over a WebSocket, `code` is `200` where a text came, the HTTP status and code where the upgrade was refused,
-    `failed queue_full` where an event told of an error, and `closed 1013` where the server closed the connection.
-    `status` is 101 where the upgrade was not refused. `latency_s` is from the start of the connection to
-    `response.completed` (with `--realtime` that includes the length of the audio), `first_delta_s` from the first audio
-    sent to the first delta with a text, while audio goes in or after (None: there was none), and `final_s` from
-    `response.create` sent to `response.completed`.
+    Over a WebSocket, `code` is `200` for a text, the HTTP status and code of a rejected upgrade, `failed queue_full`
+    for an error event, and `closed 1013` if the server closed the connection. `status` is 101 unless the upgrade was
+    rejected. `latency_s` is from the start of the connection to `response.completed` (with `--realtime` that includes
+    the length of the audio), `first_delta_s` from the first audio sent to the first delta with text, during the audio
+    or after it (None: no delta), and `final_s` from `response.create` sent to `response.completed`.
     """
 
     file: str
@@ -118,17 +116,17 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it brought a text."""
+        """Whether it has a text."""
         return self.code == "200"
 
     @property
     def text(self) -> str:
-        """The transcript; empty where there is none."""
+        """The transcript; empty if there is none."""
         return str(self.reply["text"]) if self.ok else ""
 
     @property
     def message(self) -> str:
-        """What went wrong, in the server's words where it has any."""
+        """The error message, the server's own if it sent one."""
         return "" if self.ok else str(self.reply["error"]["message"])
 
 
@@ -139,10 +137,10 @@ Send = Callable[[Upload], Awaitable[Answer]]
 
 
 def short_clips() -> list[Path]:
-    """Return the clips that come with the project but the long ones, in the order of their names.
+    """Return the bundled clips except the long ones, sorted by name.
 
     Raises:
-        Failure: they are not there.
+        Failure: there are none.
     """
     clips = sorted(each for each in CLIPS.glob("*.flac") if not each.name.startswith("long-"))
     if not clips:
@@ -151,11 +149,11 @@ def short_clips() -> list[Path]:
 
 
 def prepare(path: Path, options: argparse.Namespace) -> Upload:
-    """Read `path` and make of it what is sent.
+    """Read `path` and return it as the options send it.
 
-    `options.pcm` sends 16 kHz mono PCM16 whatever the file is (in a WAV wrapper unless `options.raw`), otherwise the
-    file as it is. `options.raw` makes the audio itself the body, otherwise the body is a multipart form with the one
-    field `file`. `options.ws` makes messages of PCM16 instead, in pieces of 0.1 s with `options.realtime`, else of 1 s.
+    With `options.pcm` the audio is 16 kHz mono PCM16 (in a WAV file unless `options.raw`), otherwise the file as it is.
+    With `options.raw` the audio itself is the body, otherwise a multipart form with the one field `file`. With
+    `options.ws` the audio is PCM16 in messages of 0.1 s with `options.realtime`, otherwise of 1 s.
 
     Raises:
         Failure: the file cannot be read or decoded.
@@ -191,7 +189,7 @@ def live_pcm(name: str, samples: NDArray[np.float32]) -> Upload:
 
 
 def mode_words(options: argparse.Namespace) -> str:
-    """Say how the audio is sent."""
+    """Describe how the audio is sent."""
     if options.ws:
         return "WebSocket, in real time" if options.realtime else "WebSocket, as fast as possible"
     if options.raw:
@@ -211,7 +209,7 @@ def _decoded(path: Path, data: bytes) -> NDArray[np.float32]:
         return decode(data, max_seconds=ANY_LENGTH_S)
     except ServiceError as error:
         raise Failure(f"{path}: {error.message}") from None
-    except ModuleNotFoundError as missing:  # PyAV; libsndfile reads the clips of the project to the same samples
+    except ModuleNotFoundError as missing:  # PyAV; libsndfile decodes the bundled clips to the same samples
         samples: NDArray[np.float32]
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
         if rate != SAMPLE_RATE or samples.ndim > 1:
@@ -263,7 +261,7 @@ async def open_sender(options: argparse.Namespace) -> AsyncIterator[Send]:
     """Yield the function that sends one upload to the server at `options.url`, over the transport of `options.ws`.
 
     Raises:
-        Failure: nothing listens there.
+        Failure: no server listens there.
     """
     await _expect_listener(options.url)
     connections = _connection_limit()
@@ -288,7 +286,7 @@ async def _http_sender(options: argparse.Namespace, connections: int) -> AsyncIt
 
 
 def _websocket_sender(options: argparse.Namespace) -> Send:
-    """Return the function that sends over a connection of its own; the time that audio takes is none of the timeout."""
+    """Return the function that sends over a connection of its own; the timeout excludes the length of the audio."""
     address = client_ws.address(options.url)
     period_s = client_ws.REALTIME_PIECE_S if options.realtime else 0.0
 
@@ -300,12 +298,12 @@ def _websocket_sender(options: argparse.Namespace) -> Send:
 
 
 def _key(options: argparse.Namespace) -> dict[str, str]:
-    """Return the header that shows the key, if there is one."""
+    """Return the `Authorization` header for the key, if there is one."""
     return {"Authorization": f"Bearer {options.key}"} if options.key else {}
 
 
 def patient(send: Send) -> Send:
-    """Return `send` with refusals retried after the wait that they ask for, if that ends within `PATIENCE_S`."""
+    """Return `send` with rejections retried after their `Retry-After`, for up to `PATIENCE_S`."""
 
     async def send_until_accepted(upload: Upload) -> Answer:
         started_s, retries = time.perf_counter(), 0
@@ -328,7 +326,7 @@ class Tally:
         self.errors = 0
 
     def add(self, answer: Answer) -> None:
-        """Take in one more answer."""
+        """Add an answer."""
         self.answers.append(answer)
         self.errors += not answer.ok
 
@@ -354,7 +352,7 @@ async def _post(session: aiohttp.ClientSession, address: str, upload: Upload) ->
     try:
         headers = {"Content-Type": upload.content_type}
         async with session.post(address, data=upload.body, headers=headers, allow_redirects=False) as response:
-            code, reply = _understand(response.status, await response.read())
+            code, reply = _parse_answer(response.status, await response.read())
             status, retry_after_s = response.status, _seconds(response.headers.get("Retry-After"))
     except TimeoutError:
         code, reply = "timeout", _error("no answer in time")
@@ -383,7 +381,7 @@ async def _converse(
     try:
         async with asyncio.timeout(timeout_s):
             heard = await client_ws.converse(address, upload.frames, headers, period_s=period_s)
-    except (client_ws.Failed, WebSocketException, OSError) as error:
+    except (client_ws.SessionFailed, WebSocketException, OSError) as error:
         status, code, reply, retry_after_s = _why_no_text(error)
         ended_s = time.perf_counter()
         latency_s = ended_s - started_s
@@ -407,10 +405,10 @@ async def _converse(
 def _why_no_text(error: Exception) -> tuple[int, str, dict[str, Any], float]:
     """Return status, code, reply and wait of an answer that ended a WebSocket conversation with `error`."""
     match error:
-        case client_ws.Failed():
+        case client_ws.SessionFailed():
             return 101, f"failed {error.code}".strip(), _error(str(error)), RETRY_AFTER_S
         case InvalidStatus(response=response):
-            code, reply = _understand(response.status_code, bytes(response.body or b""))
+            code, reply = _parse_answer(response.status_code, bytes(response.body or b""))
             return response.status_code, code, reply, _seconds(response.headers.get("Retry-After"))
         case ConnectionClosed(rcvd=close) if close is not None:
             return 101, f"closed {close.code}", _error(close.reason or "no reason given"), RETRY_AFTER_S
@@ -421,8 +419,8 @@ def _why_no_text(error: Exception) -> tuple[int, str, dict[str, Any], float]:
     return 0, "disconnected", _error(str(error)), RETRY_AFTER_S
 
 
-def _understand(status: int, body: bytes) -> tuple[str, dict[str, Any]]:
-    """Return an answer's code and its JSON, or an error that quotes the body where that has neither text nor error."""
+def _parse_answer(status: int, body: bytes) -> tuple[str, dict[str, Any]]:
+    """Return an answer's code and its JSON. A body without text and error becomes an error that quotes it."""
     try:
         reply = json.loads(body)
     except ValueError:
@@ -447,7 +445,7 @@ def _quote(body: bytes) -> str:
 
 
 def _seconds(header: str | None) -> float:
-    """Return the wait of a `Retry-After` header in seconds; its other form, a date, counts as unsaid."""
+    """Return the wait of a `Retry-After` header in seconds. A date, the header's other form, counts as absent."""
     try:
         wait_s = float(header or "")
     except ValueError:
@@ -470,7 +468,7 @@ async def _expect_listener(url: str) -> None:
 
 
 def _connection_limit() -> int:
-    """Raise the limit of open files as far as that helps, and return how many connections it leaves room for."""
+    """Raise the limit of open files as far as is useful, and return how many connections fit into it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = CONNECTIONS_MAX + OTHER_FILES
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -484,7 +482,7 @@ def _connection_limit() -> int:
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the arguments that every client takes but `--file`."""
+    """Return a parser with the arguments that all clients share, `--file` excepted."""
     result = argparse.ArgumentParser(description=description)
     result.add_argument("--ws", action="store_true", help="send PCM16 over a WebSocket of its own for each request")
     result.add_argument("--realtime", action="store_true", help="with --ws: send the audio as fast as it was spoken")
@@ -534,7 +532,7 @@ def add_load_arguments(to: argparse.ArgumentParser) -> None:
 
 
 def parsed(with_: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line, and refuse what does not go together."""
+    """Parse the command line, and reject options that exclude each other."""
     options = with_.parse_args(argv)
     if options.ws and (options.raw or not options.pcm):
         with_.error("--ws always sends PCM16 over a WebSocket: leave out --raw and --no-pcm")
@@ -544,7 +542,7 @@ def parsed(with_: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 
 
 def positive(text: str) -> float:
-    """Return the finite number above 0 that `text` is, for argparse."""
+    """Parse a finite number above 0, for argparse."""
     try:
         value = float(text)
     except ValueError:
@@ -555,14 +553,14 @@ def positive(text: str) -> float:
 
 
 def positive_int(text: str) -> int:
-    """Return the whole number above 0 that `text` is, for argparse."""
+    """Parse a whole number above 0, for argparse."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
     return int(text)
 
 
 def _base_url(text: str) -> str:
-    """Return `text` without what follows the server's name, as OpenAI's clients write it (`http://localhost:8000/v1`)."""
+    """Return the server's address without a path, which OpenAI's clients include (`http://localhost:8000/v1`)."""
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -577,7 +575,7 @@ def _base_url(text: str) -> str:
 
 
 def run(program: Callable[[], int]) -> int:
-    """Run a client's `main` and return its exit code: 1 after a `Failure`, told on stderr; 130 after Ctrl-C."""
+    """Run a client's `main` and return its exit code: 1 after a `Failure`, printed to stderr; 130 after Ctrl-C."""
     try:
         return program()
     except Failure as failure:

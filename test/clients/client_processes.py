@@ -13,10 +13,10 @@ START_S = 60.0
 
 @contextmanager
 def client_processes(count: int) -> Iterator[Pool]:
-    """Run so many processes until the block ends; all have started when it begins.
+    """Run `count` processes until the block ends; all have started when it begins.
 
-    What they are given to do must be importable, its arguments and its result must be picklable, and each gets one task
-    of as many as there are processes if none ends before the last has begun. `time.perf_counter` is the same in all.
+    Their functions must be importable, and arguments and results picklable. Of `count` tasks each process gets one,
+    provided that none ends before the last has begun. `time.perf_counter` is the same in all processes.
 
     Raises:
         client.Failure: they do not start.

@@ -1,4 +1,4 @@
-"""The figures of a run of the load clients, and how they are shown and saved."""
+"""The figures of a run of the load clients, as tables and files."""
 
 import argparse
 import asyncio
@@ -21,11 +21,11 @@ Spread = dict[str, float | None]
 class Summary:
     """The figures of a run.
 
-    `codes`, `messages` (one for each code that is an error) and `latency_s` (of answers with a text: p50, p95, p99,
-    mean; None where there is none) are of all requests. `requests_per_s` and `rtfx` (audio seconds per wall second)
-    count the answers with a text that came within the `window_s` seconds after the start. `retried_429` are not among
-    the requests: `requests + retried_429` were sent. Over a WebSocket it counts all refusals, and there are
-    `first_delta_s` (of the answers that had a delta) and `final_s`; see `Answer`.
+    `codes`, `messages` (one for each error code) and `latency_s` (p50, p95, p99 and mean of the answers with a text,
+    None without any) cover all requests. `requests_per_s` and `rtfx` (audio seconds per wall second) cover the answers
+    with a text within `window_s` seconds of the start. `retried_429` are not among the requests: `requests +
+    retried_429` were sent. Over a WebSocket it counts all rejections, and there are `first_delta_s` (of the answers
+    with a delta) and `final_s`; see `Answer`.
     """
 
     requests: int
@@ -41,7 +41,7 @@ class Summary:
     final_s: Spread | None = None
 
     def figures(self) -> dict[str, Any]:
-        """Return the same for a JSON file, without what the transport does not have."""
+        """Return the figures for a JSON file, without those that the transport does not have."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -71,7 +71,7 @@ def _spread(values: Iterable[float | None]) -> Spread:
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float | None:
-    """Return the nearest-rank percentile of ascending values: the smallest that `percent` of them do not exceed."""
+    """Return the nearest-rank percentile of ascending values: the smallest one that `percent` of them do not exceed."""
     if not ordered:
         return None
     return ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)]
@@ -79,15 +79,15 @@ def percentile(ordered: Sequence[float], percent: int) -> float | None:
 
 @asynccontextmanager
 async def shown_progress(progress: Callable[[], tuple[float, str]], stream: TextIO) -> AsyncIterator[None]:
-    """While the block runs, show `progress()` (a share of 1, words) on `stream`: a bar on a terminal, else lines."""
+    """While the block runs, show `progress()` (a share of 1, and text) on `stream`: a bar on a terminal, else lines."""
     terminal = stream.isatty()
 
-    async def show_again_and_again() -> None:
+    async def show_repeatedly() -> None:
         while True:
             await asyncio.sleep(0.2 if terminal else 10)
             _show(*progress(), stream)
 
-    shower = asyncio.create_task(show_again_and_again())
+    shower = asyncio.create_task(show_repeatedly())
     try:
         yield
     finally:
@@ -113,7 +113,7 @@ Row = tuple[str, str]
 
 
 def load_rows(options: argparse.Namespace, uploads: Sequence[Upload]) -> list[Row]:
-    """Return the table rows that say what was sent where."""
+    """Return the table rows that describe the load."""
     audio_s = sum(each.audio_len_s for each in uploads)
     return [
         ("server", options.url),
@@ -123,7 +123,7 @@ def load_rows(options: argparse.Namespace, uploads: Sequence[Upload]) -> list[Ro
 
 
 def load_settings(options: argparse.Namespace, uploads: Sequence[Upload]) -> dict[str, Any]:
-    """Return the same for the figures."""
+    """Return the figures that describe the load."""
     files = [each.file for each in uploads]
     return {"server": options.url, "sent_as": mode_words(options), "files": files}
 
@@ -153,7 +153,7 @@ def _spread_words(spread: Spread) -> str:
 
 
 def in_seconds(value: float | None) -> str:
-    """Write a time; `-` where there is none."""
+    """Format a time; `-` for None."""
     return "-" if value is None else f"{value:.3f} s"
 
 
@@ -164,14 +164,14 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def save(path: Path, content: str) -> None:
-    """Write `content` to `path`, whose folder is made.
+    """Write `content` to `path`, creating its folder.
 
     Raises:
         Failure: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8", errors="backslashreplace")  # file names may be no UTF-8
+        path.write_text(content, encoding="utf-8", errors="backslashreplace")  # file names need not be UTF-8
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from None
 

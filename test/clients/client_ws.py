@@ -1,8 +1,8 @@
 """The WebSocket of the load clients: one connection for one file, in the simple dialect of `/v1/realtime`.
 
-Audio goes in as `input_audio_buffer.append`, `response.create` asks for the text, `response.completed` brings it; what
-happens in between is listened to all the time, as a server closes clients that do not read. Whatever keeps the text
-from coming is an exception; `client.py` makes answers of them, as it does with HTTP.
+The client sends audio as `input_audio_buffer.append`, asks for the text with `response.create` and gets it with
+`response.completed`. It reads all the time, because a server closes clients that do not. Any failure to get the text is
+an exception, which `client.py` turns into an answer, as for HTTP.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ from src.audio.samples import SAMPLE_RATE
 
 ROUTE = f"/v1/realtime?sample_rate={SAMPLE_RATE}"
 REALTIME_PIECE_S = 0.1
-"""A piece as microphones and telephones deliver it."""
+"""Audio of one message in real time, as microphones and telephones deliver it."""
 PIECE_S = 1.0
-"""A piece where nobody waits for the next: 43 kB, so that the JSON around it costs nothing."""
+"""Audio of one message sent without pauses: 43 kB, next to which the JSON around it costs nothing."""
 CLOSE_S = 1.0
-"""How long to wait for the server's half of the close; what it said before has been read by then."""
+"""How long to wait for the server's half of the close; everything before it has been read by then."""
 DELTAS = ("conversation.item.input_audio_transcription.delta", "response.output_text.delta")
 CREATE = json.dumps({"type": "response.create"})
 
 
-class Failed(Exception):
-    """The server said that there will be no text, with a code (empty where it named none) and a message."""
+class SessionFailed(Exception):
+    """The server reported an error in place of the text: its code (empty if it gave none) and a message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -38,11 +38,11 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True)
-class StepResult:
-    """What a conversation brought.
+class ConversationResult:
+    """The result of a conversation.
 
-    `completed_s` is when `response.completed` came (`time.perf_counter`), `final_s` how long after `response.create`
-    was sent, `first_delta_s` how long after the first audio was sent the first delta with a text came (None: none did).
+    `completed_s` is the time of `response.completed` (`time.perf_counter`), `final_s` the time from `response.create`
+    to it, and `first_delta_s` the time from the first audio to the first delta with text (None: no delta).
     """
 
     text: str
@@ -66,15 +66,15 @@ def _append(pcm16: bytes) -> str:
     return json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm16).decode("ascii")})
 
 
-async def converse(to: str, audio: Sequence[str], headers: Mapping[str, str], *, period_s: float) -> StepResult:
+async def converse(to: str, audio: Sequence[str], headers: Mapping[str, str], *, period_s: float) -> ConversationResult:
     """Connect to the address `to` with `headers`, send the messages `audio`, ask for the text and return it.
 
-    Message i is sent `i * period_s` seconds after the first, or at once where that has passed (a period of 0: always).
+    Message i is sent `i * period_s` seconds after the first, or at once if that time has passed.
 
     Raises:
-        Failed: the server reported an error, or said what cannot be understood.
-        websockets.exceptions.InvalidStatus: it refused the upgrade.
-        websockets.exceptions.WebSocketException: it closed the connection, or spoke no WebSocket.
+        SessionFailed: the server reported an error, or sent an invalid message.
+        websockets.exceptions.InvalidStatus: the server rejected the upgrade.
+        websockets.exceptions.WebSocketException: it closed the connection, or does not speak WebSocket.
         OSError: it cannot be reached.
     """
     async with connect(
@@ -96,7 +96,7 @@ async def converse(to: str, audio: Sequence[str], headers: Mapping[str, str], *,
 
 
 class _Conversation:
-    """An open connection, and when what was sent and came first (`time.perf_counter`)."""
+    """An open connection, with the times of its first messages (`time.perf_counter`)."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -114,12 +114,12 @@ class _Conversation:
             self._created_s = time.perf_counter()
             await self._socket.send(CREATE)
         except ConnectionClosed:
-            pass  # listening says why, after what the server said before
+            pass  # `listen` raises the reason, after it has read what the server sent before
 
-    async def listen(self) -> StepResult:
-        """Read until the text has come."""
+    async def listen(self) -> ConversationResult:
+        """Read events until the text, and return the result."""
         while True:
-            event = _understand(await self._socket.recv())
+            event = _parse(await self._socket.recv())
             kind = event.get("type")
             if kind in DELTAS and event.get("delta") and self._first_delta_s is None:
                 self._first_delta_s = time.perf_counter()
@@ -128,53 +128,53 @@ class _Conversation:
             elif kind == "response.done":
                 _expect_success(event)
             elif kind == "response.completed":
-                return self._heard(event)
+                return self._result(event)
 
-    def _heard(self, event: dict[str, Any]) -> StepResult:
+    def _result(self, event: dict[str, Any]) -> ConversationResult:
         completed_s = time.perf_counter()
         response = event.get("response")
         text = response.get("output_text") if isinstance(response, dict) else None
         if not isinstance(text, str):
-            raise Failed("without text", f"response.completed without output_text: {_beginning(event)}")
+            raise SessionFailed("without text", f"response.completed without output_text: {_excerpt(event)}")
         if self._created_s is None:
-            raise Failed("too early", "response.completed came before response.create was sent")
+            raise SessionFailed("too early", "response.completed came before response.create was sent")
         first_delta_s = None if self._first_delta_s is None else self._first_delta_s - self._first_sent_s
-        return StepResult(text, completed_s, first_delta_s, completed_s - self._created_s)
+        return ConversationResult(text, completed_s, first_delta_s, completed_s - self._created_s)
 
 
 def _schedule(started_s: float, period_s: float) -> Iterator[float]:
-    """Yield when each message is due: multiples of the period, so that no lateness adds up."""
+    """Yield when each message is due: multiples of the period, so that delays do not add up."""
     number = 0
     while True:
         yield started_s + number * period_s
         number += 1
 
 
-def _understand(frame: str | bytes) -> dict[str, Any]:
+def _parse(frame: str | bytes) -> dict[str, Any]:
     try:
         event = json.loads(frame)
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        raise Failed("without sense", f"a message that is no JSON object: {_beginning(frame)}")
+        raise SessionFailed("without sense", f"a message that is no JSON object: {_excerpt(frame)}")
     return event
 
 
 def _expect_success(event: dict[str, Any]) -> None:
-    """Raise `Failed` where a `response.done` tells of anything but a completed response."""
+    """Raise `SessionFailed` if a `response.done` is not about a completed response."""
     response = event.get("response")
     if not isinstance(response, dict) or response.get("status") != "completed":
         details = response.get("status_details") if isinstance(response, dict) else None
         raise _failure(details if isinstance(details, dict) else event)
 
 
-def _failure(holder: dict[str, Any]) -> Failed:
-    """Return the failure that the `error` of an event or of a response's details describes."""
+def _failure(holder: dict[str, Any]) -> SessionFailed:
+    """Return the failure for the `error` of an event or of a response's details."""
     error = holder.get("error")
     if not isinstance(error, dict):
-        return Failed("", _beginning(holder))
-    return Failed(str(error.get("code") or ""), str(error.get("message") or _beginning(error)))
+        return SessionFailed("", _excerpt(holder))
+    return SessionFailed(str(error.get("code") or ""), str(error.get("message") or _excerpt(error)))
 
 
-def _beginning(said: object) -> str:
-    return str(said)[:200]
+def _excerpt(value: object) -> str:
+    return str(value)[:200]

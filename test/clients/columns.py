@@ -6,7 +6,7 @@ Cell = str | float | None
 
 
 def columns(names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
-    """Return a head line of `names` and one line for each of `lines`; text is flush left, figures right."""
+    """Return a header of `names` and a line for each of `lines`, with text aligned left and figures right."""
     cells = [[shown(value) for value in line] for line in lines]
     widths = [max(len(row[column]) for row in [list(names), *cells]) for column in range(len(names))]
     is_text = [any(isinstance(line[column], str) for line in lines) for column in range(len(names))]
@@ -21,7 +21,7 @@ def columns(names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
 
 
 def shown(value: Cell) -> str:
-    """Return a cell as the table has it: floats with two decimals, none from 100 on."""
+    """Format a cell: floats with two decimals, or none from 100 on."""
     match value:
         case None:
             return "-"

@@ -1,4 +1,4 @@
-"""Clients that a server could do without, over bare TCP on this machine: silent, slow, nonsensical, gone."""
+"""Misbehaving clients, over plain TCP on this machine: idle, slow, not speaking HTTP, or disconnecting."""
 
 import asyncio
 import itertools
@@ -9,21 +9,21 @@ import client
 
 HALF_A_HEADER = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nX-Hea"
 TICK_S = 0.5
-"""A slow client sends so often."""
+"""Interval at which a slow client sends."""
 GARBAGE_S = 15.0
-"""Time in which nonsense must have been answered or cut off; the service waits some seconds for the end of a header."""
+"""Time within which invalid input is answered or cut off; the service waits some seconds for the end of a header."""
 CHUNKED = (
     f"POST {client.ROUTE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/flac\r\nTransfer-Encoding: chunked\r\n\r\n"
 ).encode()
 
 NO_ANSWER = "none"
 STILL_OPEN = "open"
-"""What stands for the status of a connection that was closed without one, or not at all."""
+"""Stands for the status of a connection that was closed without one, or not at all."""
 
 
 @asynccontextmanager
 async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect, and cut the connection off at the end of the block, as a process does that dies."""
+    """Connect, and abort the connection at the end of the block, like a process that dies."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         yield reader, writer
@@ -31,15 +31,15 @@ async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asy
         writer.transport.abort()
 
 
-async def stay_idle(port: int, said: bytes, hold_s: float) -> str:
-    """Connect, say `said`, and then nothing, until the server closes or the time is up; return the status."""
+async def stay_idle(port: int, beginning: bytes, hold_s: float) -> str:
+    """Connect, send `beginning`, then nothing until the server closes or the time is up; return the status."""
     async with connection(port) as (reader, writer):
-        writer.write(said)
+        writer.write(beginning)
         return await _status_in_time(reader, hold_s)
 
 
 async def upload_slowly(port: int, content: bytes, bytes_per_s: int, hold_s: float) -> str:
-    """Upload `content`, then zeros, bit by bit until the server answers or the time is up; return the status."""
+    """Upload `content`, then zeros, slowly until the server answers or the time is up; return the status."""
     async with connection(port) as (reader, writer):
         writer.write(CHUNKED)
         dripping = asyncio.create_task(_drip(writer, content, max(1, round(bytes_per_s * TICK_S))))
@@ -61,14 +61,14 @@ def chunk(data: bytes) -> bytes:
 
 
 async def leave_while_uploading(port: int, content: bytes) -> None:
-    """Send a part of an upload and vanish."""
+    """Send a part of an upload and disconnect."""
     async with connection(port) as (_, writer):
         writer.write(CHUNKED + chunk(content[: len(content) // 2]))
         await writer.drain()
 
 
 async def leave_while_answered(port: int, upload: client.Upload) -> None:
-    """Ask for a stream, read the beginning of it, and vanish."""
+    """Request a stream, read its beginning, and disconnect."""
     async with connection(port) as (reader, writer):
         writer.write(_head(upload, f"{client.ROUTE}?stream=true", len(upload.body)) + upload.body)
         await reader.read(1)
@@ -82,7 +82,7 @@ async def declare_too_much(port: int, upload: client.Upload, length: int) -> str
 
 
 async def talk_nonsense(port: int, noise: bytes) -> str:
-    """Send what is no HTTP; return the status."""
+    """Send bytes that are not HTTP; return the status."""
     async with connection(port) as (reader, writer):
         writer.write(noise + b"\r\n\r\n")
         return await _status_in_time(reader, GARBAGE_S)
@@ -101,7 +101,7 @@ async def _status_in_time(reader: asyncio.StreamReader, limit_s: float) -> str:
 
 
 async def _status(reader: asyncio.StreamReader) -> str:
-    """Return the status of the answer, once it begins or the connection is closed without one."""
+    """Return the status once the answer begins or the connection is closed without one."""
     try:
         words = (await reader.readline()).split()
     except ConnectionError:

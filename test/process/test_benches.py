@@ -181,7 +181,7 @@ def test_a_short_run_of_the_queue_bench_tells_what_a_request_costs_beside_few_an
     ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=500)
     assert ran.returncode == 1, ran.stderr
     costs = json.loads((tmp_path / "queue_bench.json").read_text())["costs"]
-    assert [cost["load"] for cost in costs] == [*queue_bench.LOADS, queue_bench.REFUSED]
+    assert [cost["load"] for cost in costs] == [*queue_bench.LOADS, queue_bench.REJECTED]
     assert all(cost["few_us"] > 0 and cost["many_us"] > 0 for cost in costs)
     assert ran.stdout == (tmp_path / "queue_bench.txt").read_text()
 

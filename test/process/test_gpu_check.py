@@ -232,9 +232,9 @@ def driver(tmp_path, monkeypatch):
 
 def test_what_the_driver_knows_is_told_and_what_it_does_not_know_is_none(driver, monkeypatch):
     driver("580.159.04\\n")
-    assert gpu_machine.asked_of_the_driver("driver_version") == "580.159.04"
+    assert gpu_machine.driver_field("driver_version") == "580.159.04"
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert gpu_machine.asked_of_the_driver("driver_version") is None
+    assert gpu_machine.driver_field("driver_version") is None
 
 
 def test_what_the_service_lacks_is_named(tmp_path, monkeypatch):
