@@ -38,7 +38,7 @@ with open({procs!r}, "w") as procs:
     procs.write(str(os.getpid()))
 os.execv(sys.executable, [sys.executable, "-m", "src"])
 """
-REFUSED = {400, 429, 503}
+REJECTED = {400, 429, 503}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ]
     print("\n".join(lines))
     client_report.save(options.results / "index_bench.txt", "\n".join(lines) + "\n")
-    return 0 if alive and set(bombs) <= REFUSED and set(speech) <= {200, 429, 503} and speech[200] else 1
+    return 0 if alive and set(bombs) <= REJECTED and set(speech) <= {200, 429, 503} and speech[200] else 1
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -3,9 +3,9 @@
 python3 test/benches/keywords_bench.py [--senders N] [--victims N] [--n N] [--rounds N] [--phrases N] [--model MODEL]
 
 One service runs in a process of its own. In every round the victims send a clip repeatedly, first beside senders that
-do the same, then beside senders that add a keyword list of the maximum length, a new one each time. The latencies of all
-rounds are pooled. The table is also saved as `test/results/keywords_bench.txt` and `.json`. The exit code is 1 if the
-lists raised the victims' p50 by more than 1.3 times, or if a request returned no text.
+do the same, then beside senders that add a keyword list of the maximum length, a new one each time. The latencies of
+all rounds are pooled. The table is also saved as `test/results/keywords_bench.txt` and `.json`. The exit code is 1 if
+the lists raised the victims' p50 by more than 1.3 times, or if a request returned no text.
 """
 
 import argparse

@@ -3,10 +3,10 @@
 python3 test/benches/loop_bench.py [--only WORDS] [--seconds S] [--rounds N]
 
 The service runs in a process of its own, on a model that returns four words a second at once, so that only the
-service's own work remains. It gets the requests of `costly.py` one after the other, each at the limit of what is accepted, while
-another process requests `/healthz` all the time over one connection. A figure is the longest of those answers, in the
-best of the rounds, because other programs can only add to it. The table is also saved as `test/results/loop_bench.txt`
-and `.json`. The exit code is 1 if a probe took longer than 100 ms in every round.
+service's own work remains. It gets the requests of `costly.py` one after the other, each at the limit of what is
+accepted, while another process requests `/healthz` all the time over one connection. A figure is the longest of those
+answers, in the best of the rounds, because other programs can only add to it. The table is also saved as
+`test/results/loop_bench.txt` and `.json`. The exit code is 1 if a probe took longer than 100 ms in every round.
 """
 
 import argparse

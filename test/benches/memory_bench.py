@@ -2,10 +2,11 @@
 
 python3 test/benches/memory_bench.py [--sessions N] [--files N] [--audio-mb MB]
 
-It starts a service of its own with the bundled model and little memory for audio. In turns there are sessions that append
-and commit for as long as it is accepted, sessions that leave messages of 22 MiB unfinished, and concurrent compressed files
-of ten minutes. Meanwhile another client sends a clip repeatedly and counts the status codes. Memory is that of the
-service's process, in MB above that at rest; the last column is its memory some seconds after all clients have left.
+It starts a service of its own with the bundled model and little memory for audio. In turns there are sessions that
+append and commit for as long as it is accepted, sessions that leave messages of 22 MiB unfinished, and concurrent
+compressed files of ten minutes. Meanwhile another client sends a clip repeatedly and counts the status codes. Memory is
+that of the service's process, in MB above that at rest; the last column is its memory some seconds after all clients
+have left.
 """
 
 import argparse

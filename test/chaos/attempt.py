@@ -1,4 +1,4 @@
-"""One call that was sent, and what became of it."""
+"""One call that was sent, and its outcome."""
 
 import time
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from call import Call
 
 @dataclass
 class Attempt:
-    """A call under way, or at its end; the times are `time.monotonic`.
+    """A call in progress or ended; times are `time.monotonic`.
 
     `code` is as of `client.Answer`: `200`, `429 queue_full`, `failed queue_timeout`, `closed 1001`, `disconnected`,
-    `unreachable`, `timeout`; empty until it ends. `entrusted_s` is when the service had all of it, infinity until then.
-    `logged_as` is its id in the metrics log, empty where that cannot be known.
+    `unreachable`, `timeout`; empty until it ends. `entrusted_s` is when the service had received all of it, infinity
+    until then. `logged_as` is its id in the metrics log, empty if that is unknown.
     """
 
     request_id: str
@@ -26,17 +26,17 @@ class Attempt:
     ended_s: float = float("inf")
 
     def end(self, code: str) -> None:
-        """Note how it ended, and when."""
+        """Record how it ended, and when."""
         self.code, self.ended_s = code, time.monotonic()
 
     @property
     def ok(self) -> bool:
-        """Whether it brought a text."""
+        """Whether it has a text."""
         return self.code == "200"
 
     @property
     def status(self) -> int | None:
-        """The HTTP status, None where none came."""
+        """The HTTP status, None if there was none."""
         first = self.code.partition(" ")[0]
         return int(first) if first.isdecimal() else None
 

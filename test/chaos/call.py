@@ -1,4 +1,4 @@
-"""What the soak test sends again and again: a clip in one form over one transport, made once."""
+"""The calls that the soak test repeats: a clip in one form over one transport, made once."""
 
 import argparse
 import json
@@ -26,11 +26,11 @@ CLIPS = (
     "rhvoice-bdl-4",
     "fsdd-jackson-3",
 )
-"""Clips of different texts, so that a text of another one is seen."""
-FEWEST = 4
-"""From so many clips on there is one for every kind of call."""
+"""Clips with different texts, so that the text of another clip is noticed."""
+MIN_CLIPS = 4
+"""Minimum number of clips for one of every kind of call."""
 CONTAINERS = {"mp3": "libmp3lame", "m4a": "aac", "webm": "libopus"}
-"""By the suffix of the file, which FFmpeg's muxers are named after but for one."""
+"""FFmpeg's muxer by file suffix; all but one have the same name."""
 MUXERS = {"m4a": "ipod"}
 FILE = argparse.Namespace(ws=False, raw=False, pcm=False)
 RAW = argparse.Namespace(ws=False, raw=True, pcm=True)
@@ -41,7 +41,7 @@ POISON = "poison"
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a realtime session is opened, asked for its text, and which field of which event brings it."""
+    """How a realtime session is opened and asked for its text, and the event and field that have it."""
 
     route: str
     opening: tuple[str, ...]
@@ -62,7 +62,7 @@ OPENAI = Dialect(
 
 @dataclass(frozen=True)
 class Call:
-    """One thing to send: over HTTP `upload` to `route`, or its frames in a realtime session of a `dialect`."""
+    """One call: `upload` to `route` over HTTP, or its frames in a realtime session of a `dialect`."""
 
     kind: str
     clip: str
@@ -72,12 +72,12 @@ class Call:
 
     @property
     def name(self) -> str:
-        """What tells it from the others."""
+        """Its unique name."""
         return f"{self.kind} {self.clip}"
 
 
 def made_calls(clips: Sequence[str], folder: Path) -> list[Call]:
-    """Return everything that is sent, of at least `FEWEST` clips; encoded files are written to `folder`."""
+    """Return all calls for at least `MIN_CLIPS` clips; encoded files are written to `folder`."""
     return [*_short_files(clips), *_encoded(clips, folder), *_long_files(), *_spoken(clips), *_broken(clips)]
 
 
@@ -93,7 +93,7 @@ def _short_files(clips: Sequence[str]) -> Iterator[Call]:
 
 def _encoded(clips: Sequence[str], folder: Path) -> Iterator[Call]:
     for number, (suffix, codec) in enumerate(CONTAINERS.items()):
-        for clip in clips[number::FEWEST]:
+        for clip in clips[number::MIN_CLIPS]:
             path = folder / f"{clip}.{suffix}"
             rate = 48_000 if codec == "libopus" else media.SAMPLE_RATE
             samples = media.resampled(media.clip(clip), rate)
@@ -127,5 +127,5 @@ def _path(clip: str) -> Path:
 
 
 def of_kind(calls: Sequence[Call], *kinds: str) -> list[Call]:
-    """Return the calls of some kinds."""
+    """Return the calls of the given kinds."""
     return [call for call in calls if call.kind in kinds]

@@ -1,6 +1,6 @@
-"""Sends calls to the service, each under an id of its own, and keeps what became of every one of them.
+"""Sends calls to the service, each with an id of its own, and records their outcomes.
 
-A call is kept before it is sent: one that never ends is seen by that.
+A call is recorded before it is sent, so that one that never ends is noticed.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from conversation import converse
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 ANSWER_S = 90.0
-"""More than the service may take with any of the calls, the grace period of its stop included."""
+"""More than the service may take for any call, including the grace period of its stop."""
 NO_CODE = "unreadable"
 
 
@@ -28,7 +28,7 @@ class Caller:
         self._http = http
 
     async def send(self, call: Call, *, burst: bool = False) -> Attempt:
-        """Send a call and return what became of it."""
+        """Send a call and return its outcome."""
         attempt = Attempt(f"soak-{len(self.attempts) + 1:07d}", call, burst)
         self.attempts.append(attempt)
         try:
@@ -62,7 +62,7 @@ class Caller:
 
 
 def code_of(status: int, body: bytes) -> str:
-    """Return the status and the word of the error in an answer's body."""
+    """Return the status and the error code in an answer's body."""
     error = _object(body).get("error")
     return f"{status} {error.get('code')}" if isinstance(error, dict) else f"{status} {NO_CODE}"
 
@@ -83,7 +83,7 @@ def _why_no_text(error: Exception) -> str:
 
 
 def _streamed_text(body: bytes) -> str | None:
-    """Return the text of a stream's last event, None where it is no `done` or not that of the deltas joined."""
+    """Return the text of a stream's last event, None if it is not a `done` event with the text of all deltas."""
     events = [_object(line.removeprefix(b"data: ")) for line in body.splitlines() if line.startswith(b"data: ")]
     if not events or events[-1].get("type") != "transcript.text.done":
         return None

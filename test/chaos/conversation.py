@@ -1,4 +1,4 @@
-"""One realtime session of the soak test: a clip goes in as fast as it is taken, and its text comes out."""
+"""One realtime session of the soak test: it sends a clip as fast as possible and returns the text."""
 
 import asyncio
 import json
@@ -13,11 +13,11 @@ from websockets.exceptions import ConnectionClosed
 
 
 async def converse(url: str, attempt: Attempt) -> str:
-    """Hold the session that `attempt` is for with the service at `url`, note what comes to pass, return the text.
+    """Run the session of `attempt` with the service at `url`, record its course, and return the text.
 
     Raises:
         client_ws.SessionFailed: the service reported an error.
-        websockets.exceptions.WebSocketException: it refused the upgrade, or closed the connection.
+        websockets.exceptions.WebSocketException: it rejected the upgrade, or closed the connection.
         OSError: it cannot be reached.
     """
     dialect = attempt.call.dialect

@@ -1,4 +1,4 @@
-"""What goes wrong during the soak test, one kind after the other in a random order, again and again."""
+"""The faults of the soak test: one kind after the other in random order, repeatedly."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 BURST = 120
-"""Calls at once: more than the service of the soak test takes."""
+"""Number of concurrent calls, more than the soak test's service accepts."""
 IDLE = 40
 SLOW = 5
 SLOW_BYTES_PER_S = 20
@@ -34,32 +34,32 @@ TOO_LONG_BYTES = 65 * 1024 * 1024
 NONSENSE = ("{", "[]", '"text"', '{"type": 7}', '{"type": "no.such.event"}', '{"type": "input_audio_buffer.append"}')
 
 
-REFUSED = ("400", "408", "413", "429", "431", "501", "503", rude_client.NO_ANSWER)
+REJECTED = ("400", "408", "413", "429", "431", "501", "503", rude_client.NO_ANSWER)
 FLOODED = ("answered", "closed 1001", "closed 1008", "closed 1009", "closed 1013", rude_client.NO_ANSWER)
 EXPECTED = {
-    "slow upload": (*REFUSED, rude_client.STILL_OPEN),
-    "oversize upload": REFUSED,
-    "nonsense": REFUSED,
+    "slow upload": (*REJECTED, rude_client.STILL_OPEN),
+    "oversize upload": REJECTED,
+    "nonsense": REJECTED,
     "flood of wrong events": FLOODED,
 }
-"""How those may be treated whose request is none."""
+"""The allowed outcomes of invalid requests, by kind."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """How the service treated somebody whose request is none: a status, or a word where there was none."""
+    """The outcome of an invalid request: a status, or a word if there was none."""
 
     kind: str
     code: str
 
     @property
     def is_expected(self) -> bool:
-        """Whether that is how such a one is to be treated."""
+        """Whether the outcome is allowed for its kind."""
         return self.code in EXPECTED[self.kind]
 
 
 class Faults:
-    """Makes faults for the service of a supervisor; `hold_s` is how long those last that last."""
+    """Makes faults for the service of a supervisor; `hold_s` is the duration of those that have one."""
 
     def __init__(
         self,
@@ -99,27 +99,27 @@ class Faults:
 
     @property
     def kinds(self) -> int:
-        """How many kinds of faults there are."""
+        """Number of kinds of faults."""
         return len(self._kinds)
 
     def in_turn(self) -> Iterator[str]:
-        """Yield the kinds of faults for ever, all of them once before any is repeated."""
+        """Yield the kinds of faults forever, each one once before any is repeated."""
         while True:
             yield from self._chance.sample(sorted(self._kinds), self.kinds)
 
     async def make(self, kind: str) -> None:
-        """Make a fault of a kind; one that is made in vain, as the service is down just then, does not count."""
+        """Make a fault of a kind. It does not count if it fails because the service is down."""
         with suppress(OSError, WebSocketException):
             await self._kinds[kind]()
             self.counts[kind] += 1
 
     async def end_life(self, how: signal.Signals) -> None:
-        """End the service's process, and return when the next one is ready."""
+        """End the service's process, and return once the next one is ready."""
         await self._supervisor.end_life(how)
         self.counts[how.name] += 1
 
     async def _kill_worker(self) -> None:
-        """Lie in wait for one of the processes that decode a file each, as they do not live long."""
+        """Wait for one of the short-lived processes that decode a file each, and kill it."""
         deadline_s = time.monotonic() + LURK_S
         while time.monotonic() < deadline_s:
             if workers := [each for parent in self._parents() for each in process_tree.children(parent)]:
@@ -203,7 +203,7 @@ class Faults:
 
 
 async def _read_errors(socket: ClientConnection, count: int) -> str:
-    """Read until so many errors have come; return what became of the connection."""
+    """Read until `count` errors have come; return the outcome of the connection."""
     try:
         async with asyncio.timeout(FLOOD_S):
             while count:

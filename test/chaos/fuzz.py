@@ -1,12 +1,11 @@
-"""More of what `test_fuzz.py` makes up, for as long as you like.
+"""Run the fuzzers of `test_fuzz.py` with as many examples as wanted.
 
 python3 test/chaos/fuzz.py {decoder,multipart,realtime} --examples N [--seed S] [--url URL]
 
-`decoder` throws damaged media at the decoder, `multipart` odd forms at a service, its own unless `--url` names one.
-`realtime` has N conversations with a session, one half in which the model may answer or fail at any time and every
-event is held against a ledger, one half of messages of any form. The first example that breaks something is made
-as small as can be and printed with the command that repeats it, and the exit code is 1. Without a seed each run draws
-other examples.
+`decoder` decodes damaged media, `multipart` sends odd forms to a service, its own unless `--url` names one. `realtime`
+runs N sessions: in one half the model may answer or fail at any time and every event is checked against a ledger, the
+other half sends messages of any form. The first failing example is minimised and printed with the command that repeats
+it, and the exit code is 1. Without a seed each run draws other examples.
 """
 
 import argparse
@@ -43,19 +42,19 @@ STEPS = 40
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is made up, and from where."""
+    """Number of examples, and the seed."""
 
     examples: int
     seed: int
 
     @property
     def settings(self) -> settings:
-        """What hypothesis is told."""
+        """The settings for Hypothesis."""
         checks = list(HealthCheck)
         return settings(max_examples=self.examples, deadline=None, database=None, suppress_health_check=checks)
 
     def spend(self, strategy: st.SearchStrategy[Any], target: Callable[[Any], object]) -> None:
-        """Throw everything at `target`; raises what the smallest example raises that it raises for."""
+        """Call `target` with every example; raises the error of the minimised failing example."""
 
         @seed(self.seed)
         @self.settings
@@ -74,7 +73,7 @@ def fuzz_decoder(budget: Budget, _: str | None) -> str:
 
 
 def fuzz_multipart(budget: Budget, url: str | None) -> str:
-    """Send forms to a service, and a good clip at the end."""
+    """Send forms to a service, and a valid clip at the end."""
     statuses: Counter[int] = Counter()
     with _client(url) as http:
         for make in EXTREMES.values():
@@ -86,7 +85,7 @@ def fuzz_multipart(budget: Budget, url: str | None) -> str:
 
 
 def fuzz_realtime(budget: Budget, _: str | None) -> str:
-    """Hold conversations with sessions."""
+    """Run sessions."""
     half = Budget(budget.examples // 2, budget.seed)
     half.spend(CONVERSATIONS, hold_conversation)
     played = seed(budget.seed)(AnySequence)
@@ -99,7 +98,7 @@ TARGETS = {"decoder": fuzz_decoder, "multipart": fuzz_multipart, "realtime": fuz
 
 @contextmanager
 def _client(url: str | None) -> Iterator[httpx.Client]:
-    """Give a client of the service at `url`, or of one made for it."""
+    """Yield a client of the service at `url`, or of a new service."""
     if url:
         with httpx.Client(base_url=url, timeout=PATIENCE_S) as http:
             yield http
@@ -109,7 +108,7 @@ def _client(url: str | None) -> Iterator[httpx.Client]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the program with `argv`, or with what the command line says."""
+    """Run the program with `argv` (of the command line if None)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--examples", type=int, default=1_000)

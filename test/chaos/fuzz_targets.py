@@ -1,4 +1,4 @@
-"""What the made-up bytes are thrown at, and what must hold whatever they are."""
+"""The targets of the fuzzers, with the properties that must hold for any input."""
 
 import json
 from typing import Any
@@ -17,14 +17,14 @@ from src.errors import InvalidRequest
 
 ANSWERED = 0
 DOCUMENTED_ENDS = {1001, 1009, 1013}
-"""Close codes in the README's table, without that for an error of the server's."""
+"""Close codes in the README's table, without that for a server error."""
 PROBE = json.dumps({"type": "no.such.event", "event_id": "probe"})
 MAX_EVENTS = 2_000
 PATIENCE_S = 30.0
 
 
 def decode_anything(data: bytes) -> None:
-    """Decode bytes: samples come of it, all of them numbers, or an error that is the sender's."""
+    """Decode bytes: the result is finite samples, or an error of the sender's."""
     try:
         samples = decode(data, max_seconds=60)
     except InvalidRequest:
@@ -34,7 +34,7 @@ def decode_anything(data: bytes) -> None:
 
 
 def post_anything(http: httpx.Client, form: Multipart) -> httpx.Response:
-    """Send a form and hold the answer to what a client may expect."""
+    """Send a form and check the answer against what a client may expect."""
     answer = http.post(ROUTE, content=form.body, headers=[(b"content-type", form.content_type)])
     fault = problem_with(answer)
     assert fault is None, fault
@@ -42,7 +42,7 @@ def post_anything(http: httpx.Client, form: Multipart) -> httpx.Response:
 
 
 def hold_conversation(conversation: Conversation) -> None:
-    """Say all of it to a session whose model is played: nothing is raised, and every answer is of a documented form."""
+    """Send all messages to a session with a fake model: nothing is raised, and every answer has a documented form."""
     harness = SessionHarness(
         beta=conversation.beta,
         transcription=conversation.transcription,
@@ -61,13 +61,13 @@ def hold_conversation(conversation: Conversation) -> None:
 
 
 def talk(url: str, messages: list[Message]) -> None:
-    """Say it all over one WebSocket: the session answers to the end, or closes with a documented code."""
+    """Send all messages over one WebSocket: the session answers to the end, or closes with a documented code."""
     end = _end_of(url, messages)
     assert end == ANSWERED or end in DOCUMENTED_ENDS, f"closed with {end}"
 
 
 def _end_of(url: str, messages: list[Message]) -> int | None:
-    """Return 0 where the last message was answered, else how the connection was closed, None if it was cut."""
+    """Return 0 if the last message was answered, else the close code of the connection, None if it was cut."""
     try:
         with connect(url, open_timeout=PATIENCE_S, max_size=None) as socket:
             for message in [*messages, PROBE]:

@@ -1,4 +1,4 @@
-"""What the service's process holds, read again and again, and at rest."""
+"""Repeated readings of the service's process, under load and at rest."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,21 +12,21 @@ from trend import slope_per_min
 Slope = Callable[[Sequence[float], Sequence[float]], float]
 
 PERIOD_S = 0.2
-"""The heap is trimmed every fifth second and full again within a second: in between it holds what the batches of that
-time happened to need, and only just after the trim what the process does not give back."""
+"""The heap is trimmed every fifth second and full again within a second. Just after the trim it holds what the process
+keeps; in between it also holds what the current batches need."""
 SETTLING_S = 60.0
-"""The first minute of a life says nothing about the later ones: caches fill, pools come up."""
-FEWEST = round(180 / PERIOD_S)
-"""Readings, three minutes of them, from which a slope says something: a burst of calls is a step in it."""
+"""Ignored time at the start of a life, in which caches and pools fill."""
+MIN_READINGS = round(180 / PERIOD_S)
+"""Minimum number of readings for a slope, three minutes of them: a burst of calls is a step in shorter ones."""
 REST_PERIOD_S = 0.5
 REST_PERIODS = 14
-"""Descriptors that have not changed for so long are at rest: an idle connection is kept for 5 s, and the heap is
-trimmed by then."""
+"""The process is at rest once its descriptors have not changed for this long: an idle connection stays for 5 s, and the
+heap is trimmed by then."""
 REST_S = 30.0
 
 
 class Gauge:
-    """Readings of the present life of a supervisor's service."""
+    """Readings of the current life of a supervisor's service."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.readings: list[Reading] = []
@@ -34,7 +34,7 @@ class Gauge:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Read again and again while the block runs."""
+        """Take readings while the block runs."""
         watching = asyncio.create_task(self._watch())
         try:
             yield
@@ -43,7 +43,7 @@ class Gauge:
             await asyncio.wait([watching])
 
     async def at_rest(self) -> Reading | None:
-        """Wait until nothing comes and goes any more and return what is held then; None if the process has ended."""
+        """Wait until the process is at rest and return a reading; None if it has ended."""
         counts: list[int] = []
         reading = None
         for _ in range(round(REST_S / REST_PERIOD_S)):
@@ -55,14 +55,14 @@ class Gauge:
         return reading
 
     def growth_per_min(self, what: str, since_s: float, until_s: float, slope: Slope = slope_per_min) -> float | None:
-        """Return how fast a field of the readings grew in the last life; None where that was too short to say.
+        """Return how fast a field of the readings grew in the last life; None if that was too short.
 
-        `slope` takes times in seconds and values, and returns the growth by the minute.
+        `slope` takes times in seconds and values, and returns the growth per minute.
         """
         life = self._supervisor.life
         since_s = max(since_s, life.ready_s + SETTLING_S)
         readings = [each for each in self.readings if each.pid == life.pid and since_s <= each.at_s <= until_s]
-        if len(readings) < FEWEST:
+        if len(readings) < MIN_READINGS:
             return None
         return slope([each.at_s for each in readings], [getattr(each, what) for each in readings])
 

@@ -4,39 +4,39 @@ import signal
 from dataclasses import dataclass
 
 UNSURE_S = 2.0
-"""A call sent so shortly before a signal may have come after it: the service looks at signals and bytes in turns."""
+"""A call sent this shortly before a signal may be read after it: the service handles signals and bytes in turns."""
 
 
 @dataclass
 class Life:
-    """What is known of a process; the times are `time.monotonic`, infinity for what has not come to pass.
+    """A process of the service. Times are `time.monotonic`, infinity for what has not happened.
 
-    `asked` is the signal that it was sent, and `exit_code` is negative where a signal ended it.
+    `end_signal` is the signal that was sent to it, and `exit_code` is negative if a signal ended it.
     """
 
     pid: int
     started_s: float
     ready_s: float = float("inf")
-    asked: signal.Signals | None = None
+    end_signal: signal.Signals | None = None
     asked_s: float = float("inf")
     ended_s: float = float("inf")
     exit_code: int | None = None
 
     @property
     def as_asked(self) -> bool:
-        """Whether it ended as it was told to; so does one that goes on and was not told anything."""
+        """Whether it ended as the signal demands, or still runs and got none."""
         expected = {None: None, signal.SIGTERM: 0, signal.SIGKILL: -signal.SIGKILL}
-        return self.exit_code == expected[self.asked]
+        return self.exit_code == expected[self.end_signal]
 
     def excuses(self, sent_s: float, entrusted_s: float, ended_s: float) -> bool:
         """Whether a call may have been lost to the end of this life.
 
-        After SIGTERM what the service has in full is finished; by SIGKILL everything under way is lost.
+        After SIGTERM the service finishes what it has received in full; SIGKILL loses everything in progress.
         """
         if ended_s < self.asked_s or sent_s > self.ended_s + UNSURE_S:
             return False
-        return self.asked == signal.SIGKILL or entrusted_s > self.asked_s - UNSURE_S
+        return self.end_signal == signal.SIGKILL or entrusted_s > self.asked_s - UNSURE_S
 
     def was_starting(self, sent_s: float) -> bool:
-        """Whether a call was sent before this life was ready to take it."""
+        """Whether a call was sent before this life was ready for it."""
         return self.started_s <= sent_s <= self.ready_s + UNSURE_S

@@ -1,4 +1,4 @@
-"""Compares the service's metrics log with what the soak test was answered: one line for each, with its status."""
+"""Compares the service's metrics log with the answers of the soak test: one line for each, with its status."""
 
 import json
 from collections import defaultdict
@@ -11,7 +11,7 @@ from attempt import Attempt
 
 @dataclass(frozen=True)
 class Audit:
-    """How the answers are found in the log; `excused` had none, as the disk was full or the service was killed."""
+    """The result; `excused` answers have no line because the disk was full or the service was killed."""
 
     found: int
     excused: int
@@ -21,12 +21,12 @@ class Audit:
 
     @property
     def findings(self) -> int:
-        """How many answers are not in the log as they should be."""
+        """Number of answers without their correct line in the log."""
         return len(self.missing) + len(self.twice) + len(self.other_status)
 
 
 def logged(folder: Path) -> dict[str, list[int]]:
-    """Return the status of every line of the logs below `folder`, by id, without those that a full disk has cut."""
+    """Return the statuses in the logs below `folder`, by id, without lines that a full disk has cut."""
     result: dict[str, list[int]] = defaultdict(list)
     for path in folder.rglob("metrics.log*"):
         for line in path.read_text().splitlines():
@@ -39,7 +39,7 @@ def logged(folder: Path) -> dict[str, list[int]]:
 
 
 def audit(attempts: Sequence[Attempt], lines: Mapping[str, Sequence[int]], excused: Callable[[Attempt], bool]) -> Audit:
-    """Compare answers with the lines of the log."""
+    """Compare the answers with the lines of the log."""
     answered = [each for each in attempts if each.logged_as and each.status]
     absent = [each for each in answered if not lines.get(each.logged_as)]
     present = [each for each in answered if lines.get(each.logged_as)]

@@ -1,4 +1,4 @@
-"""What a soak test came to, and what of it should not be."""
+"""The outcome of a soak test, and its findings."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,16 @@ from process_tree import Reading
 
 GROWTH_MB_PER_MIN = 1.0
 FLAT = 4
-"""Descriptors more at the end than at the beginning that are none too many: files that are opened when first needed."""
+"""Allowed growth of the number of descriptors: files that are opened on first use."""
 EXAMPLES = 5
 
 
 @dataclass(frozen=True)
 class Growth:
-    """Slopes over the second half, by the minute; None where it was too short to say.
+    """Slopes per minute over the second half; None if it was too short.
 
-    `rss_floor_mb` is that of each minute's lowest tenth: what is held between two batches, just after the heap was
-    trimmed. That of all readings goes with the batches that chance put together.
+    `rss_floor_mb` is the slope of each minute's lowest tenth: the memory between two batches, just after the heap was
+    trimmed. The slope of all readings depends on the random composition of the batches.
     """
 
     rss_mb: float | None
@@ -35,9 +35,9 @@ class Growth:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that was seen; `half_time_s` is `time.monotonic`.
+    """All results; `half_time_s` is `time.monotonic`.
 
-    `at_begin` and `at_end` are at rest, before and after the load of the part without stops.
+    `at_begin` and `at_end` are readings at rest, before and after the load of the part without stops.
     """
 
     judged: Sequence[tuple[Attempt, str]]
@@ -56,7 +56,7 @@ class Outcome:
 
     @property
     def findings(self) -> list[str]:
-        """What should not be, in sentences; a soak test without any has passed."""
+        """What is wrong, in sentences; a soak test without any has passed."""
         return [*self._calls(), *self._kinds(), *self._visits(), *self._log(), *self._ends(), *self._growth()]
 
     def figures(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Outcome:
     def _ends(self) -> Iterator[str]:
         for number, life in enumerate(self.lives, 1):
             if not life.as_asked:
-                asked = life.asked.name if life.asked else "no signal"
+                asked = life.end_signal.name if life.end_signal else "no signal"
                 yield f"process {number} ended with exit code {life.exit_code} after {asked}"
 
     def _growth(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Broken files that the soak test sends among the whole ones."""
+"""Broken files that the soak test sends among the valid ones."""
 
 import random
 
@@ -12,7 +12,7 @@ NOISE_BYTES = 20_000
 
 
 def files(mp4: bytes, flac: bytes) -> dict[str, bytes]:
-    """Return broken files by name, made of two whole ones and of noise; the same each time."""
+    """Return broken files by name, made from two valid ones and from noise; the same each time."""
     chance = random.Random(0)
     noise = {f"noise.{name}": magic + chance.randbytes(NOISE_BYTES) for name, magic in MAGICS.items()}
     return {

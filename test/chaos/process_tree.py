@@ -1,4 +1,4 @@
-"""A process and its descendants by /proc: what they hold."""
+"""The resources of a process and its descendants, by /proc."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from own_service import resident_mb
 
 @dataclass(frozen=True)
 class Reading:
-    """What a process held at one time (`time.monotonic`), and its descendants together."""
+    """The resources of a process, and of its descendants together, at one time (`time.monotonic`)."""
 
     at_s: float
     pid: int
@@ -22,7 +22,7 @@ class Reading:
 
 
 def read(pid: int) -> Reading | None:
-    """Return what a process holds now, None where it has ended."""
+    """Return the current resources of a process, None if it has ended."""
     try:
         below = list(_descendants(pid))
         return Reading(
@@ -34,12 +34,12 @@ def read(pid: int) -> Reading | None:
             threads=_count(Path(f"/proc/{pid}/task")),
             children=len(below),
         )
-    except (OSError, StopIteration):  # it has just ended; a dead process has no memory to tell of
+    except (OSError, StopIteration):  # it has just ended; a zombie has no memory figures
         return None
 
 
 def children(pid: int) -> list[int]:
-    """Return the children of a process; none where it has ended."""
+    """Return the children of a process; none if it has ended."""
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
     except OSError:

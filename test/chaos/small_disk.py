@@ -1,4 +1,4 @@
-"""A disk of a few megabytes that can be full: a tmpfs on the folder of the service's logs."""
+"""A disk of a few megabytes that can be filled: a tmpfs on the folder of the service's logs."""
 
 import subprocess
 import time
@@ -10,7 +10,7 @@ BLOCK_BYTES = 1 << 16
 
 
 class SmallDisk:
-    """A small disk, and the times (`time.monotonic`) at which it was full; `mounted` says whether there is one."""
+    """A small disk, and the times (`time.monotonic`) at which it was full; `mounted` is false if there is none."""
 
     def __init__(self, folder: Path, *, mounted: bool) -> None:
         self.folder = folder
@@ -20,7 +20,7 @@ class SmallDisk:
 
     @contextmanager
     def filled(self) -> Iterator[None]:
-        """Leave no byte free while the block runs."""
+        """Fill the disk completely while the block runs."""
         began_s = time.monotonic()
         try:
             with self._ballast.open("wb", buffering=0) as ballast:
@@ -31,7 +31,7 @@ class SmallDisk:
             self.full.append((began_s, time.monotonic()))
 
     def was_full(self, at_s: float, margin_s: float) -> bool:
-        """Whether it was full at a time or shortly before or after."""
+        """Whether it was full at a time, or within `margin_s` of it."""
         return any(began_s - margin_s <= at_s <= ended_s + margin_s for began_s, ended_s in self.full)
 
 
@@ -46,7 +46,7 @@ def _fill(write: Callable[[bytes], int | None]) -> None:
 
 @contextmanager
 def small_disk(folder: Path, size_mb: int) -> Iterator[SmallDisk]:
-    """Make `folder` a small disk until the block ends, or a plain folder where this user may not mount."""
+    """Make `folder` a small disk until the block ends, or a plain folder if this user may not mount."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(folder)]
     mounted = _succeeds(mount)

@@ -1,17 +1,17 @@
-"""Keep the service under mixed load for a time while all kinds of things go wrong, and account for every answer.
+"""Keep the service under mixed load while all kinds of faults happen, and account for every answer.
 
 python3 test/chaos/soak.py [--minutes M] [--model MODEL] [--seed N] [--concurrency N] [--clips N]
 
-The service runs in a process of its own, which is started again when it has ended. HTTP requests in several formats and
-realtime sessions are sent all the time, while decode workers are killed, clients vanish, broken files come, the disk is
-full, the folder of logs is gone, and so on (`faults.py`). In the first two fifths of the time the service is stopped by
-SIGTERM or killed every other minute. After a rest the others are one life of its process, under load without a break;
-in the second half of the whole time memory is measured.
+The service runs in a process of its own, which is restarted when it ends. HTTP requests in several formats and realtime
+sessions are sent all the time, while decode workers are killed, clients disconnect, files are broken, the disk is full,
+the log folder is gone, and so on (`faults.py`). In the first two fifths of the time the service is stopped by SIGTERM
+or killed every other minute. After a rest, one process runs under constant load to the end; memory is measured in the
+second half of the whole time.
 
-A right answer is what the call brought alone, at the start. The table goes to `test/results/soak.txt` and `.json`, and
-what the service printed to `soak-server.log`. The exit code is 0 only if every call had its one right answer, or a
-refusal, or a loss that a fault at that time excuses, the metrics log tells the same, the service ended only when and as
-it was told to, and memory and descriptors have not grown.
+The right answer is that of the same call alone, at the start. The table is saved as `test/results/soak.txt` and
+`.json`, and the service's output as `soak-server.log`. The exit code is 0 only if every call had its right answer, a
+rejection, or a loss that a fault at that time excuses, the metrics log agrees, the service ended only when and as it
+was asked to, and memory and descriptors have not grown.
 """
 
 import argparse
@@ -36,7 +36,7 @@ import client_report
 import metrics_audit
 import traffic
 from attempt import Attempt
-from call import CLIPS, FEWEST, Call, made_calls
+from call import CLIPS, MIN_CLIPS, Call, made_calls
 from caller import Caller
 from faults import Faults
 from gauge import Gauge
@@ -49,21 +49,21 @@ from trend import floor_slope_per_min
 from verdict import Answer, Judge
 
 STORM = 0.4
-"""The share of the time in which the process is ended again and again. In the tenth that follows, the last one takes
-the memory that the load needs: what it grows by after that is what it loses."""
+"""Share of the time in which the process is ended repeatedly. In the tenth after it, the last process takes the memory
+that the load needs: growth after that is a leak."""
 FAULT_GAP_S = 2.5
 STOP_GAP_S = 120.0
 HOLD_S = 25.0
-"""How long idle connections and slow uploads last, unless the service ends them."""
+"""Duration of idle connections and slow uploads, unless the service ends them."""
 PAUSE_S = 0.05
-"""What a worker waits after an answer: the service has a moment to breathe now and then."""
+"""Pause of a worker after an answer, so that the service is idle at times."""
 DISK_MB = 8
 DISK_MB_PER_MIN = 1
-"""More than the metrics of a minute need."""
+"""Size of the log disk: more than the metrics of a minute."""
 UNWRITTEN_S = 1.0
-"""A line may be lost to a full disk or to SIGKILL that follows its answer so soon."""
+"""A metrics line may be lost if a full disk or SIGKILL follows its answer this soon."""
 SMALL_QUEUE = {"PARAKEET_QUEUE_MAX_FACTOR": "8", "PARAKEET_CHUNK_SECONDS": "30"}
-"""Fewer places than a burst has calls, and more than one chunk for a long file."""
+"""Fewer slots than a burst has calls, and several chunks for a long file."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,13 +93,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--results", type=Path, default=client.RESULTS, metavar="DIR")
     options = parser.parse_args(argv)
-    if not FEWEST <= options.clips <= len(CLIPS):
-        parser.error(f"--clips must be {FEWEST} to {len(CLIPS)}")
+    if not MIN_CLIPS <= options.clips <= len(CLIPS):
+        parser.error(f"--clips must be {MIN_CLIPS} to {len(CLIPS)}")
     return options
 
 
 async def soak(options: argparse.Namespace) -> Outcome:
-    """Run the soak test; raises `client.Failure` where it cannot."""
+    """Run the soak test; raises `client.Failure` if it cannot."""
     log = options.results / "soak-server.log"
     log.unlink(missing_ok=True)
     with TemporaryDirectory() as name:
@@ -149,7 +149,7 @@ class Soak:
             self._at_end = await self._gauge.at_rest()
 
     def outcome(self, tracebacks: int) -> Outcome:
-        """Return what it came to, once the service has stopped."""
+        """Return the outcome, once the service has stopped."""
         judge = Judge(self._alone, self._supervisor.lives, self._faults.workers_killed_s)
         lines = metrics_audit.logged(self._disk.folder)
         return Outcome(
@@ -169,7 +169,7 @@ class Soak:
         )
 
     async def _load(self, seconds: float, stops: int) -> None:
-        """Send calls and make faults for a time, and end the service's process so many times in it."""
+        """Send calls and make faults for `seconds`, and end the service's process `stops` times."""
         gap_s = min(FAULT_GAP_S, seconds / self._faults.kinds)
         dues_s = [(number + self._chance.random()) * gap_s for number in range(int(seconds / gap_s))]
         calls = traffic.mixed(self._calls, self._chance)
@@ -185,14 +185,14 @@ class Soak:
         await self._faults.make(kind)
 
     async def _stop_and_go(self, after_s: Sequence[float]) -> None:
-        """End the process at each of these times or when it is ready again, by SIGTERM and by SIGKILL in turn."""
+        """End the process at each of these times, or once it is ready again, by SIGTERM and SIGKILL in turn."""
         began_s = time.monotonic()
         for due_s, how in zip(after_s, cycle((signal.SIGTERM, signal.SIGKILL)), strict=False):
             await asyncio.sleep(max(0.0, began_s + due_s - time.monotonic()))
             await self._faults.end_life(how)
 
     def _may_be_unwritten(self, attempt: Attempt) -> bool:
-        killed = (life for life in self._supervisor.lives if life.asked == signal.SIGKILL)
+        killed = (life for life in self._supervisor.lives if life.end_signal == signal.SIGKILL)
         return self._disk.was_full(attempt.ended_s, UNWRITTEN_S) or any(
             0 <= life.ended_s - attempt.ended_s <= UNWRITTEN_S for life in killed
         )
@@ -205,7 +205,7 @@ class Soak:
         return Growth(rss_floor_mb=floor, **slopes)
 
     def _like_reference(self) -> str:
-        """Say how many of the clips have, as files, the text that was spoken."""
+        """Describe how many of the clips, as files, have their reference text."""
         with (client.CLIPS / "transcripts.tsv").open() as file:
             spoken = {row["file"]: row["text"] for row in csv.DictReader(file, delimiter="\t")}
         clips = CLIPS[: self._options.clips]

@@ -14,7 +14,7 @@ BURST = "(in a burst)"
 
 
 def table(outcome: Outcome) -> str:
-    """Return everything that a soak test came to."""
+    """Return all tables of a soak test."""
     parts = [_requests(outcome), _latencies(outcome), _faults(outcome), _holdings(outcome), _rows(outcome)]
     return "\n".join(parts)
 
@@ -55,7 +55,7 @@ def _faults(outcome: Outcome) -> str:
 
 
 def _answers(outcome: Outcome, kind: str) -> str:
-    """Return how the service treated those whose request is none; the plural of a fault is its visits' kind and s."""
+    """Return the outcomes of invalid requests; a fault's name is the plural of its visits' kind."""
     counts = Counter(visit.code for visit in outcome.visits if kind.startswith(visit.kind))
     return ", ".join(f"{code} x {count}" for code, count in sorted(counts.items()))
 
@@ -80,7 +80,7 @@ def _held(reading: Reading | None) -> list[Cell]:
 
 def _rows(outcome: Outcome) -> str:
     audit = outcome.audit
-    asked = Counter(life.asked.name for life in outcome.lives if life.asked)
+    asked = Counter(life.end_signal.name for life in outcome.lives if life.end_signal)
     rows = [
         ("alone", outcome.like_reference),
         ("processes", f"{len(outcome.lives)}: {', '.join(f'{name} x {count}' for name, count in asked.items())}"),

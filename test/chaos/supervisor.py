@@ -1,4 +1,4 @@
-"""Keeps the service running as `scripts/start_bg.sh` does: started again whenever it has ended, until told to stop."""
+"""Keeps the service running like `scripts/start_bg.sh`: restarts it whenever it ends, until stopped."""
 
 import asyncio
 import os
@@ -17,13 +17,13 @@ from ports import reserved_port
 
 POLL_S = 0.2
 STOP_S = 60.0
-"""The service's grace period is 20 s, and some seconds follow it; one that takes longer hangs."""
+"""Time limit of a stop: the grace period is 20 s, plus some seconds."""
 SHORT_LIVES = 3
-"""So many processes in a row that end before they are ready, and the soak test gives up."""
+"""Number of consecutive processes that may end before they are ready."""
 
 
 class Supervisor:
-    """The service in a process of its own, one after the other on the same port; `output` takes what they print."""
+    """The service in one process after the other, on the same port; `output` is the file of their output."""
 
     def __init__(self, output: Path, **settings: str) -> None:
         self._reservation = ExitStack()
@@ -37,7 +37,7 @@ class Supervisor:
 
     @property
     def life(self) -> Life:
-        """The present life, or the last."""
+        """The current life, or the last."""
         return self.lives[-1]
 
     @asynccontextmanager
@@ -45,7 +45,7 @@ class Supervisor:
         """Keep the service running while the block runs; it is ready when the block begins.
 
         Raises:
-            client.Failure: it does not come up.
+            client.Failure: it does not start.
         """
         keeping = asyncio.create_task(self._keep_up())
         try:
@@ -87,7 +87,7 @@ class Supervisor:
     def _signal(self, how: signal.Signals) -> None:
         life = self.life
         if life.exit_code is None:
-            life.asked, life.asked_s = how, time.monotonic()
+            life.end_signal, life.asked_s = how, time.monotonic()
             os.kill(life.pid, how)
 
     async def _keep_up(self) -> None:
@@ -98,19 +98,19 @@ class Supervisor:
                 )
                 life = Life(process.pid, time.monotonic())
                 self.lives.append(life)
-                await self._see_through(life, process)
+                await self._watch(life, process)
 
-    async def _see_through(self, life: Life, process: asyncio.subprocess.Process) -> None:
-        """Watch a life to its end; one that does not end when asked is killed, and is not as it was asked."""
+    async def _watch(self, life: Life, process: asyncio.subprocess.Process) -> None:
+        """Watch a life to its end. One that does not end when asked is killed, and counts as not ended as asked."""
         ending = asyncio.create_task(process.wait())
         await self._until_ready(life, ending)
-        await self._tell()
+        await self._notify()
         while not ending.done():
             await asyncio.wait([ending], timeout=1)
             if time.monotonic() > life.asked_s + STOP_S:
                 process.kill()
         life.exit_code, life.ended_s = process.returncode, time.monotonic()
-        await self._tell()
+        await self._notify()
 
     async def _until_ready(self, life: Life, ending: "asyncio.Task[int]") -> None:
         async with aiohttp.ClientSession(self.url, timeout=aiohttp.ClientTimeout(total=5)) as http:
@@ -124,6 +124,6 @@ class Supervisor:
                     pass
                 await asyncio.wait([ending], timeout=POLL_S)
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()

@@ -23,15 +23,15 @@ WEIGHTS = {
     "simple session": 3,
     "OpenAI session": 3,
 }
-"""How often each kind is sent, beside the others."""
+"""Relative frequency of each kind."""
 AFTER_FAILURE_S = 0.5
 
 
 async def answers_alone(caller: Caller, calls: Sequence[Call]) -> dict[str, Answer]:
-    """Send each call by itself and return what it brings.
+    """Send each call alone and return its answer.
 
     Raises:
-        client.Failure: one that should bring a text does not.
+        client.Failure: one that should return a text does not.
     """
     answers = {}
     for call in calls:
@@ -43,14 +43,14 @@ async def answers_alone(caller: Caller, calls: Sequence[Call]) -> dict[str, Answ
 
 
 async def keep_calling(caller: Caller, calls: Iterator[Call], pause_s: float, until_s: float) -> None:
-    """Send one call after the other until the time (`time.monotonic`) is up, with a pause after each."""
+    """Send one call after the other until `until_s` (`time.monotonic`), with a pause after each."""
     while time.monotonic() < until_s:
         attempt = await caller.send(next(calls))
         await asyncio.sleep(pause_s if attempt.ok else AFTER_FAILURE_S)
 
 
 def mixed(calls: Sequence[Call], chance: random.Random) -> Iterator[Call]:
-    """Yield calls for ever, of every kind as often as its weight says."""
+    """Yield calls forever, each kind as often as its weight demands."""
     by_kind: Mapping[str, list[Call]] = {kind: of_kind(calls, kind) for kind in WEIGHTS}
     kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
     while True:

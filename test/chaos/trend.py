@@ -9,15 +9,15 @@ FLOOR_PERCENT = 10
 
 
 def slope_per_min(at_s: Sequence[float], values: Sequence[float]) -> float:
-    """Return the slope of the line of least squares through values, by the minute."""
+    """Return the slope per minute of the least-squares line through values."""
     minutes = np.asarray(at_s) / 60
     return float(np.polyfit(minutes - minutes[0], values, 1)[0])
 
 
 def floor_slope_per_min(at_s: Sequence[float], values: Sequence[float]) -> float:
-    """Return the slope through what a tenth of each minute's values are below: what comes and goes is no growth.
+    """Return the slope per minute of each minute's 10th percentile, which ignores temporary growth.
 
-    The lowest value of a minute is a matter of chance again: by that there is more or less to do just then.
+    The minimum of a minute would be too random: it depends on the load at that moment.
     """
     by_minute = groupby(zip(at_s, values, strict=True), key=lambda each: (each[0] - at_s[0]) // 60)
     minutes = [np.asarray(list(readings)) for _, readings in by_minute]

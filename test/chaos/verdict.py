@@ -1,4 +1,4 @@
-"""What each call of the soak test came to, judged when all is over: a loss needs a fault at its time."""
+"""The verdict on each call of the soak test, made at the end: a loss needs a fault at its time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from attempt import Attempt
 from life import Life
 
 RIGHT = "right"
-REFUSED = "refused"
+REJECTED = "refused"
 LOST_TO_STOP = "lost to a stop"
 LOST_TO_WORKER = "lost to a worker"
 WRONG_TEXT = "wrong text"
 CROSS_TALK = "cross-talk"
 UNEXPECTED = "unexpected"
 UNANSWERED = "unanswered"
-VERDICTS = (RIGHT, REFUSED, LOST_TO_STOP, LOST_TO_WORKER, WRONG_TEXT, CROSS_TALK, UNEXPECTED, UNANSWERED)
+VERDICTS = (RIGHT, REJECTED, LOST_TO_STOP, LOST_TO_WORKER, WRONG_TEXT, CROSS_TALK, UNEXPECTED, UNANSWERED)
 FINDINGS = (WRONG_TEXT, CROSS_TALK, UNEXPECTED, UNANSWERED)
 
 FULL = ("429 queue_full", "503 queue_timeout", "503 too_many_sessions", "failed queue_full", "failed queue_timeout")
@@ -25,14 +25,14 @@ WORKER_KILLED = ("400 invalid_audio",)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call brings when it is alone."""
+    """The answer to a call that is alone."""
 
     code: str
     text: str
 
 
 class Judge:
-    """Knows what every call brings when it is alone, the lives of the service, and when a decode worker was killed."""
+    """Judges calls by their answers when alone, the service's lives, and the times of killed decode workers."""
 
     def __init__(self, alone: Mapping[str, Answer], lives: Sequence[Life], workers_killed_s: Sequence[float]) -> None:
         self._alone = alone
@@ -41,7 +41,7 @@ class Judge:
         self._workers_killed_s = list(workers_killed_s)
 
     def verdict(self, attempt: Attempt) -> str:
-        """Return what an attempt came to. A killed worker excuses one call, so judge each only once."""
+        """Return the verdict on an attempt. A killed worker excuses one call, so judge each attempt only once."""
         expected = self._alone[attempt.call.name]
         if attempt.code in ("", "timeout"):
             return UNANSWERED
@@ -53,7 +53,7 @@ class Judge:
 
     def _excuse(self, attempt: Attempt) -> str:
         if attempt.code in FULL:
-            return REFUSED
+            return REJECTED
         if self._stopped(attempt):
             return LOST_TO_STOP
         if attempt.code in WORKER_KILLED and self._lost_its_worker(attempt):
