@@ -34,7 +34,7 @@ P95_RATIO = 1.5
 
 
 @dataclass(frozen=True)
-class Figures:
+class CrowdFigures:
     """The latencies of one way over all rounds, in seconds; None if no request returned a text."""
 
     way: str
@@ -93,7 +93,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 async def compare(
     options: argparse.Namespace, uploads: Sequence[client.Upload], server: Server, crowd: Crowd
-) -> list[Figures]:
+) -> list[CrowdFigures]:
     """Return the figures without and with the crowd, measured in turns."""
     alone, beside = client.Tally(), client.Tally()
     how = argparse.Namespace(url=server.url, key=None, ws=False, timeout=600.0)
@@ -111,33 +111,28 @@ async def compare(
     return [figures_of(ALONE, alone.answers), figures_of(BESIDE, beside.answers)]
 
 
-def figures_of(way: str, answers: Sequence[client.Answer]) -> Figures:
+def figures_of(way: str, answers: Sequence[client.Answer]) -> CrowdFigures:
     """Return the figures of one way."""
-    ordered = sorted(answer.latency_s for answer in answers if answer.ok)
-    p50_s, p95_s, p99_s = (client_report.percentile(ordered, percent) for percent in (50, 95, 99))
-    return Figures(way, len(answers), len(answers) - len(ordered), p50_s, p95_s, p99_s)
+    without_text = sum(not answer.ok for answer in answers)
+    return CrowdFigures(way, len(answers), without_text, *client_report.latency_percentiles_s(answers))
 
 
-def raised(alone: Figures, beside: Figures) -> dict[str, float | None]:
+def raised(alone: CrowdFigures, beside: CrowdFigures) -> dict[str, float | None]:
     """Return the factor by which the crowd raised latencies, by percentile."""
     return {
-        "p50": _ratio(beside.p50_s, alone.p50_s),
-        "p95": _ratio(beside.p95_s, alone.p95_s),
-        "p99": _ratio(beside.p99_s, alone.p99_s),
+        "p50": client_report.ratio(beside.p50_s, alone.p50_s),
+        "p95": client_report.ratio(beside.p95_s, alone.p95_s),
+        "p99": client_report.ratio(beside.p99_s, alone.p99_s),
     }
 
 
-def _ratio(over: float | None, under: float | None) -> float | None:
-    return over / under if over is not None and under else None
-
-
-def passed(figures: Sequence[Figures], ratios: dict[str, float | None]) -> bool:
+def passed(figures: Sequence[CrowdFigures], ratios: dict[str, float | None]) -> bool:
     """Whether every request returned a text and the p95 rose by no more than allowed."""
     p95 = ratios["p95"]
     return p95 is not None and p95 <= P95_RATIO and not any(each.without_text for each in figures)
 
 
-def table(figures: Sequence[Figures], ratios: dict[str, float | None]) -> str:
+def table(figures: Sequence[CrowdFigures], ratios: dict[str, float | None]) -> str:
     """Return the figures as aligned columns, times in milliseconds, and the ratios below them."""
     lines = []
     for each in figures:

@@ -36,7 +36,7 @@ PHRASE_LENGTH = 100
 
 
 @dataclass(frozen=True)
-class Figures:
+class VictimFigures:
     """The victims' latencies of one way over all rounds, in seconds, and the answers that the senders got."""
 
     way: str
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="Measure whether the hot words of some slow the others.")
+    parser = argparse.ArgumentParser(description="Measure whether keywords of some clients slow down others.")
     count = client.positive_int
     parser.add_argument("--senders", type=count, default=4, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--victims", type=count, default=4, metavar="N", help="(default: %(default)s)")
@@ -77,7 +77,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def compare(options: argparse.Namespace, upload: client.Upload, url: str) -> list[Figures]:
+async def compare(options: argparse.Namespace, upload: client.Upload, url: str) -> list[VictimFigures]:
     """Return the victims' figures beside plain senders and beside senders of lists, measured in turns."""
     ways: dict[str, Iterator[client.Upload]] = {PLAIN: cycle([upload]), LISTS: with_lists(upload, options.phrases)}
     victims, senders = ({way: client.Tally() for way in ways} for _ in range(2))
@@ -112,25 +112,24 @@ def phrase(chance: random.Random) -> str:
     return words.getvalue()[: PHRASE_LENGTH - 1] + "x"
 
 
-def figures_of(way: str, victims: Sequence[client.Answer], senders: Sequence[client.Answer]) -> Figures:
+def figures_of(way: str, victims: Sequence[client.Answer], senders: Sequence[client.Answer]) -> VictimFigures:
     """Return the figures of one way."""
-    ordered = sorted(answer.latency_s for answer in victims if answer.ok)
     without_text = sum(not answer.ok for answer in [*victims, *senders])
-    p50_s, p95_s = (client_report.percentile(ordered, percent) for percent in (50, 95))
-    return Figures(way, len(victims), without_text, p50_s, p95_s, len(senders))
+    p50_s, p95_s, _ = client_report.latency_percentiles_s(victims)
+    return VictimFigures(way, len(victims), without_text, p50_s, p95_s, len(senders))
 
 
-def raised(plain: Figures, lists: Figures) -> float | None:
+def raised(plain: VictimFigures, lists: VictimFigures) -> float | None:
     """Return the factor by which lists raised the victims' p50."""
-    return lists.p50_s / plain.p50_s if lists.p50_s and plain.p50_s else None
+    return client_report.ratio(lists.p50_s, plain.p50_s)
 
 
-def passed(figures: Sequence[Figures], ratio: float | None) -> bool:
+def passed(figures: Sequence[VictimFigures], ratio: float | None) -> bool:
     """Whether every request returned a text and the p50 rose by no more than allowed."""
     return ratio is not None and ratio <= P50_RATIO and not any(each.without_text for each in figures)
 
 
-def table(figures: Sequence[Figures], ratio: float | None) -> str:
+def table(figures: Sequence[VictimFigures], ratio: float | None) -> str:
     """Return the figures as aligned columns, times in milliseconds, and the ratio of the p50 below them."""
     lines = []
     for each in figures:

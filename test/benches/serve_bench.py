@@ -274,14 +274,10 @@ def ratios(figures: Sequence[Figures]) -> str:
     lines = []
     for ours in (each for each in figures if each.server == OURS):
         for other in (each for each in figures if each.load == ours.load and each.server != OURS):
-            waits = [ratio(other.p50_s, ours.p50_s), ratio(other.p95_s, ours.p95_s)]
-            lines.append([ours.load, other.server, ratio(ours.requests_per_s, other.requests_per_s), *waits])
+            speed = client_report.ratio(ours.requests_per_s, other.requests_per_s)
+            waits = [client_report.ratio(other.p50_s, ours.p50_s), client_report.ratio(other.p95_s, ours.p95_s)]
+            lines.append([ours.load, other.server, speed, *waits])
     return columns(["load", "service over", "req/s", "p50", "p95"], lines)
-
-
-def ratio(over: float | None, under: float | None) -> float | None:
-    """Return one figure over another, None where that says nothing."""
-    return over / under if over is not None and under else None
 
 
 if __name__ == "__main__":

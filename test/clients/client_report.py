@@ -77,6 +77,17 @@ def percentile(ordered: Sequence[float], percent: int) -> float | None:
     return ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)]
 
 
+def latency_percentiles_s(answers: Iterable[Answer]) -> tuple[float | None, float | None, float | None]:
+    """Return the p50, p95 and p99 latency of the answers with a text; None without any."""
+    ordered = sorted(answer.latency_s for answer in answers if answer.ok)
+    return percentile(ordered, 50), percentile(ordered, 95), percentile(ordered, 99)
+
+
+def ratio(over: float | None, under: float | None) -> float | None:
+    """Divide one figure by another; None if one of them is missing or the divisor is 0."""
+    return over / under if over is not None and under else None
+
+
 @asynccontextmanager
 async def shown_progress(progress: Callable[[], tuple[float, str]], stream: TextIO) -> AsyncIterator[None]:
     """While the block runs, show `progress()` (a share of 1, and text) on `stream`: a bar on a terminal, else lines."""
