@@ -37,7 +37,7 @@ print("child", child.pid, flush=True)
 time.sleep(600)
 """
 
-TELLS_HOW_IT_IS_CALLED = """
+PRINTS_ITS_CALL = """
 import os, sys
 print(sys.argv[1:], [name for name in os.environ if name.startswith("PARAKEET_")])
 sys.exit(2)
@@ -284,10 +284,10 @@ def test_rows_stand_under_their_names(capsys):
 
 @pytest.fixture
 def script(tmp_path):
-    """`gpu_check.sh` of a checkout that is not set up, whose program tells how it was called; runs with a Python."""
+    """`gpu_check.sh` of a checkout that is not set up, whose program prints its call; runs with a Python."""
     shutil.copytree(TEST.parent / "scripts", tmp_path / "scripts")
-    (tmp_path / "test").mkdir()
-    (tmp_path / "test" / "gpu_check.py").write_text(TELLS_HOW_IT_IS_CALLED)
+    (tmp_path / "test" / "benches").mkdir(parents=True)
+    (tmp_path / "test" / "benches" / "gpu_check.py").write_text(PRINTS_ITS_CALL)
 
     def run(python: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHON": python, "PARAKEET_DTYPE": "float16"}
