@@ -174,7 +174,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "vocab_size",
     ),
 }
-"""What the engine uses, by the dotted name of the class or module that has it.
+"""The names that the engine uses, by the dotted name of the class or module that has them.
 
 `cudart` of the two label looping modules is not among them: without the package cuda-python they lack it, and capture
 no loops.

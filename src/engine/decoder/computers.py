@@ -5,8 +5,8 @@ second computer for small batches avoids that, at the price of its graph's memor
 weights.
 
 A computer with CUDA graphs also keeps the prediction network's output for each token it chooses. Token scores need
-these outputs (see `scoring.py`). Computing them again takes another pass over all tokens, whose number the host would
-have to wait for.
+these outputs (see `scoring.py`). To compute them again takes another pass over all tokens, and the host would have to
+wait for the number of tokens first.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ EXTRA_TOKENS = 8
 
 
 class Computers:
-    """The computers of a network, either with room for keywords or without; they share one table of boosting trees.
+    """The computers of a network, all with room for keywords or all without; they share one table of boosting trees.
 
     Args:
         network: the checkpoint; it keeps the computer for batches of any size as its own.

@@ -1,4 +1,4 @@
-"""Boosting trees by hand; test/model compares them with NeMo's."""
+"""Boosting trees of one or two keywords, array by array; test/model compares trees with NeMo's."""
 
 import numpy as np
 import pytest

@@ -22,7 +22,7 @@ def test_a_keyword_without_capitals_is_also_tried_with_them(keyword, variants):
 
 
 class Letters:
-    """A tokenizer whose tokens are the letters from a to e; it cannot spell others."""
+    """A tokenizer whose tokens are the letters from a to e; all others are unknown."""
 
     UNKNOWN = 5
 

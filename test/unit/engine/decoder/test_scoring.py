@@ -60,7 +60,7 @@ def found(starts=(0, 2, 3)) -> SimpleNamespace:
 
 
 def expected(net, frames, ids, starts, last=0):
-    """What each token of a clip scores, one after the other: its logits, those of the durations last."""
+    """Yield the logits from which each token of a clip was chosen, those of the durations last, and its id."""
     for id, start in zip(ids, starts, strict=True):
         yield ((frames[start] @ net.joint.encoder + net.joint.prednet[last]).tanh() @ net.joint.last), id
         last = id
