@@ -1,4 +1,4 @@
-"""What voice frameworks put on the wire of `/v1/realtime`, frame by frame, and what they need to read.
+"""The messages that voice frameworks send to `/v1/realtime`, and what they need to receive.
 
 As sent by livekit-plugins-openai 1.8.9, pipecat-ai 1.14.0, openai-agents 0.24.0 and the AI SDK 7 (@ai-sdk/openai
 4.0.118). To each of them an `error` is the end of its session.
@@ -52,7 +52,7 @@ class Framework:
     subprotocols: tuple[str, ...] = ()
 
     def talk(self, service: Service, steps: Sequence[Event]) -> list[Event]:
-        """Do the steps on a connection of its own and return what was read."""
+        """Take the steps on a new connection and return the events received."""
         events: list[Event] = []
         with connect(
             f"ws://127.0.0.1:{service.port}/v1/realtime?{self.query}",
@@ -71,7 +71,7 @@ class Framework:
 
 
 def update(**settings: Any) -> Event:
-    """Configure the session, its type first as Pipecat, openai-agents and the AI SDK do."""
+    """Return the event that configures a session, its type first, as Pipecat, openai-agents and the AI SDK send it."""
     return {"type": "session.update", "session": {"type": "transcription", "audio": {"input": settings}}}
 
 
@@ -119,7 +119,7 @@ def test_livekit_finds_the_turns_itself_where_the_model_does_not(service: Servic
     assert texts(events) == [first.text(service), second.text(service)]
 
 
-# Pipecat configures the session once it has read that there is one, and sends audio from the beginning.
+# Pipecat configures the session after `session.created`, and sends audio from the beginning.
 
 
 def test_pipecat_sends_audio_before_it_names_its_format(service: Service):
@@ -167,8 +167,8 @@ def test_pipecat_leaves_the_turn_detection_to_the_server(service: Service):
     }
 
 
-# openai-agents waits for `session.updated`, ends with a commit and a clear, and is done when it has read that the
-# buffer is clear and the text of every item that was committed.
+# openai-agents waits for `session.updated` and ends with a commit and a clear. It is done once it has received
+# `input_audio_buffer.cleared` and the text of every committed item.
 
 AGENTS_UPDATE = update(
     format={"type": "audio/pcm", "rate": 24000},
@@ -201,8 +201,8 @@ def test_openai_agents_may_have_nothing_to_say(service: Service):
     assert kinds(events) == ["session.created", "session.updated", "error", CLEARED]
 
 
-# The AI SDK has its key among the subprotocols, sends everything at once in pieces as its user cut them, and takes the
-# first text for the whole.
+# The AI SDK shows its key among the subprotocols, sends all audio at once as its user cut it, and takes the first text
+# for the whole.
 
 
 @pytest.mark.parametrize("encoding", [PCM16, PCM16_AT_16_KHZ], ids=["24 kHz", "16 kHz"])

@@ -45,20 +45,20 @@ from src.settings import Settings
 skip_without_sdks()
 
 BETA_BY_MODEL = replace(BETA, created="session.created")
-"""These name a model and no intent."""
+"""Clients that name a model and no intent."""
 CLIENTS = {"ga ws": GA, "ga WebSocket": GA, "beta ws": BETA_BY_MODEL, "beta WebSocket": BETA_BY_MODEL}
-"""Of the package `ws`, and of browsers, as Node.js has it too."""
+"""Clients on the package `ws`, and on the WebSocket of browsers, which Node.js has too."""
 
 
 @dataclass(frozen=True)
 class Secure:
-    """The service behind TLS, and the file of the authority that vouches for it."""
+    """The service behind TLS, and the file of its certificate authority."""
 
     port: int
     authority: Path
 
     def run(self, client: str, model: str, steps: Sequence[Event]) -> Any:
-        """Return what the program saw of a session."""
+        """Return what the program received in a session."""
         arguments = [f"https://localhost:{self.port}/v1", client, model]
         return run_program("realtime.mjs", *arguments, stdin=steps, env={"NODE_EXTRA_CA_CERTS": str(self.authority)})
 
@@ -72,7 +72,7 @@ def secure(tiny, tmp_path_factory) -> Iterator[Secure]:
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who uses one of the four clients."""
+    """A user of one of the four clients."""
 
     client: str
     secure: Secure
@@ -82,7 +82,7 @@ class User:
         return CLIENTS[self.client]
 
     def talk(self, steps: Sequence[Event], model: str = "gpt-4o-transcribe") -> list[Event]:
-        """Do the steps on a connection of its own and return what was read."""
+        """Take the steps on a new connection and return the events received."""
         seen = self.secure.run(self.client, model, steps)
         assert (seen["code"], seen["wasClean"]) == (1000, True)
         assert seen["protocol"] == ("realtime" if self.client.endswith("WebSocket") else "")  # what it offers

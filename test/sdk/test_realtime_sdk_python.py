@@ -73,7 +73,7 @@ CLASSES = {
     },
     BETA: COMMON
     | {
-        # The SDK has no class for it, and takes the first that it knows for all of those.
+        # The SDK has no class for these, and uses the first that it knows.
         "transcription_session.created": "ConversationCreatedEvent",
         "transcription_session.updated": "TranscriptionSessionUpdatedEvent",
         "conversation.item.created": "ConversationItemCreatedEvent",
@@ -84,16 +84,16 @@ CLASSES = {
 
 
 class User:
-    """Somebody who uses one of the two clients in one of the two dialects."""
+    """A user of one of the two clients in one of the two dialects."""
 
     def __init__(self, client: Any, dialect: Dialect, run: Callable[[Any], Any]) -> None:
-        """`run` returns what a call of the client comes to."""
+        """`run` returns the result of a call of the client."""
         self.dialect = dialect
         self._client = client
         self._run = run
 
     def talk(self, steps: Sequence[Event], **query: str) -> list[Event]:
-        """Do the steps on a connection of its own and return what was read; each event has the class of its type."""
+        """Take the steps on a new connection. Return the events received, and check the class of each."""
         manager = CONNECTIONS[self.dialect](self._client, **query)
         connection = self._run(manager.enter())
         events: list[Any] = []
@@ -147,7 +147,7 @@ def client_async(options, run_async) -> Iterator[openai.AsyncOpenAI]:
 
 @pytest.fixture(params=["sync", "async"])
 def dial(request) -> Callable[[Dialect], User]:
-    """Have one of the two clients used in a dialect."""
+    """Return a user of one of the two clients in a dialect."""
     if request.param == "sync":
         client = request.getfixturevalue("client")
         return lambda dialect: User(client, dialect, lambda result: result)

@@ -24,7 +24,7 @@ TEXTS = ("piper-joe-1.flac", "flite-slt-1.flac", "rhvoice-bdl-2.flac", "pico-en-
 
 
 def records(log_dir: Path) -> list[dict[str, Any]]:
-    """The lines of the metrics log."""
+    """Return the lines of the metrics log."""
     path = metrics_path(log_dir)
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -43,7 +43,7 @@ def held(tmp_path) -> Iterator[tuple[Service, HeldModel]]:
 
 
 def ask(client: Client) -> tuple[list[str], str]:
-    """Ask for the text as the simple dialect does: its deltas, and the text at the end."""
+    """Ask for the text in the simple dialect. Return its deltas and the final text."""
     client.send("response.create")
     events = client.until("response.completed")
     deltas = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
@@ -112,7 +112,7 @@ def test_turns_do_not_depend_on_the_pieces(service, ms):
 
 
 def test_text_comes_while_the_audio_is_still_coming(service):
-    """Without a commit, and without any audio after what a step needs."""
+    """There is no commit, and no audio beyond what a step needs."""
     audio = speech("long-30s.flac")
     settings = Settings()
     needed_s = 0.9 + settings.realtime_chunk_s + settings.realtime_right_s + 1
@@ -325,7 +325,7 @@ def test_the_path_may_end_with_a_slash(service):
         ("?intent=transcription&sample_rate=16000", {}, 16_000),
         ("?sample_rate=null&intent=undefined&model=", {}, 16_000),
         ("?sample_rate=&intent=None", {}, 16_000),
-        ("?model=undefined", {}, 24_000),  # OpenAI's SDK where it is given none
+        ("?model=undefined", {}, 24_000),  # OpenAI's SDK, if it is given none
         ("?model=null&intent=transcription&sample_rate=None", {}, 24_000),
         ("", {"OpenAI-Beta": "realtime=v1"}, 24_000),
         ("", {"User-Agent": "AsyncOpenAI/Python 3.54.0"}, 24_000),
@@ -358,7 +358,7 @@ def test_a_message_that_is_no_event_gets_an_error_and_the_session_lives(service,
 
 
 def test_thousands_of_bad_messages_at_once_are_answered_one_by_one(service):
-    """Their answers are written as they come, not when the last of them has been looked at."""
+    """Their answers are sent as they arise, not when the last message has been processed."""
     bad = Frame(Opcode.TEXT, b"{").serialize(mask=True)
     with session(service, compression=None, max_queue=None) as client:
         client.ws.socket.sendall(bad * 12_000)
@@ -367,7 +367,7 @@ def test_thousands_of_bad_messages_at_once_are_answered_one_by_one(service):
 
 
 def test_a_client_that_pings_and_does_not_read_is_cut(service):
-    """Nothing else bounds what waits for it: pings are answered at once."""
+    """Pings are answered at once, and nothing else limits the answers that wait for it."""
     pings = Frame(Opcode.PING, bytes(125)).serialize(mask=True) * 1000
     upgrade = (
         "GET /v1/realtime HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -398,7 +398,7 @@ def test_appends_of_15_mib_are_accepted_and_larger_ones_rejected(service):
 
 
 def test_a_client_that_does_not_read_is_closed_with_1013(service):
-    """It asks and asks, and leaves the answers to the socket's buffers until those are full."""
+    """It sends events and leaves the answers in the socket's buffers until those are full."""
     with session(service, max_queue=1, compression=None) as client:
         client.send("session.update", session={"input_audio_transcription": {"prompt": "x " * 8_000}})
         while len(service.sessions):
@@ -408,7 +408,7 @@ def test_a_client_that_does_not_read_is_closed_with_1013(service):
 
 @pytest.mark.parametrize("size", [1, 3_201, 1 << 20])
 def test_binary_messages_are_audio_in_the_sessions_format(service, transcripts, size):
-    """Also cut within a sample, in fragments, and in a format that is named in a text message before."""
+    """Also if they are cut within a sample, or are sent in fragments."""
     audio = speech("piper-joe-1.flac")[: 32_000 if size == 1 else None]
     with session(service, "?sample_rate=16000") as client:
         client.ws.send(audio[at : at + size] for at in range(0, len(audio), size))
@@ -455,7 +455,7 @@ def test_an_idle_session_and_an_old_one_are_closed_with_1001(tiny, tmp_path):
         client.append(speech("piper-joe-1.flac"))
         client.commit()
         events, close = client.end()
-        assert events[-1]["type"] == COMPLETED  # what was committed gets its text first
+        assert events[-1]["type"] == COMPLETED  # a committed item gets its text first
         assert (close.code, "maximum duration" in close.reason) == (1001, True)
 
 

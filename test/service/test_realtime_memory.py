@@ -24,8 +24,8 @@ SESSIONS = 4
 
 @contextmanager
 def limited(tmp_path, model: HeldModel, audio_mb: float, **settings) -> Iterator[Service]:
-    """A service of four sessions, whose audio has a quarter of `audio_mb`, and whose messages have an eighth as they
-    come, and another one while they are read."""
+    """Run a service of four sessions. Their audio gets a quarter of `audio_mb`. Their messages get an eighth while they
+    arrive, and another eighth while they are parsed."""
     limits = {"max_sessions": SESSIONS, "max_queue_wait_s": 0.3} | settings
     with serving(
         Settings(model_id="tiny", log_dir=tmp_path, max_audio_mb=audio_mb, **limits), lambda _: model
@@ -113,7 +113,7 @@ def test_committed_audio_counts_until_it_has_its_text_or_its_session_ends(tmp_pa
 
 @contextmanager
 def hoarded(service: Service) -> Iterator[list[Client]]:
-    """Two sessions that have sent parts of messages: all that there is memory for, and beyond it, as one may."""
+    """Open two sessions that have sent parts of messages: all that fits in memory, and more, as one session may."""
     with session(service) as first, session(service) as second:
         send_part(first, 8 * MIB, 5 * MIB - 10_000)
         memory = service.services.message_memory
@@ -122,7 +122,7 @@ def hoarded(service: Service) -> Iterator[list[Client]]:
         until(lambda: memory.reserved_bytes >= 7 * MIB - 11_000)
         yield [first, second]
         for each in (first, second):
-            with suppress(OSError):  # it has given way
+            with suppress(OSError):  # its connection has been closed for another one
                 each.ws.socket.shutdown(socket.SHUT_RDWR)
 
 
@@ -164,7 +164,7 @@ def test_a_message_waits_for_memory(tmp_path, monkeypatch):
 
 
 def test_many_long_messages_at_once_are_read_as_there_is_memory_for_that(tmp_path):
-    """To read one takes several times its size; here, all of what there is."""
+    """Parsing one takes several times its size; here, all the memory there is."""
     with limited(tmp_path, HeldModel(held=False), 64, max_queue_wait_s=60) as service, ExitStack() as stack:
         clients = [stack.enter_context(session(service, "?sample_rate=48000")) for _ in range(SESSIONS)]
         text = json.dumps({"type": "input_audio_buffer.append", "audio": "A" * (3 * MIB)})

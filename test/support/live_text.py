@@ -22,7 +22,7 @@ def streamed(
     keywords: Sequence[tuple[str, ...]] | None = None,
     starts: Sequence[int] | None = None,
 ) -> list[LiveTranscript]:
-    """Decode clips as streams that begin at the rounds in `starts`, the steps of each round being one batch."""
+    """Decode clips as streams, each from its round in `starts` on. The steps of a round are one batch."""
     lives = [LiveTranscript(windowing, words) for words in keywords or [()] * len(clips)]
     starts = starts or [0] * len(clips)
     for turn in itertools.count():

@@ -1,4 +1,4 @@
-"""Books on what a session puts out, kept by a test: nothing is lost, doubled or out of order."""
+"""A ledger of what a session puts out: nothing is lost, doubled or out of order."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ class Entry:
 
 
 class Ledger:
-    """Books kept on everything that a session puts out; each output is checked against what came before it.
+    """A ledger of everything that a session puts out. It checks each output against those before.
 
     Args:
         beta: whether the client is one of beta.
@@ -53,7 +53,7 @@ class Ledger:
         self.cancelled: list[StepWork] = []
 
     def collect(self, outputs: list[Read]) -> None:
-        """Enter outputs in the books."""
+        """Enter and check outputs."""
         events = [each for each in outputs if isinstance(each, dict)]
         for each in outputs:
             match each:

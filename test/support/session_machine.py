@@ -303,7 +303,7 @@ class AnySequence(RuleBasedStateMachine):
     # Invariants
 
     @invariant()
-    def books_are_right(self) -> None:
+    def ledger_agrees(self) -> None:
         if not hasattr(self, "session"):
             return
         assert self.session.idle == (not self.ledger.waiting)

@@ -74,7 +74,7 @@ def test_only_pcm_has_a_rate_in_the_echo():
     assert updated(nested(format={"type": "audio/pcma"})).ga()["audio"]["input"]["format"] == {"type": "audio/pcma"}
 
 
-# What is merged
+# Merging
 
 
 def test_only_what_is_there_changes():
@@ -198,7 +198,7 @@ def test_a_format_is_not_cleared_by_null():
     assert updated(nested(format=None), BARE).format == BARE.format
 
 
-# What is asked of the model
+# Settings for the model
 
 
 def test_keywords_come_from_their_list_or_from_a_prompt_that_lists_them():
@@ -214,19 +214,19 @@ def test_timed_parts_and_log_probabilities_are_off_until_asked_for():
     assert config.granularities == {"word"}
 
 
-# What stands for nothing
+# Unset values
 
 NOTHING = [None, "", " ", "null", "None", "undefined", "NULL"]
 
 
 def is_none(value: str | None) -> bool:
-    """Whether it means no turn detection as the kind of one."""
+    """Return whether a value means no turn detection when it is the `type`."""
     return value is not None and value.lower() in ("null", "none")
 
 
 @pytest.mark.parametrize("nothing", NOTHING)
 def test_what_stands_for_nothing_is_null_in_every_field(nothing):
-    """In either shape, and for settings of every type."""
+    """This holds in either shape, and for settings of every type."""
     transcription = dict.fromkeys(AudioTranscription.model_fields, nothing)
     detection = dict.fromkeys(
         ("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms", "create_response"), nothing

@@ -212,7 +212,7 @@ def test_audio_counts_until_it_is_forgotten_however_that_comes(detection):
 
 
 def test_a_turn_without_room_in_the_budget_gets_errors_and_goes_on_with_what_fits():
-    budget = Budget(20 * AUDIO_BYTES_PER_S, shares=2)  # 5 s are everybody's
+    budget = Budget(20 * AUDIO_BYTES_PER_S, shares=2)  # each session is sure of 5 s
     hoarder, speaker = manual_client(budget=budget), SessionHarness(budget=budget)
     assert hoarder.send(append(speech(15))) == []
     events = speaker.send(*(append(speech(0.5)) for _ in range(12)))
@@ -229,14 +229,14 @@ def test_what_came_before_its_format_was_known_may_not_be_more_than_the_buffer_h
         "type": "session.update",
         "session": {"audio": {"input": {"format": {"type": "audio/pcmu"}, "turn_detection": None}}},
     }
-    assert harness.send(append(speech(0.8))) == []  # at 8 kHz and a byte for each sample, this is much longer
+    assert harness.send(append(speech(0.8))) == []  # as 8 kHz with one byte per sample, it is much longer
     assert code(harness.send(update)) == "input_audio_buffer_full"
     harness.send(COMMIT)
     assert harness.session.next_work().item.audio_s < 1
 
 
 def test_silence_may_last_for_ever_if_the_client_commits():
-    """Some clients send all that their microphone gives, and commit once somebody has spoken."""
+    """Some clients send everything from their microphone, and commit once somebody has spoken."""
     harness = manual_client(max_audio_s=10)
     for _ in range(50):
         assert harness.send(append(silence(1.0))) == []
@@ -624,7 +624,7 @@ def test_many_items_too_short_for_a_step_may_wait_for_one_long_one():
     assert harness.session.idle
 
 
-# Timed parts and probabilities
+# Segments, words and log probabilities
 
 
 def test_words_come_as_segments_before_the_end():
@@ -655,7 +655,7 @@ def test_log_probabilities_come_where_they_are_asked_for():
     assert "logprobs" not in only(harness.run_all(), "completed")
 
 
-# Whole items, and looking them up
+# Creating, retrieving and deleting items
 
 
 def test_a_created_item_is_appended_and_committed_at_once_and_leaves_the_buffer_alone():
