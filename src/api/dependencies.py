@@ -2,6 +2,7 @@
 
 A FastAPI route takes it as a parameter, `services: ServicesDep`. Code that has a plain request, WebSocket or
 application calls `services_of`. The transcription route does too, which saves the time of dependency injection.
+`trace_of` returns the trace of a request.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,7 @@ from src.audio.vad import SpeechDetector
 from src.memory.budget import Budget
 from src.memory.budget_queue import BudgetQueue
 from src.metrics import MetricsLog
+from src.metrics.trace import Trace
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.transcription.service import TranscriptionService
@@ -72,3 +74,9 @@ async def _services(connection: HTTPConnection) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
+
+
+def trace_of(request: HTTPConnection) -> Trace:
+    """Return the trace of a request, which `RequestTrace` has set."""
+    trace: Trace = request.state.trace
+    return trace

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from src.api.dependencies import services_of
+from src.api.dependencies import services_of, trace_of
 from src.errors import InvalidRequest, MethodNotAllowed, ServiceError, error_body
 
 log = logging.getLogger("src.access")
@@ -77,7 +77,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def _traced_response(request: Request, error: ServiceError) -> JSONResponse:
     """Return the HTTP answer for an error, and note its code in the trace of `request`."""
-    request.state.trace.code = error.code
+    trace_of(request).error_code = error.code
     return error_response(error)
 
 
@@ -97,7 +97,7 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
         # The framework names the methods of the path's first route. HEAD has a route of its own.
         response.headers["allow"] = "GET, HEAD" if headers["Allow"] == "GET" else headers["Allow"]
         return response
-    request.state.trace.code = code = "invalid_request"
+    trace_of(request).error_code = code = "invalid_request"
     body = error_body(str(error.detail), type=InvalidRequest.type, code=code)
     return JSONResponse(body, error.status_code, headers=headers)
 

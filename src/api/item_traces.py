@@ -43,6 +43,6 @@ class ItemTraces:
 
     def _write(self, item_id: str, status: int, code: str | None) -> None:
         trace, audio_s = self._open.pop(item_id)
-        trace.status, trace.code = status, code
+        trace.status, trace.error_code = status, code
         trace.measured.audio_len_s = audio_s
         write_trace(trace, self._metrics, model=self._model, route=self._route, label=f"WS {self._route} item")

@@ -60,11 +60,11 @@ class RequestTrace:
         try:
             await self._app(scope, receive, send_traced)
         except ClientGone:
-            trace.status, trace.code = CLIENT_CLOSED, "client_closed"
+            trace.status, trace.error_code = CLIENT_CLOSED, "client_closed"
         except Exception:
             log.exception("%s failed", trace.request_id)
             error = ServiceError("The server met an unexpected error. The request id is in its log.")
-            trace.status, trace.code = error.status, error.code
+            trace.status, trace.error_code = error.status, error.code
             if not answered:
                 await error_response(error)(scope, receive, send_traced)
         finally:

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from src.api.dependencies import services_of
+from src.api.dependencies import services_of, trace_of
 from src.api.errors import documented_errors
 from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST
 from src.api.options import Options, parse_options
@@ -18,7 +18,6 @@ from src.api.paths import is_azure
 from src.api.request import parse_request
 from src.api.responses import EventStream, Transcription, VerboseTranscription, is_quick, render
 from src.errors import ClientGone, ServiceError, UnsupportedModel
-from src.metrics.trace import Trace
 from src.scheduling.scheduler import Admission
 from src.transcription.audio_source import Upload
 
@@ -65,7 +64,7 @@ class TranscriptionResponse(Response):
         super().__init__()
         self._request = request
         self._services = services_of(request.app)
-        self._trace: Trace = request.state.trace
+        self._trace = trace_of(request)
         self._streaming = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +75,7 @@ class TranscriptionResponse(Response):
             if not self._streaming:
                 raise
             # The status is sent already, so the stream ends with an error event.
-            self._trace.status, self._trace.code = error.status, error.code
+            self._trace.status, self._trace.error_code = error.status, error.code
             await self._send_event(send, EventStream.error(error), last=True)
             return
         if answer:

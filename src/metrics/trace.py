@@ -51,7 +51,7 @@ class Trace:
     request_id: str
     started: float = field(default_factory=time.monotonic)
     status: int = CLIENT_CLOSED
-    code: str | None = None
+    error_code: str | None = None
     """The `code` of its error, if it ends in one."""
     measured: Measurements = field(default_factory=Measurements)
 
@@ -63,7 +63,7 @@ class Trace:
     @property
     def outcome(self) -> str:
         """The status and the error's code, if there is one, as text for a log."""
-        return f"{self.status} {self.code}" if self.code else f"{self.status}"
+        return f"{self.status} {self.error_code}" if self.error_code else f"{self.status}"
 
     def record(self, *, model: str, route: str) -> Record:
         """Return the record of a request or item that ends now."""
@@ -81,7 +81,7 @@ class Trace:
             route=route,
             lane=self.measured.lane,
             batch_size=self.measured.batch_size,
-            error=self.code,
+            error=self.error_code,
         )
 
 

@@ -58,7 +58,7 @@ def test_until_it_is_answered_a_request_counts_as_one_whose_client_left():
 
 def test_an_outcome_is_the_status_and_the_word_of_the_error():
     assert Trace("req-1", status=200).outcome == "200"
-    assert Trace("req-1", status=429, code="queue_full").outcome == "429 queue_full"
+    assert Trace("req-1", status=429, error_code="queue_full").outcome == "429 queue_full"
 
 
 def test_what_ends_is_one_line_in_each_of_the_logs(tmp_path, caplog):
@@ -68,7 +68,7 @@ def test_what_ends_is_one_line_in_each_of_the_logs(tmp_path, caplog):
     write_trace(
         answered, metrics, model="tiny", route="/v1/audio/transcriptions", label="POST /v1/audio/transcriptions"
     )
-    rejected = Trace("req-2", status=429, code="queue_full")
+    rejected = Trace("req-2", status=429, error_code="queue_full")
     write_trace(rejected, metrics, model="tiny", route="/v1/realtime", label="WS /v1/realtime item")
     metrics.close()
     lines = [json.loads(line) for line in metrics.path.read_text().splitlines()]
