@@ -34,7 +34,7 @@ async def test_an_error_of_a_route_is_its_answer_and_in_the_trace():
     app, trace = failing(QueueFull("Full.", retry_after_s=7))
     async with client_of(app) as client:
         answer = await client.get("/fail")
-    assert (answer.status_code, answer.headers["retry-after"], trace.code) == (429, "7", "queue_full")
+    assert (answer.status_code, answer.headers["retry-after"], trace.error_code) == (429, "7", "queue_full")
     assert ErrorBody.model_validate_json(answer.content).error.message == "Full."
 
 
@@ -42,7 +42,7 @@ async def test_an_error_of_the_framework_has_the_same_form():
     app, trace = failing(HTTPException(418, "I am a teapot.", headers={"x-tea": "green"}))
     async with client_of(app) as client:
         answer = await client.get("/fail")
-    assert (answer.status_code, answer.headers["x-tea"], trace.code) == (418, "green", "invalid_request")
+    assert (answer.status_code, answer.headers["x-tea"], trace.error_code) == (418, "green", "invalid_request")
     assert ErrorBody.model_validate_json(answer.content).error.message == "I am a teapot."
 
 
@@ -51,7 +51,7 @@ async def test_an_invalid_parameter_is_named():
     async with client_of(app) as client:
         answer = await client.get("/fail", params={"number": "many"})
     error = ErrorBody.model_validate_json(answer.content).error
-    assert (answer.status_code, error.param, error.code, trace.code) == (
+    assert (answer.status_code, error.param, error.code, trace.error_code) == (
         400,
         "number",
         "invalid_value",
