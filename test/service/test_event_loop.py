@@ -1,4 +1,4 @@
-"""What takes long is put together beside the event loop: meanwhile others are answered."""
+"""Slow work runs beside the event loop, which answers others meanwhile."""
 
 import json
 import threading
@@ -47,7 +47,7 @@ def answers_meanwhile(service, slow: Slow) -> None:
 
 
 @pytest.mark.parametrize("name", ["words_of", "segments_of", "logprobs_of"])
-def test_the_times_and_log_probabilities_of_an_item_hold_up_nobody(service, monkeypatch, name):
+def test_the_times_and_log_probabilities_of_an_item_do_not_block_others(service, monkeypatch, name):
     kind = {"type": "transcription", "include": ["item.input_audio_transcription.logprobs"]}
     wanted = {"model": "whisper-1", "timestamp_granularities": ["word", "segment"]}
     audio = {"input": {"transcription": wanted, "turn_detection": None, "format": {"type": "audio/pcm", "rate": 16000}}}
@@ -63,7 +63,7 @@ def test_the_times_and_log_probabilities_of_an_item_hold_up_nobody(service, monk
         assert client.until(COMPLETED)[-1]["logprobs"]
 
 
-def test_the_log_probabilities_of_a_stream_hold_up_nobody(service, monkeypatch):
+def test_the_log_probabilities_of_a_stream_do_not_block_others(service, monkeypatch):
     told: list[str] = []
 
     def ask() -> None:
@@ -81,7 +81,7 @@ def test_the_log_probabilities_of_a_stream_hold_up_nobody(service, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["a" * 500_001, " " * 500_001, json.dumps(["a" * 500_001])])
-def test_lists_longer_than_any_that_is_meant_are_refused_unread(service, value):
+def test_lists_that_are_too_long_are_rejected_unread(service, value):
     answer = service.upload(bytes(np.zeros(100)), **{"keywords[]": [value, value]})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "keywords")
     assert "characters" in answer.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""Streamed answers: text as it comes, one end, errors as events, and nothing done for those who left."""
+"""Streamed answers: text as it is transcribed, one end, errors as events, and no work for clients that left."""
 
 import json
 from collections.abc import Iterator

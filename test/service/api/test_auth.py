@@ -1,4 +1,4 @@
-"""Keys: who is let in, over every route and both transports, and how much one key may do at a time."""
+"""Authentication over every route and both transports, and the concurrency limits of keys and addresses."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ from guarded_service import address, bearer, guarded
 from keys import KEY, OTHER_KEY, THIRD_KEY
 from media import CLIPS
 from openai import AuthenticationError, OpenAI, RateLimitError
-from running_service import until
+from running_service import Service, until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -84,13 +84,13 @@ def test_each_key_opens_the_routes_whatever_the_case_of_the_scheme(service, key,
 @pytest.mark.parametrize("given", WRONG)
 def test_no_websocket_is_opened_without_a_right_key(service, given):
     headers = {} if given is None or not given.isascii() else {"Authorization": given}
-    with pytest.raises(InvalidStatus) as refused, connect(address(service), additional_headers=headers):
+    with pytest.raises(InvalidStatus) as rejected, connect(address(service), additional_headers=headers):
         pass
-    assert refused.value.response.status_code == 401
-    assert json.loads(refused.value.response.body)["error"]["code"] == "invalid_api_key"
+    assert rejected.value.response.status_code == 401
+    assert json.loads(rejected.value.response.body)["error"]["code"] == "invalid_api_key"
 
 
-def test_a_refused_websocket_is_no_error_of_the_servers(service, caplog):
+def test_a_rejected_websocket_is_not_an_error_of_the_server(service, caplog):
     with pytest.raises(InvalidStatus), connect(address(service)):
         pass
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
@@ -106,7 +106,7 @@ def test_a_websocket_is_opened_by_a_header_or_by_a_subprotocol(service):
         pass
 
 
-def test_a_wrong_header_is_not_made_good_by_a_subprotocol(service):
+def test_a_wrong_key_in_a_header_is_rejected_whatever_the_subprotocol(service):
     protocols = ["realtime", f"openai-insecure-api-key.{KEY}"]
     with (
         pytest.raises(InvalidStatus),
@@ -115,14 +115,14 @@ def test_a_wrong_header_is_not_made_good_by_a_subprotocol(service):
         pass
 
 
-def test_the_sdk_tells_of_a_wrong_key_as_it_does_of_openais(service):
+def test_the_sdk_raises_for_a_wrong_key_what_it_raises_for_openais(service):
     client = OpenAI(base_url=f"http://127.0.0.1:{service.port}/v1", api_key="sk-wrong", max_retries=0)
     with client, pytest.raises(AuthenticationError) as error, (CLIPS / "piper-joe-1.flac").open("rb") as file:
         client.audio.transcriptions.create(model="whisper-1", file=file)
     assert error.value.code == "invalid_api_key"
 
 
-def test_without_keys_every_key_will_do(tmp_path):
+def test_without_keys_every_key_is_accepted(tmp_path):
     with guarded(tmp_path, api_keys="") as service:
         for headers in ({}, bearer("anything")):
             assert service.http.get("/v1/models", headers=headers).status_code == 200
@@ -142,19 +142,24 @@ def transcribe(service, key):
         return client.post("/v1/audio/transcriptions", content=PCM, headers=headers)
 
 
-def test_a_key_has_only_so_many_requests_at_a_time_and_others_are_served_meanwhile(tmp_path):
+def assert_at_its_limit(service: Service, headers: dict[str, str]) -> None:
+    """Neither a request nor a session of the client is accepted, while a GET is."""
+    rejected = service.http.post("/v1/audio/transcriptions", content=PCM, headers=headers)
+    assert rejected.status_code == 429
+    assert rejected.json()["error"]["code"] == "rate_limit_exceeded"
+    assert int(rejected.headers["retry-after"]) >= 1
+    with pytest.raises(InvalidStatus) as no_session, connect(address(service), additional_headers=headers):
+        pass
+    assert no_session.value.response.status_code == 429
+    assert service.http.get("/v1/models", headers=headers).status_code == 200
+
+
+def test_a_key_has_a_limit_of_requests_at_a_time_and_others_are_served_meanwhile(tmp_path):
     model = HeldModel()
     with guarded(tmp_path, model, max_concurrent_per_key=2) as service, ThreadPoolExecutor(4) as threads:
         busy = [threads.submit(transcribe, service, KEY) for _ in range(2)]
         until(lambda: service.scheduler.admitted == 2)
-        refused = transcribe(service, KEY)
-        assert refused.status_code == 429
-        assert refused.json()["error"]["code"] == "rate_limit_exceeded"
-        assert int(refused.headers["retry-after"]) >= 1
-        assert service.http.get("/v1/models", headers=bearer(KEY)).status_code == 200
-        with pytest.raises(InvalidStatus) as no_session, connect(address(service), additional_headers=bearer(KEY)):
-            pass
-        assert no_session.value.response.status_code == 429
+        assert_at_its_limit(service, bearer(KEY))
         other = threads.submit(transcribe, service, OTHER_KEY)
         model.release_all()
         assert [each.result().status_code for each in [*busy, other]] == [200, 200, 200]
@@ -172,7 +177,7 @@ def test_a_session_counts_for_its_key_until_it_ends(tmp_path):
         until(lambda: transcribe(service, KEY).status_code == 200)
 
 
-def test_a_browser_of_a_listed_site_may_ask_for_what_it_needs(tmp_path):
+def test_a_page_of_an_allowed_origin_may_send_a_key(tmp_path):
     asked = {
         "origin": "https://app.example.com",
         "access-control-request-method": "POST",
@@ -191,19 +196,19 @@ def test_a_browser_of_a_listed_site_may_ask_for_what_it_needs(tmp_path):
         assert "access-control-allow-origin" not in elsewhere.headers
 
 
-def test_browsers_are_told_nothing_by_default(service):
+def test_by_default_no_page_may_call(service):
     answer = service.http.get("/v1/models", headers=bearer(KEY) | {"origin": "https://app.example.com"})
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_a_body_is_not_waited_for_before_the_key_is_looked_at(service):
+def test_the_key_is_checked_before_the_body_is_read(service):
     with socket.create_connection(("127.0.0.1", service.port), timeout=300) as connection:
         connection.sendall(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize("flags", [[], ["--ws"]])
-def test_the_load_clients_show_a_key(service, tmp_path, capsys, flags):
+def test_the_load_clients_send_a_key(service, tmp_path, capsys, flags):
     def warm_up(*more):
         url = f"http://127.0.0.1:{service.port}"
         return client.run(lambda: warmup.main(["--url", url, "--results", str(tmp_path), *flags, *more]))
@@ -213,20 +218,13 @@ def test_the_load_clients_show_a_key(service, tmp_path, capsys, flags):
     assert warm_up("--key", KEY) == 0
 
 
-def test_an_address_has_only_so_many_requests_at_a_time_where_no_keys_are_set(tmp_path):
+def test_an_address_has_a_limit_of_requests_at_a_time_without_keys(tmp_path):
     model = HeldModel()
     settings = {"api_keys": "", "max_concurrent_per_client": 2}
     with guarded(tmp_path, model, **settings) as service, ThreadPoolExecutor(4) as threads:
         busy = [threads.submit(transcribe, service, KEY) for _ in range(2)]
         until(lambda: service.scheduler.admitted == 2)
-        refused = transcribe(service, KEY)
-        assert refused.status_code == 429
-        assert refused.json()["error"]["code"] == "rate_limit_exceeded"
-        assert int(refused.headers["retry-after"]) >= 1
-        assert service.http.get("/v1/models").status_code == 200
-        with pytest.raises(InvalidStatus) as no_session, connect(address(service)):
-            pass
-        assert no_session.value.response.status_code == 429
+        assert_at_its_limit(service, {})
         elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
         with httpx.Client(base_url=service.http.base_url, timeout=300, transport=elsewhere) as client:
             pcm = {"content-type": "audio/pcm"}

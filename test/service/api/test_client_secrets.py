@@ -1,4 +1,4 @@
-"""Temporary keys: made over HTTP, good for the WebSocket until they expire, with the session they were made for."""
+"""Temporary keys: made over HTTP, valid for the WebSocket until they expire, with their session configuration."""
 
 import json
 
@@ -54,7 +54,7 @@ def test_a_secret_opens_sessions_that_begin_as_it_was_asked_for(service):
         assert session["audio"]["input"]["transcription"]["keywords"] == ["parakeet"]
 
 
-def test_a_secret_may_be_shown_as_a_header_too(service):
+def test_a_secret_may_be_sent_as_a_header_too(service):
     secret = mint(service).json()["value"]
     with connect(address(service), additional_headers=bearer(secret)) as socket:
         assert json.loads(socket.recv())["type"] == "session.created"
@@ -103,7 +103,7 @@ async def test_the_sdk_connects_with_a_secret(service):
         ({"session": {"audio": {"input": {"transcription": {"language": "xx"}}}}}, None),
     ],
 )
-def test_a_wrong_wish_is_refused_with_its_name(service, body, param):
+def test_an_invalid_value_is_rejected_with_its_name(service, body, param):
     answer = mint(service, body)
     assert answer.status_code == 400
     assert param is None or answer.json()["error"]["param"].startswith(param)
@@ -111,7 +111,7 @@ def test_a_wrong_wish_is_refused_with_its_name(service, body, param):
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("body", [b"[]", b"7", b"{", b"\xff", b"[" * 10_000])
-def test_a_body_that_is_no_object_is_refused(service, route, body):
+def test_a_body_that_is_not_an_object_is_rejected(service, route, body):
     answer = service.http.post(route, headers=bearer(KEY), content=body)
     assert answer.status_code == 400
     assert answer.json()["error"]["message"]
@@ -150,9 +150,9 @@ def test_a_secret_counts_for_the_key_that_made_it(tmp_path):
         mine, others = (mint(service, key=key).json()["value"] for key in (KEY, OTHER_KEY))
         with connect(address(service), additional_headers=bearer(mine)) as session:
             session.recv()
-            with pytest.raises(InvalidStatus) as refused, connect(address(service), additional_headers=bearer(mine)):
+            with pytest.raises(InvalidStatus) as rejected, connect(address(service), additional_headers=bearer(mine)):
                 pass
-            assert refused.value.response.status_code == 429
+            assert rejected.value.response.status_code == 429
             assert created(service, others)["type"] == "session.created"
 
 
@@ -169,8 +169,8 @@ def test_a_secret_that_has_expired_opens_nothing(tmp_path, monkeypatch):
         secret = mint(service, {"expires_after": {"seconds": 60}}).json()["value"]
         assert created(service, secret)["type"] == "session.created"
         clock.now_s += 61
-        for shown in ({"additional_headers": bearer(secret)}, {"subprotocols": [f"openai-insecure-api-key.{secret}"]}):
-            with pytest.raises(InvalidStatus) as refused, connect(address(service), **shown):
+        for sent in ({"additional_headers": bearer(secret)}, {"subprotocols": [f"openai-insecure-api-key.{secret}"]}):
+            with pytest.raises(InvalidStatus) as rejected, connect(address(service), **sent):
                 pass
-            assert refused.value.response.status_code == 401
+            assert rejected.value.response.status_code == 401
         assert service.http.get("/v1/models", headers=bearer(secret)).status_code == 401

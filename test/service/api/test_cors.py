@@ -1,4 +1,4 @@
-"""Pages of other origins: which may call, what a browser is told before it does, and that errors are readable too."""
+"""Pages of other origins: which may call, the answers to preflight requests, and errors that pages can read."""
 
 import itertools
 
@@ -52,7 +52,7 @@ def test_origins_of_pages_and_of_apps_may_be_set(written, origin):
         "1a://b",
     ],
 )
-def test_what_is_no_origin_ends_the_start_with_a_sentence(wrong):
+def test_an_invalid_origin_ends_the_start_with_a_sentence(wrong):
     with pytest.raises(SettingsError, match=r"^PARAKEET_CORS_ORIGINS must be \* or origins such as .*, not "):
         Settings(cors_origins=f"{APP},{wrong}")
 
@@ -103,13 +103,13 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("status", "method", "path", "headers", "body"), ERRORS)
-def test_a_page_may_read_why_its_request_was_refused(service, status, method, path, headers, body):
+def test_a_page_may_read_why_its_request_was_rejected(service, status, method, path, headers, body):
     answer = service.http.request(method, path, content=body, headers={"origin": APP} | headers)
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, APP)
     assert "x-request-id" in answer.headers["access-control-expose-headers"]
 
 
-def test_a_page_may_read_of_an_error_that_nobody_knows(service, monkeypatch):
+def test_a_page_may_read_an_unexpected_error(service, monkeypatch):
     def broken(self):
         raise RuntimeError
 
@@ -118,7 +118,7 @@ def test_a_page_may_read_of_an_error_that_nobody_knows(service, monkeypatch):
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (500, APP)
 
 
-def test_all_origins_may_be_let_in(tmp_path):
+def test_all_origins_may_be_allowed(tmp_path):
     settings = Settings(model_id="tiny", log_dir=tmp_path, cors_origins="*")
     with serving(settings, lambda _: HeldModel(held=False)) as running:
         for origin, private in itertools.product(

@@ -71,11 +71,11 @@ def prefixed(tmp_path_factory):
         yield running
 
 
-def refusal_of(service, path: str, **options) -> tuple[int, dict]:
+def rejection_of(service, path: str, **options) -> tuple[int, dict]:
     """Status and error of a WebSocket that is not opened."""
-    with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{service.port}{path}", **options):
+    with pytest.raises(InvalidStatus) as rejected, connect(f"ws://127.0.0.1:{service.port}{path}", **options):
         pass
-    response = refused.value.response
+    response = rejected.value.response
     return response.status_code, json.loads(response.body)["error"]
 
 
@@ -130,7 +130,7 @@ def test_head_is_get_without_a_body(service, path):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("path", [*PATHS, "/no/such/path", "//v1/models", "/"])
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_nothing_but_the_probes_is_had_without_a_key(guarded, prefixed, path, method, slash):
+def test_only_the_probes_are_answered_without_a_key(guarded, prefixed, path, method, slash):
     for service, prefix in ((guarded, ""), (prefixed, ""), (prefixed, "/stt")):
         status = service.http.request(method, f"{prefix}{path}{slash}").status_code
         if path in OPEN:
@@ -141,7 +141,7 @@ def test_nothing_but_the_probes_is_had_without_a_key(guarded, prefixed, path, me
 
 @pytest.mark.parametrize("path", [*SOCKETS, *PATHS, "/no/such/path", "/"])
 def test_no_websocket_is_answered_without_a_key(guarded, path):
-    status, error = refusal_of(guarded, path)
+    status, error = rejection_of(guarded, path)
     if path in OPEN:
         assert (status, error["code"]) == (404, "not_found")
     else:
@@ -149,7 +149,7 @@ def test_no_websocket_is_answered_without_a_key(guarded, path):
 
 
 @pytest.mark.parametrize(("path", "methods"), [(path, methods) for path, methods in ROUTES if methods])
-def test_a_wrong_method_is_told_the_right_ones(service, path, methods):
+def test_the_answer_to_a_wrong_method_names_the_right_ones(service, path, methods):
     answer = service.http.request("PROPFIND", path)
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == methods
@@ -171,8 +171,8 @@ def test_a_websocket_takes_azures_key_in_a_header_or_in_the_query(guarded, path)
     assert first_event(guarded, path, additional_headers=AS_AZURE_DOES) == "session.created"
     assert first_event(guarded, f"{path}?api-version=2025-04-01&deployment=mine&api-key={KEY}") == "session.created"
     assert first_event(guarded, f"{path}?Authorization=Bearer%20{KEY}") == "session.created"
-    assert refusal_of(guarded, f"{path}?api-key=wrong")[0] == 401
-    assert refusal_of(guarded, f"{path}?Authorization={KEY}")[0] == 401
+    assert rejection_of(guarded, f"{path}?api-key=wrong")[0] == 401
+    assert rejection_of(guarded, f"{path}?Authorization={KEY}")[0] == 401
 
 
 def test_an_empty_key_of_azures_does_not_hide_the_bearers(guarded):
@@ -204,7 +204,7 @@ def test_sessions_of_azures_paths_take_any_deployment_as_their_model(service):
         assert json.loads(socket.recv())["type"] == "session.created"
         socket.send(json.dumps(update))
         assert json.loads(socket.recv())["type"] == "session.updated"
-    assert refusal_of(service, "/v1/realtime?model=my-own-deployment")[0] == 404
+    assert rejection_of(service, "/v1/realtime?model=my-own-deployment")[0] == 404
 
 
 def test_the_metrics_have_the_template_of_the_route(tmp_path):
@@ -223,7 +223,7 @@ def test_the_metrics_have_the_template_of_the_route(tmp_path):
 
 # Paths that are missed.
 
-MEANT = {
+SUGGESTED = {
     "/audio/transcriptions": "/v1/audio/transcriptions",
     "/v1/v1/audio/transcriptions": "/v1/audio/transcriptions",
     "//v1/audio/transcriptions": "/v1/audio/transcriptions",
@@ -237,17 +237,17 @@ MEANT = {
 }
 
 
-@pytest.mark.parametrize(("path", "meant"), MEANT.items())
-def test_a_missed_path_gets_the_one_that_was_meant_and_the_base_url(service, path, meant):
+@pytest.mark.parametrize(("path", "suggested"), SUGGESTED.items())
+def test_the_answer_to_a_wrong_path_suggests_the_right_one_and_the_base_url(service, path, suggested):
     for method in ("GET", "POST") if not path.startswith("/v1/models") else ("GET",):
         answer = service.http.request(method, path)
         assert answer.status_code == 404
         message = answer.json()["error"]["message"]
-        assert f" {meant}?" in message
+        assert f" {suggested}?" in message
         assert f" http://127.0.0.1:{service.port}/v1." in message
 
 
-def test_what_is_behind_the_path_of_models_is_no_model(service):
+def test_a_path_behind_that_of_models_is_not_a_model(service):
     error = service.http.post("/v1/models/v1/audio/transcriptions").json()["error"]
     assert error["code"] == "method_not_allowed"
     assert " /v1/audio/transcriptions?" in error["message"]
@@ -263,12 +263,12 @@ def test_what_is_behind_the_path_of_models_is_no_model(service):
         ({"host": "[::1]:9"}, "http://[::1]:9/v1"),
     ],
 )
-def test_the_base_url_is_that_by_which_the_client_came(service, headers, base):
+def test_the_base_url_is_the_one_that_the_client_used(service, headers, base):
     assert f" {base}." in service.http.get("/realtime", headers=headers).json()["error"]["message"]
 
 
 @pytest.mark.parametrize("host", ["[", "a b", "<script>", "x:y:z", "@", "/"])
-def test_a_host_that_is_none_is_not_repeated(service, host):
+def test_an_invalid_host_is_not_repeated(service, host):
     answer = service.http.get("/realtime", headers={"host": host})
     assert answer.status_code == 404
     assert f" http://127.0.0.1:{service.port}/v1." in answer.json()["error"]["message"]
@@ -287,23 +287,23 @@ def test_nonsense_gets_no_hint(service, path):
 @pytest.mark.parametrize(
     "path", ["/realtime", "/v1/v1/realtime", "//v1/realtime", "/v1/realtime/v1/realtime", "/api/v1/Realtime"]
 )
-def test_a_websocket_that_misses_its_path_is_told_where_it_is(service, path):
-    status, error = refusal_of(service, path)
+def test_the_answer_to_a_websocket_at_a_wrong_path_suggests_the_right_one(service, path):
+    status, error = rejection_of(service, path)
     assert (status, error["code"], error["type"]) == (404, "not_found", "invalid_request_error")
     assert " /v1/realtime?" in error["message"]
     assert f" http://127.0.0.1:{service.port}/v1." in error["message"]
 
 
 @pytest.mark.parametrize("path", [*(path for path in PATHS if "/realtime" not in path), "/no/such/path", "/"])
-def test_a_websocket_to_what_is_none_is_not_found(service, path):
-    status, error = refusal_of(service, path)
+def test_a_websocket_at_another_path_is_not_found(service, path):
+    status, error = rejection_of(service, path)
     assert (status, error["code"]) == (404, "not_found")
     assert path in error["message"]
     assert "Did you mean" not in error["message"]
 
 
 @pytest.mark.parametrize("path", SOCKETS)
-def test_a_websockets_path_asked_for_by_http_tells_what_is_needed(service, path):
+def test_a_websockets_path_requested_by_http_names_the_upgrade(service, path):
     for method in ("GET", "HEAD"):
         answer = service.http.request(method, path)
         assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
@@ -328,11 +328,11 @@ def test_a_proxys_prefix_is_known_whether_it_takes_it_off_or_not(prefixed, seen)
         assert f" http://127.0.0.1:{prefixed.port}/stt/v1." in missed
         assert client.get("/v1/realtime").json()["error"]["message"].startswith("/stt/v1/realtime is a WebSocket")
     assert first_event(prefixed, f"{seen}/v1/realtime", additional_headers=headers) == "session.created"
-    status, error = refusal_of(prefixed, f"{seen}/realtime", additional_headers=headers)
+    status, error = rejection_of(prefixed, f"{seen}/realtime", additional_headers=headers)
     assert (status, " /stt/v1/realtime?" in error["message"]) == (404, True)
 
 
-def test_a_prefix_is_no_part_of_other_words(prefixed):
+def test_a_prefix_is_a_whole_segment(prefixed):
     headers = {"authorization": f"Bearer {KEY}"}
     assert prefixed.http.get("/sttx/v1/models", headers=headers).status_code == 404
     assert prefixed.http.get("/stt/stt/v1/models", headers=headers).status_code == 404
@@ -347,7 +347,7 @@ def test_probes_and_pages_under_a_prefix_are_not_in_the_metrics(tmp_path):
     assert recorded(tmp_path) == ["/v1/models"]
 
 
-def test_the_servers_own_prefix_will_do_too(tmp_path):
+def test_the_prefix_may_be_set_in_the_server(tmp_path):
     settings = Settings(model_id="tiny", log_dir=tmp_path)
     with serving(settings, lambda _: HeldModel(held=False), root_path="/stt") as service:
         assert service.http.get("/healthz").status_code == 200

@@ -61,7 +61,7 @@ def test_any_other_body_is_the_audio_whatever_its_type_says(service: Service, co
 
 
 @pytest.mark.parametrize("name", ["clip.mp3", "clip.txt", "", "../../etc/passwd", "a\u2028b.wav"])
-def test_the_name_of_a_file_never_matters(service: Service, name):
+def test_the_name_of_a_file_is_ignored(service: Service, name):
     assert service.upload(flac(), name or "x").json()["text"] == TEXT
 
 
@@ -102,7 +102,7 @@ def test_a_multipart_part_may_be_headerless_pcm(service: Service):
     ],
 )
 @pytest.mark.parametrize("as_part", [False, True])
-def test_headerless_audio_is_told_by_its_type(service: Service, content_type, subtype, rate, as_part):
+def test_the_type_tells_headerless_audio(service: Service, content_type, subtype, rate, as_part):
     written = {"rate": rate, "channels": 2 if "channels=2" in content_type else 1, "subtype": subtype}
     samples = resampled(media.clip("piper-joe-1"), rate)
     body, file = (media.wav(samples, **written, container=container) for container in ("RAW", "WAV"))
@@ -164,7 +164,7 @@ def test_a_list_of_a_form_may_be_numbered_or_escaped(service: Service, name):
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip", "x-unheard-of"])
 @pytest.mark.parametrize("path", [ROUTE, "/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions"])
-def test_a_compressed_body_is_refused_by_every_route_that_takes_one(service: Service, path, encoding):
+def test_a_compressed_body_is_rejected_by_every_route_that_has_one(service: Service, path, encoding):
     headers = {"content-encoding": encoding, "content-type": "audio/flac"}
     answer = service.http.post(path, content=gzip.compress(flac()), headers=headers)
     assert (answer.status_code, error(answer)["code"]) == (415, "unsupported_encoding")
@@ -179,13 +179,13 @@ def test_a_body_that_is_not_compressed_may_say_so(service: Service, encoding):
 
 
 LARGE = 3 * 1024 * 1024
-"""Beyond what is handled on the event loop."""
+"""Larger than what is parsed on the event loop."""
 
 
 @pytest.mark.parametrize(
     "kind", ["form", "json", "json with another data", "json with a data URL", "raw", "a prompt of a form"]
 )
-def test_what_is_large_is_read_as_what_is_small(service: Service, kind):
+def test_a_large_body_is_read_like_a_small_one(service: Service, kind):
     samples, rate = soundfile.read(CLIPS / CLIP, dtype="int16")
     wav = io.BytesIO()
     soundfile.write(wav, np.concatenate([samples, np.zeros(LARGE // 2, np.int16)]), rate, format="WAV")
@@ -208,14 +208,14 @@ def test_what_is_large_is_read_as_what_is_small(service: Service, kind):
 
 
 @pytest.mark.parametrize("name", ["language", "keywords", "timestamp_granularities[]", "chunking_strategy"])
-def test_a_field_that_is_longer_than_any_that_is_meant_is_named(service: Service, name):
+def test_a_field_that_is_too_long_is_named(service: Service, name):
     answer = service.upload(flac(), **{name: "x" * LARGE})
     assert (answer.status_code, error(answer)["param"]) == (400, name.removesuffix("[]"))
     assert len(answer.content) < 500
 
 
 @pytest.mark.parametrize("text", ["\\n", "é"])
-def test_json_that_is_all_text_is_refused(service: Service, text):
+def test_json_that_is_all_text_is_rejected(service: Service, text):
     body = f'{{"input_audio": {{"data": "QUJD"}}, "text": "{text * 5_000_000}"}}'
     answer = service.http.post(ROUTE, content=body.encode(), headers={"content-type": "application/json"})
     assert (answer.status_code, error(answer)["code"]) == (400, "invalid_value")
@@ -231,7 +231,7 @@ def test_a_chunked_body_without_a_length_is_read(service: Service):
 
 
 @pytest.mark.parametrize("name", ["silence-2s.flac", "noise-hum-2s.flac"])
-def test_where_nobody_speaks_the_text_is_empty(service: Service, name):
+def test_the_text_of_audio_without_speech_is_empty(service: Service, name):
     assert service.upload(flac(name)).json()["text"] == ""
 
 
@@ -290,7 +290,7 @@ def small(tiny, tmp_path):
         yield running
 
 
-def test_audio_beyond_the_limit_is_refused_with_the_limit_and_its_setting(small: Service):
+def test_audio_beyond_the_limit_is_rejected_with_the_limit_and_its_setting(small: Service):
     response = small.upload(flac("rhvoice-slt-1.flac"))
     assert (response.status_code, error(response)["code"]) == (413, "audio_too_long")
     assert "3 s" in error(response)["message"]
@@ -298,7 +298,7 @@ def test_audio_beyond_the_limit_is_refused_with_the_limit_and_its_setting(small:
     assert small.upload(flac()).json()["text"] == TEXT
 
 
-def test_a_small_file_of_an_hour_is_refused(small: Service, tmp_path):
+def test_a_small_file_of_an_hour_is_rejected(small: Service, tmp_path):
     soundfile.write(tmp_path / "hour.flac", np.zeros(16_000 * 3600, dtype="int16"), 16_000)
     hour = (tmp_path / "hour.flac").read_bytes()
     assert len(hour) < 250_000
@@ -306,7 +306,7 @@ def test_a_small_file_of_an_hour_is_refused(small: Service, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["declared", "chunked", "multipart"])
-def test_a_body_beyond_the_limit_is_refused_while_it_is_read(small: Service, kind):
+def test_a_body_beyond_the_limit_is_rejected_while_it_is_read(small: Service, kind):
     body = b"\0" * 300_000
     if kind == "multipart":
         response = small.upload(body)
@@ -317,7 +317,7 @@ def test_a_body_beyond_the_limit_is_refused_while_it_is_read(small: Service, kin
     assert "PARAKEET_MAX_UPLOAD_MB" in error(response)["message"]
 
 
-def test_a_declared_length_beyond_the_limit_is_refused_before_the_body(small: Service):
+def test_a_declared_length_beyond_the_limit_is_rejected_before_the_body(small: Service):
     with socket.create_connection(("127.0.0.1", small.port)) as connection:
         connection.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n".encode())
         assert read_head(connection).startswith("HTTP/1.1 413")
@@ -333,7 +333,7 @@ def test_every_response_carries_an_id_and_the_time_it_took(service: Service):
 @pytest.mark.parametrize(
     ("given", "kept"), [("order-66/part.2", True), ("x" * 129, False), ("a b", False), ("<script>", False)]
 )
-def test_a_callers_request_id_is_kept_if_it_is_sane(service: Service, given, kept):
+def test_a_callers_request_id_is_kept_if_it_is_valid(service: Service, given, kept):
     answer = service.http.get("/healthz", headers={"x-request-id": given})
     assert (answer.headers["x-request-id"] == given) == kept
 
@@ -371,7 +371,7 @@ def test_a_model_that_cannot_be_loaded_leaves_requests_with_an_error_until_the_p
 
 @pytest.fixture
 def held(tmp_path):
-    """A service with one place whose model runs when told to."""
+    """A service with one slot, whose model runs when told to."""
     model = HeldModel()
     settings = Settings(microbatch_max_batch=1, queue_max_factor=1, lanes=1, max_queue_wait_s=30, log_dir=tmp_path)
     with serving(settings, lambda _: model) as running:
@@ -383,7 +383,7 @@ def send_clip(service: Service, number: int) -> httpx.Response:
     return service.post(pcm16(clip(number)), "audio/pcm")
 
 
-def test_a_full_queue_refuses_before_the_body_is_read(held):
+def test_a_full_queue_rejects_before_the_body_is_read(held):
     service, model = held
     with ThreadPoolExecutor() as others:
         answers = [others.submit(send_clip, service, 1)]
@@ -399,7 +399,7 @@ def test_a_full_queue_refuses_before_the_body_is_read(held):
         assert [answer.result().json()["text"] for answer in answers] == ["1", "2"]
 
 
-def test_a_client_that_leaves_while_waiting_frees_its_place_and_never_reaches_the_model(held):
+def test_a_client_that_leaves_while_waiting_frees_its_slot_and_never_reaches_the_model(held):
     service, model = held
     with ThreadPoolExecutor() as others:
         first = others.submit(send_clip, service, 1)
@@ -417,7 +417,7 @@ def test_a_client_that_leaves_while_waiting_frees_its_place_and_never_reaches_th
     assert model.clips == ["1", "3"]
 
 
-def test_a_client_that_leaves_during_its_upload_frees_its_place(held):
+def test_a_client_that_leaves_during_its_upload_frees_its_slot(held):
     service, model = held
     model.release_all()
     with socket.create_connection(("127.0.0.1", service.port)) as leaving:
@@ -427,7 +427,7 @@ def test_a_client_that_leaves_during_its_upload_frees_its_place(held):
     assert send_clip(service, 2).json()["text"] == "2"
 
 
-def test_a_clip_that_the_model_cannot_do_gets_a_500_that_says_nothing_of_its_insides(held):
+def test_a_clip_on_which_the_model_fails_gets_a_500_without_details(held):
     service, model = held
     model.release_all()
     response = service.post(pcm16(clip(1, poison=True)), "audio/pcm")
@@ -469,7 +469,7 @@ def test_every_request_leaves_one_line_in_the_metrics_log_whatever_its_outcome(t
 
 
 @pytest.mark.parametrize("name", ["Systran/faster-whisper-large-v3", "Systran%2Ffaster-whisper-large-v3", "gpt-4o"])
-def test_a_model_that_would_be_taken_can_be_looked_up_and_no_other(service: Service, name):
+def test_a_model_name_is_found_if_it_is_accepted_and_only_then(service: Service, name):
     described, listed = service.http.get(f"/v1/models/{name}"), service.http.get("/v1/models").json()["data"]
     taken = service.upload(flac(), model=name.replace("%2F", "/"))
     if name == "gpt-4o":

@@ -104,7 +104,7 @@ def test_the_right_operand_has_precedence():
     assert (joined.text("language"), joined.flag("stream")) == ("en", True)
 
 
-def test_a_list_of_countless_items_is_refused_before_it_becomes_large():
+def test_a_list_of_countless_items_is_rejected_before_it_becomes_large():
     with pytest.raises(InvalidRequest) as refused:
         Fields([("keywords", "," * 1_000_000)] * 20).items("keywords")
-    assert refused.value.param == "keywords"
+    assert rejected.value.param == "keywords"

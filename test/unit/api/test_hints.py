@@ -22,7 +22,7 @@ KNOWN = (
 
 
 @pytest.mark.parametrize(
-    ("path", "meant"),
+    ("path", "suggested"),
     [
         ("/audio/transcriptions", "/v1/audio/transcriptions"),
         ("/transcriptions", "/v1/audio/transcriptions"),

@@ -20,7 +20,7 @@ def options(*pairs: tuple[str, str], served=SERVED, languages=("en",)):
 @pytest.mark.parametrize(
     ("granularities", "words", "segments"), [([], False, True), (["word"], True, False), (["segment"], False, True)]
 )
-def test_segments_are_given_unless_only_words_are_asked_for(granularities, words, segments):
+def test_segments_are_included_unless_only_words_are_requested(granularities, words, segments):
     asked = options(*(("timestamp_granularities[]", each) for each in granularities))
     assert (asked.words, asked.segments) == (words, segments)
 
@@ -42,7 +42,7 @@ def test_a_chunking_strategy_may_be_a_word_json_or_bracketed_parts(pairs):
     options(*pairs)
 
 
-def test_fields_that_nobody_asks_for_are_ignored():
+def test_unknown_fields_are_ignored():
     assert options(("favourite_colour", "green"), ("known_speaker_names[]", "Anna")) == options()
 
 
