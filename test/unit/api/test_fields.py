@@ -105,6 +105,6 @@ def test_the_right_operand_has_precedence():
 
 
 def test_a_list_of_countless_items_is_rejected_before_it_becomes_large():
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(InvalidRequest) as rejected:
         Fields([("keywords", "," * 1_000_000)] * 20).items("keywords")
     assert rejected.value.param == "keywords"
