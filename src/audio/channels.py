@@ -28,6 +28,7 @@ MAX_KEPT = 0.1
 channel beside a silent one keeps 0.25, two with different sounds 0.5. With more channels the mean is also lower because
 some are silent, so the mean is scaled as if there were two."""
 WINDOW_S = 1.0
+"""The time over which cancellation is measured."""
 STEPS_PER_S = 20
 """Steps per second, about: a step is a power of two of samples, and a block holds a whole number of steps."""
 FADE_DIVISOR = 4

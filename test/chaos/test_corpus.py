@@ -1,4 +1,4 @@
-"""Hundreds of broken, false and bomb-like files, sent to the real service: `corpus.py` as a test."""
+"""Hundreds of broken, forged and bomb-like files, sent to the real service, as `corpus.py` does."""
 
 import socket
 from concurrent.futures import ThreadPoolExecutor

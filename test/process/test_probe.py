@@ -28,7 +28,7 @@ def odd_wavs(draw: st.DrawFn) -> bytes:
 @settings(max_examples=500)
 def test_whatever_wav_is_read_without_a_library_libsndfile_reads_alike(data):
     plain = plain_wav(data)
-    # libsndfile takes samples that begin with another format's magic for a file of that format in the wrong coat.
+    # If the samples begin with another format's magic, libsndfile takes the file for one of that format.
     if plain and soundfile.info(io.BytesIO(data)).subtype == "PCM_16":
         samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
         assert (rate, samples.shape[1]) == (plain.rate, plain.channels)

@@ -98,9 +98,9 @@ def test_a_hanging_worker_is_killed_and_fails_only_its_own_file(monkeypatch):
     os.kill(worker, signal.SIGSTOP)
     assert len(blocks(sandbox, SHORT))
     monkeypatch.setattr("src.audio.sandbox.MAX_WALL_PER_CPU", 0.01)
-    with pytest.raises(DecoderUnavailable) as told:  # it has not used its time: a busy machine looks the same
+    with pytest.raises(DecoderUnavailable) as caught:  # it has not used its time: a busy machine looks the same
         list(stream)
-    assert told.value.headers == {"Retry-After": "1"}
+    assert caught.value.headers == {"Retry-After": "1"}
     until(lambda: not decode_workers())
     sandbox.close()
 
@@ -134,9 +134,9 @@ async def decoded(sandbox, data):
 async def test_a_file_without_room_in_time_gets_retry_after():
     small = made_sandbox(timeout_s=0.01, max_workers=1)
     async with small.room(SHORT):
-        with pytest.raises(DecoderUnavailable) as told:
+        with pytest.raises(DecoderUnavailable) as caught:
             await decoded(small, SHORT)
-    assert (told.value.status, told.value.headers) == (503, {"Retry-After": "1"})
+    assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
 
 
 @pytest.mark.parametrize(("given", "most"), [({"max_workers": 3}, 3), ({"memory_mb": 30, "total_mb": 160}, 4)])

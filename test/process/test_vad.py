@@ -14,8 +14,8 @@ def detector() -> SpeechDetector:
 
 
 def test_every_bundled_clip_with_words_has_speech_and_no_other_has(detector, transcripts):
-    heard = {name: bool(run_detection(detector.spans(clip(name.removesuffix(".flac"))))) for name in transcripts}
-    assert heard == {name: bool(text) for name, text in transcripts.items()}
+    has_speech = {name: bool(run_detection(detector.spans(clip(name.removesuffix(".flac"))))) for name in transcripts}
+    assert has_speech == {name: bool(text) for name, text in transcripts.items()}
 
 
 def sounds(transcripts) -> dict[str, np.ndarray]:
@@ -60,8 +60,8 @@ def test_streams_fed_together_have_the_probabilities_of_each_by_itself(detector,
         sizes = rng.integers(0, most, len(rests), endpoint=True)
         pieces = [rest[:size] for rest, size in zip(rests, sizes, strict=True)]
         rests = [rest[size:] for rest, size in zip(rests, sizes, strict=True)]
-        for heard, found in zip(parts, detector.feed_many(streams, pieces), strict=True):
-            heard.append(found)
-    for samples, stream, heard in zip(clips, streams, parts, strict=True):
-        found = np.concatenate([*heard, stream.finish()])
+        for part, found in zip(parts, detector.feed_many(streams, pieces), strict=True):
+            part.append(found)
+    for samples, stream, part in zip(clips, streams, parts, strict=True):
+        found = np.concatenate([*part, stream.finish()])
         np.testing.assert_allclose(found, detector.probabilities(samples), atol=3e-5)

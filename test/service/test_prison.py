@@ -215,9 +215,9 @@ def test_endless_computing_is_killed_and_endless_sleeping_is_unavailable(tmp_pat
         patched.setattr("src.audio.sandbox.MAX_WALL_PER_CPU", 1_000)  # on a busy machine, CPU time takes long
         with pytest.raises(InvalidAudio, match="crashed"):
             decoded(sandbox, "while True: pass")
-    with pytest.raises(DecoderUnavailable) as told:
+    with pytest.raises(DecoderUnavailable) as caught:
         decoded(sandbox, "while True: time.sleep(1)")
-    assert (told.value.status, told.value.code, told.value.retry_after_s) == (503, "decoder_unavailable", 1)
+    assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (503, "decoder_unavailable", 1)
     until(lambda: not decode_workers())
     sandbox.close()
 

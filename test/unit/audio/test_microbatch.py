@@ -36,7 +36,7 @@ def calls(monkeypatch) -> list[int]:
 
 
 def broken(detector):
-    """A question whose second piece no network can hear."""
+    """A detection whose second request no network can process."""
     stream = detector.new_stream()
     yield DetectionRequest(stream, clip("noise-pink-4s")[:16_000])
     yield DetectionRequest(stream, BROKEN)

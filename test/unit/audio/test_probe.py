@@ -82,11 +82,11 @@ def test_detection_takes_no_longer_for_a_file_that_is_all_headers(pattern):
     assert instructions(lambda: is_container(pattern * 100_000)) < 30_000
 
 
-OTHER_COATS = (b"wvpk", b"OggS")
-"""What libsndfile takes for WavPack or Ogg in the wrong coat where samples happen to begin so. They are heard here."""
+MISLEADING_SAMPLES = (b"wvpk", b"OggS")
+"""First samples that make libsndfile take a WAV file for WavPack or Ogg. Here they are decoded as samples."""
 
 
-@pytest.mark.parametrize("letters", OTHER_COATS)
+@pytest.mark.parametrize("letters", MISLEADING_SAMPLES)
 def test_samples_that_begin_like_another_format_are_decoded(letters):
     pcm = letters + pcm16(SPEECH)
     assert pcm16(decoded(riff(FMT, chunk(b"data", pcm)))) == pcm

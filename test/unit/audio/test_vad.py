@@ -44,8 +44,8 @@ def test_streams_do_not_disturb_each_other(detector):
     streams = detector.new_stream(), detector.new_stream()
     parts: list[list[np.ndarray]] = [[], []]
     for start in range(0, 32_000, 1600):
-        for heard, stream, samples in zip(parts, streams, (speech, noise), strict=True):
-            heard.append(stream.feed(samples[start : start + 1600]))
+        for part, stream, samples in zip(parts, streams, (speech, noise), strict=True):
+            part.append(stream.feed(samples[start : start + 1600]))
     assert np.concatenate(parts[0]).max() > 0.9
     assert np.concatenate(parts[1]).max() < 0.3
 
@@ -55,11 +55,11 @@ def test_threads_share_one_detector(detector):
     expected = {name: detector.probabilities(clip(name)) for name in names}
     found: dict[str, np.ndarray] = {}
 
-    def hear(name: str) -> None:
+    def detect(name: str) -> None:
         for _ in range(5):
             found[name] = detector.probabilities(clip(name))
 
-    threads = [threading.Thread(target=hear, args=[name]) for name in names]
+    threads = [threading.Thread(target=detect, args=[name]) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -75,18 +75,18 @@ def test_no_samples_have_no_probabilities_and_no_speech(detector):
 
 
 def test_has_speech_stops_at_the_first_speech(detector, monkeypatch):
-    heard, run = [], Silero.run
+    processed, run = [], Silero.run
 
     def counted(network, blocks, states):
-        heard.append(sum(map(len, blocks)))
+        processed.append(sum(map(len, blocks)))
         return run(network, blocks, states)
 
     monkeypatch.setattr(Silero, "run", counted)
     assert run_detection(detector.has_speech(clip("long-60s"), 0.15))
-    assert sum(heard) * FRAME_S < 5
-    heard.clear()
+    assert sum(processed) * FRAME_S < 5
+    processed.clear()
     assert not run_detection(detector.has_speech(clip("noise-pink-4s"), 0.15))
-    assert sum(heard) * FRAME_S >= 4
+    assert sum(processed) * FRAME_S >= 4
 
 
 @pytest.mark.parametrize("level", [1e9, 30, 1, 0.1, 0.01, 0.001])
