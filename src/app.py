@@ -1,6 +1,5 @@
 """The application: its services, routes and middleware, put together."""
 
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -31,8 +30,6 @@ from src.runtime import Runtime
 from src.settings import Settings
 from src.transcription.service import TranscriptionService
 from src.wire.model_names import ServedModel
-
-log = logging.getLogger(__name__)
 
 AUDIO_FULL = "The audio of the uploads in progress fills the server's memory."
 MESSAGES_FULL = "The messages of all sessions fill the server's memory, and this one was not read."

@@ -129,7 +129,7 @@ def _validated(requested: dict[str, Any]) -> SecretRequest:
     expires_after, session = unset_to_none(requested.get("expires_after")), requested.get("session")
     if isinstance(expires_after, dict):
         expires_after = {name: value for name, value in expires_after.items() if value is not None}
-    session = unset_to_none(session) if isinstance(session, str) else session  # the configuration reads what is in it
+    session = unset_to_none(session) if isinstance(session, str) else session  # `SessionConfig` validates an object
     try:
         return SecretRequest.model_validate({"expires_after": expires_after, "session": session})
     except ValidationError as error:

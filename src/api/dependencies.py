@@ -2,7 +2,6 @@
 
 A FastAPI route takes it as a parameter, `services: ServicesDep`. Code that has a plain request, WebSocket or
 application calls `services_of`. The transcription route does too, which saves the time of dependency injection.
-`trace_of` returns the trace of a request.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,10 +12,12 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from src.api.body import BodyReader
 from src.api.keys import ClientSecrets
 from src.api.known_paths import KnownPaths
+from src.api.paths import is_azure
 from src.api.session_slots import SessionSlots
 from src.audio.vad import SpeechDetector
 from src.memory.budget import Budget
@@ -55,6 +56,10 @@ class Services:
     """When the application was made, in Unix seconds."""
     drain: Callable[[], Awaitable[None]]
     """Takes no more work, and returns when all work has ended or the grace period is over."""
+
+    def served_model_for(self, scope: Scope) -> ServedModel:
+        """Return the served model for a connection of `scope`: on Azure's paths, every name stands for it."""
+        return self.served_model.by_any_name if is_azure(scope) else self.served_model
 
 
 def provide(app: Starlette, services: Services) -> None:

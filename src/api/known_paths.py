@@ -63,6 +63,6 @@ class KnownPaths:
 
 def base_url(scope: Scope) -> str:
     """Return the base URL that a client sets to reach OpenAI's API at the address of `scope`."""
-    asked = URL(scope={**scope, "query_string": b""})  # it ignores an invalid `Host`
-    scheme = {"ws": "http", "wss": "https"}.get(asked.scheme, asked.scheme)
-    return f"{scheme}://{asked.netloc}{scope.get('root_path', '')}{VERSION}"
+    url = URL(scope={**scope, "query_string": b""})  # it ignores an invalid `Host`
+    scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
+    return f"{scheme}://{url.netloc}{scope.get('root_path', '')}{VERSION}"

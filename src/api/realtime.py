@@ -15,7 +15,6 @@ from src.api.dependencies import Services, services_of
 from src.api.errors import error_response
 from src.api.item_traces import ItemTraces
 from src.api.outbox import Outbox, SlowReader
-from src.api.paths import is_azure
 from src.api.realtime_handshake import read_handshake
 from src.api.session_slots import SessionSlot
 from src.engine.model import StepResult, StreamStep
@@ -90,7 +89,7 @@ async def upgrade_required(request: Request) -> None:
 async def realtime(websocket: WebSocket) -> None:
     """Serve one session."""
     services = services_of(websocket.app)
-    served = services.served_model.by_any_name if is_azure(websocket.scope) else services.served_model
+    served = services.served_model_for(websocket.scope)
     route: str = websocket.scope["route"].path
     try:
         params = read_handshake(websocket, services.settings, served)

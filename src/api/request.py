@@ -17,10 +17,7 @@ from src.audio.probe import is_container
 from src.audio.samples import SAMPLE_RATE
 from src.errors import EmptyAudio, InvalidRequest, MissingFile
 from src.transcription.audio_source import Upload
-from src.wire.json_limits import (
-    decode_base64,
-    decode_json_string,
-)
+from src.wire.json_limits import decode_base64, decode_json_string
 
 PCM_TYPES = frozenset({"audio/pcm", "audio/l16", "audio/x-l16"})
 RAW_TYPES = frozenset({"audio/raw", "audio/x-raw"})
@@ -100,9 +97,8 @@ def _parse(pieces: list[bytes], content_type: ContentType, query: Fields) -> Tra
         del body  # `pieces` is a second copy
         audio = _slice(pieces, file.start, file.end)
         pieces.clear()
-        return TranscriptionRequest(
-            _upload(audio, ContentType.parse(file.content_type), query | fields), query | fields
-        )
+        fields = query | fields
+        return TranscriptionRequest(_upload(audio, ContentType.parse(file.content_type), fields), fields)
     pieces.clear()
     if content_type.name == "application/json":
         audio, fields = _parse_json(body)

@@ -14,7 +14,6 @@ from src.api.dependencies import services_of, trace_of
 from src.api.errors import documented_errors
 from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST
 from src.api.options import Options, parse_options
-from src.api.paths import is_azure
 from src.api.request import parse_request
 from src.api.responses import EventStream, Transcription, VerboseTranscription, is_quick, render
 from src.errors import ClientGone, ServiceError, UnsupportedModel
@@ -89,9 +88,8 @@ class TranscriptionResponse(Response):
             services.body_reader.read(self._request, admission.upload) as pieces,
         ):
             body = await parse_request(self._request, pieces)
-            named = services.served_model
-            served = named.by_any_name if is_azure(self._request.scope) else named
-            options = parse_options(body.fields, served, services.scheduler.languages)
+            served_model = services.served_model_for(self._request.scope)
+            options = parse_options(body.fields, served_model, services.scheduler.languages)
             async with _while_connected(self._request):
                 if options.stream:
                     await self._stream(admission, body.upload, options, send)

@@ -27,3 +27,9 @@ def test_services_are_frozen(tmp_path):
     services = services_of(new_app(tmp_path))
     with pytest.raises(dataclasses.FrozenInstanceError):
         services.scheduler = None
+
+
+@pytest.mark.parametrize(("path", "accepted"), [("/v1/audio/transcriptions", False), ("/openai/v1/realtime", True)])
+def test_on_azures_paths_every_name_is_that_of_the_served_model(tmp_path, path, accepted):
+    served_model = services_of(new_app(tmp_path)).served_model_for({"type": "http", "path": path})
+    assert served_model.stands_for("my-deployment") == accepted
