@@ -298,7 +298,7 @@ def test_bench_without_a_file_sends_bundled_clips(tmp_path):
     assert len({each.body for each in server.received}) == 4
 
 
-def test_bench_keeps_exactly_as_many_requests_in_flight_as_it_was_told(tmp_path):
+def test_bench_keeps_exactly_the_given_number_of_requests_in_flight(tmp_path):
     meet, lock = threading.Barrier(4), threading.Lock()
     in_flight, most = 0, 0
 

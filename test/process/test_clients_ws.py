@@ -213,7 +213,7 @@ def test_bench_compares_the_texts_and_reports_both_latencies(listening, tmp_path
     assert (tmp_path / "bench.txt").read_text() in printed
 
 
-def test_tpm_sends_for_the_time_it_was_told(listening, tmp_path):
+def test_tpm_sends_for_the_given_time(listening, tmp_path):
     options = ("--concurrency", 2, "--duration", 0.5, "--url", listening, "--results", tmp_path)
     assert run(tpm.main, "--file", CLIP, *options) == 0
     saved = figures(tmp_path, "tpm")
@@ -262,7 +262,7 @@ def test_each_request_has_a_connection_of_its_own(tmp_path):
     assert [len(each.after_audio) for each in server.sessions] == [1] * 5
 
 
-def test_as_many_connections_are_open_at_once_as_it_was_told(tmp_path):
+def test_the_given_number_of_connections_is_open_at_once(tmp_path):
     meet, lock = threading.Barrier(4), threading.Lock()
     counts = {"open": 0, "most": 0}
 

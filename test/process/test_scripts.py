@@ -48,7 +48,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
     return "empty-1-py3-none-any.whl"
 """
 
-# What the scripts see of the service, up at once; with IGNORE_SIGTERM it does not end when it is told to. A request for
+# What the scripts see of the service, up at once; with IGNORE_SIGTERM it ignores SIGTERM. A request for
 # /end/70 ends it with exit code 70.
 STAND_IN = """
 import http.server, os, signal

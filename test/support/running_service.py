@@ -95,6 +95,7 @@ def serving(
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as client:  # a test has its own limit
             while wait and not client.get("/readyz").is_success:
                 assert thread.is_alive()
+                time.sleep(0.01)
             yield Service(client, port, services, server)
     finally:
         server.should_exit = True
