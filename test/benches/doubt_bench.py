@@ -111,12 +111,12 @@ def costs(clips: Sequence[Samples], rounds: int, at_once: int) -> list[float]:
 
 def detect_together(detector: SpeechDetector, clips: Sequence[Samples], at_once: int) -> None:
     """Detect speech in `at_once` clips at a time, as far as needed."""
-    questions = DetectionQueue(detector)
+    queue = DetectionQueue(detector)
     for start in range(0, len(clips), at_once):
         for samples in clips[start : start + at_once]:
-            questions.submit(detector.has_speech(samples, MIN_SPEECH_S))
-        while questions:
-            questions.run_next()
+            queue.submit(detector.has_speech(samples, MIN_SPEECH_S))
+        while queue:
+            queue.run_next()
 
 
 def fastest_s(ways: Sequence[Callable[[], object]], rounds: int) -> list[float]:
