@@ -50,7 +50,7 @@ router = APIRouter(tags=["realtime"])
 ROUTE = "/v1/realtime"
 
 MIN_DECODE_S = 0.1
-"""Appended audio is decoded once there is this much of it: a call costs the same for less."""
+"""Appended audio is decoded once there is this much of it, as a call costs the same for any less."""
 LONG_TEXT_TOKENS = 1000
 """From this many tokens on, live text is assembled in a thread, as final text always is. With times and log
 probabilities, hours of it take seconds."""

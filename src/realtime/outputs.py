@@ -54,7 +54,7 @@ class ItemEnded:
 
 @dataclass(frozen=True, slots=True)
 class CancelWork:
-    """Notice: nobody needs the result of the step in flight any more. Cancelled or not, it is to be finished."""
+    """Notice: nobody needs the step in flight any more. It may be cancelled; `finish` is called in any case."""
 
     work: StepWork
 

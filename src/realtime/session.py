@@ -1,8 +1,8 @@
 """One realtime session as a state machine without I/O: client events in; server events, notices and work out.
 
-The connection passes on what the client sends (`receive`), has waiting audio decoded (`process_audio`), asks for work
-for the model (`next_work`) and reports its outcome (`finish`). The calls return outputs: events for the client, and
-notices for the connection. They may come from any thread, one at a time.
+The connection passes on client events (`receive`), lets the session decode waiting audio (`process_audio`), asks for
+work for the model (`next_work`) and reports its outcome (`finish`). These calls return outputs: events for the client,
+and notices for the connection. They may come from any thread, one at a time.
 
 Its only clock is the audio received, so nothing depends on when audio arrives.
 

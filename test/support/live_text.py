@@ -11,8 +11,7 @@ from src.settings import Settings
 
 
 def default() -> Windowing:
-    settings = Settings()
-    return Windowing(settings.realtime_left_s, settings.realtime_chunk_s, settings.realtime_right_s)
+    return Windowing.from_settings(Settings())
 
 
 def streamed(
