@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from fakes import HeldModel, clip
-from realtime_client import COMPLETED, DELTA, FAILED, Client, pcm16, session, speech
+from media import pcm16
+from realtime_client import COMPLETED, DELTA, FAILED, Client, session, speech
 from running_service import Service, serving, until
 from sdk_realtime import ALAW, FIRST, ULAW, Speech
 from websockets.exceptions import ConnectionClosed, InvalidStatus

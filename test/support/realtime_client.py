@@ -6,27 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-from media import CLIPS
+from media import CLIPS, pcm16
 from running_service import Service
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 
 from src.audio.decode import decode
-from src.audio.samples import Samples
 
 DELTA = "conversation.item.input_audio_transcription.delta"
-
-
 COMPLETED = "conversation.item.input_audio_transcription.completed"
-
-
 FAILED = "conversation.item.input_audio_transcription.failed"
-
-
-def pcm16(samples: Samples) -> bytes:
-    return np.rint(samples * 32768).clip(-32768, 32767).astype("<i2").tobytes()
 
 
 def speech(name: str) -> bytes:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+from media import pcm16
 from numpy.typing import NDArray
 
 from src.audio.silero import FRAME_SAMPLES
@@ -52,10 +53,6 @@ def speech(seconds: float) -> Samples:
 
 def silence(seconds: float) -> Samples:
     return np.zeros(round(seconds * RATE), np.float32)
-
-
-def pcm16(samples: Samples) -> bytes:
-    return np.round(samples * 32_768).clip(-32_768, 32_767).astype("<i2").tobytes()
 
 
 def append(audio: bytes | Samples) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from media import clip, resampled
+from media import clip, pcm16, resampled
 from session_harness import (
     CLEAR,
     COMMIT,
@@ -19,7 +19,6 @@ from session_harness import (
     manual,
     manual_client,
     only,
-    pcm16,
     silence,
     speech,
     step_result,
