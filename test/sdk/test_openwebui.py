@@ -1,4 +1,4 @@
-"""What clients other than OpenAI's SDKs put on the wire: Open WebUI's two kinds of body, and what people tell curl."""
+"""What clients other than OpenAI's SDKs send: Open WebUI's two kinds of body, and what people send with curl."""
 
 import base64
 import json
@@ -52,7 +52,7 @@ def events(response: httpx.Response) -> list[dict[str, Any]]:
 
 
 def error(response: httpx.Response) -> tuple[str, str]:
-    """The code and the field of a refusal."""
+    """The code and the field of an error."""
     assert response.status_code == 400
     body = response.json()["error"]
     assert set(body) == {"message", "type", "param", "code"}
@@ -213,7 +213,7 @@ def test_an_object_can_be_written_in_every_way(send: Send, fields):
     ],
     ids=str,
 )
-def test_a_wrong_object_is_refused_however_it_is_written(send: Send, fields):
+def test_a_wrong_object_is_rejected_however_it_is_written(send: Send, fields):
     assert error(send(fields)) == ("invalid_value", "chunking_strategy")
 
 
@@ -232,7 +232,7 @@ def test_fields_that_are_empty_count_as_absent(send: Send):
     check_json(send([(name, "") for name in names]).json())
 
 
-def test_the_sentence_of_a_refused_language_is_shown_and_the_second_try_without_it_succeeds(service: Service):
+def test_the_message_about_an_unsupported_language_is_shown_and_the_second_try_without_it_succeeds(service: Service):
     first = form(service, [("model", "whisper-1"), ("language", "de")])
     assert error(first) == ("unsupported_language", "language")
     assert first.json()["error"]["message"].endswith(".")

@@ -55,7 +55,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(params=["sync", "async"])
 def client(request, options, runner) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
-    """One of the two clients, and what its calls come to."""
+    """One of the two clients, and a function that runs its calls."""
     if request.param == "sync":
         with openai.AzureOpenAI(**options) as client:
             yield client, lambda result: result
@@ -98,7 +98,7 @@ def test_models_and_temporary_keys_are_where_the_client_looks_for_them(client):
     assert secret.value.startswith("ek_")
 
 
-def test_a_translation_is_refused_with_a_sentence(client):
+def test_a_translation_is_rejected_with_a_sentence(client):
     azure, run = client
     with pytest.deprecated_call(), pytest.raises(openai.BadRequestError) as refused:  # the SDK warns of the method
         run(azure.audio.translations.create(model=DEPLOYMENT, file=CLIP))
@@ -131,7 +131,7 @@ def test_a_session_gets_the_text_that_an_upload_of_its_audio_gets(client, guarde
     assert texts(events) == [speech.text(guarded)] != [""]
 
 
-def test_a_wrong_key_is_told_as_one(options):
+def test_a_wrong_key_raises_its_own_class(options):
     wrong = {**options, "api_key": "wrong", "azure_ad_token": None}
     with openai.AzureOpenAI(**wrong) as azure, pytest.raises(openai.AuthenticationError) as refused:
         azure.audio.transcriptions.create(model=DEPLOYMENT, file=CLIP)

@@ -152,7 +152,7 @@ def test_a_full_queue_is_a_rate_limit_that_says_when_to_come_back(tmp_path):
         assert (answer["class"], answer["code"], answer["retryAfter"]) == ("RateLimitError", "queue_full", "1")
 
 
-def test_the_retry_of_the_sdk_succeeds_once_there_is_a_place(tmp_path):
+def test_the_retry_of_the_sdk_succeeds_once_there_is_a_slot(tmp_path):
     speech = tmp_path / "clip.wav"
     speech.write_bytes(wav(clip(2)))
     with full_service(tmp_path / "logs") as full:

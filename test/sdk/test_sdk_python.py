@@ -86,7 +86,7 @@ def transcribe(request) -> Transcribe:
 
 
 def plain(answer: Any) -> Any:
-    """What the SDK made of an answer, as the JSON that it got."""
+    """An answer of the SDK, as the JSON that it received."""
     return answer.to_dict() if isinstance(answer, openai.BaseModel) else answer
 
 
@@ -260,7 +260,7 @@ def test_an_unknown_model_is_not_found(transcribe: Transcribe, stream):
     assert "gpt-9000" in caught.value.body["message"]
 
 
-def test_a_translation_is_refused_with_a_sentence(client: openai.OpenAI):
+def test_a_translation_is_rejected_with_a_sentence(client: openai.OpenAI):
     with pytest.deprecated_call(), pytest.raises(openai.BadRequestError) as caught:  # the SDK warns of the method
         client.audio.translations.create(model="whisper-1", file=CLIP)
     assert caught.value.code == "unsupported_model"
@@ -393,13 +393,13 @@ def test_a_full_queue_is_a_rate_limit_that_says_when_to_come_back(full: FullServ
     assert caught.value.request_id.startswith("req_")
 
 
-def test_a_full_queue_refuses_a_stream_before_its_first_byte(full: FullService):
+def test_a_full_queue_rejects_a_stream_before_its_first_byte(full: FullService):
     with connected(full.port) as client, pytest.raises(openai.RateLimitError) as caught:
         client.audio.transcriptions.create(model="whisper-1", file=wav(clip(2)), stream=True)
     assert caught.value.code == "queue_full"
 
 
-def test_the_retry_of_the_sdk_succeeds_once_there_is_a_place(full: FullService):
+def test_the_retry_of_the_sdk_succeeds_once_there_is_a_slot(full: FullService):
     statuses = []
 
     def on_response(response) -> None:
@@ -413,7 +413,7 @@ def test_the_retry_of_the_sdk_succeeds_once_there_is_a_place(full: FullService):
     assert (answer.text, statuses) == ("2", [429, 200])
 
 
-def test_the_retry_of_the_async_sdk_succeeds_once_there_is_a_place(full: FullService):
+def test_the_retry_of_the_async_sdk_succeeds_once_there_is_a_slot(full: FullService):
     statuses = []
 
     async def on_response(response) -> None:

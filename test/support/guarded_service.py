@@ -15,7 +15,7 @@ from src.settings import Settings
 
 @contextmanager
 def guarded(tmp_path: Path, model: Model | None = None, **settings: Any) -> Iterator[Service]:
-    """The service with three keys, on a model that is not held unless one is given."""
+    """The service with three keys, on `model` or on one that answers at once."""
     given = {
         "model_id": "tiny",
         "api_keys": f"{KEY},{OTHER_KEY}, {THIRD_KEY}",

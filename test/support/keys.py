@@ -1,4 +1,4 @@
-"""The keys of the tests. `conftest.py` sees to it that no log of the whole suite has one."""
+"""The API keys of the tests. `conftest.py` checks that no log of the whole suite contains one."""
 
 KEY = "sk-TestKey-5f3a9c1e7b"
 OTHER_KEY = "sk-OtherKey-0d8e2b6a4c"

@@ -1,4 +1,4 @@
-"""The wire, as strict models: what OpenAI's OpenAPI file says of each body, written by hand, with nothing else allowed.
+"""OpenAI's response bodies as strict models, written by hand after its OpenAPI file; other keys are not allowed.
 
 They share nothing with the models of the service. Check a body with `Model.model_validate_json(response.content)`, a
 stream with `events_of(response.content)`. A key that was not asked for is left out, never null.

@@ -22,7 +22,7 @@ from src.settings import Settings
 
 @dataclass(frozen=True)
 class Service:
-    """A running service: a client for it, and what a test may look into."""
+    """A running service: a client, and its services and server, which a test may inspect."""
 
     http: httpx.Client
     port: int
@@ -45,7 +45,7 @@ class Service:
         return self.services.settings.log_dir
 
     def stop(self) -> None:
-        """Do what SIGTERM does; the service ends in its own time."""
+        """Stop the service as SIGTERM does, without waiting for its end."""
         self.server.should_exit = True
 
     def post(self, body: bytes | Iterator[bytes] = b"", content_type: str = "", **query: Any) -> httpx.Response:
@@ -68,7 +68,7 @@ def until(condition: Callable[[], object]) -> None:
 def serving(
     settings: Settings, load: Callable[[Settings], Model], *, wait: bool = True, **options: Any
 ) -> Iterator[Service]:
-    """Run the app under uvicorn in a thread, on a port that the kernel chooses; ready unless `wait` is off.
+    """Run the app under uvicorn in a thread, on a port that the kernel chooses. Unless `wait` is off, it is ready.
 
     `options` are uvicorn's.
     """
@@ -92,10 +92,10 @@ def serving(
     try:
         assert opened.wait(300)
         port = server.servers[0].sockets[0].getsockname()[1]
+        if wait:
+            until(lambda: services.scheduler.ready or not thread.is_alive())
+            assert thread.is_alive()
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as client:  # a test has its own limit
-            while wait and not client.get("/readyz").is_success:
-                assert thread.is_alive()
-                time.sleep(0.01)
             yield Service(client, port, services, server)
     finally:
         server.should_exit = True

@@ -1,4 +1,4 @@
-"""What the tests of the SDKs share: a clip, what is right of its answers (as plain JSON), a service that is full."""
+"""Shared by the tests of the SDKs: a clip, checks of its answers (as plain JSON), and a service whose queue is full."""
 
 import math
 import re
@@ -31,7 +31,7 @@ ALIASES = (
     "gpt-live-transcribe",
     "gpt-realtime-whisper",
 )
-"""The names that clients have built in."""
+"""The model names that clients have built in."""
 
 
 def is_number(value: object) -> bool:
@@ -138,7 +138,7 @@ def check_stream(events: list[dict[str, Any]], text: str = TEXT) -> None:
 
 
 class FullService:
-    """A service with one place, taken by a client that is sending its audio, until `release`."""
+    """A service whose only slot is taken by a client that is sending its audio, until `release`."""
 
     def __init__(self, running: Service, client: socket.socket) -> None:
         self.port = running.port
@@ -148,7 +148,7 @@ class FullService:
         until(lambda: self._scheduler.preparing == 1)
 
     def release(self) -> None:
-        """Have that client leave; returns when its place is free."""
+        """Disconnect that client; returns when its slot is free."""
         self._client.close()
         until(lambda: self._scheduler.preparing == 0)
 
