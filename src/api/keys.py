@@ -71,7 +71,8 @@ class ClientSecret:
 @dataclass(frozen=True, slots=True)
 class _StoredSecret:
     digest: bytes
-    expires: float
+    expires_at: float
+    """In seconds of the clock of `ClientSecrets`."""
     credential: Credential
 
 
@@ -100,7 +101,7 @@ class ClientSecrets:
             TooManySecrets: there are as many temporary keys as may exist.
         """
         now = self._now()
-        self._stored = {name: stored for name, stored in self._stored.items() if stored.expires > now}
+        self._stored = {name: stored for name, stored in self._stored.items() if stored.expires_at > now}
         if len(self._stored) >= self._max_secrets:
             message = f"There are {self._max_secrets} temporary keys already. Try again later."
             raise TooManySecrets(message, retry_after_s=RETRY_S)
@@ -116,7 +117,7 @@ class ClientSecrets:
         # The first part is not secret. It finds the key, as comparing with thousands of keys takes too long.
         stored = self._stored.get(key[len(SECRET_PREFIX) :][:16])
         is_known = stored is not None and hmac.compare_digest(_digest(key), stored.digest)
-        return stored.credential if stored and is_known and stored.expires > self._now() else None
+        return stored.credential if stored and is_known and stored.expires_at > self._now() else None
 
 
 def _digest(key: str) -> bytes:

@@ -22,7 +22,7 @@ def flac() -> bytes:
 
 
 def form(service: Service, fields: Fields, *, file_first: bool = True) -> httpx.Response:
-    """Send a multipart form with its parts in the order that is given, as curl -F does."""
+    """Send a multipart form with its parts in the given order, as curl -F does."""
     file = ("file", ("clip.flac", flac(), "audio/flac"))
     parts = [(name, (None, value)) for name, value in fields]
     return service.http.post(ROUTE, files=[file, *parts] if file_first else [*parts, file])
@@ -43,7 +43,7 @@ def send(request, service: Service) -> Send:
 
 
 def events(response: httpx.Response) -> list[dict[str, Any]]:
-    """The events of a stream, each of which is one line `data:` and a blank line."""
+    """The events of a stream: a line `data:` and a blank line for each."""
     assert response.status_code == 200
     assert response.headers["content-type"].partition(";")[0] == "text/event-stream"
     *blocks, end = response.text.split("\n\n")

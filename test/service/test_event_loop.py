@@ -11,12 +11,12 @@ from media import CLIPS
 from realtime_client import COMPLETED, Client, speech
 from websockets.sync.client import connect
 
-from src.api import responses as formats
+from src.api import responses
 from src.realtime import session
 
 
 class Slow:
-    """A function that returns when the test says so, in place of one that takes long for hours of audio."""
+    """Replaces a function that takes long for hours of audio; it returns once `may_return` is set."""
 
     def __init__(self, replaced) -> None:
         self._replaced = replaced
@@ -30,7 +30,7 @@ class Slow:
 
 @contextmanager
 def slowed(monkeypatch, module, name: str) -> Iterator[Slow]:
-    """Slow a function of a module down, until the end of the block."""
+    """Replace a function of a module with a `Slow` one during the block."""
     slow = Slow(getattr(module, name))
     monkeypatch.setattr(module, name, slow)
     try:
@@ -40,7 +40,7 @@ def slowed(monkeypatch, module, name: str) -> Iterator[Slow]:
 
 
 def answers_meanwhile(service, slow: Slow) -> None:
-    """Have a probe answered while the slow one has been called and has not returned."""
+    """A probe is answered while the slow function runs."""
     assert slow.called.wait(300)
     assert service.http.get("/healthz", timeout=300).is_success
     slow.may_return.set()
@@ -64,18 +64,18 @@ def test_the_times_and_log_probabilities_of_an_item_do_not_block_others(service,
 
 
 def test_the_log_probabilities_of_a_stream_do_not_block_others(service, monkeypatch):
-    told: list[str] = []
+    received: list[str] = []
 
-    def ask() -> None:
+    def upload() -> None:
         fields = {"stream": "true", "include[]": "logprobs"}
-        told.append(service.upload((CLIPS / "piper-joe-1.flac").read_bytes(), **fields).text)
+        received.append(service.upload((CLIPS / "piper-joe-1.flac").read_bytes(), **fields).text)
 
-    with slowed(monkeypatch, formats, "logprobs_of") as slow:
-        asking = threading.Thread(target=ask)
-        asking.start()
+    with slowed(monkeypatch, responses, "logprobs_of") as slow:
+        uploading = threading.Thread(target=upload)
+        uploading.start()
         answers_meanwhile(service, slow)
-    asking.join()
-    events = [json.loads(line.removeprefix("data: ")) for line in told[0].splitlines() if line]
+    uploading.join()
+    events = [json.loads(line.removeprefix("data: ")) for line in received[0].splitlines() if line]
     assert [event["type"] for event in events] == ["transcript.text.delta", "transcript.text.done"]
     assert all(event["logprobs"] for event in events)
 
