@@ -49,8 +49,8 @@ KNOWN = (
         ("/openapi", "/openapi.json"),
     ],
 )
-def test_the_path_that_was_probably_meant_is_found(path, meant):
-    assert nearest_path(path, KNOWN) == meant
+def test_the_path_that_was_probably_meant_is_suggested(path, suggested):
+    assert nearest_path(path, KNOWN) == suggested
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_path_that_was_probably_meant_is_found(path, meant):
         *("/v1/images/generations", "/v1/responses", "/v1/files", "/metrics", "/status", "/v1/listen"),
     ],
 )
-def test_nonsense_and_other_services_have_no_hint(path):
+def test_other_paths_have_no_suggestion(path):
     assert nearest_path(path, KNOWN) is None
 
 
