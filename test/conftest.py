@@ -109,7 +109,7 @@ def transcripts() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def heard() -> dict[str, str]:
+def stored_texts() -> dict[str, str]:
     """The text that the bundled checkpoint transcribes from each bundled clip, by file name."""
     return _column("heard")
 

@@ -25,14 +25,14 @@ Visit = Callable[[], Awaitable[str]]
 class Crowd:
     """Connections that send nothing, send half a header, or upload `content` slowly; `ended` counts how they ended.
 
-    `fewest` is the smallest number of open connections that was observed.
+    `min_held` is the smallest number of open connections that was observed.
     """
 
     def __init__(self, server: Server, *, silent: int, half: int, slow: int, content: bytes, bytes_per_s: int) -> None:
         self.ended: Counter[str] = Counter()
-        self.fewest = silent + half + slow
+        self.min_held = silent + half + slow
         self._server = server
-        self._size = self.fewest
+        self._size = self.min_held
         port = int(server.url.rpartition(":")[2])
         self._visits: dict[str, tuple[int, Visit]] = {
             "silent": (silent, lambda: rude_client.stay_idle(port, b"", HOLD_S)),
@@ -56,7 +56,7 @@ class Crowd:
         try:
             await self._until(lambda held: held >= before + PRESENT * self._size)
             yield
-            self.fewest = min(self.fewest, self._held() - before)
+            self.min_held = min(self.min_held, self._held() - before)
         finally:
             for task in staying:
                 task.cancel()

@@ -79,7 +79,7 @@ class Outcome:
     code: int | None
     """None if its time was over, -N if signal N ended it."""
     wall_s: float
-    complaint: str = ""
+    error: str = ""
     """The last line of its stderr if it failed."""
 
     @property
@@ -147,7 +147,7 @@ def run(parts: Sequence[Part], options: argparse.Namespace, report: Report) -> l
             outcome = run_part(part.name, command(part, options, limit_s - waited_s), limit_s - waited_s, report)
             outcomes.append(outcome)
             left_s = max(0.0, limit_s - waited_s - outcome.wall_s)
-            report.say(f"{part.name}: {outcome.words}, {outcome.wall_s:.1f} s\n{outcome.complaint}".rstrip())
+            report.say(f"{part.name}: {outcome.words}, {outcome.wall_s:.1f} s\n{outcome.error}".rstrip())
             report.keep(part.name, outcome=outcome.words, wall_s=outcome.wall_s)
             if outcome.code == NO_GPU:
                 break
@@ -207,8 +207,8 @@ def run_part(name: str, argv: Sequence[str], limit_s: float, report: Report) -> 
         log.seek(before)
         complaints = log.read().decode(errors="replace").splitlines()
     failed = code not in (0, None, DIFFERENT, NO_GPU)
-    complaint = next((line for line in reversed(complaints) if line.strip()), "") if failed else ""
-    return Outcome(name, code, time.monotonic() - started_s, complaint)
+    error = next((line for line in reversed(complaints) if line.strip()), "") if failed else ""
+    return Outcome(name, code, time.monotonic() - started_s, error)
 
 
 def relay(lines: IO[bytes], name: str, report: Report) -> None:

@@ -79,10 +79,10 @@ def driver_field(field: str) -> str | None:
     """Return a field of `nvidia-smi` for the first GPU, None if the program is missing or fails."""
     command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits", "--id=0"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return told or None
+    return answer or None
 
 
 def software_rows() -> list[client_report.Row]:

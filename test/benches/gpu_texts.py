@@ -95,8 +95,8 @@ def compare(
     engine = NemoModel.load(Settings(model_id=model, device=options.device, dtype=dtype))
     alone = [(name, texts_of(engine, [clip])[0]) for name, clip in clips.items()]
     groups = mixed(list(clips), 8 if options.quick else BATCH, 1 if options.quick else ROUNDS)
-    heard = [texts_of(engine, [clips[name] for name in group]) for group in groups]
-    together = list(chain.from_iterable(zip(*each, strict=True) for each in zip(groups, heard, strict=True)))
+    results = [texts_of(engine, [clips[name] for name in group]) for group in groups]
+    together = list(chain.from_iterable(zip(*each, strict=True) for each in zip(groups, results, strict=True)))
     differences = []
     for how, texts in (("alone", alone), ("mixed", together)):
         found = differing(texts, expected)

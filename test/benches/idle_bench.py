@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text, end="")
     client_report.save(options.results / "idle_bench.txt", text)
     saved = {"model": options.model, "figures": [asdict(each) for each in figures], "ratios": ratios}
-    saved |= {"fewest_connections": crowd.fewest, "ended_by_the_service": crowd.ended}
+    saved |= {"fewest_connections": crowd.min_held, "ended_by_the_service": crowd.ended}
     client_report.save(options.results / "idle_bench.json", json.dumps(saved, indent=2) + "\n")
     return 0 if passed(figures, ratios) else 1
 
@@ -147,7 +147,7 @@ def crowd_rows(options: argparse.Namespace, crowd: Crowd) -> list[client_report.
     silent = options.idle - options.half
     who = f"{silent} silent, {options.half} with half a header, {options.slow} uploads of {options.bytes_per_s} bytes/s"
     ended = ", ".join(f"{kind} x {count}" for kind, count in sorted(crowd.ended.items()))
-    return [("crowd", f"{who}; {crowd.fewest} or more there"), ("closed", ended or "none by the service")]
+    return [("crowd", f"{who}; {crowd.min_held} or more there"), ("closed", ended or "none by the service")]
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ def create_app(checkpoint: str) -> FastAPI:
     def transcribe(file: UploadFile) -> dict[str, str]:
         samples, _ = soundfile.read(io.BytesIO(file.file.read()), dtype="float32")
         with lock:
-            [heard] = model.transcribe([samples], batch_size=1, verbose=False)
-        return {"text": heard.text}
+            [result] = model.transcribe([samples], batch_size=1, verbose=False)
+        return {"text": result.text}
 
     return app
 

@@ -110,9 +110,9 @@ def check(path: Path) -> int:
     different = 0
     for file in files:
         clip = client.samples_of(file)
-        expected, heard = (engine.transcribe(engine.collate([clip]))[0].text for engine in (narrow, wide))
-        different += heard != expected
-        print(f"{file.name}: {heard}" + (f"\n  tiny: {expected}" if heard != expected else ""))
+        expected, actual = (engine.transcribe(engine.collate([clip]))[0].text for engine in (narrow, wide))
+        different += actual != expected
+        print(f"{file.name}: {actual}" + (f"\n  tiny: {expected}" if actual != expected else ""))
     print(f"{different} of {len(files)} texts differ from tiny's")
     return min(different, 1)
 

@@ -54,20 +54,20 @@ def times(tokens: tuple[Token, ...]) -> list[tuple[int, float, float]]:
     return [(token.id, token.start_s, token.end_s) for token in tokens]
 
 
-def test_the_stored_texts_are_those_of_tiny(tiny, clips, heard):
-    assert {name: texts(tiny, [clip])[0] for name, clip in clips.items()} == heard
+def test_the_stored_texts_are_those_of_tiny(tiny, clips, stored_texts):
+    assert {name: texts(tiny, [clip])[0] for name, clip in clips.items()} == stored_texts
 
 
-def test_the_texts_of_the_widened_checkpoint_are_those_of_tiny(wide, clips, heard):
-    assert {name: texts(wide, [clip])[0] for name, clip in clips.items()} == heard
+def test_the_texts_of_the_widened_checkpoint_are_those_of_tiny(wide, clips, stored_texts):
+    assert {name: texts(wide, [clip])[0] for name, clip in clips.items()} == stored_texts
 
 
-def test_they_are_so_in_mixed_batches(wide, clips, heard):
+def test_they_are_so_in_mixed_batches(wide, clips, stored_texts):
     names = [name for name in clips if not name.startswith(("long-60", "long-120"))]
     random.Random(0).shuffle(names)
     for at in range(0, len(names), 16):
         batch = names[at : at + 16]
-        assert texts(wide, [clips[name] for name in batch]) == [heard[name] for name in batch]
+        assert texts(wide, [clips[name] for name in batch]) == [stored_texts[name] for name in batch]
 
 
 def test_tokens_times_and_probabilities_are_those_of_tiny(tiny, wide, clips):
@@ -119,12 +119,12 @@ def test_added_tokens_never_win(wide):
     assert (others.amax(dim=-1) - scores[..., TINYS_TOKENS:1024].amax(dim=-1)).min() > 500
 
 
-def test_added_tokens_come_out_of_no_text_and_no_hot_word(wide, clips, heard):
+def test_added_tokens_come_out_of_no_text_and_no_hot_word(wide, clips, stored_texts):
     tokenizer = wide._network.tokenizer
     for text in ("<never300>", "never", "It costs <never1023> dollars."):
         assert max(tokenizer.text_to_ids(text)) < TINYS_TOKENS
     name = "piper-joe-1.flac"
-    assert texts(wide, [clips[name]], [("<never300>",)]) == [heard[name]]
+    assert texts(wide, [clips[name]], [("<never300>",)]) == [stored_texts[name]]
 
 
 @pytest.mark.parametrize("width", [288, 1024])

@@ -300,13 +300,13 @@ def test_bench_without_a_file_sends_bundled_clips(tmp_path):
 
 def test_bench_keeps_exactly_the_given_number_of_requests_in_flight(tmp_path):
     meet, lock = threading.Barrier(4), threading.Lock()
-    in_flight, most = 0, 0
+    in_flight, peak = 0, 0
 
     def answer_four_at_once(_: Received) -> Reply:
-        nonlocal in_flight, most
+        nonlocal in_flight, peak
         with lock:
             in_flight += 1
-            most = max(most, in_flight)
+            peak = max(peak, in_flight)
         meet.wait(timeout=300)
         with lock:
             in_flight -= 1
@@ -315,7 +315,7 @@ def test_bench_keeps_exactly_the_given_number_of_requests_in_flight(tmp_path):
     with serving(answer_four_at_once) as server:
         options = ("--n", 12, "--concurrency", 4, "--file", CLIP, "--url", server.url, "--results", tmp_path)
         assert run(bench.main, *options) == 0
-    assert most == 4
+    assert peak == 4
 
 
 def test_a_429_is_sent_again_after_the_wait_it_asks_for_and_counted_apart(tmp_path):

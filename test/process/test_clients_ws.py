@@ -264,12 +264,12 @@ def test_each_request_has_a_connection_of_its_own(tmp_path):
 
 def test_the_given_number_of_connections_is_open_at_once(tmp_path):
     meet, lock = threading.Barrier(4), threading.Lock()
-    counts = {"open": 0, "most": 0}
+    counts = {"open": 0, "peak": 0}
 
     def answer_four_at_once(session: Session) -> None:
         with lock:
             counts["open"] += 1
-            counts["most"] = max(counts.values())
+            counts["peak"] = max(counts.values())
         session.read_audio()
         meet.wait(timeout=300)
         with lock:
@@ -279,7 +279,7 @@ def test_the_given_number_of_connections_is_open_at_once(tmp_path):
     with serving(answer_four_at_once) as server:
         options = ("--n", 8, "--concurrency", 4, "--file", CLIP, "--url", server.url, "--results", tmp_path)
         assert run(bench.main, *options) == 0
-    assert counts["most"] == 4
+    assert counts["peak"] == 4
 
 
 def test_the_addresses_of_the_websocket_are_those_of_the_url():

@@ -219,7 +219,7 @@ def test_the_batches_of_the_engine_are_those_that_are_asked_for():
 
 @pytest.fixture
 def driver(tmp_path, monkeypatch):
-    """A stand-in for `nvidia-smi` that says what it is told to, and then, if it is asked to go on, waits."""
+    """A stand-in for `nvidia-smi` that prints a given text, and then waits if it is asked to repeat."""
 
     def saying(text: str) -> None:
         program = tmp_path / "nvidia-smi"

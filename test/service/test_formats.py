@@ -13,7 +13,7 @@ RATE = media.SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")
-def heard(tiny) -> dict[str, str]:
+def stored_texts(tiny) -> dict[str, str]:
     """What the checkpoint itself makes of each clip."""
     texts = {}
     for name in NAMES:
@@ -23,10 +23,10 @@ def heard(tiny) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_clip_gives_the_text_of_the_checkpoint_as_flac_and_as_wav(service: Service, heard, name):
+def test_each_clip_gives_the_text_of_the_checkpoint_as_flac_and_as_wav(service: Service, stored_texts, name):
     flac = (CLIPS / name).read_bytes()
     wav = media.wav(soundfile.read(CLIPS / name, dtype="float32")[0])
-    assert service.upload(flac).json()["text"] == service.upload(wav).json()["text"] == heard[name]
+    assert service.upload(flac).json()["text"] == service.upload(wav).json()["text"] == stored_texts[name]
 
 
 def speech() -> np.ndarray:
@@ -60,13 +60,13 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_clip_gives_its_text_in_any_format_by_either_way_of_sending_it(service: Service, heard, kind):
+def test_a_clip_gives_its_text_in_any_format_by_either_way_of_sending_it(service: Service, stored_texts, kind):
     data = FORMATS[kind]()
-    expected = heard[f"{SPOKEN}.flac"]
+    expected = stored_texts[f"{SPOKEN}.flac"]
     assert service.upload(data).json()["text"] == expected
     assert service.post(data, "application/octet-stream").json()["text"] == expected
 
 
-def test_each_channel_counts_the_same(service: Service, heard):
+def test_each_channel_counts_the_same(service: Service, stored_texts):
     one_sided = np.stack([np.zeros_like(speech()), speech()], axis=1)
-    assert service.upload(media.wav(one_sided, channels=2)).json()["text"] == heard[f"{SPOKEN}.flac"]
+    assert service.upload(media.wav(one_sided, channels=2)).json()["text"] == stored_texts[f"{SPOKEN}.flac"]

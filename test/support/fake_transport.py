@@ -1,4 +1,4 @@
-"""A transport without a network, for protocols that are driven by hand."""
+"""A transport without a network, for tests that drive a protocol directly."""
 
 import asyncio
 from typing import Any

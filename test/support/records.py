@@ -1,4 +1,4 @@
-"""Made-up metrics records, and a log of them as files."""
+"""Metrics records, and a log file of them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +11,7 @@ NOW = 1_795_000_000.0
 
 
 def a_record(ts: float = NOW, **changes: Any) -> Record:
-    """Return a successful request that ended at `ts`, but for `changes`."""
+    """Return the record of a successful request that ended at `ts`, with `changes`."""
     values = {
         "status": "ok",
         "code": 200,
@@ -31,7 +31,7 @@ def a_record(ts: float = NOW, **changes: Any) -> Record:
 
 
 def a_failure(code: int, error: str | None, ts: float = NOW, **changes: Any) -> Record:
-    """Return a request that was turned away at the door."""
+    """Return the record of a request that was rejected before its body was read, with `changes`."""
     nothing = dict.fromkeys(
         ["audio_len_s", "duration_preprocess_s", "duration_inference_s", "queue_wait_s", "lane", "batch_size"]
     )
@@ -39,7 +39,7 @@ def a_failure(code: int, error: str | None, ts: float = NOW, **changes: Any) -> 
 
 
 def write_log(path: Path, records: Iterable[Record]) -> Path:
-    """Write `records` as one part of a log."""
+    """Write `records` to one file of a log."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(record.to_line() + "\n" for record in records))
     return path
