@@ -1,16 +1,17 @@
-"""The process: what it says and its exit code, when it cannot start and when it is told to stop."""
+"""The process: its log and its exit code, when it cannot start and when it is stopped."""
 
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
 from fakes import clip
 from keys import KEY
 from ports import reserved_port
-from service_process import WITH_HELD_MODEL, WITH_SLOW_MODEL, WITH_VERY_SLOW_MODEL, _ready, environment, service_of
+from service_process import WITH_HELD_MODEL, WITH_SLOW_MODEL, WITH_VERY_SLOW_MODEL, environment, is_ready, service_of
 
 
 def run(tmp_path, **settings) -> subprocess.CompletedProcess:
@@ -21,7 +22,7 @@ def run(tmp_path, **settings) -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "-m", "src"], cwd=tmp_path, env=env, capture_output=True, text=True)
 
 
-def complaint(ended: subprocess.CompletedProcess) -> str:
+def error_line(ended: subprocess.CompletedProcess) -> str:
     """The one line that says why the service could not start."""
     errors = [line for line in ended.stderr.splitlines() if " ERROR " in line]
     assert len(errors) == 1, ended.stderr
@@ -32,13 +33,13 @@ def complaint(ended: subprocess.CompletedProcess) -> str:
 def test_a_wrong_setting_ends_the_process_with_a_line_that_names_it(tmp_path):
     ended = run(tmp_path, PARAKEET_MICROBATCH_MAX_BATCH="0")
     assert ended.returncode == 1
-    assert complaint(ended).endswith("PARAKEET_MICROBATCH_MAX_BATCH must be at least 1, not 0")
+    assert error_line(ended).endswith("PARAKEET_MICROBATCH_MAX_BATCH must be at least 1, not 0")
 
 
 def test_a_missing_checkpoint_ends_the_process_with_a_sentence(tmp_path):
     ended = run(tmp_path, PARAKEET_MODEL_ID="/no/such/file.nemo")
     assert ended.returncode == 1
-    assert "PARAKEET_MODEL_ID=/no/such/file.nemo is not there" in complaint(ended)
+    assert "PARAKEET_MODEL_ID=/no/such/file.nemo is not there" in error_line(ended)
 
 
 def test_another_release_of_nemo_ends_the_process_with_a_sentence_that_says_which_one_to_install(tmp_path):
@@ -47,15 +48,15 @@ def test_another_release_of_nemo_ends_the_process_with_a_sentence_that_says_whic
     metadata.write_text("Metadata-Version: 2.1\nName: nemo_toolkit\nVersion: 2.7.0\n")
     ended = run(tmp_path, PARAKEET_MODEL_ID="tiny")
     assert ended.returncode == 1
-    assert "NeMo 2.7.0 is installed, but this service uses internals of NeMo 3.0.0" in complaint(ended)
+    assert "NeMo 2.7.0 is installed, but this service uses internals of NeMo 3.0.0" in error_line(ended)
 
 
 def test_a_hub_that_cannot_be_reached_ends_the_process_with_a_sentence_that_says_what_to_do(tmp_path):
     # HF_HUB_OFFLINE is the hub client's own way to have no network, and saves its retries.
     ended = run(tmp_path, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path), PARAKEET_MODEL_ID="nvidia/parakeet-tdt-0.6b-v2")
     assert ended.returncode == 1
-    assert "parakeet-tdt-0.6b-v2.nemo of nvidia/parakeet-tdt-0.6b-v2 could not be fetched" in complaint(ended)
-    assert "set PARAKEET_MODEL_ID to the path of a .nemo file" in complaint(ended)
+    assert "parakeet-tdt-0.6b-v2.nemo of nvidia/parakeet-tdt-0.6b-v2 could not be fetched" in error_line(ended)
+    assert "set PARAKEET_MODEL_ID to the path of a .nemo file" in error_line(ended)
 
 
 def test_a_taken_port_ends_the_process_with_a_line_that_says_so(tmp_path):
@@ -63,19 +64,19 @@ def test_a_taken_port_ends_the_process_with_a_line_that_says_so(tmp_path):
         port = listener.getsockname()[1]
         ended = run(tmp_path, PARAKEET_MODEL_ID="tiny", PARAKEET_PORT=str(port))
     assert ended.returncode == 1
-    assert str(port) in complaint(ended)
-    assert "address already in use" in complaint(ended)
+    assert str(port) in error_line(ended)
+    assert "address already in use" in error_line(ended)
 
 
 def test_a_host_that_is_none_ends_the_process_with_a_sentence_that_names_the_variable(tmp_path):
     ended = run(tmp_path, PARAKEET_MODEL_ID="tiny", PARAKEET_HOST="http://0.0.0.0")
     assert ended.returncode == 1
-    assert "PARAKEET_HOST=http://0.0.0.0 is no address or name of this machine" in complaint(ended)
+    assert "PARAKEET_HOST=http://0.0.0.0 is no address or name of this machine" in error_line(ended)
 
 
 def test_settings_are_read_from_a_dotenv_file_where_the_service_is_started(tmp_path):
     (tmp_path / ".env").write_text("PARAKEET_LANES=0\n")
-    assert complaint(run(tmp_path)).endswith("PARAKEET_LANES must be at least 1, not 0")
+    assert error_line(run(tmp_path)).endswith("PARAKEET_LANES must be at least 1, not 0")
 
 
 def slow_service(tmp_path, **settings):
@@ -126,8 +127,8 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path, second):
     with service_of(WITH_HELD_MODEL, tmp_path) as (process, port):
         connection = send(port)
         process.send_signal(signal.SIGTERM)
-        while _ready(port):  # it drains, and would do so for as long as the request takes
-            pass
+        while is_ready(port):  # it drains, and would do so for as long as the request takes
+            time.sleep(0.01)
         process.send_signal(second)
         assert process.wait(300) == 128 + second
         connection.close()
@@ -144,9 +145,9 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path, second):
 def test_a_service_that_is_open_to_everybody_says_so_once(tmp_path, settings, warns):
     with slow_service(tmp_path, **settings) as (process, _):
         process.send_signal(signal.SIGTERM)
-        told = process.stderr.read().decode()
-    assert told.count("PARAKEET_API_KEYS is not set") == warns
-    assert KEY not in told
+        log = process.stderr.read().decode()
+    assert log.count("PARAKEET_API_KEYS is not set") == warns
+    assert KEY not in log
 
 
 @pytest.mark.parametrize("host", ["::", "[::]"])
@@ -160,9 +161,9 @@ def test_all_addresses_of_ipv6_are_those_of_ipv4_too_and_are_logged_in_brackets(
             missed = httpx.get(f"http://{each}:{port}/realtime", headers=proxied, timeout=300)
             assert "https://stt.example.com/v1." in missed.json()["error"]["message"]
         process.send_signal(signal.SIGTERM)
-        told = process.stderr.read().decode()
-    assert f"listening on http://[::]:{port}" in told
-    assert "PARAKEET_API_KEYS is not set" in told
+        log = process.stderr.read().decode()
+    assert f"listening on http://[::]:{port}" in log
+    assert "PARAKEET_API_KEYS is not set" in log
 
 
 def test_an_idle_service_exits_with_0_on_sigint(tmp_path):

@@ -1,4 +1,4 @@
-"""Faults of the model and its device: who is told what, what is tried again, and how the process ends."""
+"""Faults of the model and its device: the errors of clients, what is tried again, and how the process ends."""
 
 import base64
 import json
@@ -21,16 +21,16 @@ from src.settings import Settings
 
 
 class FaultyModel(HeldModel):
-    """A model that raises for every batch of which `is_at_fault` says so, given its texts."""
+    """A model that raises for each batch whose texts `fails` accepts."""
 
-    def __init__(self, error, is_at_fault=lambda texts: True, *, held=False):
+    def __init__(self, error, fails=lambda texts: True, *, held=False):
         super().__init__(held=held)
         self._error = error
-        self._is_at_fault = is_at_fault
+        self._fails = fails
 
     def transcribe(self, batch):
         transcripts = super().transcribe(batch)
-        if self._is_at_fault([transcript.text for transcript in transcripts]):
+        if self._fails([transcript.text for transcript in transcripts]):
             raise self._error
         return transcripts
 
@@ -86,7 +86,7 @@ def test_a_model_that_hangs_is_given_up_after_the_watchdogs_time(tmp_path):
             model.release_all()
 
 
-def test_a_session_is_told_of_a_lost_device(tmp_path):
+def test_a_session_gets_an_error_if_the_device_is_lost(tmp_path):
     update = {"type": "transcription", "audio": {"input": {"turn_detection": None}}}
     audio = base64.b64encode(pcm(1)).decode()
     with (
@@ -99,8 +99,8 @@ def test_a_session_is_told_of_a_lost_device(tmp_path):
             {"type": "input_audio_buffer.commit"},
         ):
             socket.send(json.dumps(event))
-        told = (json.loads(message) for message in socket)
-        failed = next(event for event in told if event["type"].endswith("transcription.failed"))
+        events = (json.loads(message) for message in socket)
+        failed = next(event for event in events if event["type"].endswith("transcription.failed"))
     assert failed["error"]["code"] == "model_failed"
 
 

@@ -1,4 +1,4 @@
-"""Decoded audio keeps to its part of the memory: uploads wait for room, or are told to come again."""
+"""Decoded audio keeps to its part of the memory: uploads wait for room, or get 429."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def tone(seconds: float) -> np.ndarray:
 
 @pytest.fixture
 def held(tmp_path) -> Iterator[tuple[Service, HeldModel]]:
-    """A service whose uploads have room for 110 s of audio, on a model that waits to be told."""
+    """A service whose uploads have room for 110 s of audio, on a model that is held."""
     model = HeldModel()
     room_mb = 2 * 110 * AUDIO_BYTES_PER_S / MIB
     settings = Settings(model_id="tiny", log_dir=tmp_path, max_audio_mb=room_mb, max_queue_wait_s=0.3)
@@ -46,7 +46,7 @@ def full(held) -> Iterator[tuple[Service, HeldModel]]:
 
 
 @pytest.mark.parametrize("kind", ["pcm", "wav", "flac"])
-def test_an_upload_without_room_for_its_audio_is_told_to_come_again(full, kind):
+def test_an_upload_without_room_for_its_audio_gets_429(full, kind):
     """Also a file whose bytes do not tell how long it is: 100 s of silence are 1 kB."""
     service, model = full
     uploads = {

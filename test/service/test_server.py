@@ -1,4 +1,4 @@
-"""Clients that do not mean well: each is ended within its time and its memory, and others are served meanwhile."""
+"""Clients that are slow, broken or hostile: each is ended in its time and memory, and others are served meanwhile."""
 
 import asyncio
 import json
@@ -30,12 +30,12 @@ LENGTH = b"Content-Length: %d\r\n" % len(PCM)
 HASTE_S = 1.0
 
 
-FEW_PLACES = {"queue_max_factor": 1, "microbatch_max_batch": 4, "upload_timeout_s": 60}
+FEW_SLOTS = {"queue_max_factor": 1, "microbatch_max_batch": 4, "upload_timeout_s": 60}
 
 
 @contextmanager
 def served(tmp_path, model=None, *, head_s=HASTE_S, max_connections=1000, **settings):
-    """The service, which waits for nobody for longer than `HASTE_S`."""
+    """The service, with time limits of `HASTE_S`."""
     given = {"log_dir": tmp_path, "max_queue_wait_s": 60, "upload_timeout_s": HASTE_S} | settings
     options = {"head_s": head_s, "max_connections": max_connections}
     with serving(Settings(model_id="tiny", **given), lambda _: model or HeldModel(held=False), **options) as running:
@@ -50,7 +50,7 @@ def service(tmp_path_factory):
 
 @pytest.fixture
 def _hasty(monkeypatch):
-    """No patience where it cannot be set."""
+    """Short time limits where they are no settings."""
     monkeypatch.setattr(http_protocol, "LINGER_S", HASTE_S)
     monkeypatch.setattr(websocket_protocol, "LINGER_S", HASTE_S)
     monkeypatch.setattr(slow_reader, "UNREAD_S", HASTE_S)
@@ -67,45 +67,45 @@ def opened(service, sent=b"", receive_bytes=None):
 
 
 def answered(connection):
-    """All that a server says until it closes."""
-    told = b""
+    """Return all that the server sends until it closes."""
+    received = b""
     with suppress(ConnectionResetError):
         while piece := connection.recv(65_536):
-            told += piece
-    return told
+            received += piece
+    return received
 
 
 def answer(connection):
-    """The first answer that a server gives."""
-    told = b""
-    while b"\r\n\r\n" not in told or not told.endswith(b"}"):
+    """Return the first response of the server."""
+    received = b""
+    while b"\r\n\r\n" not in received or not received.endswith(b"}"):
         piece = connection.recv(65_536)
         assert piece
-        told += piece
-    return told
+        received += piece
+    return received
 
 
-def error_in(told):
-    """Status and code of one answer."""
-    head, _, body = told.partition(b"\r\n\r\n")
+def error_in(received):
+    """Return status and error code of one response."""
+    head, _, body = received.partition(b"\r\n\r\n")
     assert b"content-type: application/json" in head.lower()
     return int(head.split()[1]), json.loads(body)["error"]["code"]
 
 
-def statuses_in(told):
-    """The statuses of answers in a row."""
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", told)]
+def statuses_in(received):
+    """Return the statuses of consecutive responses."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", received)]
 
 
 def send_until_cut(connection, sent):
-    """Send the same for ever; the test's time limit bounds it."""
+    """Send the same data until the connection is cut; the test's time limit bounds it."""
     with suppress(ConnectionResetError, BrokenPipeError):
         while True:
             connection.sendall(sent)
 
 
 def is_served(service):
-    """Whether a client that comes now gets its text."""
+    """Whether a new client gets its text."""
     url = f"http://127.0.0.1:{service.port}/v1/audio/transcriptions"
     return httpx.post(url, content=PCM, headers={"content-type": "audio/pcm"}, timeout=300).json()["text"] == "7"
 
@@ -135,8 +135,8 @@ def test_a_head_that_is_too_large_is_answered_431(service, header):
     with opened(service) as connection:
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(POST + header)
-        told = answered(connection)
-    assert told == b"" or error_in(told) == (431, "headers_too_large")
+        received = answered(connection)
+    assert received == b"" or error_in(received) == (431, "headers_too_large")
     assert is_served(service)
 
 
@@ -216,12 +216,12 @@ def test_a_client_that_takes_a_large_answer_slowly_but_steadily_gets_it_whole(tm
         request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n"
         row = (request + b"\r\n") * 40 + request + b"Connection: close\r\n\r\n"
         with opened(service, row, receive_bytes=4096) as slow:
-            began, told = time.monotonic(), b""
+            began, received = time.monotonic(), b""
             while piece := slow.recv(20_000):
-                told += piece
+                received += piece
                 if time.monotonic() < began + 3 * slow_reader.UNREAD_S:
                     time.sleep(0.01)
-        assert told.count(whole) == 41
+        assert received.count(whole) == 41
 
 
 @pytest.mark.parametrize("count", [10, 20, 200, 3000])
@@ -229,8 +229,8 @@ def test_each_of_the_requests_that_come_in_a_row_is_answered_once_and_in_order(s
     known, unknown = (b"GET /" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n" for path in (b"healthz", b"no"))
     row = (known + unknown) * (count // 2 - 1) + known + known.replace(b"Host: x", b"Connection: close")
     with opened(service, row) as connection:
-        told = answered(connection)
-    assert statuses_in(told) == [200, 404] * (count // 2 - 1) + [200, 200]
+        received = answered(connection)
+    assert statuses_in(received) == [200, 404] * (count // 2 - 1) + [200, 200]
 
 
 @pytest.mark.parametrize("framing", ["declared", "chunked"])
@@ -247,9 +247,9 @@ def test_requests_behind_a_body_are_answered_after_it_and_the_body_is_whole(serv
         request += b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with opened(service, request * 3 + last) as connection:
-        told = answered(connection)
-    assert statuses_in(told) == [200] * 4
-    assert re.findall(rb'"text":"(\w+)".*?"seconds":(\d+)', told) == [(b"7", b"%d" % max(1, seconds))] * 3
+        received = answered(connection)
+    assert statuses_in(received) == [200] * 4
+    assert re.findall(rb'"text":"(\w+)".*?"seconds":(\d+)', received) == [(b"7", b"%d" % max(1, seconds))] * 3
 
 
 @pytest.mark.usefixtures("_hasty")
@@ -278,7 +278,7 @@ def test_idle_connections_make_room_for_others(tmp_path):
 
 
 def test_slow_uploads_give_their_places_to_others(tmp_path):
-    with served(tmp_path, **FEW_PLACES) as service:
+    with served(tmp_path, **FEW_SLOTS) as service:
         slow = [opened(service, POST + b"Content-Length: 1000\r\n\r\na") for _ in range(4)]
         until(lambda: service.scheduler.admitted == 4)
         assert is_served(service)
@@ -290,7 +290,7 @@ def test_slow_uploads_give_their_places_to_others(tmp_path):
 @pytest.mark.parametrize("begun", [b"", b"a"])
 def test_heads_that_are_begun_anew_and_anew_keep_nobody_out(tmp_path, begun):
     head = POST + b"Content-Length: 1000000\r\n\r\n" + begun
-    with served(tmp_path, **FEW_PLACES) as service:
+    with served(tmp_path, **FEW_SLOTS) as service:
         crowd = [opened(service, head) for _ in range(12)]
         for _ in range(10):
             crowd.pop(0).close()
@@ -302,7 +302,7 @@ def test_heads_that_are_begun_anew_and_anew_keep_nobody_out(tmp_path, begun):
 
 def test_places_of_requests_whose_body_is_here_are_nobody_elses(tmp_path):
     model = HeldModel()
-    with served(tmp_path, model, lanes=1, **FEW_PLACES) as service:
+    with served(tmp_path, model, lanes=1, **FEW_SLOTS) as service:
         request = POST + LENGTH + b"\r\n" + PCM
         running = opened(service, request)
         until(model.started.acquire)  # the one that runs has given its place back
@@ -391,9 +391,9 @@ def test_the_body_of_a_request_whose_upgrade_is_declined_is_read(service, upgrad
     with opened(service) as connection:
         for at in range(0, len(sent), piece_bytes):
             connection.sendall(sent[at : at + piece_bytes])
-        told = answered(connection)
-    assert told.count(b"HTTP/1.1 200 OK") == 3
-    assert told.count(b'{"text":"7"') == 2
+        received = answered(connection)
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+    assert received.count(b'{"text":"7"') == 2
 
 
 def test_what_frames_the_body_of_a_declined_upgrade_is_its_own_head(service):
@@ -401,8 +401,8 @@ def test_what_frames_the_body_of_a_declined_upgrade_is_its_own_head(service):
     hidden = b"GET /no/such/route HTTP/1.1\r\nHost: x\r\n\r\n"
     head = b"POST /healthz HTTP/1.1\r\nHost: x\r\n" + UPGRADES["h2c"]
     with opened(service, head + b"Content-Length: %d\r\n\r\n" % len(hidden) + hidden + LAST) as connection:
-        told = answered(connection)
-    assert statuses_in(told) == [405, 200]
+        received = answered(connection)
+    assert statuses_in(received) == [405, 200]
     both = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     with opened(service, head + both + LAST) as connection:
         assert error_in(answered(connection)) == (400, "invalid_http")
@@ -448,8 +448,8 @@ def test_a_broken_chunk_is_answered_once(tmp_path, rest):
         with opened(service, broken + b"a" * 1_000_000) as connection:
             assert error_in(answered(connection)) == (400, "invalid_http")
         with opened(service, LAST.replace(b"Connection: close", b"X: y") * 3 + broken) as connection:
-            told = answered(connection)
-        assert statuses_in(told) == [200, 200, 200, 400]
+            received = answered(connection)
+        assert statuses_in(received) == [200, 200, 200, 400]
         until(lambda: service.scheduler.admitted == 0)
 
 
@@ -460,8 +460,8 @@ def test_what_is_no_http_waits_for_the_answers_to_the_requests_before_it(tmp_pat
         with opened(service, request + request + b"?\r\n\r\n") as connection:
             until(lambda: service.scheduler.admitted == 1)
             model.release_all()
-            told = answered(connection)
-        assert statuses_in(told) == [200, 200, 400]
+            received = answered(connection)
+        assert statuses_in(received) == [200, 200, 400]
 
 
 def test_a_handshake_waits_for_no_answer_to_a_request_before_it(service):
@@ -508,10 +508,10 @@ def test_frames_that_do_not_wait_for_the_handshake_come_after_it(service, piece_
     with opened(service) as connection:
         for at in range(0, len(sent), piece_bytes):
             connection.sendall(sent[at : at + piece_bytes])
-        told = answered(connection)
-    assert told.startswith(b"HTTP/1.1 101")
-    assert told.count(b"\x8a\x04ping") == 1
-    assert told.endswith(b"\x88\x00")
+        received = answered(connection)
+    assert received.startswith(b"HTTP/1.1 101")
+    assert received.count(b"\x8a\x04ping") == 1
+    assert received.endswith(b"\x88\x00")
 
 
 STATES = {

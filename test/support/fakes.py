@@ -1,4 +1,4 @@
-"""Stand-ins for what a test cannot have: a model that is slow, held or failing when the test says so."""
+"""Models for tests: slow, held or failing when the test says so."""
 
 import threading
 import time
@@ -13,15 +13,14 @@ from src.text.transcript import WORD_START, Token, Transcript
 
 FRAME_S = 0.08
 POISON = 0.5
-"""The first sample of a clip that no model can do."""
+"""First sample of a clip for which a model raises."""
 
 
 class HeldModel(Model):
-    """A model that runs a batch only when told to, and says in each text which clip it was.
+    """A model that finishes a batch only when released, and identifies each clip in its text.
 
-    The text is the clip's last sample in thousandths, so that a test sees whose text it got. A batch with a clip that
-    begins with `POISON` raises. A step is like a clip: its text is the one token that is heard, and its memory is the
-    texts of all steps of its stream.
+    The text is the clip's last sample in thousandths. A batch with a clip that begins with `POISON` raises. A step
+    works like a clip: its text is its only token, and its decoder state lists the texts of all steps of its stream.
     """
 
     def __init__(self, *, held: bool = True) -> None:
@@ -79,7 +78,7 @@ class HeldModel(Model):
 
 
 class SlowModel(HeldModel):
-    """A model that takes as long for any batch."""
+    """A model that takes `batch_s` for each batch."""
 
     def __init__(self, batch_s: float = 0.1) -> None:
         super().__init__(held=False)

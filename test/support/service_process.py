@@ -46,13 +46,13 @@ def environment(tmp_path: Path, **settings: str) -> dict[str, str]:
 def service_of(
     program: str, tmp_path: Path, stderr: int | IO[bytes] = subprocess.PIPE, **settings: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The service in a process of its own that `program` starts: the process, once it is ready, and its port."""
+    """Start the service by `program` in a process of its own; give the process, once it is ready, and its port."""
     with reserved_port() as port:
         where = {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(port), "PARAKEET_MAX_QUEUE_WAIT_S": "60"}
         env = environment(tmp_path, **where | settings)
         process = subprocess.Popen([sys.executable, "-c", program], env=env, cwd=tmp_path, stderr=stderr)
         try:
-            while not _ready(port):
+            while not is_ready(port):
                 assert process.poll() is None
                 time.sleep(0.01)
             yield process, port
@@ -63,7 +63,8 @@ def service_of(
                 process.stderr.close()
 
 
-def _ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
+    """Whether the service at a port admits requests."""
     try:
         return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=300).is_success
     except httpx.TransportError:

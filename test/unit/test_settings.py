@@ -38,7 +38,7 @@ def _no_settings_from_outside(monkeypatch):
         ),
     ],
 )
-def test_a_wrong_value_is_told_in_one_line_that_names_the_variable(monkeypatch, name, value, sentence):
+def test_the_error_about_an_invalid_value_is_one_line_that_names_the_variable(monkeypatch, name, value, sentence):
     monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(SettingsError) as error:
         Settings()
@@ -63,7 +63,7 @@ def test_a_prefix_has_no_slash_at_its_end(written, prefix):
 @pytest.mark.parametrize(
     "wrong", ["stt", "http://a/b", "/a b", "/a//b", "/../a", "/a/.", "/ä", "/a%20b", "/a?b", "/v1", "/v1/"]
 )
-def test_what_is_no_prefix_is_told(wrong):
+def test_an_invalid_prefix_is_an_error(wrong):
     with pytest.raises(SettingsError, match=r"^PARAKEET_ROOT_PATH must be a path before /v1, such as /stt, not "):
         Settings(root_path=wrong)
 
@@ -75,7 +75,7 @@ def test_a_host_may_be_in_the_brackets_of_a_url(written, host):
     assert Settings(host=written).host == host
 
 
-def test_every_wrong_value_is_told_at_once(monkeypatch):
+def test_all_invalid_values_are_in_one_error(monkeypatch):
     monkeypatch.setenv("PARAKEET_PORT", "0")
     monkeypatch.setenv("PARAKEET_LANES", "0")
     with pytest.raises(SettingsError) as error:

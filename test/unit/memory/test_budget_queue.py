@@ -37,7 +37,7 @@ async def test_those_who_wait_are_served_in_their_order_as_room_comes():
     assert served == ["large", "small", "other"]
 
 
-async def test_who_has_waited_in_vain_is_told_to_try_again_and_hinders_nobody():
+async def test_who_has_waited_in_vain_gets_the_error_and_hinders_nobody():
     queue = queue_of(100, 0.01)
     async with queue.reserved(90):
         with pytest.raises(DecoderUnavailable, match="Full") as refused:

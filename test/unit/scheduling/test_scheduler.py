@@ -1,4 +1,4 @@
-"""The lanes and admission, on a model that runs when the test says so."""
+"""Admission and lanes, on a model that runs when the test says so (src.scheduling.scheduler)."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -94,13 +94,13 @@ async def test_the_wait_ends_with_the_window():
 
 @pytest.fixture
 def patient(monkeypatch):
-    """The callers of a batch are waited for as long as the window is, however short the batch was."""
+    """Wait for the callers of a batch as long as the window, however short the batch was."""
     monkeypatch.setattr("src.scheduling.resubmissions.PATIENCE", 1e9)
 
 
 @asynccontextmanager
 async def two_who_take_turns(**settings):
-    """A second caller has just been answered, whose clip ran while a first one asked again: that waits, alone."""
+    """A second caller has just got its answer. While its clip ran, a first one came again; that one waits alone."""
     model = VirtualModel(batch_s=1.0)
     async with running(model, **settings) as scheduler:
         [first] = asking(scheduler, clip(1))
@@ -185,7 +185,7 @@ async def test_nobody_waits_for_the_keywords_of_others_to_be_compiled():
 
 
 @in_virtual_time
-async def test_a_request_is_refused_when_all_places_are_taken_and_told_when_to_come_back():
+async def test_a_request_is_rejected_with_retry_after_when_all_slots_are_taken():
     model = VirtualModel()
     async with running(model, microbatch_max_batch=1, queue_max_factor=2, lanes=1, max_queue_wait_s=7) as scheduler:
         running_now = asking(scheduler, clip(0))
@@ -263,7 +263,7 @@ async def test_the_job_of_a_caller_that_left_never_reaches_the_model(lanes):
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
         async with scheduler.admit():
-            pass  # its place is free again
+            pass  # its slot is free again
         model.release_all()
         await asyncio.gather(*busy, staying, *rest)
     assert sorted(model.clips) == ["0", "1", "3", "4", "5"]
@@ -309,7 +309,7 @@ async def test_a_stop_finishes_what_was_admitted_and_refuses_the_rest():
 
 
 @in_virtual_time
-async def test_after_the_grace_period_everyone_is_told_also_those_in_the_model_and_those_still_uploading():
+async def test_after_the_grace_period_everyone_gets_an_error_also_those_in_the_model_and_those_still_uploading():
     model = VirtualModel()
     async with running(model) as scheduler:
 
@@ -325,7 +325,7 @@ async def test_after_the_grace_period_everyone_is_told_also_those_in_the_model_a
 
 
 @in_virtual_time
-async def test_it_is_idle_only_when_no_request_is_under_way():
+async def test_it_is_idle_only_when_no_request_is_in_progress():
     model = VirtualModel()
     async with running(model) as scheduler:
         assert scheduler.idle
@@ -372,7 +372,7 @@ async def test_further_clips_of_a_request_wait_for_room_where_a_first_is_refused
 
 
 @in_virtual_time
-async def test_each_stream_gets_what_is_heard_in_its_own_steps_and_its_own_decoder_state():
+async def test_each_stream_gets_the_results_of_its_own_steps_and_its_own_decoder_state():
     async with running(VirtualModel(held=False)) as scheduler:
         heard = await asyncio.gather(*advancing(scheduler, *(step(number) for number in range(20))))
         again = await asyncio.gather(
@@ -430,7 +430,7 @@ async def test_a_cancelled_step_never_reaches_the_model():
 
 
 @in_virtual_time
-async def test_realtime_work_waits_for_as_long_as_it_takes_but_is_told_of_a_full_queue():
+async def test_realtime_work_waits_for_as_long_as_it_takes_but_is_rejected_by_a_full_queue():
     model = VirtualModel()
     async with running(model, lanes=1, max_queued_audio_s=5, max_queue_wait_s=0.05) as scheduler:
         busy = asking(scheduler, clip(0))

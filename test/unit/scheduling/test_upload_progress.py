@@ -1,4 +1,4 @@
-"""Whose upload gives way: stalled ones after seconds, heads at once, those that bring something to nobody."""
+"""Which upload is evicted: a head at once, a stalled one after seconds, a steady one never."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ from src.api.body import MIN_BYTES_PER_S, extra_time_s
 from src.scheduling.upload_progress import NEW_UPLOAD_BYTES_PER_S, UploadProgress, UploadsInProgress, evictable
 
 
-def test_a_head_gives_way_at_once_the_oldest_first():
+def test_a_head_is_evicted_at_once_the_oldest_first():
     heads = [UploadProgress(now) for now in (0.02, 0.01, 0.03)]
     assert evictable(heads, 0.03) is heads[1]
     assert evictable([UploadProgress(1.0)], 1.0) is not None
@@ -17,7 +17,7 @@ def test_a_head_gives_way_at_once_the_oldest_first():
 
 
 @pytest.mark.parametrize("trickle_bytes", [1, 100, 1000])
-def test_a_trickle_gives_way_before_an_upload_that_gets_on(trickle_bytes):
+def test_a_trickle_is_evicted_before_a_steady_upload(trickle_bytes):
     trickling, steady = UploadProgress(0.0), UploadProgress(0.0)
     for tenth in range(1, 300):
         trickling.add(trickle_bytes, tenth / 10)
@@ -26,7 +26,7 @@ def test_a_trickle_gives_way_before_an_upload_that_gets_on(trickle_bytes):
         assert evictable([steady], tenth / 10) is None
 
 
-def test_an_upload_that_has_stalled_gives_way_however_much_has_come_before():
+def test_an_upload_that_has_stalled_is_evicted_however_much_has_come_before():
     stalled = UploadProgress(0.0)
     for tenth in range(100):
         stalled.add(10_000_000, tenth / 10)
@@ -34,10 +34,10 @@ def test_an_upload_that_has_stalled_gives_way_however_much_has_come_before():
     assert evictable([stalled], 12.0) is stalled
 
 
-def test_a_body_that_is_here_gives_way_to_nobody():
-    here = UploadProgress(0.0)
-    here.is_complete = True
-    assert evictable([here], 100.0) is None
+def test_a_complete_upload_is_not_evicted():
+    complete = UploadProgress(0.0)
+    complete.is_complete = True
+    assert evictable([complete], 100.0) is None
 
 
 def test_what_a_body_must_bring_grows_with_it():

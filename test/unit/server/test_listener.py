@@ -1,13 +1,14 @@
-"""Where the service listens: addresses of both families, and one sentence where it cannot."""
+"""The sockets that the service listens on (src.server.listener)."""
 
 import errno
 import os
 import socket
 import subprocess
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from ports import reserved_port
 
 from src.server.listener import ListenError, authority, listen
 
@@ -15,20 +16,18 @@ ROOT = Path(__file__).parents[3]
 REAL_SOCKET = socket.socket
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 @contextmanager
 def listening(host: str):
-    port = free_port()
-    sockets = listen(host, port)
-    try:
+    with reserved_port() as port, ExitStack() as sockets:
+        for each in listen(host, port):
+            sockets.enter_context(each)
         yield port
-    finally:
-        for each in sockets:
-            each.close()
+
+
+@pytest.fixture
+def port():
+    with reserved_port() as number:
+        yield number
 
 
 def reachable(host: str, port: int) -> bool:
@@ -58,25 +57,20 @@ def test_clients_reach_the_addresses_that_a_host_stands_for_and_no_others(host, 
 
 
 def test_a_client_by_ipv4_keeps_its_address():
-    port = free_port()
-    sockets = listen("::", port)
-    try:
+    with reserved_port() as port, ExitStack() as stack:
+        sockets = [stack.enter_context(each) for each in listen("::", port)]
         ipv4 = next(each for each in sockets if each.family == socket.AF_INET)
         with socket.create_connection(("127.0.0.1", port), timeout=300), closing(ipv4.accept()[0]) as accepted:
             assert accepted.getpeername()[0] == "127.0.0.1"
-    finally:
-        for each in sockets:
-            each.close()
 
 
-def test_a_machine_without_ipv6_is_served_by_ipv4(monkeypatch):
+def test_a_machine_without_ipv6_is_served_by_ipv4(monkeypatch, port):
     def no_ipv6(family=-1, *options):
         if family == socket.AF_INET6:
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
         return REAL_SOCKET(family, *options)
 
     monkeypatch.setattr("src.server.listener.socket.socket", no_ipv6)
-    port = free_port()
     with closing(listen("::", port)[0]):
         monkeypatch.undo()
         assert reachable("127.0.0.1", port)
@@ -99,18 +93,18 @@ def test_a_machine_without_ipv6_is_served_by_ipv4(monkeypatch):
         "::/0",
     ],
 )
-def test_a_host_that_is_none_is_told_in_one_sentence_that_names_the_variable(host):
-    with pytest.raises(ListenError) as told:
+def test_the_error_about_an_invalid_host_is_one_sentence_that_names_the_variable(host):
+    with pytest.raises(ListenError) as error:
         listen(host, 18435)
-    assert str(told.value).startswith(f"PARAKEET_HOST={host} ")
-    assert "\n" not in str(told.value)
+    assert str(error.value).startswith(f"PARAKEET_HOST={host} ")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("host", ["::", "0.0.0.0", "::1", "127.0.0.1"])
-def test_a_port_that_another_has_is_told(host):
-    with listening(host) as port, pytest.raises(ListenError) as told:
+def test_a_port_in_use_is_an_error_that_names_the_variable(host):
+    with listening(host) as port, pytest.raises(ListenError) as error:
         listen(host, port)
-    assert str(told.value) == f"PARAKEET_PORT={port} cannot be used at PARAKEET_HOST={host}: address already in use."
+    assert str(error.value) == f"PARAKEET_PORT={port} cannot be used at PARAKEET_HOST={host}: address already in use."
 
 
 @pytest.mark.parametrize(
