@@ -110,7 +110,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal."""
         if self._captured_signals:
-            log.warning("Told to stop again; the process ends at once.")
+            log.warning("A second signal: the process ends at once.")
             logging.shutdown()
             os._exit(128 + sig)
         super().handle_exit(sig, frame)
