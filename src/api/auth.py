@@ -9,7 +9,7 @@ WebSockets") or, as Azure's SDKs do, in the query: `api-key`, or `Authorization`
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers, QueryParams
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from src.api.client_limits import ClientLimits
@@ -62,10 +62,16 @@ class Authentication:
         return temporary or self._keys.credential(key)
 
 
-def credential_of(request: Request) -> Credential:
-    """Return the credential that `Authentication` has set on `request`."""
-    credential: Credential = request.state.credential
+def credential_of(connection: HTTPConnection) -> Credential:
+    """Return the credential that `Authentication` has set."""
+    credential: Credential = connection.state.credential
     return credential
+
+
+def client_of(connection: HTTPConnection) -> str:
+    """Return the name of the client that `Authentication` has set."""
+    client: str = connection.state.client
+    return client
 
 
 def _sent_key(scope: Scope) -> str | None:

@@ -59,10 +59,10 @@ class ClientLimits:
         count = self._in_progress[client]
         if credential.owner is not None:
             if count >= self._max_per_key > 0:
-                message = f"This API key has {count} requests and sessions in progress, the most it may have."
+                message = f"This API key has {count} requests and sessions in progress, which is its limit."
                 raise TooManyForKey(message, retry_after_s=RETRY_S)
         elif count >= self._max_per_address > 0:
-            message = f"This address has {count} requests and sessions in progress, the most it may have."
+            message = f"This address has {count} requests and sessions in progress, which is its limit."
             raise TooManyForClient(message, retry_after_s=RETRY_S)
 
 

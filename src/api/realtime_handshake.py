@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fastapi import WebSocket
 from starlette.datastructures import Headers
 
-from src.api.auth import KEY_PROTOCOL
-from src.api.keys import Credential
+from src.api.auth import KEY_PROTOCOL, credential_of
 from src.api.paths import is_azure
 from src.api.session_slots import new_session_id
 from src.audio.pcm_stream import RATES
@@ -36,7 +35,7 @@ def read_handshake(websocket: WebSocket, settings: Settings, served: ServedModel
     model = none_if_unset(query.get("model"))
     if model is None or not _CONVERSATION_MODELS.match(model):
         served.check(model)
-    credential: Credential = websocket.state.credential
+    credential = credential_of(websocket)
     beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
     # Any `model` counts: that is the only sign of OpenAI's JavaScript SDK, which sends `undefined` if it is given none.
     is_openai = (

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from src.api.auth import client_of
 from src.api.dependencies import services_of, trace_of
 from src.api.errors import documented_errors
 from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST
@@ -84,7 +85,7 @@ class TranscriptionResponse(Response):
         """Return the answer; None if it has been streamed."""
         services = self._services
         async with (
-            services.scheduler.admit(self._request.state.client) as admission,
+            services.scheduler.admit(client_of(self._request)) as admission,
             services.body_reader.read(self._request, admission.upload) as pieces,
         ):
             body = await parse_request(self._request, pieces)
