@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from fakes import HeldModel, clip
+from fakes import FaultyModel, HeldModel, clip
 from running_service import serving, until
 from service_process import WITH_QUICK_MODEL, service_of
 from websockets.sync.client import connect
@@ -18,22 +18,6 @@ from src.engine.device_errors import MemoryExhausted
 from src.errors import DeviceLost
 from src.scheduling.jobs import JobQueue
 from src.settings import Settings
-
-
-class FaultyModel(HeldModel):
-    """A model that raises for each batch whose texts `fails` accepts."""
-
-    def __init__(self, error, fails=lambda texts: True, *, held=False):
-        super().__init__(held=held)
-        self._error = error
-        self._fails = fails
-
-    def transcribe(self, batch):
-        transcripts = super().transcribe(batch)
-        if self._fails([transcript.text for transcript in transcripts]):
-            raise self._error
-        return transcripts
-
 
 LOST = DeviceLost("CUDA error: an illegal memory access was encountered")
 
@@ -110,7 +94,8 @@ def test_a_session_gets_an_error_if_the_device_is_lost(tmp_path):
     ids=["lost device", "hanging model"],
 )
 def test_the_process_ends_with_70_for_a_supervisor_to_start_it_again(tmp_path, model, waits):
-    program = f"from test_faults import *; from src.__main__ import run_and_exit; run_and_exit(lambda _: {model})"
+    imports = "from fakes import FaultyModel, HeldModel; from src.errors import DeviceLost"
+    program = f"{imports}; from src.__main__ import run_and_exit; run_and_exit(lambda _: {model})"
     with service_of(program, tmp_path, PARAKEET_WATCHDOG_S=waits) as (process, port):
         with ThreadPoolExecutor(4) as threads:
             answers = set(threads.map(lambda _: status_of_upload(port), range(4)))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class HeldModel(Model):
 
     def advance(self, batch: StepBatch) -> list[StepResult]:
         texts = self._run(batch.windows.audio)
-        return [_heard(text, step) for text, step in zip(texts, batch.steps, strict=True)]
+        return [_result(text, step) for text, step in zip(texts, batch.steps, strict=True)]
 
     def _run(self, clips: Sequence[Samples]) -> list[str]:
         texts = [str(round(float(clip[-1]) * 1000)) for clip in clips]
@@ -89,7 +89,24 @@ class SlowModel(HeldModel):
         return super()._run(clips)
 
 
-def _heard(text: str, step: StreamStep) -> StepResult:
+class FaultyModel(HeldModel):
+    """A model that raises `error` for each batch whose texts `fails` accepts."""
+
+    def __init__(
+        self, error: Exception, fails: Callable[[list[str]], bool] = lambda texts: True, *, held: bool = False
+    ) -> None:
+        super().__init__(held=held)
+        self._error = error
+        self._fails = fails
+
+    def transcribe(self, batch: Batch) -> list[Transcript]:
+        transcripts = super().transcribe(batch)
+        if self._fails([transcript.text for transcript in transcripts]):
+            raise self._error
+        return transcripts
+
+
+def _result(text: str, step: StreamStep) -> StepResult:
     start_s = step.start_frame * FRAME_S
     token = Token(0, WORD_START + text, start_s, start_s + FRAME_S, -0.25)
     return StepResult((token,), [*(step.decoder_state or []), text])
