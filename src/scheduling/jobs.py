@@ -106,7 +106,7 @@ class Popped:
 
 
 @dataclass(slots=True)
-class _Forming:
+class _NextBatch:
     """The next batch: the first jobs in order that fit together, all of one type.
 
     Args:
@@ -331,8 +331,8 @@ class JobQueue:
             self._forget(job)
         return Popped(batch, expired)
 
-    def _new_batch(self) -> _Forming:
-        return _Forming(self._max_batch, self._max_batch_samples)
+    def _new_batch(self) -> _NextBatch:
+        return _NextBatch(self._max_batch, self._max_batch_samples)
 
     def _form(self) -> None:
         """Form the next batch, unless that is done."""

@@ -8,7 +8,7 @@ from in_process import request_of
 from starlette.requests import Request
 from virtual_time import VirtualLoop
 
-from src.api.body import LARGE_BYTES, BodyReader, extra_time_s, parse_json
+from src.api.body import LARGE_BYTES, MIN_BYTES_PER_S, BodyReader, extra_time_s, parse_json
 from src.errors import ClientGone, InvalidRequest, QueueFull, UnsupportedEncoding, UploadTooLarge, UploadTooSlow
 from src.scheduling.upload_progress import UploadProgress
 
@@ -137,3 +137,13 @@ def test_json_has_the_same_value_small_or_large(text):
 def test_what_is_no_json_or_too_much_of_it_is_rejected(body):
     with pytest.raises(InvalidRequest):
         parse_json(body)
+
+
+def test_what_a_body_must_bring_grows_with_it():
+    assert extra_time_s(0) == 0
+    assert extra_time_s(1000) == pytest.approx(1000 / MIN_BYTES_PER_S, rel=0.01)
+    for seconds, bytes_per_s in ((600, 2000), (600, 8000), (600, 32_000), (1000, 8000)):
+        assert extra_time_s(seconds * bytes_per_s) > seconds, "speech may come in real time"
+    assert extra_time_s(64 * 2**20) < 1900
+    rates = [1000 / (extra_time_s(size + 1000) - extra_time_s(size)) for size in range(0, 10_000_000, 100_000)]
+    assert rates == sorted(rates)

@@ -1,4 +1,4 @@
-"""The queue: order, batches, places; and by any sequence of operations nothing is lost."""
+"""The queue: order, batches, slots; and no sequence of operations loses a job (src.scheduling.jobs)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The queue against one that is a plain list, operation by operation; and its cost, which does not grow with it."""
+"""The queue does what a plain list does, operation by operation; and its cost does not grow with its length."""
 
 import math
 import sys

@@ -1,4 +1,4 @@
-"""Whether a batch waits for the callers of the batch before."""
+"""Whether a batch waits for the callers of the batch before (src.scheduling.resubmissions)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How long requests wait, whatever comes and goes when: the scheduler in a loop whose time the test owns."""
+"""How long requests wait, whatever comes and goes when: the scheduler in virtual time."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -5,7 +5,6 @@ from random import Random
 import numpy as np
 import pytest
 
-from src.api.body import MIN_BYTES_PER_S, extra_time_s
 from src.scheduling.upload_progress import NEW_UPLOAD_BYTES_PER_S, UploadProgress, UploadsInProgress, evictable
 
 
@@ -38,16 +37,6 @@ def test_a_complete_upload_is_not_evicted():
     complete = UploadProgress(0.0)
     complete.is_complete = True
     assert evictable([complete], 100.0) is None
-
-
-def test_what_a_body_must_bring_grows_with_it():
-    assert extra_time_s(0) == 0
-    assert extra_time_s(1000) == pytest.approx(1000 / MIN_BYTES_PER_S, rel=0.01)
-    for seconds, bytes_per_s in ((600, 2000), (600, 8000), (600, 32_000), (1000, 8000)):
-        assert extra_time_s(seconds * bytes_per_s) > seconds, "speech may come in real time"
-    assert extra_time_s(64 * 2**20) < 1900
-    rates = [1000 / (extra_time_s(size + 1000) - extra_time_s(size)) for size in range(0, 10_000_000, 100_000)]
-    assert rates == sorted(rates)
 
 
 @pytest.mark.parametrize("seed", range(5))
