@@ -113,7 +113,7 @@ class Figures:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
     options = arguments(argv)
-    clips = made_clips(options.clips, *options.seconds)
+    clips = random_clips(options.clips, *options.seconds)
     settings = Settings(model_id=checkpoint(options.model), device=options.device, dtype=options.dtype)
     bench = Bench(settings, clips)
     figures = bench.compare(bench.ways(options.batches), options.rounds)
@@ -148,7 +148,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def made_clips(count: int, min_s: float, max_s: float) -> list[np.ndarray]:
+def random_clips(count: int, min_s: float, max_s: float) -> list[np.ndarray]:
     """Return clips of 16 kHz mono float32 and random lengths: bundled speech, joined and cut."""
     chance = random.Random(0)
     spoken = [client.samples_of(path) for path in client.short_clips() if is_speech(path)]
@@ -302,7 +302,7 @@ class Bench:
 
     def latency_s(self, clips: int, run: Callable[[list[list[int]]], list[str]]) -> float:
         """Return the seconds of the fastest batch of `clips` equal clips."""
-        kept, self.clips = self.clips, made_clips(clips, LATENCY_CLIP_S, LATENCY_CLIP_S)
+        kept, self.clips = self.clips, random_clips(clips, LATENCY_CLIP_S, LATENCY_CLIP_S)
         try:
             group = [list(range(clips))]
             return min(self.timed(Way("", group, run, {}))[1] for _ in range(LATENCY_RUNS))

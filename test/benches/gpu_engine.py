@@ -21,7 +21,7 @@ import engine_bench
 import numpy as np
 from bench_model import checkpoint
 from columns import Cell
-from engine_bench import Bench, Way, made_clips
+from engine_bench import Bench, Way, random_clips
 from gpu_machine import matrix_flops
 from gpu_part import Clock, Rows, arguments, median_s, print_log, put, say
 
@@ -112,13 +112,13 @@ def without_kernels() -> AbstractContextManager[object]:
 def cases(*, quick: bool) -> dict[str, list[np.ndarray]]:
     """Return the batches by name, with their clips in order of length."""
     if quick:
-        return {"1 x 2 s": made_clips(1, 2.0, 2.0), "3 x 1-3 s": by_length(made_clips(3, 1.0, 3.0))}
+        return {"1 x 2 s": random_clips(1, 2.0, 2.0), "3 x 1-3 s": by_length(random_clips(3, 1.0, 3.0))}
     return {
-        "1 x 8 s": made_clips(1, 8.0, 8.0),
-        "8 x 8 s": made_clips(8, 8.0, 8.0),
-        "32 x 2-30 s": by_length(made_clips(32, 2.0, 30.0)),
-        "128 x 2-30 s": by_length(made_clips(128, 2.0, 30.0)),
-        "128 x 15 s": made_clips(128, 15.0, 15.0),
+        "1 x 8 s": random_clips(1, 8.0, 8.0),
+        "8 x 8 s": random_clips(8, 8.0, 8.0),
+        "32 x 2-30 s": by_length(random_clips(32, 2.0, 30.0)),
+        "128 x 2-30 s": by_length(random_clips(128, 2.0, 30.0)),
+        "128 x 15 s": random_clips(128, 15.0, 15.0),
     }
 
 

@@ -23,7 +23,7 @@ import search_path
 import client
 import numpy as np
 from bench_model import WIDE, checkpoint
-from engine_bench import made_clips
+from engine_bench import random_clips
 from gpu_part import DIFFERENT, arguments, median_s, print_log, put, say
 
 from src.engine.nemo_model import NemoModel
@@ -118,7 +118,7 @@ def compare(
 
 def large_batch_ms(engine: NemoModel, *, quick: bool) -> float:
     """Return the milliseconds that an engine takes for many equal clips."""
-    clips = made_clips(4, 2.0, 2.0) if quick else made_clips(128, 15.0, 15.0)
+    clips = random_clips(4, 2.0, 2.0) if quick else random_clips(128, 15.0, 15.0)
     return median_s(lambda: texts_of(engine, clips), engine._device) * 1000
 
 

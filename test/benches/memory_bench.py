@@ -65,7 +65,7 @@ async def turn(name: str, server: Server, doing: list[Awaitable[object]]) -> str
     at_rest_mb = most_mb = resident_mb(server.pid)
     tasks = [asyncio.ensure_future(each) for each in doing]
     others: Counter[int] = Counter()
-    asking = asyncio.create_task(_ask(server, others))
+    asking = asyncio.create_task(_send_repeatedly(server, others))
     ends = asyncio.get_running_loop().time() + SECONDS_PER_TURN
     while asyncio.get_running_loop().time() < ends:
         most_mb = max(most_mb, resident_mb(server.pid))
@@ -79,7 +79,7 @@ async def turn(name: str, server: Server, doing: list[Awaitable[object]]) -> str
     return f"{name:30} {most_mb - at_rest_mb:+8.0f} {left_mb:+8.0f}   others: {dict(others)}  theirs: {dict(statuses)}"
 
 
-async def _ask(server: Server, statuses: Counter[int]) -> None:
+async def _send_repeatedly(server: Server, statuses: Counter[int]) -> None:
     async with aiohttp.ClientSession() as http:
         while True:
             headers = {"content-type": "audio/pcm"}

@@ -76,7 +76,7 @@ class Call:
         return f"{self.kind} {self.clip}"
 
 
-def made_calls(clips: Sequence[str], folder: Path) -> list[Call]:
+def new_calls(clips: Sequence[str], folder: Path) -> list[Call]:
     """Return all calls for at least `MIN_CLIPS` clips; encoded files are written to `folder`."""
     return [*_short_files(clips), *_encoded(clips, folder), *_long_files(), *_spoken(clips), *_broken(clips)]
 

@@ -36,7 +36,7 @@ import client_report
 import metrics_audit
 import traffic
 from attempt import Attempt
-from call import CLIPS, MIN_CLIPS, Call, made_calls
+from call import CLIPS, MIN_CLIPS, Call, new_calls
 from caller import Caller
 from faults import Faults
 from gauge import Gauge
@@ -104,7 +104,7 @@ async def soak(options: argparse.Namespace) -> Outcome:
     log.unlink(missing_ok=True)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        calls = made_calls(CLIPS[: options.clips], folder)
+        calls = new_calls(CLIPS[: options.clips], folder)
         with small_disk(folder / "logs", DISK_MB + round(DISK_MB_PER_MIN * options.minutes)) as disk:
             settings = {"PARAKEET_MODEL_ID": options.model, "PARAKEET_LOG_DIR": str(disk.folder)} | SMALL_QUEUE
             supervisor = Supervisor(log, **settings)

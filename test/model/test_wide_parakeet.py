@@ -119,7 +119,7 @@ def test_added_tokens_never_win(wide):
     assert (others.amax(dim=-1) - scores[..., TINYS_TOKENS:1024].amax(dim=-1)).min() > 500
 
 
-def test_added_tokens_come_out_of_no_text_and_no_hot_word(wide, clips, stored_texts):
+def test_added_tokens_come_out_of_no_text_and_no_keyword(wide, clips, stored_texts):
     tokenizer = wide._network.tokenizer
     for text in ("<never300>", "never", "It costs <never1023> dollars."):
         assert max(tokenizer.text_to_ids(text)) < TINYS_TOKENS
