@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def floor(module: str) -> int:
     return FLOORS.index(room)
 
 
+@cache
 def parsed(path: Path) -> list[ast.AST]:
     """All nodes of a module, those within functions included."""
     return list(ast.walk(ast.parse(path.read_text())))
@@ -85,7 +87,7 @@ def test_imports_point_downwards(path):
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     imported = [
         node.module
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in parsed(path)
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("src.")
     ]
     assert [name for name in imported if floor(name) > floor(module)] == []

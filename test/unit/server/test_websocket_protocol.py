@@ -136,6 +136,7 @@ async def three_of(server: Server) -> tuple[Client, Client, Client]:
         assert await client.status() == 101
     for client in clients[:2]:
         client.send(bytes(MEMORY_BYTES * 3 // 5), is_complete=False)
+        await asyncio.sleep(0.01)  # so that the first is the oldest
     return clients
 
 
