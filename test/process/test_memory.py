@@ -108,7 +108,8 @@ def test_free_memory_goes_back_also_where_no_batch_has_run(tmp_path, monkeypatch
     trims = threading.Semaphore(0)
     monkeypatch.setattr("src.memory.process.TRIM_PERIOD_S", 0.01)
     monkeypatch.setattr("src.memory.process.trim_heap", trims.release)
-    with serving(Settings(model_id="tiny", log_dir=tmp_path), lambda _: HeldModel()) as service:
+    settings = Settings(model_id="tiny", log_dir=tmp_path, realtime_partials=False)  # live text would be a batch
+    with serving(settings, lambda _: HeldModel(held=False)) as service:
         if how == "session":
             with connect(f"ws://127.0.0.1:{service.port}/v1/realtime") as client:
                 client.send(bytes(320_000))
