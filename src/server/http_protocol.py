@@ -17,7 +17,7 @@ from src.server.eviction import EvictionRank, make_room
 from src.server.flow_control import PipelineFlowControl
 from src.server.http_errors import raw_response
 from src.server.slow_reader import SlowReaderGuard
-from src.server.transport import ProtocolTransport
+from src.server.transport import LINGER_S, ProtocolTransport
 
 log = logging.getLogger("src.access")
 
@@ -26,9 +26,6 @@ MAX_HEAD_BYTES = 32 * 1024
 FEED_BYTES = 4096
 """What the parser gets at a time, unless all of it is one body. It may hold 200 requests, and more requests must not be
 begun than may wait."""
-LINGER_S = 5.0
-"""How long a client may go on sending what is not read. A client whose connection is closed while it sends would not
-see its response; one that never stops sending must not keep the connection."""
 MAX_PIPELINED = 16
 """Requests on one connection that may wait for the responses to those before them; no more are read."""
 

@@ -4,6 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+LINGER_S = 5.0
+"""How long a client may go on sending what is not read. If its connection were closed while it sends, it would not see
+its response or why the server closes; but one that never stops sending must not keep the connection."""
+
 
 class ProtocolTransport:
     """An asyncio transport whose first `close` calls the protocol instead. All else is the wrapped transport's.

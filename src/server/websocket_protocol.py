@@ -10,14 +10,11 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from src.memory.budget import Budget, Reservation
 from src.server.eviction import EvictionRank
-from src.server.transport import ProtocolTransport
+from src.server.transport import LINGER_S, ProtocolTransport
 from src.server.websocket_handshake import JsonErrorProtocol
 
 log = logging.getLogger("src.access")
 
-LINGER_S = 5.0
-"""How long a client may go on sending after the server has closed the connection. If it were cut off at once, it would
-not see why."""
 MESSAGE_PATIENCE_S = 2.0
 """How long a message waits for memory before another connection, or its own, is closed."""
 SLOW_MESSAGE_S = 5.0

@@ -10,7 +10,8 @@ from server_harness import EchoApp, Server
 from virtual_time import in_virtual_time, virtual_loop
 
 from src.server.eviction import EvictionRank
-from src.server.http_protocol import FEED_BYTES, LINGER_S, MAX_HEAD_BYTES, MAX_PIPELINED
+from src.server.http_protocol import FEED_BYTES, MAX_HEAD_BYTES, MAX_PIPELINED
+from src.server.transport import LINGER_S
 
 HEAD_S = 10.0
 GET = b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n"

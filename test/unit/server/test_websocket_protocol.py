@@ -14,7 +14,8 @@ from websockets.uri import parse_uri
 
 from src.server.eviction import EvictionRank
 from src.server.server import MAX_MESSAGE_BYTES
-from src.server.websocket_protocol import LINGER_S, MESSAGE_PATIENCE_S, SLOW_MESSAGE_S
+from src.server.transport import LINGER_S
+from src.server.websocket_protocol import MESSAGE_PATIENCE_S, SLOW_MESSAGE_S
 
 HEAD_S = 10.0
 MEMORY_BYTES = 100_000
