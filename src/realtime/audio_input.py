@@ -53,6 +53,11 @@ class AudioInput:
         return len(self._undecoded) / self._format.bytes_per_second
 
     @property
+    def is_decodable(self) -> bool:
+        """Whether `drain` decodes the waiting audio: its format cannot change any more."""
+        return self._is_format_locked or self.undecoded_s >= FORMAT_LOCK_S
+
+    @property
     def held_s(self) -> float:
         """Seconds of audio that no item has taken, decoded or not."""
         return len(self.buffer) / SAMPLE_RATE + self.undecoded_s
@@ -91,7 +96,7 @@ class AudioInput:
         The first audio waits until there are `FORMAT_LOCK_S` of it, or until `lock_format` rules out that its format
         changes.
         """
-        self._is_format_locked = self._is_format_locked or lock_format or self.undecoded_s >= FORMAT_LOCK_S
+        self._is_format_locked = lock_format or self.is_decodable
         if not self._is_format_locked:
             return
         data, self._undecoded = bytes(self._undecoded), bytearray()

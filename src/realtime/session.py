@@ -18,6 +18,7 @@ import numpy as np
 
 from src.audio.pcm_stream import AudioFormat, Encoding, StreamDecoder
 from src.audio.samples import SAMPLE_RATE, Samples
+from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import SpeechStream
 from src.engine.model import StepResult
 from src.errors import InvalidRequest, QueueFull, ServiceError
@@ -57,6 +58,10 @@ MAX_UNFINISHED = 256
 """Items and responses without a text, beyond which the connection stops reading events."""
 CATCH_UP_S = 10.0
 """When live text lags behind, one step takes up to this much audio: slightly less accurate, and much cheaper."""
+MAX_WAITING_S = 1.0
+"""Without turn detection, waiting audio is decoded from this much on, even if no step needs it."""
+DETECTED_S = 3 * FRAME_SAMPLES / SAMPLE_RATE
+"""How much waiting audio is decoded to detect turns in it."""
 SAMPLES_PER_MS = SAMPLE_RATE // 1000
 
 
@@ -168,8 +173,28 @@ class Session:
         self._handle_turns(self._input.drain())
         return self._take_outputs()
 
-    def next_work(self) -> Work | None:
-        """Return the next work for the model; None while other work is in flight, or if there is none."""
+    def audio_due(self, step_s: float | None = None) -> bool:
+        """Return whether the waiting audio should be decoded now; less of it may wait for more.
+
+        Turns are detected in a few frames of the detector at a time. Without turn detection, audio is only needed once
+        there is enough for the next step of live text. May be called while another call runs.
+
+        Args:
+            step_s: as for `next_work`.
+        """
+        waiting_s = self._input.undecoded_s
+        if not waiting_s or not self._input.is_decodable:
+            return False
+        if self._input.detects_turns:
+            return waiting_s >= DETECTED_S
+        return waiting_s >= MAX_WAITING_S or self._has_step(round(self._input.held_s * SAMPLE_RATE), step_s)
+
+    def next_work(self, step_s: float | None = None) -> Work | None:
+        """Return the next work for the model; None while other work is in flight, or if there is none.
+
+        Args:
+            step_s: the shortest step of live text, in seconds; None: a chunk.
+        """
         if self._in_flight is not None:
             return None
         self._in_flight = self._item_work(self._pending[0]) if self._pending else self._live_work()
@@ -399,9 +424,8 @@ class Session:
 
     def _live_work(self) -> Work | None:
         buffer = self._input.buffer
-        limits = self._limits
         is_open = self._input.in_turn or not self._input.detects_turns
-        if not is_open or not (limits.partials or limits.final_from_stream) or buffer.end < self._paused_until:
+        if not is_open or not self._has_live_text or buffer.end < self._paused_until:
             return None
         live = self._live() or self._new_live()
         work = _step_work(live, len(buffer), lambda start, stop: buffer.copy(buffer.start + start, buffer.start + stop))
@@ -409,6 +433,17 @@ class Session:
             utterance = self._current()
             utterance.live, utterance.start = live, buffer.start
         return work
+
+    def _has_step(self, samples: int, step_s: float | None) -> bool:
+        """Return whether there is a step of live text, not in flight, once the buffer has this many samples."""
+        if not self._has_live_text or self._input.buffer.start + samples < self._paused_until:
+            return False
+        live = self._live() or LiveTranscript(self._limits.windowing)
+        return live.next_window(samples) is not None
+
+    @property
+    def _has_live_text(self) -> bool:
+        return self._limits.partials or self._limits.final_from_stream
 
     def _live(self) -> LiveTranscript | None:
         """Return the live transcript of the current utterance; None if the utterance now begins elsewhere."""

@@ -9,9 +9,11 @@ from media import clip, pcm16, resampled
 from session_harness import (
     CLEAR,
     COMMIT,
+    FRAME_S,
     NEW_ITEM,
     RATE,
     RESPOND,
+    WINDOWING,
     SessionHarness,
     append,
     expected_text,
@@ -710,6 +712,57 @@ def test_an_item_can_be_looked_up_and_deleted():
     (error,) = harness.send(look_up)
     assert (error["error"]["code"], error["error"]["param"]) == ("item_not_found", "item_id")
     assert error["error"]["event_id"] == "mine"
+
+
+# When waiting audio should be decoded
+
+PIECE_S = 0.02
+
+
+def appended_until_due(harness: SessionHarness, limit_s: float) -> float:
+    """Append speech in small pieces until it should be decoded, and return its length in seconds."""
+    for pieces in range(1, round(limit_s / PIECE_S) + 1):
+        harness.send_only(append(speech(PIECE_S)))
+        if harness.session.audio_due():
+            return pieces * PIECE_S
+    raise AssertionError("it is never due")
+
+
+def test_audio_for_turn_detection_is_due_after_a_few_of_its_frames():
+    harness = SessionHarness()
+    harness.send(update({}))
+    assert not harness.session.audio_due()
+    assert appended_until_due(harness, 1.0) == pytest.approx(0.1)
+    harness.collect(harness.session.process_audio())
+    assert not harness.session.audio_due()
+
+
+def test_audio_without_turn_detection_is_due_with_the_next_step():
+    harness = manual_client()
+    first_s = WINDOWING.first_frames * FRAME_S + WINDOWING.right_s
+    assert appended_until_due(harness, 2.0) == pytest.approx(first_s)
+    harness.collect(harness.session.process_audio())
+    work = harness.session.next_work()
+    assert isinstance(work, StepWork)
+    harness.run(work)
+    assert appended_until_due(harness, 2.0) == pytest.approx(WINDOWING.chunk_s)
+
+
+def test_audio_that_no_step_needs_is_due_after_a_second():
+    harness = manual_client(partials=False)
+    assert appended_until_due(harness, 2.0) == pytest.approx(1.0)
+
+
+def test_after_a_failed_step_audio_is_due_with_the_next_attempt():
+    harness = manual_client()
+    harness.send(append(speech(1.0)))
+    harness.fail_next(QueueFull("Full."))
+    assert appended_until_due(harness, 2.0) == pytest.approx(WINDOWING.chunk_s)
+
+
+def test_the_first_audio_is_not_due_before_its_format_is_certain():
+    harness = SessionHarness()
+    assert appended_until_due(harness, 2.0) == pytest.approx(1.0)
 
 
 # Errors
