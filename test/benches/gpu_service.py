@@ -31,6 +31,7 @@ from bench_model import checkpoint
 from client_processes import client_processes
 from columns import Cell
 from gpu_part import DIFFERENT, Clock, Rows, arguments, put, say
+from live_session import Manner
 from own_service import Server, cpu_s, serving
 
 from src.audio.samples import SAMPLE_RATE
@@ -247,11 +248,11 @@ async def sessions(options: argparse.Namespace, clip: np.ndarray, server: Server
     A number is left out if there is no time for it. The first one with a session without a final text is the last.
     """
     numbers, seconds = (QUICK_SESSIONS, QUICK_SESSION_S) if options.quick else (SESSIONS, SESSION_S)
-    upload = client.live_pcm("live", clip[: round(seconds * SAMPLE_RATE)])
+    speech = sessions_bench.speech_of("live", clip[: round(seconds * SAMPLE_RATE)])
     _, *names = sessions_bench.NAMES.values()
     rows = Rows("sessions", names)
     all_well, needed_s = True, 2 * (seconds + SESSIONS_END_S)  # including the one session alone before it
-    async with aclosing(sessions_bench.climb(numbers, upload, server, vad=False)) as levels:
+    async with aclosing(sessions_bench.climb(numbers, [speech], server, Manner(), alone=1)) as levels:
         for number in numbers:
             if not clock.allows(needed_s, f"{number} sessions"):
                 break

@@ -3,8 +3,9 @@
 python3 test/benches/instant_model.py [--every S] [--profile FILE]
 
 Everything else is the real service, configured by its environment. The model returns fourteen words for every clip of
-any length; with `--every S`, a word for each S seconds. `--profile` writes a profile of the event loop's thread in
-cProfile's format, which makes that thread two to three times slower.
+any length, and nothing in the steps of live text. With `--every S` it returns a word for each S seconds of a clip, and
+the same words in the steps. `--profile` writes a profile of the event loop's thread in cProfile's format, which makes
+that thread two to three times slower.
 """
 
 import argparse
@@ -16,13 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from itertools import cycle, islice
 
 import search_path
 
 from src.__main__ import main, run_and_exit
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.batch_limits import BatchLimits
+from src.engine.frames import FRAME_SECONDS
 from src.engine.model import Batch, Model, StepBatch, StepResult, StreamStep
 from src.settings import Settings
 from src.text.transcript import WORD_START, Token, Transcript, text_of
@@ -31,7 +32,11 @@ WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", 
 
 
 class InstantModel(Model):
-    """Returns words at an even pace: fourteen for every clip, or one for each `every_s` seconds of it."""
+    """Returns words at an even pace: fourteen for every clip, or one for each `every_s` seconds of it.
+
+    A step of live text returns the words that end in its chunk, so that all steps of an utterance return its words.
+    With `every_s` None they return none.
+    """
 
     languages: Sequence[str] = ("en",)
     limits = BatchLimits()
@@ -57,24 +62,43 @@ class InstantModel(Model):
         return StepBatch(Batch(None, (), None), tuple(steps))
 
     def advance(self, batch: StepBatch) -> list[StepResult]:
-        return [StepResult((), None)] * len(batch.steps)
+        return [self._advance(step) for step in batch.steps]
+
+    def _advance(self, step: StreamStep) -> StepResult:
+        whole = self._transcribe(len(step.samples) / SAMPLE_RATE).tokens if step.whole else None
+        if self._every_s is None:
+            return StepResult((), None, whole=whole)
+        start_s, stop_s = (frame * FRAME_SECONDS for frame in (step.start_frame, step.start_frame + step.take_frames))
+        first, ahead, end = (words_in(s, self._every_s) for s in (start_s, min(stop_s, step.end_s), step.end_s))
+        lookahead = tokens(ahead, end, self._every_s) if step.lookahead else ()
+        return StepResult(tokens(first, ahead, self._every_s), None, lookahead, whole)
 
     def _transcribe(self, clip_s: float) -> Transcript:
         return (
             transcript(len(WORDS), 0.64)
             if self._every_s is None
-            else transcript(int(clip_s / self._every_s), self._every_s)
+            else transcript(words_in(clip_s, self._every_s), self._every_s)
         )
 
 
 @lru_cache(maxsize=100)
 def transcript(words: int, every_s: float) -> Transcript:
-    """Return a transcript of `words` words, one every `every_s` seconds and half as long."""
-    tokens = tuple(
-        Token(number, WORD_START + word, number * every_s, (number + 0.5) * every_s, -0.01)
-        for number, word in enumerate(islice(cycle(WORDS), words))
+    """Return a transcript of `words` words, one at the end of each `every_s` seconds and half as long."""
+    spoken = tokens(0, words, every_s)
+    return Transcript(text_of(spoken), spoken)
+
+
+def tokens(first: int, stop: int, every_s: float) -> tuple[Token, ...]:
+    """Return the words of a transcript from number `first` to the one before `stop`, a token each."""
+    return tuple(
+        Token(number, WORD_START + WORDS[number % len(WORDS)], (number + 0.5) * every_s, (number + 1) * every_s, -0.01)
+        for number in range(first, stop)
     )
-    return Transcript(text_of(tokens), tokens)
+
+
+def words_in(seconds: float, every_s: float) -> int:
+    """Return how many words end within the first so many seconds."""
+    return int(seconds / every_s + 1e-6)  # a clip of seven times `every_s` has seven
 
 
 def name_threads() -> None:

@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 OUR_SERVICE = ("-m", "src")
 EVENT_LOOP = "event loop"
 """Name of the main thread, which runs the event loop."""
+THIS, AGAINST = "this", "against"
+"""Names of the servers of `serving_both`."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,14 @@ class Server:
 
 
 @contextmanager
-def serving(model: str, program: Sequence[str] = OUR_SERVICE, **settings: str) -> Iterator[Server]:
+def serving(
+    model: str, program: Sequence[str] = OUR_SERVICE, top: Path = client.TOP, **settings: str
+) -> Iterator[Server]:
     """Run `program`, arguments of this Python, until the block ends; it is the service itself if left out.
 
-    `model` is the value of a benchmark's `--model`. The program gets PARAKEET_MODEL_ID, PARAKEET_PORT and
-    PARAKEET_LOG_DIR in its environment, and `settings`. It does not see the project's `.env`.
+    `model` is the value of a benchmark's `--model`, `top` the checkout of the project whose modules the program gets.
+    It also gets PARAKEET_MODEL_ID, PARAKEET_PORT and PARAKEET_LOG_DIR in its environment, and `settings`. It does not
+    see the project's `.env`.
 
     Raises:
         client.Failure: it does not start, or the model cannot be made; the message has the last line of the output.
@@ -46,7 +51,7 @@ def serving(model: str, program: Sequence[str] = OUR_SERVICE, **settings: str) -
     model_id = checkpoint(model)
     with reserved_port() as port, TemporaryDirectory() as logs:
         settings = {"PARAKEET_MODEL_ID": model_id, "PARAKEET_PORT": str(port), "PARAKEET_LOG_DIR": logs} | settings
-        paths = os.pathsep.join(filter(None, [str(client.TOP), os.environ.get("PYTHONPATH")]))
+        paths = os.pathsep.join(filter(None, [str(top), os.environ.get("PYTHONPATH")]))
         environment = os.environ | {"PYTHONPATH": paths} | settings
         output = Path(logs) / "server.log"
         with output.open("w") as log:
@@ -57,6 +62,27 @@ def serving(model: str, program: Sequence[str] = OUR_SERVICE, **settings: str) -
         finally:
             process.terminate()
             process.wait()
+
+
+@contextmanager
+def serving_both(
+    model: str, program: Callable[[Path], Sequence[str]], against: Path | None, **settings: str
+) -> Iterator[dict[str, Server]]:
+    """Run the service of this checkout until the block ends, and beside it that of another one, if there is one.
+
+    Yield the servers by name, the other one first. The rest is as for `serving`; `program` is called with the folder of
+    a checkout.
+
+    Raises:
+        client.Failure: a server does not start, or `against` is not a checkout of the project.
+    """
+    tops = {THIS: client.TOP}
+    if against is not None:
+        if not (against / "src" / "__main__.py").exists():
+            raise client.Failure(f"{against} is not a checkout of this project (--against)")
+        tops = {f"{AGAINST} {against.name}": against.resolve(), **tops}
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(serving(model, program(top), top, **settings)) for name, top in tops.items()}
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

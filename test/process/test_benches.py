@@ -9,20 +9,30 @@ from pathlib import Path
 
 import client
 import columns
+import conversations
 import doubt_bench
 import engine_bench
 import keywords_bench
 import numpy as np
 import overhead_bench
 import own_service
+import paced_sessions
 import pytest
 import queue_bench
 import serve_bench
+import session_overhead_bench
 import sessions_bench
+import word_delays
+from instant_model import InstantModel
+from live_session import HeardItem, LiveResult
+from word_delays import SpokenWord
 
 from src.audio.decode import decode
 from src.audio.samples import SAMPLE_RATE
 from src.engine.batch_limits import BatchLimits
+from src.engine.windowing import Windowing
+from src.realtime.live import LiveTranscript
+from src.settings import Settings
 
 TEST = Path(__file__).parent.parent
 
@@ -37,7 +47,8 @@ def test_columns_are_as_wide_as_their_widest_cell_and_figures_stand_right():
 
 
 @pytest.mark.parametrize(
-    "program", [engine_bench, serve_bench, overhead_bench, keywords_bench, queue_bench, doubt_bench]
+    "program",
+    [engine_bench, serve_bench, overhead_bench, session_overhead_bench, keywords_bench, queue_bench, doubt_bench],
 )
 @pytest.mark.parametrize("wrong", [["--rounds", "0"], ["--no-such-option"]])
 def test_a_wrong_argument_ends_a_benchmark_before_it_starts_anything(program, wrong, capsys):
@@ -123,12 +134,109 @@ def test_lists_may_raise_the_median_of_others_by_a_third_and_no_request_may_fail
     assert not keywords_bench.passed([plain, failed], 1.25)
 
 
+def speeches_of(*arguments: str) -> list[sessions_bench.Speech]:
+    return sessions_bench.speeches_of(sessions_bench.arguments(arguments))
+
+
 def test_sessions_send_as_much_of_a_file_as_is_asked_for():
-    path = client.CLIPS / "long-30s.flac"
-    whole, first = (sessions_bench.live_upload(path, seconds) for seconds in (None, 2.5))
-    assert (len(first.frames), first.audio_len_s) == (25, 2.5)
-    assert first.frames == whole.frames[:25]
-    assert whole.audio_len_s == pytest.approx(28.1, abs=0.01)
+    file = ["--file", str(client.CLIPS / "long-30s.flac")]
+    [whole], [first] = speeches_of(*file), speeches_of(*file, "--seconds", "2.5")
+    assert (len(first.live.frames), first.live.audio_len_s) == (25, 2.5)
+    assert first.live.frames == whole.live.frames[:25]
+    assert whole.live.audio_len_s == pytest.approx(28.1, abs=0.01)
+
+
+def test_sessions_without_a_file_say_different_things():
+    said = speeches_of("--sessions", "3", "5", "--seconds", "20")
+    assert len({each.live.frames for each in said}) == 5
+    assert {each.live.audio_len_s for each in said} == {20.0}
+
+
+def test_a_conversation_is_the_same_each_time_and_has_pauses_that_end_turns():
+    said, again = (conversations.conversation(1, 20.0) for _ in range(2))
+    assert np.array_equal(said, again)
+    assert not np.array_equal(said, conversations.conversation(2, 20.0))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], said == 0, [0]]).astype(int)))
+    pauses_s = (edges[1::2] - edges[::2]) / SAMPLE_RATE
+    assert np.count_nonzero(pauses_s >= 0.6) >= 3
+
+
+SPOKEN = [SpokenWord("Set", 0.5), SpokenWord("a", 0.6), SpokenWord("timer", 1.0), SpokenWord("for", 1.5)]
+
+
+def heard(shown, transcript: str, completed_s: float, read=()) -> HeardItem:
+    return HeardItem(list(shown), sorted([*shown, *read]), 2.0, completed_s, transcript)
+
+
+def test_a_word_is_delayed_until_all_of_it_is_shown_whatever_its_case_and_punctuation():
+    item = heard([(1.0, "set a tim"), (2.0, "set a timer, for")], "Set a timer for.", 3.0)
+    delays = word_delays.delays_of(LiveResult((item,)), SPOKEN)
+    assert delays.shown_s == pytest.approx({0: 0.5, 1: 0.4, 2: 1.0, 3: 0.5})
+    assert delays.first_s == [0.5]
+
+
+def test_a_word_that_no_delta_has_came_with_the_final_text():
+    item = heard([(1.0, "sat a")], "Set a timer for", 3.0)
+    delays = word_delays.delays_of(LiveResult((item,)), SPOKEN)
+    assert delays.shown_s == pytest.approx({0: 2.5, 1: 0.4, 2: 2.0, 3: 1.5})
+
+
+def test_a_word_of_a_hypothesis_can_be_read_before_it_is_shown():
+    item = heard([(2.0, "Set a")], "Set a", 3.0, read=[(0.7, "Set"), (1.1, "Set a time")])
+    delays = word_delays.delays_of(LiveResult((item,)), SPOKEN)
+    assert delays.shown_s == pytest.approx({0: 1.5, 1: 1.4})
+    assert delays.read_s == pytest.approx({0: 0.2, 1: 0.5})
+
+
+def test_the_words_of_later_items_are_found_behind_those_of_earlier_ones():
+    items = heard([(1.0, "Set a")], "Set a", 1.5), heard([(2.0, "timer")], "timer", 2.5), heard([], "for", 4.0)
+    delays = word_delays.delays_of(LiveResult(items), SPOKEN)
+    assert delays.shown_s == pytest.approx({0: 0.5, 1: 0.4, 2: 1.0, 3: 2.5})
+    assert delays.first_s == pytest.approx([0.5, 1.0])
+
+
+def test_lags_are_those_beyond_the_session_alone_and_texts_are_compared_with_its_own():
+    alone = LiveResult((heard([(1.0, "Set a timer for")], "Set a timer for", 3.0),))
+    reference = sessions_bench.Reference(SPOKEN, alone.text, word_delays.delays_of(alone, SPOKEN))
+    later = LiveResult((heard([(1.2, "Set a"), (1.9, "Set a timer for")], "Set a timer for", 3.1),))
+    other = LiveResult((heard([(1.2, "Set")], "Set", 3.1),))
+    level = sessions_bench.level_of([later, other], [reference], 1.8, cores=1.0, rss_mb=900.0, grown_mb=20.0)
+    assert level.lag_first_half_p95_s == pytest.approx(0.2)
+    assert level.lag_second_half_p95_s == pytest.approx(0.9)
+    assert (level.sessions, level.kept_up, level.same_text) == (2, 1, 1)
+    assert level.final_p50_s == pytest.approx(1.1)
+
+
+def test_frames_of_a_server_are_found_however_they_arrive():
+    payloads = [b"x" * size for size in (0, 125, 126, 70_000)]
+    lengths = [b"\x00", b"\x7d", b"\x7e\x00\x7e", b"\x7f" + (70_000).to_bytes(8)]
+    sent = b"".join(b"\x81" + length + payload for length, payload in zip(lengths, payloads, strict=True))
+    received, taken = bytearray(), []
+    for start in range(0, len(sent), 1001):
+        received += sent[start : start + 1001]
+        taken += paced_sessions.take_frames(received)
+    assert taken == [(paced_sessions.TEXT, payload) for payload in payloads]
+
+
+def test_figures_are_void_if_the_client_or_the_server_did_not_keep_real_time():
+    assert session_overhead_bench.too_late(0.01, 0.1, 0.2) is None
+    assert "client" in session_overhead_bench.too_late(0.3, 0.1, 0.2)
+    assert "client" in session_overhead_bench.too_late(0.01, 2.0, 0.2)
+    assert "server" in session_overhead_bench.too_late(0.01, 0.1, 2.0)
+
+
+def test_the_instant_model_says_in_live_text_what_it_says_of_a_clip():
+    settings = Settings(model_id="tiny")
+    model = InstantModel(settings, every_s=0.4)
+    live, clip = LiveTranscript(Windowing.from_settings(settings)), clip_of(7.3)
+    while window := live.next_window(len(clip), ended=True):
+        step = live.begin_step(window, clip[window.start : window.stop])
+        [result] = model.advance(model.collate_steps([step]))
+        live.finish_step(result)
+    live.finish()
+    [transcript] = model.transcribe(model.collate([clip]))
+    assert live.text == transcript.text
+    assert len(transcript.text.split()) == 18
 
 
 def test_a_server_is_out_of_reach_of_a_dotenv_file(tmp_path, monkeypatch):
@@ -162,6 +270,37 @@ def test_a_short_run_against_the_service_tells_the_cost_of_each_form(tmp_path):
     assert [cost["form"] for cost in costs] == list(overhead_bench.FORMS)
     assert all(cost["cpu_ms"] > 0 for cost in costs)
     assert ran.stdout == (tmp_path / "overhead_bench.txt").read_text()
+
+
+def test_a_short_run_tells_what_sessions_cost_two_checkouts_or_why_not(tmp_path):
+    command = [sys.executable, str(TEST / "benches" / "session_overhead_bench.py"), "--sessions", "3", "--seconds", "2"]
+    options = ["--rounds", "1", "--append-ms", "50", "--against", str(TEST.parent), "--results", str(tmp_path)]
+    ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=500)
+    costs = json.loads((tmp_path / "session_overhead_bench.json").read_text())["costs"]
+    assert ran.returncode == any(cost["void"] for cost in costs), ran.stderr
+    assert [cost["turns"] for cost in costs] == ["manual", "manual", "server_vad", "server_vad"]
+    assert [cost["server"].split()[0] for cost in costs] == ["against", "this"] * 2
+    assert all(cost["cpu_ms"] > 0 for cost in costs)
+    assert all(cost["events_per_s"] > 0 for cost in costs)
+    assert ran.stdout == (tmp_path / "session_overhead_bench.txt").read_text()
+
+
+def test_what_is_no_checkout_of_the_project_is_not_measured(tmp_path, capsys):
+    with pytest.raises(client.Failure, match="not a checkout"):
+        session_overhead_bench.main(["--against", str(tmp_path)])
+
+
+def test_a_short_run_of_sessions_tells_when_their_words_came_and_that_their_texts_are_right(tmp_path):
+    command = [sys.executable, str(TEST / "benches" / "sessions_bench.py"), "--sessions", "2", "--seconds", "7"]
+    options = ["--vad", "--hypothesis", "--alone", "1", "--results", str(tmp_path)]
+    ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=500)
+    assert ran.returncode == 0, ran.stderr
+    [level] = json.loads((tmp_path / "sessions_bench.json").read_text())["levels"]
+    assert (level["server"], level["sessions"], level["same_text"]) == ("this", 2, 2)
+    assert level["read_p50_s"] <= level["delay_p50_s"]
+    assert level["first_delta_p50_s"] is not None
+    assert level["final_p50_s"] > 0
+    assert ran.stdout == (tmp_path / "sessions_bench.txt").read_text()
 
 
 def test_the_doubt_bench_tells_commands_from_long_speech(tiny):
