@@ -37,7 +37,7 @@ class Server:
 
 @contextmanager
 def serving(
-    model: str, program: Sequence[str] = OUR_SERVICE, top: Path = client.TOP, **settings: str
+    model: str, program: Sequence[str] = OUR_SERVICE, top: Path = client.TOP, /, **settings: str
 ) -> Iterator[Server]:
     """Run `program`, arguments of this Python, until the block ends; it is the service itself if left out.
 
