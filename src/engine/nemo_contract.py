@@ -29,16 +29,14 @@ _LOOPING = f"{_SUBMODULES}.transducer_decoding"
 _COMPUTER = (
     "__call__",
     "_after_inner_loop_store_labels",  # replaced, to keep the prediction network's outputs
-    "_all_fusion_models",
+    "_get_batched_decoding_state_after_sos",
     "_graph_reinitialize",  # replaced, to give graphs memory of their own
     "biasing_multi_model",  # set, as two computers share a table
     "cuda_graphs_allow_fallback",  # set
     "cuda_graphs_mode",  # set
     "disable_cuda_graphs",
     "force_cuda_graphs_mode",
-    "merge_to_batched_state",
     "reset_cuda_graphs_state",
-    "split_batched_state",
     "state",
 )
 _GRAPH_STATE = ("batch_indices", "batch_size", "batched_hyps", "decoder_output", "max_time")
@@ -149,10 +147,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     f"{_LOOPING}.tdt_label_looping.LabelLoopingState": _GRAPH_STATE,
     f"{_LOOPING}.label_looping_base.BatchedLabelLoopingState": (
         "decoded_lengths",
+        "fusion_states_list",
+        "labels",
         "predictor_outputs",
         "predictor_states",
+        "time_jumps",
     ),
-    f"{_LOOPING}.label_looping_base.LabelLoopingStateItem": ("fusion_state_list", "label"),
     f"{_LOOPING}.batched_hyps.BatchedHyps": ("current_lengths", "timestamps", "transcript"),
     # The table of boosting trees, which the engine fills itself.
     f"{_ASR}.parts.context_biasing.biasing_multi_model.GPUBiasingMultiModel": (
@@ -164,7 +164,6 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "all_ilabels",
         "all_start_end_arcs",
         "all_to_states",
-        "get_init_states",
         "model2alpha",
         "model2arcs_offset",
         "model2states_offset",

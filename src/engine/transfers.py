@@ -21,17 +21,29 @@ def to_device(rows: Sequence[Sequence[int]], device: "torch.device") -> "torch.T
     return numbers.to(device, non_blocking=True)
 
 
-def to_host(data: "torch.Tensor") -> NDArray[Any]:
-    """Return a tensor as an array on the host; wait for the work that the caller's stream has launched, no other."""
+def to_host(tensors: Sequence["torch.Tensor"]) -> list[NDArray[Any]]:
+    """Return tensors of one device as arrays on the host, copied at once; those of smaller elements must come last.
+
+    On a GPU this waits for the work that the caller's stream has launched, and for no other.
+    """
     import torch
 
-    if data.device.type != "cuda":
-        array: NDArray[Any] = data.numpy()
-        return array
+    if not tensors:
+        return []
+    data = torch.cat([each.contiguous().flatten().view(torch.uint8) for each in tensors])
+    if data.device.type == "cuda":
+        data = _to_pinned(data)
+    pieces = torch.split(data, [each.nbytes for each in tensors])
+    return [piece.view(each.dtype).view(each.shape).numpy() for piece, each in zip(pieces, tensors, strict=True)]
+
+
+def _to_pinned(data: "torch.Tensor") -> "torch.Tensor":
+    """Return a copy of data in pinned memory of the host, once it is there."""
+    import torch
+
     pinned = torch.empty(data.shape, dtype=data.dtype, pin_memory=True)
     pinned.copy_(data, non_blocking=True)
     copied = torch.cuda.Event()  # type: ignore[no-untyped-call] # it has no annotations
     copied.record()
     copied.synchronize()
-    array = pinned.numpy()
-    return array
+    return pinned

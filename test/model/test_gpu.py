@@ -277,7 +277,7 @@ def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, 
     model = loaded(*USUAL)
     waits: list[Any] = []
     monkeypatch.setattr(
-        "src.engine.decoder.decoder.to_host", lambda data: waits.append(data.shape) or transfers.to_host(data)
+        "src.engine.decoder.decoder.to_host", lambda tensors: waits.append(len(tensors)) or transfers.to_host(tensors)
     )
     clips = speech[:count]
     batch = model.collate(clips, [keywords] * count)
@@ -292,14 +292,15 @@ def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, 
     first = [StreamStep(samples[:32_000], 0, 12, 0, None, keywords) for samples in clips]
     results = advanced(model, first)
     steps = [
-        replace(step, start_frame=12, decoder_state=r.decoder_state) for step, r in zip(first, results, strict=True)
+        replace(step, start_frame=12, decoder_state=r.decoder_state, lookahead=True, whole=True)
+        for step, r in zip(first, results, strict=True)
     ]
-    expected = [each.tokens for each in advanced(model, steps)]
+    expected = [(each.tokens, each.lookahead, each.whole) for each in advanced(model, steps)]
     batch = model.collate_steps(steps)
     encoded, lengths = model.encode(batch.windows)
     with nothing_may_wait():
         results = model._decoder.advance(encoded, lengths, batch.windows.keyword_trees, steps)
-    assert [each.tokens for each in results] == expected
+    assert [(each.tokens, each.lookahead, each.whole) for each in results] == expected
     assert len(waits) == 5
 
 
@@ -335,10 +336,10 @@ def test_a_stream_goes_on_in_batches_of_any_size(speech):
     samples = speech[0][:96_000]
     windows = [StreamStep(samples[start * 1280 : start * 1280 + 25_600], 0, 10, start) for start in (0, 10, 20, 30)]
 
-    def text_in_batches_of(sizes):
+    def text_in_batches_of(sizes, **asks):
         memory, tokens = None, []
         for size, step in zip(sizes, windows, strict=True):
-            first, *_ = advanced(model, [replace(step, decoder_state=memory)] * size)
+            first, *_ = advanced(model, [replace(step, decoder_state=memory, **asks)] * size)
             memory = first.decoder_state
             tokens += first.tokens
         return text_of(tokens)
@@ -346,3 +347,18 @@ def test_a_stream_goes_on_in_batches_of_any_size(speech):
     alone = text_in_batches_of([1] * 4)
     assert alone != ""
     assert text_in_batches_of([1, MAX_BATCH, 1, MAX_BATCH]) == text_in_batches_of([MAX_BATCH, 1, 3, 5]) == alone
+    assert text_in_batches_of([1, MAX_BATCH, 1, MAX_BATCH], lookahead=True, whole=True) == alone
+
+
+def test_a_whole_window_and_a_chunk_with_its_lookahead_are_the_text_of_the_clip(speech):
+    model = load("float32")
+    computers = [
+        kind.for_batch(size) for kind in (model._decoder._plain, model._decoder._boosting) for size in (1, MAX_BATCH)
+    ]
+    graphs = [computer.full_graph for computer in computers]
+    for size, keywords in product((1, 3, MAX_BATCH), ((), ("bicycle", "Denver"))):
+        expected = texts(model, speech[:size], [keywords] * size)
+        steps = [StreamStep(each, 0, 20, 0, None, keywords, lookahead=True, whole=True) for each in speech[:size]]
+        for result, text in zip(advanced(model, steps), expected, strict=True):
+            assert text_of(result.whole) == text == text_of([*result.tokens, *result.lookahead])
+    assert [computer.full_graph for computer in computers] == graphs, "none was captured anew"

@@ -1,28 +1,37 @@
 """The decoder: turns the encoder's frames into tokens with times and probabilities, and boosts keywords.
 
 It calls NeMo's label-looping computer itself. NeMo's `rnnt_decoder_predictions_tensor` splits results and states into
-tensors for each clip; here the results of a batch come back as one tensor, so with CUDA graphs the host waits for the
-device once a batch. Keywords have computers of their own, so that a batch without keywords does not pay for them.
+tensors for each clip; here the results and states of a batch come back in one copy, so with CUDA graphs the host waits
+for the device once a batch. Keywords have computers of their own, so that a batch without keywords does not pay for
+them.
 
 An utterance of live text is decoded in steps. The decoder state between two steps is NeMo's: the state of the
 prediction network and its output for the last token, the frames by which the last duration reaches beyond the step, and
 the place in the utterance's boosting tree. That place is relative to the tree's root, so between two steps a tree may
 move in the table, or leave it and come back.
+
+A batch of steps is one search, and a second one if a step asks for the frames after its chunk or for its whole window.
+The second begins on the device where the first ends, and overwrites the memory of its graph; what is read of the first
+is copied before.
 """
 
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from src.engine.decoder.biasing import BiasingTable
 from src.engine.decoder.computers import Computers, kept_outputs, max_kept_tokens, missing_for_keywords
 from src.engine.decoder.cuda_graphs import GraphMode
 from src.engine.decoder.keyword_lists import MAX_REQUEST_LISTS, KeywordLists
-from src.engine.decoder.label_looping import BatchedHyps, BatchedState, LabelLoopingComputer
+from src.engine.decoder.label_looping import BatchedHyps, BatchedState
 from src.engine.decoder.packed_trees import PackedTrees, pack_trees
-from src.engine.decoder.scoring import Hypothesis, TokenScorer, unpack
+from src.engine.decoder.scoring import Hypothesis, TokenScorer, max_tokens, unpack
+from src.engine.decoder.spans import Part, Span, spans_after, spans_at_once
+from src.engine.decoder.states import StateRows
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult, StreamStep
 from src.engine.transfers import to_device, to_host
@@ -38,13 +47,35 @@ SMALL_BATCH = 4
 
 
 class _Search(NamedTuple):
-    """A search that a computer has done."""
+    """A search that a computer has done, and what it has found."""
 
-    computer: LabelLoopingComputer
+    frames: "torch.Tensor"
+    """What was searched, (clips, frames, width)."""
     before: BatchedState | None
     """The state that it continued from, None if all clips began."""
     found: BatchedHyps
     after: BatchedState
+    kept: "torch.Tensor | None"
+    """The prediction network's outputs (see `kept_outputs`). The next search overwrites them."""
+
+
+class _Scored(NamedTuple):
+    """A search and its scored tokens, on the device."""
+
+    search: _Search
+    rows: "torch.Tensor"
+    """See `TokenScorer.pack`."""
+
+
+class _Windows(NamedTuple):
+    """The encoded windows of a batch of steps."""
+
+    frames: "torch.Tensor"
+    """(steps, frames, width)."""
+    lengths: "torch.Tensor"
+    """The number of frames of each, (steps,) int64."""
+    tree_ids: "torch.Tensor | None"
+    """The number of each step's boosting tree, (steps,) int64; None if no step has keywords."""
 
 
 class Decoder:
@@ -69,6 +100,8 @@ class Decoder:
         max_keyword_lists: int = MAX_REQUEST_LISTS,
         small_batch: int | None = None,
     ) -> None:
+        import torch
+
         self._device: torch.device = next(network.decoder.parameters()).device
         if small_batch is None:
             small_batch = SMALL_BATCH if self._device.type == "cuda" and graphs != "off" else 0
@@ -84,6 +117,9 @@ class Decoder:
         table = self._boosting.table.to(self._device)
         self._biasing = BiasingTable(table, boost_alpha)
         self._boosts = boost_alpha > 0
+        with torch.inference_mode():
+            computer = self._boosting.large
+            self._states = StateRows(computer._get_batched_decoding_state_after_sos(self._device, batch_size=1))
         self._keyword_lists = KeywordLists(network.tokenizer, table.vocab_size, max_keyword_lists)
         self._pieces: list[str] = network.tokenizer.ids_to_tokens(list(range(network.tokenizer.vocab_size)))
 
@@ -111,7 +147,8 @@ class Decoder:
             encoded = weight.new_zeros(count, frames, weight.shape[1])
             lengths = torch.ones(count, dtype=torch.int64, device=weight.device)
             for trees in (None, self.pack_trees_for([("a",)] * count)):
-                self._search(encoded, lengths, trees, [None] * count)
+                with torch.inference_mode():
+                    self._search(encoded, lengths, self._load(trees), None)
 
     def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         """Whether a list of keywords is compiled, or keywords are off."""
@@ -147,7 +184,11 @@ class Decoder:
             trees: the boosting trees of the clips.
             clips_s: the length of each clip in seconds; no token ends later.
         """
-        hypotheses, _ = self._decode(encoded.transpose(1, 2), lengths, trees, [None] * len(clips_s))
+        import torch
+
+        with torch.inference_mode():
+            scored = self._decode(encoded.transpose(1, 2), lengths, self._load(trees), None)
+            hypotheses, _ = self._read([scored])
         return [self._tokens(each, 0, clip_s) for each, clip_s in zip(hypotheses, clips_s, strict=True)]
 
     def advance(
@@ -167,62 +208,97 @@ class Decoder:
         """
         import torch
 
+        first, later = spans_at_once(steps), spans_after(steps)
+        rows = {span.step: row for row, span in enumerate(first)}
+        scored, ends = [], None
         with torch.inference_mode():
-            frames, counts = _frames_to_decode(encoded.transpose(1, 2), lengths, steps)
-            hypotheses, after = self._decode(frames, counts, trees, [step.decoder_state for step in steps])
-            # With CUDA graphs, `after` may also have rows of an earlier, larger batch.
-            items = self._plain.large.split_batched_state(after)[: len(steps)]
-            states = [_clone_state(item) for item in items]
+            windows = _Windows(encoded.transpose(1, 2), lengths, self._load(trees))
+            if first:
+                starts = self._states.from_host([steps[span.step].decoder_state for span in first])
+                scored.append(self._decode_spans(windows, first, starts))
+                ends = self._states.pack(scored[0].search.after, len(first))
+            for spans in later:
+                starts = self._states.select(
+                    ends, [rows[each.step] if each.part == "lookahead" else None for each in spans]
+                )
+                scored.append(self._decode_spans(windows, spans, starts))
+            hypotheses, states = self._read(scored, [] if ends is None else [ends])
+        tokens = self._tokens_of_spans(steps, [*first, *chain(*later)], hypotheses)
         return [
-            StepResult(self._tokens(hypothesis, step.start_frame, step.end_s), state)
-            for hypothesis, step, state in zip(hypotheses, steps, states, strict=True)
+            StepResult(
+                tokens.get((number, "chunk"), ()),
+                states[0][rows[number]].copy() if (number, "chunk") in tokens else step.decoder_state,
+                tokens.get((number, "lookahead"), ()),
+                tokens.get((number, "whole"), ()) if step.whole else None,
+            )
+            for number, step in enumerate(steps)
         ]
+
+    def _load(self, trees: PackedTrees | None) -> "torch.Tensor | None":
+        """Make the boosting trees of a batch ready; return the number of each clip's tree, (clips,) int64."""
+        return self._biasing.load(trees) if trees else None
+
+    def _decode_spans(self, windows: _Windows, spans: Sequence[Span], starts: "torch.Tensor | None") -> _Scored:
+        """Decode frames of the windows, each from the state in its row of `starts`; None if all begin anew."""
+        steps, frames, lengths = _cut(windows, spans)
+        tree_ids = None if windows.tree_ids is None else windows.tree_ids[steps]
+        before = None if starts is None else self._states.unpack(starts, with_keywords=tree_ids is not None)
+        return self._decode(frames, lengths, tree_ids, before)
 
     def _decode(
         self,
         frames: "torch.Tensor",
         lengths: "torch.Tensor",
-        trees: PackedTrees | None,
-        states: Sequence[Any],
-    ) -> tuple[list[Hypothesis], BatchedState]:
-        """Return the tokens in `frames`, (clips, frames, width), and NeMo's state after them.
-
-        `states` has the state that each clip continues from, None for one that begins.
-        """
-        import torch
-
-        clips = len(states)
-        with torch.inference_mode():
-            search = self._search(frames, lengths, trees, states)
-            outputs = kept_outputs(search.computer, clips, max_kept_tokens(frames.shape[1]))
-            if outputs is None:
-                tokens = max(1, int(search.found.current_lengths[:clips].max()))
-                outputs = self._scorer.prednet_outputs(search.found, clips, tokens, search.before)
-            rows = to_host(self._scorer.pack(frames, search.found, outputs, search.before))
-            if (tokens := int(rows[:, 0].max())) > outputs.shape[1]:
-                # More tokens than expected of so many frames. A graph for longer clips may have kept them all.
-                outputs = kept_outputs(search.computer, clips, tokens)
-                if outputs is None:
-                    outputs = self._scorer.prednet_outputs(search.found, clips, tokens, search.before)
-                rows = to_host(self._scorer.pack(frames, search.found, outputs, search.before))
-        return list(map(unpack, rows)), search.after
+        tree_ids: "torch.Tensor | None",
+        before: BatchedState | None,
+    ) -> _Scored:
+        """Search `frames`, (clips, frames, width), from the state `before` on, and score the tokens."""
+        search = self._search(frames, lengths, tree_ids, before)
+        if search.kept is None:
+            return self._score_anew(search, int(search.found.current_lengths[: len(frames)].max()))
+        # The device works in order, so it has read the outputs before another search overwrites them.
+        return _Scored(search, self._scorer.pack(frames, search.found, search.kept, before))
 
     def _search(
         self,
         frames: "torch.Tensor",
         lengths: "torch.Tensor",
-        trees: PackedTrees | None,
-        states: Sequence[Any],
+        tree_ids: "torch.Tensor | None",
+        before: BatchedState | None,
     ) -> _Search:
-        """Search `frames`, (clips, frames, width), with the computer for this batch."""
-        import torch
+        """Search `frames`, (clips, frames, width), from the state `before` on with the computer for this batch."""
+        computer = (self._plain if tree_ids is None else self._boosting).for_batch(len(frames))
+        found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=tree_ids)
+        kept = kept_outputs(computer, len(frames), max_kept_tokens(frames.shape[1]))
+        return _Search(frames, before, found, after, kept)
 
-        computer = (self._boosting if trees else self._plain).for_batch(len(states))
-        tree_ids = self._biasing.load(trees) if trees else None
-        with torch.inference_mode():
-            before = _merge_states(computer, states)
-            found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=tree_ids)
-        return _Search(computer, before, found, after)
+    def _score_anew(self, search: _Search, tokens: int) -> _Scored:
+        """Score up to `tokens` tokens of each clip by another pass of the prediction network over them."""
+        outputs = self._scorer.prednet_outputs(search.found, len(search.frames), max(1, tokens), search.before)
+        return _Scored(search, self._scorer.pack(search.frames, search.found, outputs, search.before))
+
+    def _read(
+        self, searches: Sequence[_Scored], others: Sequence["torch.Tensor"] = ()
+    ) -> tuple[list[Hypothesis], list[NDArray[Any]]]:
+        """Wait once for the device; return the tokens of all clips of all searches, and other tensors as arrays."""
+        arrays = to_host([*(each.rows for each in searches), *others])
+        hypotheses: list[Hypothesis] = []
+        for (search, _), rows in zip(searches, arrays, strict=False):
+            if (tokens := int(rows[:, 0].max())) > max_tokens(rows):  # more than expected of so many frames
+                [rows] = to_host([self._score_anew(search, tokens).rows])
+            hypotheses += map(unpack, rows)
+        return hypotheses, arrays[len(searches) :]
+
+    def _tokens_of_spans(
+        self, steps: Sequence[StreamStep], spans: Sequence[Span], hypotheses: Sequence[Hypothesis]
+    ) -> dict[tuple[int, Part], tuple[Token, ...]]:
+        """Return the tokens of each span, by its step's number and its part."""
+        tokens = {}
+        for span, hypothesis in zip(spans, hypotheses, strict=True):
+            step = steps[span.step]
+            first_frame = step.start_frame - step.skip_frames + span.first
+            tokens[span.step, span.part] = self._tokens(hypothesis, first_frame, step.end_s)
+        return tokens
 
     def _tokens(self, hypothesis: Hypothesis, first_frame: int, end_s: float) -> tuple[Token, ...]:
         """Return tokens with times in seconds, none after `end_s`; their frames count from `first_frame`."""
@@ -240,41 +316,13 @@ class Decoder:
         )
 
 
-def _frames_to_decode(
-    frames: "torch.Tensor", lengths: "torch.Tensor", steps: Sequence[StreamStep]
-) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Return the frames of each window after its left context, (steps, frames, width), and their numbers, (steps,)."""
+def _cut(windows: _Windows, spans: Sequence[Span]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+    """Return the frames of spans: each one's step, (spans,), its frames, (spans, frames, width), and their number."""
     import torch
 
-    skip, take = to_device([[step.skip_frames for step in steps], [step.take_frames for step in steps]], frames.device)
-    longest = min(max(step.take_frames for step in steps), frames.shape[1])
-    indices = skip.unsqueeze(1) + torch.arange(longest, device=frames.device)
-    indices = indices.clamp(max=frames.shape[1] - 1).unsqueeze(2).expand(-1, -1, frames.shape[2])
-    return frames.gather(1, indices), take.minimum(lengths - skip).clamp(min=0)
-
-
-def _merge_states(computer: LabelLoopingComputer, states: Sequence[Any]) -> BatchedState | None:
-    """Return the states of a batch's utterances, None for one that begins, as one; None if all begin."""
-    if all(state is None for state in states):
-        return None
-    # A state from a batch without keywords has no place in a boosting tree.
-    roots = [model.get_init_states(batch_size=1)[0] for model in computer._all_fusion_models()]
-
-    def with_root_states(state: Any) -> Any:
-        return replace(state, fusion_state_list=[root.to(state.label.device) for root in roots])
-
-    return computer.merge_to_batched_state(
-        [state if state is None or state.fusion_state_list else with_root_states(state) for state in states]
-    )
-
-
-def _clone_state(item: Any) -> Any:
-    """Return a copy of one utterance's state that does not keep the tensors of the whole batch alive."""
-    import torch
-
-    def clone(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return value.clone()
-        return None if value is None else [clone(each) for each in value]
-
-    return type(item)(**{name: clone(value) for name, value in vars(item).items()})
+    longest = windows.frames.shape[1]
+    numbers = [[span.step for span in spans], [span.first for span in spans], [span.frames for span in spans]]
+    steps, firsts, counts = to_device(numbers, windows.frames.device)
+    indices = firsts.unsqueeze(1) + torch.arange(min(longest, max(numbers[2])), device=windows.frames.device)
+    frames = windows.frames[steps.unsqueeze(1), indices.clamp(max=longest - 1)]
+    return steps, frames, counts.minimum(windows.lengths[steps] - firsts).clamp(min=0)

@@ -25,12 +25,18 @@ class BatchedHyps(Protocol):
 class BatchedState(Protocol):
     """The decoder state of a batch of utterances between two streaming steps."""
 
-    predictor_states: Any
-    """The state of the prediction network."""
+    predictor_states: "Sequence[torch.Tensor]"
+    """The state of the prediction network, (layers, clips, width) each."""
     predictor_outputs: "torch.Tensor"
     """The projected output of the prediction network for each clip's last token, (clips, 1, width)."""
+    labels: "torch.Tensor"
+    """Each clip's last token, (clips,) int64."""
     decoded_lengths: "torch.Tensor"
     """The number of frames that are decoded, (clips,) int64."""
+    time_jumps: "torch.Tensor | None"
+    """How many frames each clip's last token reaches beyond those, (clips,) int64; None for an RNN-T."""
+    fusion_states_list: "list[torch.Tensor]"
+    """Each clip's place in its boosting tree, (clips,) int64; empty if the computer is without keywords."""
 
 
 class LabelLoopingComputer(Protocol):
@@ -67,14 +73,8 @@ class LabelLoopingComputer(Protocol):
             multi_biasing_ids: the number of each clip's boosting tree, (clips,) int64; -1 for none.
         """
 
-    def split_batched_state(self, state: BatchedState) -> list[Any]:
-        """Return the state of each clip, a `LabelLoopingStateItem` each, as views of the batch's tensors."""
-
-    def merge_to_batched_state(self, state_items: Sequence[Any]) -> BatchedState:
-        """Join states of single clips, None for the start of a clip."""
-
-    def _all_fusion_models(self) -> list[Any]:
-        """Return what adds scores to tokens, the table of boosting trees among them."""
+    def _get_batched_decoding_state_after_sos(self, device: "torch.device", batch_size: int) -> BatchedState:
+        """Return the state of so many clips before their first tokens."""
 
     def disable_cuda_graphs(self) -> bool:
         """Stop using CUDA graphs and return whether they were in use."""

@@ -112,6 +112,11 @@ class TokenScorer:
         return self._durations[logits[..., -len(self._durations) :].argmax(2)], logprobs
 
 
+def max_tokens(rows: NDArray[np.int32]) -> int:
+    """Return for how many tokens of each clip there is room in what `TokenScorer.pack` returned."""
+    return (len(rows[0]) - 1) // 4
+
+
 def unpack(row: NDArray[np.int32]) -> Hypothesis:
     """Return the tokens of one clip from its row of what `TokenScorer.pack` returned."""
     ids, starts, ends, logprobs = row[1:].reshape(4, -1)[:, : row[0]]

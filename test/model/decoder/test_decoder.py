@@ -4,6 +4,7 @@ NeMo's code for CUDA graphs runs on the CPU here, without the graphs: the same w
 (its `no_graphs`). test_gpu.py has the tests that need a GPU.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from media import clip
 from src.engine import transfers
 from src.engine.decoder.cuda_graphs import set_up_graphs
 from src.engine.decoder.decoder import Decoder
+from src.engine.model import StreamStep
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
 from src.settings import Settings
@@ -44,13 +46,13 @@ def decoder(tiny, monkeypatch) -> Decoder:
 
 
 @pytest.fixture
-def waits(monkeypatch) -> list[tuple[int, ...]]:
-    """The shapes of the tensors that were copied from the device, in order; the host waits for each."""
+def waits(monkeypatch) -> list[list[tuple[int, ...]]]:
+    """The shapes of what was copied from the device at once, in order; the host waits for each copy."""
     shapes = []
 
-    def to_host(data):
-        shapes.append(tuple(data.shape))
-        return transfers.to_host(data)
+    def to_host(tensors):
+        shapes.append([tuple(each.shape) for each in tensors])
+        return transfers.to_host(tensors)
 
     monkeypatch.setattr("src.engine.decoder.decoder.to_host", to_host)
     return shapes
@@ -127,7 +129,10 @@ def stepped(model, decoder, lives, rounds):
         for live, samples in (lives[number] for number in numbers):
             if window := live.next_window(len(samples), ended=True):
                 under_way.append((live, live.begin_step(window, samples[window.start : window.stop])))
-        steps = [step for _, step in under_way]
+        steps = [
+            replace(step, lookahead=number % 2 == 0, whole=number % 3 == 0)
+            for number, (_, step) in enumerate(under_way)
+        ]
         encoded, lengths = model.encode(model.collate([step.samples for step in steps]))
         results = decoder.advance(encoded, lengths, decoder.pack_trees_for([step.keywords for step in steps]), steps)
         for (live, _), each in zip(under_way, results, strict=True):
@@ -143,6 +148,32 @@ def test_a_stream_goes_from_one_computer_to_the_other_and_back_between_its_steps
     assert sum(map(len, found)) > 20
     assert all(decoder._boosting.for_batch(clips).state for clips in (SMALL_BATCH, SMALL_BATCH + 1)), "both have worked"
     assert_alike(found, stepped(tiny, tiny._decoder, streams(), rounds))
+
+
+@pytest.mark.parametrize("boosted", [False, True])
+def test_lookaheads_and_whole_windows_need_no_other_graphs_and_no_other_wait(tiny, decoder, waits, boosted):
+    decoder.warm_up(len(NAMES), 400)
+    computers = [kind.for_batch(clips) for kind in (decoder._plain, decoder._boosting) for clips in (1, len(NAMES))]
+    graphs = [computer.state for computer in computers]
+    for count in (1, SMALL_BATCH, len(NAMES)):
+        keywords = BOOSTS[:count] if boosted else [()] * count
+        steps = [
+            StreamStep(clip(name), 0, 10 * (number % 3), 0, None, words, lookahead=number != 1, whole=number != 2)
+            for number, (name, words) in enumerate(zip(NAMES[:count], keywords, strict=True))
+        ]
+        encoded, lengths = tiny.encode(tiny.collate([step.samples for step in steps]))
+        trees = decoder.pack_trees_for(keywords)
+        before = len(waits)
+        found = decoder.advance(encoded, lengths, trees, steps)
+        assert len(waits) == before + 1
+        expected = tiny._decoder.advance(encoded, lengths, trees, steps)
+        for part in ("tokens", "lookahead", "whole"):
+            assert_alike(
+                [getattr(each, part) or () for each in found], [getattr(each, part) or () for each in expected]
+            )
+        assert [result.whole is not None for result in found] == [step.whole for step in steps]
+        assert any(result.whole for result in found)
+    assert [computer.state for computer in computers] == graphs
 
 
 def test_both_computers_make_their_graphs_anew_where_the_trees_have_moved(tiny, decoder):

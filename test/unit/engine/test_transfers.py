@@ -45,7 +45,8 @@ def test_a_tensor_on_a_gpu_is_read_after_its_copy_is_done(monkeypatch):
     monkeypatch.setattr(torch, "empty", pinned)
     monkeypatch.setattr(torch.cuda, "Event", Event)
     made = torch.arange(6, dtype=torch.int32).view(2, 3).as_subclass(OnGpu)
-    np.testing.assert_array_equal(transfers.to_host(made), [[0, 1, 2], [3, 4, 5]])
+    [copied] = transfers.to_host([made])
+    np.testing.assert_array_equal(copied, [[0, 1, 2], [3, 4, 5]])
 
 
 def test_numbers_go_to_a_gpu_from_pinned_memory_and_nobody_waits(monkeypatch):
@@ -68,4 +69,15 @@ def test_numbers_go_to_a_gpu_from_pinned_memory_and_nobody_waits(monkeypatch):
 def test_on_a_cpu_data_is_where_it_is_needed():
     numbers = transfers.to_device([[1, 2], [3, 4]], torch.device("cpu"))
     assert numbers.dtype == torch.int64
-    np.testing.assert_array_equal(transfers.to_host(numbers), [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(transfers.to_host([numbers])[0], [[1, 2], [3, 4]])
+
+
+def test_tensors_of_several_kinds_come_to_the_host_in_one_copy(monkeypatch):
+    copies = []
+    cat = torch.cat
+    monkeypatch.setattr(torch, "cat", lambda tensors: copies.append(len(tensors)) or cat(tensors))
+    sent = [torch.arange(6, dtype=torch.int32).view(3, 2).T, torch.ones(1, 1), torch.arange(5, dtype=torch.uint8)]
+    for tensor, array in zip(sent, transfers.to_host(sent), strict=True):
+        np.testing.assert_array_equal(array, tensor.numpy(), strict=True)
+    assert copies == [3]
+    assert transfers.to_host([]) == []

@@ -90,6 +90,15 @@ def test_short_steps_do_not_get_a_bucket_for_each_of_their_many_windows():
     assert len(choose_buckets(120, 64, H100_BYTES, many)) <= len(choose_buckets(120, 64, H100_BYTES)) + 8 * 7
 
 
+def test_windows_of_any_length_share_buckets_of_which_the_longest_are_dense():
+    lengths = range(14, 97)  # as steps of any length have them: up to 4.8 s before, 1.92 s taken, 0.96 s after
+    buckets = choose_buckets(120, 64, H100_BYTES, lengths)
+    assert len(buckets) == len(choose_buckets(120, 64, H100_BYTES)) + 6 * 7
+    for clips in (1, 64):
+        found = {buckets.smallest_for(clips, frames * SAMPLES_PER_FRAME).frames for frames in lengths}
+        assert found == {32, 48, 56, 64, 72, 80, 88, 96, 104}
+
+
 def test_sizes_are_rounded_up_to_the_alignment():
     assert [aligned(size) for size in (0, 1, 8, 9)] == [0, 8, 8, 16]
     assert [aligned(size, 3) for size in (3, 4)] == [3, 6]

@@ -1,0 +1,103 @@
+"""Decoder states as rows of bytes, so that those of a batch come to the host and go to the device in one copy each.
+
+NeMo's state of a batch is a handful of tensors, and NeMo splits it into one state for each clip and joins such states
+tensor by tensor: several hundred small operations for a batch of 32. Here the state of an utterance is one row. Between
+two steps the rows wait on the host, where each is a small array of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.engine.decoder.label_looping import BatchedState
+from src.engine.transfers import to_device, to_host
+
+if TYPE_CHECKING:
+    import torch
+
+StateRow = NDArray[np.uint8]
+"""The decoder state of one utterance, (bytes,)."""
+
+
+class StateRows:
+    """Packs NeMo's batched states as rows and unpacks them.
+
+    Args:
+        start: NeMo's state of one clip before its first token, from a computer with room for keywords.
+    """
+
+    def __init__(self, start: BatchedState) -> None:
+        self._start = start
+        self._start_tensors = self._tensors(start, 1)
+        self._start_row = self.pack(start, 1)
+        [self._start_on_host] = to_host([self._start_row])
+
+    def pack(self, state: BatchedState, clips: int) -> "torch.Tensor":
+        """Return the states of the first `clips` clips, (clips, bytes) uint8 on their device.
+
+        A state from a computer without keywords has no place in a boosting tree; it gets the root's.
+        """
+        import torch
+
+        pairs = zip(self._tensors(state, clips), self._start_tensors, strict=True)
+        return torch.cat([_as_bytes(each[:clips].to(start.dtype)) for each, start in pairs], dim=1)
+
+    def unpack(self, rows: "torch.Tensor", *, with_keywords: bool) -> BatchedState:
+        """Return NeMo's state of the clips of `rows`, (clips, bytes), for a computer with or without keywords."""
+        import torch
+
+        pieces = torch.split(rows, [each.nbytes for each in self._start_tensors], dim=1)
+        labels, decoded_lengths, time_jumps, place, outputs, *states = (
+            piece.clone(memory_format=torch.contiguous_format).view(each.dtype).view(-1, *each.shape[1:])
+            for piece, each in zip(pieces, self._start_tensors, strict=True)
+        )
+        state: Any = self._start  # a dataclass
+        unpacked: BatchedState = replace(
+            state,
+            labels=labels,
+            decoded_lengths=decoded_lengths,
+            time_jumps=None if self._start.time_jumps is None else time_jumps,
+            fusion_states_list=[place] if with_keywords else [],
+            predictor_outputs=outputs,
+            predictor_states=tuple(each.movedim(0, 1).contiguous() for each in states),
+        )
+        return unpacked
+
+    def from_host(self, rows: Sequence[StateRow | None]) -> "torch.Tensor | None":
+        """Return the rows of a batch's utterances on the device, None for one that begins; None if all begin."""
+        if all(row is None for row in rows):
+            return None
+        import torch
+
+        device = self._start_row.device
+        data = torch.empty((len(rows), self._start_row.shape[1]), dtype=torch.uint8, pin_memory=device.type == "cuda")
+        filled = [self._start_on_host[0] if row is None else row for row in rows]
+        np.stack(filled, out=data.numpy())
+        return data.to(device, non_blocking=True)
+
+    def select(self, rows: "torch.Tensor | None", numbers: Sequence[int | None]) -> "torch.Tensor | None":
+        """Return the rows of these numbers, None for the state of a clip that begins; None if all begin."""
+        import torch
+
+        if rows is None or all(number is None for number in numbers):
+            return None
+        [indices] = to_device([[len(rows) if number is None else number for number in numbers]], rows.device)
+        return torch.cat((rows, self._start_row)).index_select(0, indices)
+
+    def _tensors(self, state: BatchedState, clips: int) -> list["torch.Tensor"]:
+        """Return the tensors of a state, the clips in their first dimension, integers first."""
+        [root] = self._start.fusion_states_list
+        [place] = state.fusion_states_list or [root.expand(clips)]
+        time_jumps = state.labels if state.time_jumps is None else state.time_jumps  # an RNN-T has no jumps
+        states = [each.movedim(1, 0) for each in state.predictor_states]
+        return [state.labels, state.decoded_lengths, time_jumps, place, state.predictor_outputs, *states]
+
+
+def _as_bytes(tensor: "torch.Tensor") -> "torch.Tensor":
+    """Return a tensor, (clips, ...), as (clips, bytes) uint8."""
+    import torch
+
+    return tensor.reshape(len(tensor), -1).contiguous().view(torch.uint8)
