@@ -6,6 +6,7 @@ reference"), and the simple dialect of `response.create`. `src.realtime.config` 
 
 import json
 import re
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
@@ -76,6 +77,17 @@ class Append(_ClientEvent):
     audio: Audio
 
 
+class _PlainAppend(Append):
+    """An append as nearly all clients send it: its audio is base64 that pydantic decodes itself, without white space.
+
+    Pydantic accepts no more than `Audio` does, and never decodes it differently.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, val_json_bytes="base64")
+
+    audio: Annotated[bytes, Field(max_length=MAX_APPEND_BYTES)]
+
+
 class Commit(_ClientEvent):
     """Make an item of the audio so far."""
 
@@ -141,6 +153,7 @@ ClientEvent = (
 )
 
 _CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(Annotated[ClientEvent, Field(discriminator="type")])
+_PLAIN_APPEND: TypeAdapter[Append] = TypeAdapter(_PlainAppend)
 
 
 _JSON_START = re.compile(rb'[ \t\r\n]*(\{[ \t\r\n]*["}]|\[[ \t\r\n]*[][{"0-9tfn-])')
@@ -157,6 +170,14 @@ def parse(message: str | bytes) -> ClientEvent:
     Raises:
         InvalidEvent: the message is not an event, or a field of it is invalid.
     """
+    if isinstance(message, str) and not has_too_many_values(message):
+        with suppress(ValidationError):  # which may just be another event
+            return _PLAIN_APPEND.validate_json(message)
+    return parse_any(message)
+
+
+def parse_any(message: str | bytes) -> ClientEvent:
+    """Do what `parse` does, without its short way for appends, which takes an eighth of the time."""
     if not isinstance(message, str) and not _may_be_json(message):
         return _append(message)
     if has_too_many_values(message):

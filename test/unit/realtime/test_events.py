@@ -3,15 +3,16 @@
 import base64
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from src.realtime import events
-from src.realtime.events import InvalidEvent, parse
+from src.realtime.events import InvalidEvent, parse, parse_any
 
 APPEND = "input_audio_buffer.append"
 
@@ -173,6 +174,54 @@ def test_half_a_surrogate_pair_is_never_repeated():
     ):
         error = rejected(message)
         assert f"{error.message}{error.param}{error.event_id}".encode()
+
+
+ENCODED = st.one_of(
+    st.binary(max_size=40).map(audio),
+    st.binary(max_size=40).map(lambda data: base64.urlsafe_b64encode(data).decode()),
+    st.binary(max_size=40).map(lambda data: audio(data).rstrip("=")),
+    st.text("AQgw+/-_= \n\\\u00e9", max_size=12),
+)
+"""Base64 in both alphabets, with and without padding, and what is almost base64."""
+OTHER = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=2)
+APPENDS = st.fixed_dictionaries(
+    {"type": st.just(APPEND) | OTHER, "audio": ENCODED | OTHER},
+    optional={"event_id": st.text(max_size=5) | OTHER | st.just("x" * 513), "unheard_of": OTHER},
+)
+
+
+@st.composite
+def almost_appends(draw: st.DrawFn) -> str:
+    """Messages like appends: keys in any order, some twice, some characters lost, replaced or added."""
+    fields = [field for each in draw(st.lists(APPENDS, min_size=1, max_size=2)) for field in each.items()]
+    written = [f"{json.dumps(key)}:{json.dumps(value)}" for key, value in draw(st.permutations(fields))]
+    message = "{" + ",".join(written) + "}"
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        at = draw(st.integers(0, len(message) - 1))
+        message = message[:at] + draw(st.text('{}[]":,=A \\\u00e9', max_size=1)) + message[at + draw(st.booleans()) :]
+    return message
+
+
+def outcome(parsing: Callable[[str], Any], message: str) -> Any:
+    """Return what becomes of a message: the fields of its event, or what an error says."""
+    try:
+        event = parsing(message)
+    except InvalidEvent as error:
+        return error.message, error.code, error.param, error.event_id
+    kind = events.Append if isinstance(event, events.Append) else type(event)
+    return kind, event.model_dump(), event.model_fields_set
+
+
+@settings(max_examples=500)
+@given(almost_appends())
+def test_the_short_way_for_appends_changes_nothing(message):
+    assert outcome(parse, message) == outcome(parse_any, message)
+
+
+@pytest.mark.parametrize("encoded", ["YQ==", "YR==", "YQ", "YQ=", "YQ==YQ==", "YWI==", "-_+/", "-_-_", "=", "YQ\n=="])
+def test_the_short_way_for_appends_takes_base64_as_the_long_one_does(encoded):
+    message = json.dumps({"type": APPEND, "audio": encoded})
+    assert outcome(parse, message) == outcome(parse_any, message)
 
 
 @given(st.text(max_size=30))
