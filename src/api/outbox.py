@@ -19,11 +19,12 @@ class Outbox:
     """A queue of messages for one client.
 
     Args:
-        changes: notified after each `put`, so that `send` goes on, and by the outbox itself when it is empty.
+        changes: notified when it is empty.
     """
 
     def __init__(self, changes: Notifier) -> None:
         self._changes = changes
+        self._filled = Notifier()
         self._messages: deque[str] = deque()
         self._unsent_chars = 0
 
@@ -43,11 +44,12 @@ class Outbox:
         for message in messages:
             self._messages.append(message)
             self._unsent_chars += len(message)
+        self._filled.notify()
 
     async def send(self, send: Callable[[str], Awaitable[None]]) -> NoReturn:
         """Send the messages in order, as they come, until cancelled or until `send` raises."""
         while True:
-            await self._changes.until(lambda: not self.is_empty)
+            await self._filled.until(lambda: not self.is_empty)
             await send(self._messages[0])
             self._unsent_chars -= len(self._messages.popleft())
             if self.is_empty:

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, NoReturn
 
 from fastapi import APIRouter, Request, WebSocket
 from starlette.websockets import WebSocketDisconnect
@@ -16,31 +16,18 @@ from src.api.errors import error_response
 from src.api.item_traces import ItemTraces
 from src.api.outbox import Outbox, SlowReader
 from src.api.realtime_handshake import read_handshake
+from src.api.session_calls import SessionCalls
 from src.api.session_slots import SessionSlot
-from src.engine.model import StepResult, StreamStep
+from src.api.session_timeouts import SessionTimeouts
+from src.api.session_worker import SessionWorker
 from src.errors import ClientGone, QueueFull, ServiceError, UpgradeRequired
 from src.memory.budget import Reservation
 from src.notifier import Notifier
 from src.realtime import events
-from src.realtime.items import Item
-from src.realtime.outputs import (
-    Cancelled,
-    CancelWork,
-    ItemCommitted,
-    ItemEnded,
-    ItemWork,
-    Notice,
-    Output,
-    StepWork,
-    Work,
-    WorkOutcome,
-)
+from src.realtime.outputs import CancelWork, ItemCommitted, ItemEnded, Notice
 from src.realtime.session import Session
 from src.realtime.session_limits import SessionLimits
 from src.realtime.session_params import SessionParams
-from src.scheduling.jobs import Priority
-from src.text.transcript import Transcript
-from src.transcription.audio_source import ItemAudio
 from src.wire.model_names import ServedModel
 
 log = logging.getLogger("src.access")
@@ -51,9 +38,8 @@ ROUTE = "/v1/realtime"
 
 MIN_DECODE_S = 0.1
 """Appended audio is decoded once there is this much of it, as a call costs the same for any less."""
-LONG_TEXT_TOKENS = 1000
-"""From this many tokens on, live text is assembled in a thread, as final text always is. With times and log
-probabilities, hours of it take seconds."""
+MESSAGES_AT_ONCE = 16
+"""After so many messages that need no wait, other tasks have their turn: thousands would hold up the event loop."""
 LONG_MESSAGE_CHARS = 1 << 16
 """From this many characters on, a message is parsed in a thread."""
 MESSAGE_COPIES = 5
@@ -73,9 +59,6 @@ CLOSED_WITHOUT_CODE = 1005
 INTERNAL = Close(1011, "The server met an unexpected error.")
 TOO_SLOW = Close(1013, "The client does not read what it is sent.")
 STOPPING = Close(1001, "The server is shutting down.")
-
-
-_Result = TypeVar("_Result")
 
 
 @router.head(ROUTE, include_in_schema=False)
@@ -108,7 +91,8 @@ async def realtime(websocket: WebSocket) -> None:
 class _Connection:
     """One connection: tasks that read, write and work, around a session that one of them at a time calls.
 
-    The task that ends first decides how the connection is closed.
+    The task that ends first decides how the connection is closed. An append of audio, by far the commonest message,
+    wakes none but the one that reads.
     """
 
     def __init__(
@@ -134,21 +118,22 @@ class _Connection:
             lambda kind: f"{kind}_{uuid.uuid4().hex[:24]}",
             memory,
         )
-        self._session_lock = asyncio.Lock()  # held during each call of the session, which may run in a thread
+        self._calls = SessionCalls(self._session_id, services.realtime_pool, self._deliver)
         self._changes = Notifier()
         self._outbox = Outbox(self._changes)
         self._traces = ItemTraces(services.metrics, services.settings.model_name, self._route)
-        self._events_encoded = 0
+        self._worker = SessionWorker(services, self._session, self._calls, self._traces, self._session_id)
         self._client_close_code = CLOSED_WITHOUT_CODE
-        self._step: asyncio.Task[StepResult] | None = None
-        self._may_have_work = False
+        self._is_processing = False  # a message
+        self._has_timed_out = False
+        self._is_ending = False
 
     async def run(self) -> None:
         """Serve the session to its end."""
         started = time.monotonic()
-        self._deliver(self._call(self._session.open))
-        parts = (self._read(), self._write(), self._work(), self._end_on_request())
-        tasks = [asyncio.create_task(part) for part in parts]
+        await self._calls.now(self._session.open)
+        parts = (self._read(), self._write(), self._worker.run(), self._end_on_request(), self._time_out())
+        tasks: list[asyncio.Task[Close]] = [asyncio.create_task(part) for part in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             close = self._close_after(done.pop())
@@ -180,33 +165,26 @@ class _Connection:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    async def _read(self) -> Close:
-        """Process messages until the session times out."""
-        settings = self._services.settings
-        loop = asyncio.get_running_loop()
-        expires = loop.time() + settings.realtime_session_s
+    async def _read(self) -> NoReturn:
+        """Process messages as they come, until the session times out."""
+        number = 0
         while True:
-            idle_until = loop.time() + settings.realtime_idle_s
-            try:
-                async with asyncio.timeout_at(min(expires, idle_until)):
-                    await self._changes.until(lambda: not self._session.backlogged)
-                    message = await self._receive()
-            except TimeoutError:
-                if loop.time() < expires and not self._session.idle:
-                    continue  # the client is waiting for a text
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._finished(), FINISH_S)
-                return self._timed_out(is_expired=expires <= idle_until)
+            await self._changes.until(self._may_read)
+            message = await self._receive()
+            if self._has_timed_out:
+                continue
             self._services.sessions.touch(self._slot)
+            self._is_processing = True
             await self._process(message)
-            await asyncio.sleep(0)  # short messages need not wait: thousands of them would hold up the event loop
+            self._is_processing = False
+            if self._is_ending:
+                self._changes.notify()
+            number += 1
+            if not number % MESSAGES_AT_ONCE or not self._outbox.is_empty:
+                await asyncio.sleep(0)
 
-    def _timed_out(self, *, is_expired: bool) -> Close:
-        settings = self._services.settings
-        if is_expired:
-            minutes = settings.realtime_session_s / 60
-            return Close(1001, f"Your session hit the maximum duration of {minutes:g} minutes.")
-        return Close(1001, f"Your session was idle for {settings.realtime_idle_s:g} seconds.")
+    def _may_read(self) -> bool:
+        return not (self._has_timed_out or self._session.backlogged)
 
     async def _receive(self) -> str | bytes:
         message = await self._websocket.receive()
@@ -223,36 +201,26 @@ class _Connection:
                 await self._process_event(events.parse(message))
                 return
             async with self._services.parsing_memory.reserved(MESSAGE_COPIES * len(message)):
-                await self._process_event(await self._in_thread(events.parse, message))
+                loop, threads = asyncio.get_running_loop(), self._services.realtime_pool
+                await self._process_event(await loop.run_in_executor(threads, events.parse, message))
         except (events.InvalidEvent, QueueFull) as error:
-            async with self._session_lock:
-                self._deliver(self._call(self._session.reject, error))
+            await self._calls.now(self._session.reject, error)
 
     async def _process_event(self, event: events.ClientEvent) -> None:
         """Pass an event to the session, in a thread unless it only appends a little audio."""
-        async with self._session_lock:
-            if not isinstance(event, events.Append):
-                self._deliver(await self._in_thread(self._call, self._session.receive, event))
+        if isinstance(event, events.Append):
+            await self._calls.now(self._session.receive, event)
+            if self._session.undecoded_s < MIN_DECODE_S:
                 return
-            self._deliver(self._call(self._session.receive, event))
-            if self._session.undecoded_s >= MIN_DECODE_S:
-                self._deliver(await self._in_thread(self._call, self._session.process_audio))
-
-    async def _in_thread(self, function: Callable[..., _Result], *args: Any) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._services.realtime_pool, function, *args)
+            await self._calls.in_thread(self._session.process_audio)
+        else:
+            await self._calls.in_thread(self._session.receive, event)
+        self._worker.wake()
 
     # -- the session's outputs -----------------------------------------------------------------------------------------
 
-    def _call(self, method: Callable[..., list[Output]], *args: Any) -> list[str | Notice]:
-        """Call a method of the session and return its outputs, the events as JSON."""
-        return [self._encoded(each) if isinstance(each, events.ServerEvent) else each for each in method(*args)]
-
-    def _encoded(self, event: events.ServerEvent) -> str:
-        self._events_encoded += 1
-        return event.encoded(f"event_{self._events_encoded:06d}_{self._session_id[5:15]}")
-
     def _deliver(self, outputs: Sequence[str | Notice]) -> None:
-        """Queue the events for the client, act on the notices, and wake the tasks that wait for a change.
+        """Queue the events for the client, and act on the notices.
 
         Raises:
             SlowReader: too many events were waiting already.
@@ -264,12 +232,11 @@ class _Connection:
                     self._traces.begin(item_id, audio_s)
                 case ItemEnded(item_id, error):
                     self._traces.end(item_id, error)
-                case CancelWork() if self._step:
-                    self._step.cancel()
-        self._may_have_work = True
+                case CancelWork():
+                    self._worker.cancel_step()
         self._changes.notify()
 
-    async def _write(self) -> Close:
+    async def _write(self) -> NoReturn:
         """Send events until the client has gone."""
         await self._outbox.send(self._send)
 
@@ -279,63 +246,24 @@ class _Connection:
         except (RuntimeError, WebSocketDisconnect):
             raise ClientGone from None
 
-    # -- work for the model --------------------------------------------------------------------------------------------
-
-    async def _work(self) -> Close:
-        """Run the session's work, one after the other."""
-        while True:
-            self._may_have_work = False
-            async with self._session_lock:
-                work = self._session.next_work()
-            if work is None:
-                await self._changes.until(lambda: self._may_have_work)
-            else:
-                await self._run_work(work)
-
-    async def _run_work(self, work: Work) -> None:
-        outcome = await self._outcome_of(work)
-        is_long = isinstance(work, ItemWork) or work.live.token_count > LONG_TEXT_TOKENS
-        async with self._session_lock:
-            if is_long:
-                self._deliver(await self._in_thread(self._call, self._session.finish, work, outcome))
-            else:
-                self._deliver(self._call(self._session.finish, work, outcome))
-
-    async def _outcome_of(self, work: Work) -> WorkOutcome:
-        try:
-            return await (self._transcribe(work.item) if isinstance(work, ItemWork) else self._decode(work))
-        except ServiceError as error:
-            return error
-        except Exception:
-            log.exception("%s: work failed", self._session_id)
-            return ServiceError("The server met an unexpected error. Other items are not affected.")
-
-    async def _transcribe(self, item: Item) -> Transcript:
-        async with self._services.scheduler.admit() as admission:
-            return await self._services.transcription.transcribe(
-                admission,
-                ItemAudio(item.samples),
-                self._traces.measured(item.item_id),
-                priority=Priority.HIGH,  # its speaker waits for it; live text can wait
-                keywords=item.config.keywords,
-            )
-
-    async def _decode(self, work: StepWork) -> StepResult | Cancelled:
-        """Return the result of a step, unless a `CancelWork` comes first."""
-        self._step = asyncio.create_task(self._advance(work.step))
-        try:
-            await asyncio.wait({self._step})
-            return Cancelled() if self._step.cancelled() else self._step.result()
-        finally:
-            step, self._step = self._step, None
-            step.cancel()
-            await asyncio.gather(step, return_exceptions=True)
-
-    async def _advance(self, step: StreamStep) -> StepResult:
-        async with self._services.scheduler.admit() as admission:
-            return await self._services.scheduler.advance(admission, step)
-
     # -- ending --------------------------------------------------------------------------------------------------------
+
+    async def _time_out(self) -> Close:
+        """End when the session is too old or idle. What was committed is finished first."""
+        settings, sessions = self._services.settings, self._services.sessions
+        timeouts = SessionTimeouts(settings.realtime_session_s, settings.realtime_idle_s)
+        started = time.monotonic()
+        while True:
+            age_s = time.monotonic() - started
+            is_awaited = self._is_processing or not self._session.idle
+            left_s = timeouts.left_s(age_s, sessions.idle_s(self._slot), is_awaited=is_awaited)
+            if left_s <= 0:
+                break
+            await asyncio.sleep(left_s)
+        self._has_timed_out = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._finished(), FINISH_S)
+        return Close(1001, timeouts.reason(age_s))
 
     async def _end_on_request(self) -> Close:
         """End when the server needs the slot or stops."""
@@ -344,5 +272,6 @@ class _Connection:
         return STOPPING
 
     async def _finished(self) -> None:
-        """Return when every committed item has ended and every event was sent."""
-        await self._changes.until(lambda: self._session.idle and self._outbox.is_empty)
+        """Return when no message is being processed, every committed item has ended and every event was sent."""
+        self._is_ending = True
+        await self._changes.until(lambda: not self._is_processing and self._session.idle and self._outbox.is_empty)

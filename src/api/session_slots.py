@@ -84,6 +84,10 @@ class SessionSlots:
         """Note that a session's client has sent something."""
         slot.active_at = self._now()
 
+    def idle_s(self, slot: SessionSlot) -> float:
+        """Return for how long a session's client has sent nothing, in seconds."""
+        return self._now() - slot.active_at
+
     async def drain(self, grace_s: float) -> None:
         """Ask all sessions to end, and wait at most `grace_s` seconds for that."""
         for slot in self._slots:

@@ -63,6 +63,10 @@ class Budget:
 
     def resize(self, reservation: "Reservation", to_bytes: int, *, overdraw: bool = False) -> bool:
         """Resize a reservation: see `Reservation.resize` and `Reservation.overdraw`."""
+        if max(to_bytes, reservation.bytes) <= reservation.guaranteed_bytes:  # in its own share: others are unaffected
+            self._times_shrunk += to_bytes < reservation.bytes  # two threads may count as one
+            reservation.bytes = to_bytes
+            return True
         with self._lock:
             more = reservation.beyond_guarantee(to_bytes) - reservation.beyond_guarantee(reservation.bytes)
             fits = more <= max(0, self._free_bytes)

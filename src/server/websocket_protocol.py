@@ -26,6 +26,12 @@ CLOSED_ABNORMALLY = 1006
 """Close code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
 TRY_AGAIN_LATER = 1013
 """Close code of an overloaded server (IANA's registry of close codes)."""
+MAX_WAITING = 64
+"""Messages that may wait for the application before nothing more is read."""
+MAX_WAITING_BYTES = 64 * 1024
+"""Their size, likewise."""
+INVALID_DATA = 1007
+"""Close code for text that is not UTF-8 (RFC 6455, 7.4.1)."""
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
 """Most data that may wait for a client to read it. Only answers to pings get so far: they wait for nothing. All else
 stops at one event beyond 64 KiB."""
@@ -123,17 +129,32 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.send_receive_event_to_app()
 
     def send_receive_event_to_app(self) -> None:
-        """Queue a complete message for the application."""
-        if not self.close_sent:
-            self._queued_bytes += sum(map(len, self.frames))
-        super().send_receive_event_to_app()
+        """Queue a complete message for the application, unless that has closed the connection.
+
+        uvicorn would pause reading until the application has the message: two system calls for each.
+        """
+        [data], self.frames = self.frames, []
+        if self.close_sent:
+            return
+        try:
+            content = {"text": data.decode()} if self.curr_msg_data_type == "text" else {"bytes": data}
+        except UnicodeDecodeError:
+            self.conn.send_close(INVALID_DATA)
+            self.handle_parser_exception()
+            return
+        message: Any = {"type": "websocket.receive", **content}
+        self.queue.put_nowait(message)
+        self._queued_bytes += len(data)
+        if self._queued_bytes > MAX_WAITING_BYTES or self.queue.qsize() > MAX_WAITING:
+            self._pause_reading()
 
     async def receive(self) -> Any:
         """Return the application's next message. From here on, the application accounts for its memory."""
-        message = await super().receive()
+        message = await self.queue.get()
         if self.queue.empty():
             self._queued_bytes = 0
             self._update_reservation()
+            self._resume_reading()
         return message
 
     def handle_parser_exception(self) -> None:

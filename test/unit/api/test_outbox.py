@@ -41,7 +41,6 @@ async def test_messages_are_sent_in_order_as_they_come(changes, outbox):
         socket.allow(3)
         for messages in (["a", "b"], ["c"]):
             outbox.put(messages)
-            changes.notify()
             await changes.until(lambda: outbox.is_empty)
         assert socket.sent == ["a", "b", "c"]
         sending.cancel()
@@ -52,7 +51,6 @@ async def test_a_message_is_in_the_outbox_until_it_was_sent(changes, outbox):
     async with asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(outbox.send(socket.send))
         outbox.put(["a", "b"])
-        changes.notify()
         assert not outbox.is_empty
         socket.allow(2)
         await changes.until(lambda: outbox.is_empty)
@@ -71,7 +69,6 @@ async def test_a_client_that_reads_nothing_is_found_out_and_one_that_reads_is_no
         socket.allow(3)
         await changes.until(lambda: outbox.is_empty)
         outbox.put(["more"])
-        changes.notify()
         await changes.until(lambda: outbox.is_empty)
         assert socket.sent == [long, long, "more"]
         sending.cancel()

@@ -36,7 +36,9 @@ def test_the_session_that_has_been_idle_longest_is_evicted(clock):
     slots = SessionSlots(2, clock)
     with slots.acquire() as first, slots.acquire() as second:
         clock.now_s += EVICTABLE_AFTER_S
+        assert slots.idle_s(first) == EVICTABLE_AFTER_S
         slots.touch(first)
+        assert slots.idle_s(first) == 0
         with slots.acquire() as third:
             assert second.should_end.is_set()
             assert not first.should_end.is_set()

@@ -15,7 +15,7 @@ from websockets.uri import parse_uri
 from src.server.eviction import EvictionRank
 from src.server.server import MAX_MESSAGE_BYTES
 from src.server.transport import LINGER_S
-from src.server.websocket_protocol import MESSAGE_PATIENCE_S, SLOW_MESSAGE_S
+from src.server.websocket_protocol import MAX_WAITING, MAX_WAITING_BYTES, MESSAGE_PATIENCE_S, SLOW_MESSAGE_S
 
 HEAD_S = 10.0
 MEMORY_BYTES = 100_000
@@ -79,6 +79,33 @@ async def test_messages_reach_the_application_also_in_fragments():
     client.send(b"in many parts", parts=13)
     assert await client.received() == [b"in many parts"]
     client.transport.abort()
+
+
+@pytest.mark.parametrize(("count", "size"), [(MAX_WAITING, 0), (1, MAX_WAITING_BYTES)])
+@in_virtual_time
+async def test_reading_goes_on_until_several_messages_wait_for_the_application(count, size):
+    client = Client(Server(EchoApp()))
+    assert await client.status() == 101
+    for _ in range(count):
+        client.send(bytes(size))
+    assert not client.transport.is_reading_paused
+    client.send(b"x")
+    assert client.transport.is_reading_paused
+    assert await client.received() == [*[bytes(size)] * count, b"x"]
+    assert not client.transport.is_reading_paused
+    client.transport.abort()
+
+
+@in_virtual_time
+async def test_text_that_is_not_utf_8_closes_the_connection():
+    client = Client(Server(EchoApp()))
+    assert await client.status() == 101
+    client.send(b"before")
+    client.transport.receive(Frame(Opcode.TEXT, b"\xff").serialize(mask=True))
+    client.transport.receive(Frame(Opcode.BINARY, b"after").serialize(mask=True))
+    assert await client.close_code() == 1007
+    await asyncio.sleep(LINGER_S + 1)
+    assert client.transport.is_aborted
 
 
 @in_virtual_time
