@@ -1,36 +1,45 @@
 """Live text: an utterance decoded window by window while it is still being spoken.
 
-The encoder sees [left context | chunk | right context]. The decoder goes over the chunk's frames only and carries its
-state from one step to the next, so no frame is decoded twice and no text is taken back. The grid of chunks begins with
-the utterance, so the text does not depend on how its audio arrived.
+The encoder sees [left context | chunk | right context]. The decoder goes over the chunk's frames and carries its state
+from one step to the next, so no frame is decoded twice and no text is taken back. Then it goes over the right context
+too, but what it makes of that is a hypothesis only, which the next step replaces.
 """
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from src.audio.samples import Samples
-from src.engine.frames import SAMPLES_PER_FRAME, frames_in, nearest_frames
+from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult, StreamStep
 from src.engine.windowing import Windowing
-from src.text.transcript import Token, text_of
+from src.realtime.agreement import Agreement
+from src.realtime.whole_words import complete_words
+from src.realtime.window_plan import StepWindow, WindowPlan
+from src.text.transcript import WORD_START, Token, text_of
+
+AGREED_LOOKS = 2
+"""Looks that must agree on a word before it is settled with a shorter right context."""
+AGREED_RIGHT_S = 0.48
+"""The right context of a word that looks have agreed on, in seconds."""
+REST_S = 0.4
+"""Seconds without a token after which a word is complete."""
+MAX_HELD_S = 2.0
+"""The longest that an incomplete word is held back, in seconds since it began. Text in scripts without spaces has no
+ends of words."""
 
 _UNCERTAIN = re.compile(r"[\s\ufffd]+\Z")
 """The end of a text that later tokens may change: punctuation replaces a space, further bytes complete a character."""
 
 
 @dataclass(frozen=True, slots=True)
-class StepWindow:
-    """The part of an utterance that one step decodes, in samples from the start of the utterance."""
+class WholeText:
+    """The tokens of an utterance so far, decoded as a clip by itself."""
 
-    start: int
-    """The first sample of the left context."""
-    stop: int
-    """The sample after the right context."""
-    skip_frames: int
-    """Length of the left context in frames of 80 ms."""
-    take_frames: int
-    """Length of the chunk in frames."""
+    samples: int
+    """How many samples of the utterance it covers."""
+    tokens: tuple[Token, ...]
 
 
 class LiveTranscript:
@@ -42,19 +51,25 @@ class LiveTranscript:
     Args:
         windowing: the lengths of chunks and contexts.
         keywords: keywords of the utterance.
-        catch_up_s: if more than a chunk of audio is waiting, one step takes up to this many seconds, in whole chunks.
-            That is cheaper, but makes the text depend on how the audio arrived. 0: one chunk at a time.
+        catch_up_s: if more than a chunk of audio is waiting, one step takes up to this many seconds. That is cheaper,
+            but makes the text depend on how the audio arrived. 0: one chunk at a time.
     """
 
     def __init__(self, windowing: Windowing, keywords: tuple[str, ...] = (), catch_up_s: float = 0.0) -> None:
-        self._windowing = windowing
         self._keywords = keywords
-        self._max_frames = nearest_frames(catch_up_s)
-        self._decoded_frames = 0
+        self._plan = WindowPlan(windowing, catch_up_s)
+        self._agreement = Agreement(AGREED_LOOKS, round(AGREED_RIGHT_S / FRAME_SECONDS))
         self._in_flight: StepWindow | None = None
         self._decoder_state: Any = None
         self._tokens: list[Token] = []
+        self._lookahead: tuple[Token, ...] = ()
+        self._wholes: deque[WholeText] = deque(maxlen=2)
         self._text = ""
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """The keywords of the utterance."""
+        return self._keywords
 
     @property
     def token_count(self) -> int:
@@ -68,39 +83,69 @@ class LiveTranscript:
 
     @property
     def text(self) -> str:
-        """The text so far, without what later tokens may change."""
+        """The text so far: what later tokens cannot change, up to the end of a word."""
         return self._text
 
-    def next_window(self, samples: int, ended: bool = False) -> StepWindow | None:
+    @property
+    def hypothesis(self) -> str:
+        """What may follow `text`: the word that is not complete, and the text of the right context."""
+        return text_of((*self._tokens, *self._lookahead))[len(self._text) :]
+
+    @property
+    def wholes(self) -> tuple[WholeText, ...]:
+        """The last results of decoding the utterance as a whole, at most two, the older first."""
+        return tuple(self._wholes)
+
+    def next_window(
+        self, samples: int, ended: bool = False, step_s: float | None = None, whole: bool = False
+    ) -> StepWindow | None:
         """Return the next window of an utterance with this many 16 kHz samples so far.
 
         Return None while a step is in flight, until there is more audio, or, if the utterance has `ended`, once all of
         it is decoded.
+
+        Args:
+            samples: the length of the utterance so far.
+            ended: whether that is all of it.
+            step_s: the shortest step in seconds. None: the chunks of a fixed grid, which do not depend on how the audio
+                arrived.
+            whole: whether the step should decode the whole utterance too (`wholes`), as far as it is short enough; not
+                on the fixed grid.
         """
         if self._in_flight is not None:
             return None
-        take = self._whole_chunks(samples // SAMPLES_PER_FRAME)
-        end = (self._decoded_frames + take + self._windowing.right_frames) * SAMPLES_PER_FRAME
-        if not take and ended:
-            take, end = max(0, frames_in(samples) - self._decoded_frames), samples
-        return self._window(take, end) if take else None
+        if step_s is None:
+            return self._plan.next_on_grid(samples, ended)
+        settled_frame = self._agreement.settled_frame(self._plan.decoded_frames)
+        return self._plan.next_in_time(samples, ended, step_s, settled_frame, whole)
 
     def begin_step(self, window: StepWindow, samples: Samples) -> StreamStep:
         """Return the step that decodes the `samples` of a window. It is in flight until it is finished or cancelled."""
         self._in_flight = window
         return StreamStep(
-            samples, window.skip_frames, window.take_frames, self._decoded_frames, self._decoder_state, self._keywords
+            samples,
+            window.skip_frames,
+            window.take_frames,
+            self._plan.decoded_frames,
+            self._decoder_state,
+            self._keywords,
+            lookahead=True,
+            whole=window.whole,
         )
 
     def finish_step(self, result: StepResult) -> str:
         """Add the result of the step in flight. Return what it adds to `text`."""
         if self._in_flight is None:
             raise RuntimeError("no step is in flight")
-        self._decoded_frames += self._in_flight.take_frames
-        self._in_flight = None
+        window, self._in_flight = self._in_flight, None
+        self._plan.advance(window)
         self._decoder_state = result.decoder_state
         self._tokens.extend(result.tokens)
-        return self._extend_text(_UNCERTAIN.sub("", text_of(self._tokens)))
+        self._lookahead = result.lookahead
+        self._agreement.add(result.lookahead, self._plan.seen_frames)
+        if result.whole is not None:
+            self._wholes.append(WholeText(window.stop, result.whole))
+        return self._extend_text(self._certain_text())
 
     def cancel_step(self) -> None:
         """Forget the step in flight. Its window is the next one again."""
@@ -108,20 +153,29 @@ class LiveTranscript:
 
     def finish(self) -> str:
         """End the text after the last step. Return the rest of it, which was uncertain until now."""
+        self._lookahead = ()
         return self._extend_text(text_of(self._tokens))
 
-    def _whole_chunks(self, frames: int) -> int:
-        """Return how many of `frames` the next step takes: whole chunks, or 0 if none is complete."""
-        chunk = self._windowing.chunk_frames
-        first = chunk if self._decoded_frames else self._windowing.first_frames
-        spare = frames - self._decoded_frames - self._windowing.right_frames - first
-        if spare < 0:
-            return 0
-        return first + max(0, min(spare, self._max_frames - first)) // chunk * chunk
+    def _certain_text(self) -> str:
+        """Return the text of the tokens so far without what later ones may change."""
+        text = _UNCERTAIN.sub("", text_of(self._tokens))
+        if self._held_s > MAX_HELD_S:
+            return text
+        expected = text_of((*self._tokens, *self._lookahead))
+        return complete_words(text, expected[len(text) :], self._rest_s >= REST_S)
 
-    def _window(self, take_frames: int, stop: int) -> StepWindow:
-        skip = min(self._decoded_frames, self._windowing.left_frames)
-        return StepWindow((self._decoded_frames - skip) * SAMPLES_PER_FRAME, stop, skip, take_frames)
+    @property
+    def _held_s(self) -> float:
+        """Seconds since the last word of the tokens so far began."""
+        starts = (token.start_s for token in reversed(self._tokens) if token.piece.startswith(WORD_START))
+        start_s = next(starts, self._tokens[0].start_s if self._tokens else 0.0)
+        return self._plan.decoded_frames * FRAME_SECONDS - start_s
+
+    @property
+    def _rest_s(self) -> float:
+        """Seconds from the end of the last token to the end of the last window."""
+        end_s = self._tokens[-1].end_s if self._tokens else 0.0
+        return self._plan.seen_frames * FRAME_SECONDS - end_s
 
     def _extend_text(self, text: str) -> str:
         delta = text[len(self._text) :]

@@ -100,7 +100,9 @@ def step_result(work: StepWork) -> StepResult:
     assert (step.decoder_state or 0) == step.start_frame
     room = frames_in(len(step.samples)) - step.skip_frames
     assert step.take_frames <= room
-    return StepResult(tokens_of(step.take_frames, step.start_frame), step.start_frame + step.take_frames)
+    end = step.start_frame + step.take_frames
+    lookahead = tokens_of(room - step.take_frames, end) if step.lookahead else ()
+    return StepResult(tokens_of(step.take_frames, step.start_frame), end, lookahead)
 
 
 def transcript(samples: Samples) -> Transcript:

@@ -1,0 +1,105 @@
+"""Which part of an utterance each step of live text decodes. All positions are frames or samples from its start."""
+
+from dataclasses import dataclass
+
+from src.engine.frames import SAMPLES_PER_FRAME, frames_in, nearest_frames
+from src.engine.windowing import Windowing
+
+WHOLE_S = 15.0
+"""The longest utterance, in seconds, that a step decodes as a whole beside its chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepWindow:
+    """The part of an utterance that one step decodes, in samples from the start of the utterance."""
+
+    start: int
+    """The first sample of the left context."""
+    stop: int
+    """The sample after the right context."""
+    skip_frames: int
+    """Length of the left context in frames of 80 ms."""
+    take_frames: int
+    """Length of the chunk in frames. 0: the step only looks at the right context."""
+    whole: bool = False
+    """Whether the window is also decoded as a whole; it then begins with the utterance."""
+
+
+class WindowPlan:
+    """The windows of one utterance: a fixed grid of chunks, or steps as short as the model has time for.
+
+    On the fixed grid a chunk is decoded once its right context is there, so the windows do not depend on how the audio
+    arrived. A step of a given length sees all audio so far. Its chunk ends where text is settled: at the right context,
+    or later if looks at the right context have agreed.
+
+    Args:
+        windowing: the lengths of chunks and contexts.
+        catch_up_s: the most seconds that one step takes if audio is waiting. 0: one chunk at a time.
+    """
+
+    def __init__(self, windowing: Windowing, catch_up_s: float = 0.0) -> None:
+        self._windowing = windowing
+        self._max_frames = nearest_frames(catch_up_s)
+        self.decoded_frames = 0
+        """Frames in the chunks of the steps so far."""
+        self.seen_frames = 0
+        """Frames up to the end of the last window."""
+
+    def next_on_grid(self, samples: int, ended: bool) -> StepWindow | None:
+        """Return the next window of the fixed grid for an utterance with this many samples; None if it is not due."""
+        take = self._whole_chunks(samples // SAMPLES_PER_FRAME)
+        end = (self.decoded_frames + take + self._windowing.right_frames) * SAMPLES_PER_FRAME
+        if not take and ended:
+            return self._last(samples)
+        return self._window(take, end) if take else None
+
+    def next_in_time(
+        self, samples: int, ended: bool, step_s: float, settled_frame: int, whole: bool
+    ) -> StepWindow | None:
+        """Return the next window if there is `step_s` of audio after the last one, or the utterance has ended.
+
+        Args:
+            samples: the length of the utterance so far.
+            ended: whether that is all of it.
+            step_s: the shortest step in seconds.
+            settled_frame: the frame before which text is settled, though its right context is shorter.
+            whole: whether the window should begin with the utterance and be decoded as a whole, if it is short enough.
+        """
+        frames = samples // SAMPLES_PER_FRAME
+        if not ended and frames - self.seen_frames < max(1, nearest_frames(step_s)):
+            return None
+        right = self._windowing.right_frames
+        most = self.decoded_frames + max(self._max_frames, self._windowing.chunk_frames)
+        if frames - right > most:  # it catches up
+            return self._window(most - self.decoded_frames, (most + right) * SAMPLES_PER_FRAME)
+        if ended:
+            return self._last(samples)
+        first = self._windowing.first_frames
+        take = max(frames - right, settled_frame) - self.decoded_frames
+        if not self.decoded_frames and take < first and not settled_frame:
+            take = 0
+        return self._window(max(0, take), frames * SAMPLES_PER_FRAME, whole)
+
+    def advance(self, window: StepWindow) -> None:
+        """Go on to the windows after this one."""
+        self.decoded_frames += window.take_frames
+        self.seen_frames = max(self.seen_frames, window.stop // SAMPLES_PER_FRAME)
+
+    def _whole_chunks(self, frames: int) -> int:
+        """Return how many of `frames` the next step takes: whole chunks, or 0 if none is complete."""
+        chunk = self._windowing.chunk_frames
+        first = chunk if self.decoded_frames else self._windowing.first_frames
+        spare = frames - self.decoded_frames - self._windowing.right_frames - first
+        if spare < 0:
+            return 0
+        return first + max(0, min(spare, self._max_frames - first)) // chunk * chunk
+
+    def _last(self, samples: int) -> StepWindow | None:
+        """Return the window with all that is left of an utterance, None if nothing is."""
+        take = frames_in(samples) - self.decoded_frames
+        return self._window(take, samples) if take > 0 else None
+
+    def _window(self, take_frames: int, stop: int, whole: bool = False) -> StepWindow:
+        whole = whole and stop <= nearest_frames(WHOLE_S) * SAMPLES_PER_FRAME
+        skip = self.decoded_frames if whole else min(self.decoded_frames, self._windowing.left_frames)
+        return StepWindow((self.decoded_frames - skip) * SAMPLES_PER_FRAME, stop, skip, take_frames, whole)
