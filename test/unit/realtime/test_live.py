@@ -12,7 +12,8 @@ from live_text import default
 from src.engine.frames import FRAME_SECONDS, SAMPLES_PER_FRAME, frames_in
 from src.engine.model import StepResult, StreamStep
 from src.engine.windowing import Windowing
-from src.realtime.live import LiveTranscript, StepWindow
+from src.realtime.live import LiveTranscript
+from src.realtime.window_plan import StepWindow
 from src.text.transcript import Token, text_of
 
 
