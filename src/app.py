@@ -26,6 +26,7 @@ from src.errors import QueueFull
 from src.memory.budget_queue import BudgetQueue
 from src.memory.limits import memory_limit_bytes
 from src.memory.plan import MemoryPlan
+from src.realtime.audio_batcher import AudioBatcher
 from src.runtime import Runtime
 from src.settings import Settings
 from src.transcription.service import TranscriptionService
@@ -110,6 +111,7 @@ def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_path
         session_audio=runtime.session_audio,
         message_memory=runtime.messages,
         parsing_memory=BudgetQueue(runtime.parsing, settings.max_queue_wait_s, partial(_full, MESSAGES_FULL, settings)),
+        audio_batcher=AudioBatcher(detector, runtime.realtime_pool),
         realtime_pool=runtime.realtime_pool,
         created_at=int(time.time()),
         drain=runtime.drain,

@@ -24,6 +24,7 @@ from src.memory.budget import Budget
 from src.memory.budget_queue import BudgetQueue
 from src.metrics import MetricsLog
 from src.metrics.trace import Trace
+from src.realtime.audio_batcher import AudioBatcher
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.transcription.service import TranscriptionService
@@ -50,6 +51,8 @@ class Services:
     """Memory for WebSocket messages until they are complete and read."""
     parsing_memory: BudgetQueue
     """Memory for long WebSocket messages while they are parsed."""
+    audio_batcher: AudioBatcher
+    """Decodes the audio of realtime sessions, and detects turns in it."""
     realtime_pool: Executor
     """Threads that decode realtime audio, apart from those of uploads, which may be busy for long."""
     created_at: int

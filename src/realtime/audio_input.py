@@ -3,17 +3,20 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
+
+from src.audio.live_frames import LiveFrames
 from src.audio.pcm_stream import AudioFormat, StreamDecoder
-from src.audio.samples import SAMPLE_RATE, Samples
+from src.audio.samples import SAMPLE_RATE
 from src.audio.silero import FRAME_SAMPLES
-from src.audio.vad import SpeechAnalyzer, SpeechStream
+from src.audio.vad import Probabilities, SpeechAnalyzer, SpeechStream
 from src.realtime.buffer import AudioBuffer
 from src.realtime.turn_detection import TurnDetection, TurnDetector, TurnEvent, TurnStarted, TurnStopped
 
 FORMAT_LOCK_S = 1.0
 """The first audio stays undecoded until there is this much, as some clients send it before they name its format."""
 SLICE_S = 1.0
-"""How much audio is decoded before turns are detected in it."""
+"""How much audio is decoded before turns are detected in it, at most."""
 SILENCE_KEPT_S = 10.0
 """How much audio without a detected turn is kept, for clients that commit it nevertheless."""
 FULL_SHARE = 0.9
@@ -29,6 +32,9 @@ class AudioInput:
 
     The methods that return turn events compute them lazily. The caller handles each event before it asks for the next.
 
+    `drain` decodes what waits, and detects the turns in it. Whoever runs many inputs together takes the same steps for
+    each: `decode` a slice, get the probabilities of its frames, and `detect` the turns.
+
     Args:
         format: the format of appended bytes, until `configure` changes it.
         new_stream: makes a stream of the speech detector.
@@ -43,18 +49,19 @@ class AudioInput:
         self._is_format_locked = False
         self._undecoded = bytearray()
         self._decoder = StreamDecoder(format)
+        self._decoded = np.empty(0, np.float32)  # samples that wait for the end of a turn that is as long as one may be
         self._detector: TurnDetector | None = None
         self._is_leftover = False  # the buffer holds only silence that ended the last turn
         self._speech_start: int | None = None  # the buffer's start, if a search has found that speech begins there
 
     @property
     def undecoded_s(self) -> float:
-        """Seconds of audio that were appended and are not decoded."""
-        return len(self._undecoded) / self._format.bytes_per_second
+        """Seconds of audio that were appended and are not in the buffer."""
+        return len(self._undecoded) / self._format.bytes_per_second + len(self._decoded) / SAMPLE_RATE
 
     @property
     def is_decodable(self) -> bool:
-        """Whether `drain` decodes the waiting audio: its format cannot change any more."""
+        """Whether waiting audio may be decoded: its format cannot change any more."""
         return self._is_format_locked or self.undecoded_s >= FORMAT_LOCK_S
 
     @property
@@ -96,18 +103,51 @@ class AudioInput:
         The first audio waits until there are `FORMAT_LOCK_S` of it, or until `lock_format` rules out that its format
         changes.
         """
-        self._is_format_locked = lock_format or self.is_decodable
-        if not self._is_format_locked:
+        self._is_format_locked = self._is_format_locked or lock_format
+        while self.is_decodable and self.undecoded_s:
+            frames = self.decode()
+            yield from self.detect(frames.probabilities() if frames else None)
+
+    def decode(self) -> LiveFrames | None:
+        """Move a slice of the waiting audio to the buffer, at most `SLICE_S`, given that it `is_decodable`.
+
+        Return the frames in which turns are to be detected; None if there are none. `detect` is to be called next.
+        """
+        self._is_format_locked = True
+        if not len(self._decoded):
+            size = round(SLICE_S * self._format.bytes_per_second)
+            self._decoded = self._decoder.feed(bytes(self._undecoded[:size]))
+            del self._undecoded[:size]
+        # A turn is cut at exactly `max_samples`, however the audio arrived.
+        size = self._max_samples - len(self.buffer) if self.in_turn else len(self._decoded)
+        samples, self._decoded = self._decoded[:size], self._decoded[size:]
+        self.buffer.append(samples)
+        return self._detector.add(samples) if self._detector else None
+
+    def detect(self, probabilities: Probabilities | None) -> Iterator[TurnEvent]:
+        """Yield the turn events in the frames that `decode` returned, and drop what no later event needs.
+
+        Args:
+            probabilities: the probability of speech in each frame (frames,); None if there were no frames.
+        """
+        if self._detector is None:
+            self._drop_silence_before_speech()
             return
-        data, self._undecoded = bytes(self._undecoded), bytearray()
-        size = round(SLICE_S * self._format.bytes_per_second)
-        for start in range(0, len(data), size):
-            yield from self._add_samples(self._decoder.feed(data[start : start + size]))
+        for event in self._detector.process(probabilities) if probabilities is not None else ():
+            self._is_leftover = not isinstance(event, TurnStarted)
+            yield event
+        if self._detector.turn_start is None:
+            self._drop_silence(self._detector.keep_from)
+        elif len(self.buffer) >= self._max_samples:
+            self._detector.mark_committed(self.buffer.end)
+            self._is_leftover = True
+            yield TurnStopped(self.buffer.end)
 
     def flush(self) -> Iterator[TurnEvent]:
         """Decode everything to the last sample. Audio appended later is a stream of its own."""
         yield from self.drain(lock_format=True)
-        yield from self._add_samples(self._decoder.finish())
+        self._decoded = self._decoder.finish()
+        yield from self.drain()
 
     def drain_before(self, format: AudioFormat) -> Iterator[TurnEvent]:
         """Decode the audio that has the current format, before `configure` sets `format`."""
@@ -131,7 +171,8 @@ class AudioInput:
             self._retune(self._detector, detection)
         else:
             self._detector = TurnDetector(detection, self._new_stream(), self.buffer.start)
-            yield from self._detect(self.buffer.copy(self.buffer.start, self.buffer.end))
+            frames = self._detector.add(self.buffer.copy(self.buffer.start, self.buffer.end))
+            yield from self.detect(frames.probabilities() if frames else None)
 
     def _retune(self, detector: TurnDetector, detection: TurnDetection) -> None:
         old, detector.detection = detector.detection, replace(detection, idle_timeout_ms=None)
@@ -152,29 +193,6 @@ class AudioInput:
         self._is_leftover = False
         if self._detector is not None:
             self._detector.reset(self._new_stream(), self.buffer.end)
-
-    def _add_samples(self, samples: Samples) -> Iterator[TurnEvent]:
-        while len(samples):
-            # A turn is cut at exactly `max_samples`, however the audio arrived.
-            size = self._max_samples - len(self.buffer) if self.in_turn else len(samples)
-            self.buffer.append(samples[:size])
-            yield from self._detect(samples[:size])
-            samples = samples[size:]
-
-    def _detect(self, samples: Samples) -> Iterator[TurnEvent]:
-        """Yield the turn events in new samples, and drop what no later event needs."""
-        if self._detector is None:
-            self._drop_silence_before_speech()
-            return
-        for event in self._detector.feed(samples):
-            self._is_leftover = not isinstance(event, TurnStarted)
-            yield event
-        if self._detector.turn_start is None:
-            self._drop_silence(self._detector.keep_from)
-        elif len(self.buffer) >= self._max_samples:
-            self._detector.mark_committed(self.buffer.end)
-            self._is_leftover = True
-            yield TurnStopped(self.buffer.end)
 
     def _drop_silence(self, keep_from: int) -> None:
         kept_s = 0.0 if self._is_leftover else SILENCE_KEPT_S

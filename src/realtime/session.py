@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from src.audio.live_frames import LiveFrames
 from src.audio.pcm_stream import AudioFormat, Encoding, StreamDecoder
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
-from src.audio.vad import SpeechStream
+from src.audio.vad import Probabilities, SpeechStream
 from src.engine.model import StepResult
 from src.errors import InvalidRequest, QueueFull, ServiceError
 from src.memory.budget import Reservation
@@ -171,6 +172,18 @@ class Session:
     def process_audio(self) -> list[Output]:
         """Decode the waiting audio and detect turns in it."""
         self._handle_turns(self._input.drain())
+        return self._take_outputs()
+
+    def decode_audio(self) -> LiveFrames | None:
+        """Decode the next slice of waiting audio, so that an `AudioBatcher` can detect turns in many sessions together.
+
+        Return the frames in which to detect turns; None if there are none. `detect_turns` is to be called next.
+        """
+        return self._input.decode() if self._input.is_decodable else None
+
+    def detect_turns(self, probabilities: Probabilities | None) -> list[Output]:
+        """Detect turns in the slice that was decoded, given the probability of speech in each of its frames."""
+        self._handle_turns(self._input.detect(probabilities))
         return self._take_outputs()
 
     def audio_due(self, step_s: float | None = None) -> bool:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.audio.gain import GainControl
+from src.audio.live_frames import LiveFrames
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
-from src.audio.vad import ProbabilityStream
+from src.audio.vad import Probabilities, ProbabilityStream
 
 MIN_FRAMES = 2
 """Frames of speech in a row that open a turn.
@@ -115,14 +116,22 @@ class TurnDetector:
 
     def feed(self, samples: Samples) -> list[TurnEvent]:
         """Return the events, in order, in further 16 kHz audio of shape (samples,) and full scale 1."""
+        frames = self.add(samples)
+        return self.process(frames.probabilities()) if frames else []
+
+    def add(self, samples: Samples) -> LiveFrames | None:
+        """Add 16 kHz audio (samples,), and return the frames that are complete; None if none is.
+
+        Their probabilities are to be passed to `process` before anything else is done with this detector.
+        """
         audio = np.concatenate([self._rest, samples])
         whole = len(audio) // FRAME_SAMPLES * FRAME_SAMPLES
         self._rest = audio[whole:].copy()
-        if not whole:
-            return []
-        levelled, _ = self._gain.apply(audio[:whole])
-        probabilities = self._stream.feed(levelled.ravel()).tolist()
-        return [event for event in map(self._process_frame, probabilities) if event]
+        return LiveFrames(audio[:whole], self._gain, self._stream) if whole else None
+
+    def process(self, probabilities: Probabilities) -> list[TurnEvent]:
+        """Return the events, in order, in the next frames, given their probabilities of speech (frames,)."""
+        return [event for event in map(self._process_frame, probabilities.tolist()) if event]
 
     def _process_frame(self, probability: float) -> TurnEvent | None:
         """Return the event in the next frame, if there is one."""

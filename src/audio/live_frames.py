@@ -1,0 +1,36 @@
+"""Frames of live audio on their way through gain control and the speech detector, those of many streams together."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from src.audio.gain import GainControl
+from src.audio.samples import Samples
+from src.audio.vad import Probabilities, ProbabilityStream, SpeechDetector
+
+
+class LiveFrames(NamedTuple):
+    """The next frames of a live stream, whose probabilities of speech are wanted."""
+
+    samples: Samples
+    """Whole frames (samples,)."""
+    gain: GainControl
+    """The stream's gain control."""
+    stream: ProbabilityStream
+    """The stream of the speech detector."""
+
+    def probabilities(self) -> Probabilities:
+        """Return the probability of speech in each frame (frames,)."""
+        levelled, _ = self.gain.apply(self.samples)
+        return self.stream.feed(levelled.ravel())
+
+
+def probabilities_of(detector: SpeechDetector, batch: Sequence[LiveFrames]) -> list[Probabilities | Exception]:
+    """Return the probability of speech in each frame (frames,) of each stream; if one fails, its error instead."""
+    return [_probabilities_of_one(each) for each in batch]
+
+
+def _probabilities_of_one(frames: LiveFrames) -> Probabilities | Exception:
+    try:
+        return frames.probabilities()
+    except Exception as error:
+        return error
