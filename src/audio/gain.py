@@ -8,9 +8,11 @@ values: the loudest of the last few frames, forgotten at once, and the loudness 
 forgotten slowly. So a sound shorter than 0.16 s (a click, a clap, a damaged frame of MP3) disturbs the detector only
 while it lasts.
 
-The result does not depend on how the audio is cut into calls.
+The result does not depend on how the audio is cut into calls. Many live streams can go through one call: the cost of
+numpy's calls, which is most of it for the few frames of a tenth of a second, is then shared.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +75,7 @@ class GainControl:
         self._lookahead = lookahead
         self._held = np.empty((0, FRAME_SAMPLES), np.float32)
         self._loudness = np.zeros(SUSTAIN_FRAMES - 1, np.float32)  # of earlier frames, then of the held ones
-        self._last_decayed_db = -np.inf
+        self._last_decayed_db = np.full(1, -np.inf, np.float32)  # of the last frame before the held ones
 
     def apply(self, samples: Samples, *, last: bool = False) -> LevelledFrames:
         """Add samples, and return the frames whose gain is known, with that gain.
@@ -88,32 +90,39 @@ class GainControl:
         count = len(self._held) - (0 if last else self._lookahead)
         if count <= 0:
             return LevelledFrames(self._held[:0], np.zeros(0, np.bool_))
-        level = np.maximum(CREST_FACTOR * self._levels(count), MIN_LEVEL)
+        sustained_db = _sustained_db(self._loudness)
+        decayed_db = _decayed_db(sustained_db[:count], self._last_decayed_db)
+        self._last_decayed_db = decayed_db[-1:]
+        if self._lookahead:
+            decayed_db = np.maximum(decayed_db, self._upcoming(sustained_db)[:count])
+        level = _level(_transient(self._loudness)[:count], decayed_db)
         peaks = CREST_FACTOR * self._loudness[SUSTAIN_FRAMES - 1 :][:count]
-        levelled = self._held[:count] * (TARGET_PEAK / level)[:, None]
-        np.clip(levelled, -1, 1, out=levelled)
+        levelled = _levelled(self._held[:count], level)
         self._held, self._loudness = self._held[count:], self._loudness[count:]
         return LevelledFrames(levelled, (peaks < FAINT_RATIO * level) & (peaks > SILENCE_PEAK))
 
-    def _levels(self, count: int) -> Loudness:
-        """Return the loudness that sets the gain of each of the first `count` held frames."""
-        windows = np.lib.stride_tricks.sliding_window_view(self._loudness, SUSTAIN_FRAMES)
-        transient = windows[:count, -TRANSIENT_FRAMES:].max(axis=1)
-        sustained = np.partition(windows, -TRANSIENT_FRAMES - 1, axis=1)[:, -TRANSIENT_FRAMES - 1]
-        sustained_db = 20 * np.log10(np.maximum(sustained, 1e-20))
-        decayed_db = self._decayed(sustained_db[:count])
-        if self._lookahead:
-            decayed_db = np.maximum(decayed_db, self._upcoming(sustained_db)[:count])
-        levels: Loudness = np.maximum(transient, np.power(10, decayed_db / 20, dtype=np.float32))
-        return levels
+    @staticmethod
+    def apply_together(controls: "Sequence[GainControl]", parts: Sequence[Samples]) -> list[Samples]:
+        """Return for each of several streams its next frames with their gain (samples,), exactly as `apply` does.
 
-    def _decayed(self, loudness_db: Loudness) -> Loudness:
-        """Return for each frame the loudest of the frames up to it, each after its decay."""
-        decay_db = RELEASE_DB * np.arange(1, len(loudness_db) + 1, dtype=np.float32)
-        loudest_db = np.maximum(np.maximum.accumulate(loudness_db + decay_db), self._last_decayed_db)
-        decayed_db: Loudness = loudest_db - decay_db
-        self._last_decayed_db = decayed_db[-1]
-        return decayed_db
+        Args:
+            controls: the gain control of each stream, without lookahead.
+            parts: for each stream, its next whole frames (samples,), at least one.
+        """
+        counts = np.array([len(part) // FRAME_SAMPLES for part in parts])
+        is_frame = np.arange(counts.max()) < counts[:, None]
+        frames = np.concatenate(parts).reshape(-1, FRAME_SAMPLES)
+        loudness = np.zeros((len(parts), SUSTAIN_FRAMES - 1 + counts.max()), np.float32)  # zeros after a stream's last
+        loudness[:, : SUSTAIN_FRAMES - 1] = [control._loudness for control in controls]
+        loudness[:, SUSTAIN_FRAMES - 1 :][is_frame] = loudness_of(frames)
+        last_db = np.stack([control._last_decayed_db for control in controls])
+        decayed_db = _decayed_db(_sustained_db(loudness), last_db)
+        level = _level(_transient(loudness)[is_frame], decayed_db[is_frame])
+        levelled = _levelled(frames, level).ravel()
+        for control, count, heard, decayed in zip(controls, counts.tolist(), loudness, decayed_db, strict=True):
+            control._loudness = heard[count : count + SUSTAIN_FRAMES - 1].copy()
+            control._last_decayed_db = decayed[count - 1 : count]
+        return np.split(levelled, FRAME_SAMPLES * counts.cumsum()[:-1])
 
     def _upcoming(self, loudness_db: Loudness) -> Loudness:
         """Return for each frame the loudest of the frames from it to the end of the lookahead, each after its decay."""
@@ -124,6 +133,51 @@ class GainControl:
             np.maximum(upcoming_db[:-step], later_db, out=upcoming_db[:-step])
             step *= 2
         return upcoming_db
+
+
+def _windows(loudness: Loudness) -> Loudness:
+    """Return for each frame its loudness and that of the frames before it: (..., frames, `SUSTAIN_FRAMES`).
+
+    Those of the first frame come first: (..., `SUSTAIN_FRAMES` - 1 + frames).
+    """
+    return np.lib.stride_tricks.sliding_window_view(loudness, SUSTAIN_FRAMES, axis=-1)
+
+
+def _transient(loudness: Loudness) -> Loudness:
+    """Return the loudness of each frame that is forgotten at once (..., frames). For the input see `_windows`."""
+    transient: Loudness = _windows(loudness)[..., -TRANSIENT_FRAMES:].max(axis=-1)
+    return transient
+
+
+def _sustained_db(loudness: Loudness) -> Loudness:
+    """Return the loudness of each frame that is forgotten slowly (..., frames), in dB. For the input see `_windows`."""
+    sustained = np.partition(_windows(loudness), -TRANSIENT_FRAMES - 1, axis=-1)[..., -TRANSIENT_FRAMES - 1]
+    sustained_db: Loudness = 20 * np.log10(np.maximum(sustained, np.float32(1e-20)))
+    return sustained_db
+
+
+def _decayed_db(loudness_db: Loudness, last_db: Loudness) -> Loudness:
+    """Return for each frame the loudest of the frames up to it, each after its decay: (..., frames).
+
+    Args:
+        loudness_db: the loudness of each frame (..., frames).
+        last_db: the result of the frame before them (..., 1).
+    """
+    decay_db = np.float32(RELEASE_DB) * np.arange(1, loudness_db.shape[-1] + 1, dtype=np.float32)
+    decayed_db: Loudness = np.maximum(np.maximum.accumulate(loudness_db + decay_db, axis=-1), last_db) - decay_db
+    return decayed_db
+
+
+def _level(transient: Loudness, decayed_db: Loudness) -> Loudness:
+    """Return the level that sets the gain of each frame."""
+    loudness = np.maximum(transient, np.power(10, decayed_db / 20, dtype=np.float32))
+    return np.maximum(CREST_FACTOR * loudness, MIN_LEVEL).astype(np.float32, copy=False)
+
+
+def _levelled(frames: NDArray[np.float32], level: Loudness) -> NDArray[np.float32]:
+    """Return frames (frames, samples) with the gain that their level (frames,) sets."""
+    levelled: NDArray[np.float32] = frames * (TARGET_PEAK / level)[:, None]
+    return np.clip(levelled, -1, 1, out=levelled)
 
 
 def loudness_of(frames: NDArray[np.float32]) -> Loudness:

@@ -1,11 +1,11 @@
 """Frames of live audio on their way through gain control and the speech detector, those of many streams together."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from src.audio.gain import GainControl
 from src.audio.samples import Samples
-from src.audio.vad import Probabilities, ProbabilityStream, SpeechDetector
+from src.audio.vad import Probabilities, ProbabilityStream, SpeechDetector, SpeechStream
 
 
 class LiveFrames(NamedTuple):
@@ -25,12 +25,13 @@ class LiveFrames(NamedTuple):
 
 
 def probabilities_of(detector: SpeechDetector, batch: Sequence[LiveFrames]) -> list[Probabilities | Exception]:
-    """Return the probability of speech in each frame (frames,) of each stream; if one fails, its error instead."""
-    return [_probabilities_of_one(each) for each in batch]
+    """Return the probability of speech in each frame (frames,) of each stream; if one fails, its error instead.
 
-
-def _probabilities_of_one(frames: LiveFrames) -> Probabilities | Exception:
-    try:
-        return frames.probabilities()
-    except Exception as error:
-        return error
+    Args:
+        detector: the detector of the streams. Its network processes all of them in one call.
+        batch: for each stream, its next frames.
+    """
+    if not batch:
+        return []
+    levelled = GainControl.apply_together([each.gain for each in batch], [each.samples for each in batch])
+    return detector.feed_each([cast("SpeechStream", each.stream) for each in batch], levelled)

@@ -82,7 +82,8 @@ class DetectionQueue:
             task.start()
             if task.request:
                 tasks.append(task)
-        replies = self._replies([task.request for task in tasks if task.request])
+        requests = [task.request for task in tasks if task.request]
+        replies = self._detector.feed_each([each.stream for each in requests], [each.samples for each in requests])
         for task, reply in zip(tasks, replies, strict=True):
             task.resume(reply)
         self._running = [task for task in tasks if task.request]
@@ -91,18 +92,6 @@ class DetectionQueue:
         """Cancel all detections."""
         for task in (*self._waiting, *self._running):
             task.future.cancel()
-
-    def _replies(self, requests: list[DetectionRequest]) -> "list[Probabilities] | list[Probabilities | Exception]":
-        try:
-            return self._detector.feed_many([each.stream for each in requests], [each.samples for each in requests])
-        except Exception:
-            return [self._single_reply(request) for request in requests]
-
-    def _single_reply(self, request: DetectionRequest) -> Probabilities | Exception:
-        try:
-            return request.stream.feed(request.samples)
-        except Exception as error:
-            return error
 
 
 class MicroBatcher:

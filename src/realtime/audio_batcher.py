@@ -144,7 +144,11 @@ class AudioBatcher:
     async def _run_round(self, entries: Sequence[_Entry]) -> None:
         sessions = [entry.session for entry in entries]
         loop = asyncio.get_running_loop()
-        results = await loop.run_in_executor(self._threads, run_round, self._detector, sessions)
+        results: Sequence[Result]
+        try:
+            results = await loop.run_in_executor(self._threads, run_round, self._detector, sessions)
+        except Exception as error:
+            results = [error] * len(entries)
         for entry, result in zip(entries, results, strict=True):
             if entry.future.done():  # its holder has cancelled it
                 continue

@@ -166,8 +166,8 @@ def detector_s(streams: int, device: "torch.device") -> float:
 
     def run() -> None:
         with torch.inference_mode():
-            features = network._features(frames.to(device)).split(FIRST_BLOCK_FRAMES)
-            hidden, _ = network._run_lstm(list(features), None)
+            features = network._features(frames.to(device))
+            hidden, _ = network._lstm(features.view(FIRST_BLOCK_FRAMES, streams, -1))
             (hidden.relu() @ weight + bias).sigmoid().cpu()
 
     threads = torch.get_num_threads()
@@ -180,8 +180,8 @@ def detector_s(streams: int, device: "torch.device") -> float:
 
 def move(network: Silero, device: "torch.device") -> None:
     """Move the network's weights to a device."""
-    network._spectrum = network._spectrum.to(device)
-    network._layers = [(weight.to(device), bias.to(device), stride) for weight, bias, stride in network._layers]
+    network._window = network._window.to(device)
+    network._layers = [(matrix.to(device), bias.to(device)) for matrix, bias in network._layers]
     network._lstm.to(device)
     network._output = tuple(part.to(device) for part in network._output)
 

@@ -107,3 +107,18 @@ def test_a_click_hardly_changes_the_loudness_of_its_frame():
     assert loudness_of(frames)[0] == pytest.approx(0.01, rel=1e-3)
     assert loudness_of(clicking)[0] < 2 * loudness_of(frames)[0]
     assert FRAME_S == FRAME_SAMPLES / 16_000
+
+
+def test_streams_together_are_levelled_exactly_as_each_by_itself():
+    rng = np.random.default_rng(0)
+    names = ("piper-joe-1", "noise-pink-4s", "fsdd-jackson-1", "silence-2s", "rhvoice-slt-1")
+    left = [clip(name) * np.float32(level) for name in names for level in (1, 0.01, 1e-5)]
+    left = [samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES] for samples in left]
+    pairs = [(GainControl(), GainControl()) for _ in left]
+    while any(map(len, left)):
+        sizes = FRAME_SAMPLES * rng.integers(1, 6, len(left))
+        now = [(*pair, samples[:size]) for pair, samples, size in zip(pairs, left, sizes, strict=True) if len(samples)]
+        left = [samples[size:] for samples, size in zip(left, sizes, strict=True)]
+        together = GainControl.apply_together([control for control, _, _ in now], [samples for _, _, samples in now])
+        for (_, alone, samples), found in zip(now, together, strict=True):
+            np.testing.assert_array_equal(found, alone.apply(samples).frames.ravel())

@@ -1,4 +1,4 @@
-"""Silero's network: numpy for few frames and torch for many agree, and streams in one call do not affect each other."""
+"""Silero's network: how frames are cut into calls makes no difference, nor do other streams in a call."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ import torch
 from media import clip
 from numpy.typing import NDArray
 
-from src.audio.silero import CONTEXT_SAMPLES, FRAME_SAMPLES, MAX_NUMPY_FRAMES, Silero, State
+from src.audio.silero import CONTEXT_SAMPLES, FRAME_SAMPLES, Silero, State
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def in_blocks(network: Silero, block: NDArray[np.float32], size: int) -> Iterato
         yield probabilities
 
 
-def test_few_frames_in_numpy_give_what_many_give_in_torch(network):
+def test_few_frames_at_a_time_give_what_many_give(network):
     block = frames("piper-joe-1", 40)
     ((together, _),) = network.run([block], [None])
     assert together.shape == (40,)
     assert together.max() > 0.9
-    for size in (1, MAX_NUMPY_FRAMES, MAX_NUMPY_FRAMES + 1):
-        np.testing.assert_allclose(np.concatenate(list(in_blocks(network, block, size))), together, atol=1e-4)
+    for size in (1, 3, 8):
+        np.testing.assert_allclose(np.concatenate(list(in_blocks(network, block, size))), together, atol=1e-5)
 
 
 def test_several_streams_in_one_call_give_what_each_gives_alone(network):
@@ -44,8 +44,8 @@ def test_several_streams_in_one_call_give_what_each_gives_alone(network):
     alone = [network.run([block], [None])[0] for block in blocks]
     together = network.run(blocks, [None, None, None])
     for (probabilities, state), (expected, expected_state) in zip(together, alone, strict=True):
-        np.testing.assert_allclose(probabilities, expected, atol=1e-4)
-        np.testing.assert_allclose(state.hidden, expected_state.hidden, atol=1e-4)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+        np.testing.assert_allclose(state.hidden, expected_state.hidden, atol=1e-5)
         np.testing.assert_allclose(state.cell, expected_state.cell, atol=1e-3)
 
 

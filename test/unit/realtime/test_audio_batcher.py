@@ -54,7 +54,7 @@ def rounds(monkeypatch) -> list[tuple[float, list[Session]]]:
     return found
 
 
-def kinds(outputs: list[Output]) -> list[str]:
+def kinds(outputs: Any) -> list[str]:
     return [json.loads(each.encoded("event_1"))["type"] for each in outputs if hasattr(each, "encoded")]
 
 
@@ -69,7 +69,8 @@ def test_a_round_decodes_a_second_of_each_session_and_detects_turns_in_it(detect
     left_s = speaking.session.undecoded_s
     found: list[list[Output]] = [[], []]
     while speaking.session.undecoded_s:
-        for outputs, result in zip(found, run_round(detector, [speaking.session, manual_client.session]), strict=True):
+        results: Any = run_round(detector, [speaking.session, manual_client.session])
+        for outputs, result in zip(found, results, strict=True):
             outputs += result
         assert speaking.session.undecoded_s == pytest.approx(max(0, left_s - 1))
         left_s = speaking.session.undecoded_s
@@ -93,7 +94,8 @@ def test_a_session_that_fails_fails_alone(detector, client):
     failing.session._new_id = no_id
     for each in (failing, *others):
         each.send_only(append(SPOKEN[:RATE]))
-    first, error, last = run_round(detector, [others[0].session, failing.session, others[1].session])
+    results: Any = run_round(detector, [others[0].session, failing.session, others[1].session])
+    first, error, last = results
     assert isinstance(error, OSError)
     assert kinds(first) == kinds(last) == ["input_audio_buffer.speech_started"]
 
@@ -255,13 +257,30 @@ async def test_a_session_cancelled_in_its_round_is_still_worked_on(detector, cli
 
 
 @in_virtual_time
-async def test_all_are_cancelled_if_the_threads_are_gone(detector, client, monkeypatch):
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError, asyncio.CancelledError])
+async def test_if_a_round_does_not_run_each_session_in_it_knows(detector, client, monkeypatch, error):
+    def gone(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(audio_batcher, "run_round", gone)
+    batcher, locks = AudioBatcher(detector, None), [asyncio.Lock(), asyncio.Lock()]
+    futures = [batcher.submit(client().session, lock) for lock in locks]
+    found = await asyncio.gather(*futures, return_exceptions=True)
+    assert [type(each) for each in found] == [error] * 2
+    await asyncio.sleep(1)
+    assert not any(lock.locked() for lock in locks)
+
+
+@in_virtual_time
+async def test_sessions_that_wait_when_rounds_end_for_good_are_cancelled(detector, client, monkeypatch):
     def gone(*args: Any) -> None:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(audio_batcher, "run_round", gone)
     batcher, lock = AudioBatcher(detector, None), asyncio.Lock()
-    futures = [batcher.submit(client().session, lock), batcher.submit(client().session, lock)]  # one at a time
-    found = await asyncio.gather(*futures, return_exceptions=True)
-    assert [type(each) for each in found] == [asyncio.CancelledError] * 2
-    assert not lock.locked()
+    await lock.acquire()
+    waiting = batcher.submit(client().session, lock)
+    batcher.submit(client().session, asyncio.Lock())
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    lock.release()
