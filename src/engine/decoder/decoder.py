@@ -30,7 +30,7 @@ from src.engine.decoder.keyword_lists import MAX_REQUEST_LISTS, KeywordLists
 from src.engine.decoder.label_looping import BatchedHyps, BatchedState
 from src.engine.decoder.packed_trees import PackedTrees, pack_trees
 from src.engine.decoder.scoring import Hypothesis, TokenScorer, max_tokens, unpack
-from src.engine.decoder.spans import Part, Span, spans_after, spans_at_once
+from src.engine.decoder.spans import FrameSpan, Part, spans_after, spans_at_once
 from src.engine.decoder.states import StateRows
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult, StreamStep
@@ -238,7 +238,7 @@ class Decoder:
         """Make the boosting trees of a batch ready; return the number of each clip's tree, (clips,) int64."""
         return self._biasing.load(trees) if trees else None
 
-    def _decode_spans(self, windows: _Windows, spans: Sequence[Span], starts: "torch.Tensor | None") -> _Scored:
+    def _decode_spans(self, windows: _Windows, spans: Sequence[FrameSpan], starts: "torch.Tensor | None") -> _Scored:
         """Decode frames of the windows, each from the state in its row of `starts`; None if all begin anew."""
         steps, frames, lengths = _cut(windows, spans)
         tree_ids = None if windows.tree_ids is None else windows.tree_ids[steps]
@@ -290,7 +290,7 @@ class Decoder:
         return hypotheses, arrays[len(searches) :]
 
     def _tokens_of_spans(
-        self, steps: Sequence[StreamStep], spans: Sequence[Span], hypotheses: Sequence[Hypothesis]
+        self, steps: Sequence[StreamStep], spans: Sequence[FrameSpan], hypotheses: Sequence[Hypothesis]
     ) -> dict[tuple[int, Part], tuple[Token, ...]]:
         """Return the tokens of each span, by its step's number and its part."""
         tokens = {}
@@ -316,7 +316,7 @@ class Decoder:
         )
 
 
-def _cut(windows: _Windows, spans: Sequence[Span]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+def _cut(windows: _Windows, spans: Sequence[FrameSpan]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
     """Return the frames of spans: each one's step, (spans,), its frames, (spans, frames, width), and their number."""
     import torch
 

@@ -13,7 +13,7 @@ Part = Literal["chunk", "lookahead", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class FrameSpan:
     """Frames of a window that are decoded in one go; there is at least one."""
 
     step: int
@@ -24,7 +24,7 @@ class Span:
     frames: int
 
 
-def spans_at_once(steps: Sequence[StreamStep]) -> list[Span]:
+def spans_at_once(steps: Sequence[StreamStep]) -> list[FrameSpan]:
     """Return what each step can decode from the state that it has: its chunk, or its lookahead if its chunk is empty.
 
     A step without frames for either has no span.
@@ -32,27 +32,27 @@ def spans_at_once(steps: Sequence[StreamStep]) -> list[Span]:
     return [spans[0] for spans in map(_spans, range(len(steps)), steps) if spans]
 
 
-def spans_after(steps: Sequence[StreamStep]) -> list[list[Span]]:
+def spans_after(steps: Sequence[StreamStep]) -> list[list[FrameSpan]]:
     """Return the lookaheads that begin where a chunk ends, and the whole windows that were asked for.
 
     They come in groups of no more spans than there are steps, because the decoder's graphs are for so many.
     """
     spans = [span for number, step in enumerate(steps) for span in _spans(number, step)[1:]]
     spans += [
-        Span(number, "whole", 0, frames)
+        FrameSpan(number, "whole", 0, frames)
         for number, step in enumerate(steps)
         if step.whole and (frames := frames_in(len(step.samples)))
     ]
     return [spans[start : start + len(steps)] for start in range(0, len(spans), len(steps))]
 
 
-def _spans(number: int, step: StreamStep) -> list[Span]:
+def _spans(number: int, step: StreamStep) -> list[FrameSpan]:
     """Return the chunk and the lookahead of a step, without one that has no frames."""
     frames = frames_in(len(step.samples)) - step.skip_frames
     chunk = max(0, min(step.take_frames, frames))
     lookahead = max(0, frames - chunk) if step.lookahead else 0
     spans = [
-        Span(number, "chunk", step.skip_frames, chunk),
-        Span(number, "lookahead", step.skip_frames + chunk, lookahead),
+        FrameSpan(number, "chunk", step.skip_frames, chunk),
+        FrameSpan(number, "lookahead", step.skip_frames + chunk, lookahead),
     ]
     return [span for span in spans if span.frames]
