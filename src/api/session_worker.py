@@ -7,7 +7,7 @@ from typing import NoReturn
 from src.api.dependencies import Services
 from src.api.item_traces import ItemTraces
 from src.api.session_calls import SessionCalls
-from src.engine.model import StepResult, StreamStep
+from src.engine.model import StepResult
 from src.errors import ServiceError
 from src.realtime.items import Item
 from src.realtime.outputs import Cancelled, ItemWork, StepWork, Work, WorkOutcome
@@ -43,7 +43,7 @@ class SessionWorker:
         self._traces = traces
         self._session_id = session_id
         self._woken = asyncio.Event()
-        self._step: asyncio.Task[StepResult] | None = None
+        self._step: asyncio.Future[StepResult] | None = None
 
     def wake(self) -> None:
         """Note that the session may have work."""
@@ -91,15 +91,10 @@ class SessionWorker:
 
     async def _decode(self, work: StepWork) -> StepResult | Cancelled:
         """Return the result of a step, unless `cancel_step` comes first."""
-        self._step = asyncio.create_task(self._advance(work.step))
+        self._step = self._services.scheduler.advance(work.step)
         try:
             await asyncio.wait({self._step})
             return Cancelled() if self._step.cancelled() else self._step.result()
         finally:
-            step, self._step = self._step, None
-            step.cancel()
-            await asyncio.gather(step, return_exceptions=True)
-
-    async def _advance(self, step: StreamStep) -> StepResult:
-        async with self._services.scheduler.admit() as admission:
-            return await self._services.scheduler.advance(admission, step)
+            self._step.cancel()
+            self._step = None

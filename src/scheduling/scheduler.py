@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from src.audio.samples import Samples
 from src.engine.batch_limits import BatchLimits
@@ -33,7 +33,7 @@ from src.errors import (
 )
 from src.notifier import Notifier
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Priority, Slot
-from src.scheduling.outcome import Outcome
+from src.scheduling.outcome import Outcome, Result
 from src.scheduling.resubmissions import Resubmissions
 from src.scheduling.upload_progress import UploadProgress, UploadsInProgress
 from src.settings import Settings
@@ -95,7 +95,8 @@ class Scheduler:
         self._window_s = settings.microbatch_window_ms / 1000
         self._model: Model | None = None
         self._lanes: list[asyncio.Task[None]] = []
-        self._waiting: dict[Job, asyncio.Future[Outcome[Any]]] = {}  # what the callers of jobs wait for
+        self._clips: dict[Job, asyncio.Future[Outcome[Transcript]]] = {}  # what the callers of clips wait for
+        self._steps: dict[Job, asyncio.Future[StepResult]] = {}  # the same for steps, which have no admission
         self._expiry: asyncio.TimerHandle | None = None  # of the earliest deadline in the queue
         self._admitted: dict[UploadProgress, Admission] = {}
         self._uploads = UploadsInProgress()
@@ -139,18 +140,23 @@ class Scheduler:
 
     @property
     def admitted(self) -> int:
-        """Number of requests in progress, from their admission to their end."""
-        return len(self._admitted)
+        """Number of requests and steps in progress, from their admission to their end."""
+        return len(self._admitted) + len(self._steps)
 
     @property
     def idle(self) -> bool:
-        """Whether no request is in progress."""
-        return not self._admitted and self._batches == 0
+        """Whether no request and no step is in progress."""
+        return self.admitted == 0 and self._batches == 0
 
     @property
     def batches_run(self) -> int:
         """Number of batches finished since the start."""
         return self._batches_run
+
+    @property
+    def step_s(self) -> float:
+        """The shortest step that live text should take now, in seconds of audio."""
+        return self._settings.realtime_chunk_s
 
     def check_ready(self) -> None:
         """Return if requests are admitted, else raise.
@@ -193,11 +199,11 @@ class Scheduler:
         )
 
     async def stop(self, grace_s: float) -> None:
-        """Reject new requests, give admitted ones `grace_s` seconds to finish, and end the rest with `ShuttingDown`."""
+        """Reject new work, give what is in progress `grace_s` seconds, and end the rest with `ShuttingDown`."""
         self._stopping = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._changes.until(lambda: not self._admitted)
+                await self._changes.until(lambda: self.admitted == 0)
         self._end_all(_shutting_down())
         for lane in self._lanes:
             lane.cancel()
@@ -254,10 +260,13 @@ class Scheduler:
         return self._queue.reserve(client)
 
     def _end_all(self, error: ServiceError) -> None:
-        """End every request in progress."""
+        """End every request and step in progress."""
         now = asyncio.get_running_loop().time()
         for admission in self._admitted.values():
             admission.end(error, now)
+        for step in list(self._steps):
+            self._queue.drop(step)
+            self._fail(step, error)
 
     def _give_up(self, reason: str) -> None:
         """End all requests with `ModelFailed`, and admit no more."""
@@ -294,56 +303,94 @@ class Scheduler:
             QueueTimeout: the clip waited for longer than `PARAKEET_MAX_QUEUE_WAIT_S`.
             OutOfMemory, TranscriptionFailed: the model cannot process this clip.
         """
-        outcome: Outcome[Transcript] = await self._submit(admission, Clip(samples, keywords), kind, priority)
-        return outcome
-
-    async def advance(
-        self, admission: Admission, step: StreamStep, *, priority: Priority = Priority.NORMAL
-    ) -> StepResult:
-        """Queue a step of a live stream, ahead of uploads, and return its result.
-
-        The steps of a stream go one after the other, as each needs the decoder state of the one before. Everything else
-        is as in `transcribe` with kind `REALTIME`.
-        """
-        outcome: Outcome[StepResult] = await self._submit(admission, step, Kind.REALTIME, priority)
-        return outcome.result
-
-    async def _submit(
-        self, admission: Admission, work: Clip | StreamStep, kind: Kind, priority: Priority
-    ) -> Outcome[Any]:
         loop = asyncio.get_running_loop()
         is_first, admission.has_submitted = not admission.has_submitted, True
         admission.body_received()
-        await self._compile(work.keywords)
+        await self._compile(keywords)
         if not is_first:
             async with self._room:
-                await self._changes.until(lambda: self._queue.has_room(len(work.samples)))
+                await self._changes.until(lambda: self._queue.has_room(len(samples)))
         now = loop.time()
-        # An upload can be sent again, but not live speech; and a step that gave up would only be queued again.
+        # An upload can be sent again, but not live speech.
         waits_forever = not is_first or kind is Kind.REALTIME
         deadline = math.inf if waits_forever else now + self._settings.max_queue_wait_s
-        job = Job(work, admission.slot, now, deadline, kind, priority)
-        try:
-            self._queue.push(job)
-        except QueueFull as full:
-            raise self._with_retry_after(full) from None
+        job = Job(Clip(samples, keywords), admission.slot, now, deadline, kind, priority)
+        self._push(job)
         self._resubmissions.job_queued(now)
-        future: asyncio.Future[Outcome[Any]] = loop.create_future()
-        self._waiting[job] = future
+        self._clips[job] = future = loop.create_future()
         self._set_expiry()
-        self._changes.notify()
         try:
             return await future
         finally:
             self._queue.drop(job)
-            self._waiting.pop(job, None)
+            self._clips.pop(job, None)
             self._changes.notify()
+
+    def advance(
+        self, step: StreamStep, *, client: str | None = None, due_at: float | None = None
+    ) -> asyncio.Future[StepResult]:
+        """Queue a step of a live stream, ahead of uploads. Return a future for its result; to cancel that removes it.
+
+        The steps of a stream go one after the other, as each needs the decoder state of the one before. A step needs no
+        admission: it takes a slot of its own until it leaves the queue, and waits as long as it takes. There are
+        hundreds of them in a second.
+
+        Args:
+            step: the step.
+            client: whose it is; None if it has no name.
+            due_at: when its audio was there, in the event loop's time; None for now.
+
+        Raises:
+            ModelNotReady, ModelFailed, ShuttingDown: as for `admit`; the future may raise the last two as well.
+            QueueFull: all slots are taken, or too much audio is waiting.
+            OutOfMemory, TranscriptionFailed: the model cannot process this step; raised by the future.
+        """
+        self.check_ready()
+        if self._has_compiled(step.keywords):
+            return self._queue_step(step, self._reserve_slot(client), due_at)
+        return asyncio.create_task(self._compile_and_advance(step, client, due_at))
+
+    async def _compile_and_advance(self, step: StreamStep, client: str | None, due_at: float | None) -> StepResult:
+        async with self.admit(client) as admission:
+            admission.body_received()
+            await self._compile(step.keywords)
+            return await self._queue_step(step, admission.slot, due_at)
+
+    def _queue_step(self, step: StreamStep, slot: Slot, due_at: float | None) -> asyncio.Future[StepResult]:
+        loop = asyncio.get_running_loop()
+        job = Job(step, slot, loop.time(), kind=Kind.REALTIME)
+        try:
+            self._push(job)
+        except QueueFull:
+            self._queue.release(slot)
+            raise
+        self._steps[job] = future = loop.create_future()
+        future.add_done_callback(partial(self._forget_step, job))
+        return future
+
+    def _forget_step(self, job: Job, future: asyncio.Future[StepResult]) -> None:
+        """Remove a step that its caller has cancelled. One that has ended otherwise is gone already."""
+        if not future.cancelled():
+            future.exception()  # else asyncio would log that of a caller who has just left
+        if self._steps.pop(job, None):
+            self._queue.drop(job)
+            self._changes.notify()
+
+    def _push(self, job: Job) -> None:
+        try:
+            self._queue.push(job)
+        except QueueFull as full:
+            raise self._with_retry_after(full) from None
+        if self._may_take_batch():
+            self._changes.notify()
+
+    def _has_compiled(self, keywords: tuple[str, ...]) -> bool:
+        return not (keywords and self._model) or self._model.has_compiled(keywords)
 
     async def _compile(self, keywords: tuple[str, ...]) -> None:
         """Compile new keywords before their clip joins the queue, where others in its batch would wait for that."""
-        model = self._model
-        if keywords and model and not model.has_compiled(keywords):
-            await asyncio.get_running_loop().run_in_executor(self._compiler, model.compile, keywords)
+        if self._model and not self._has_compiled(keywords):
+            await asyncio.get_running_loop().run_in_executor(self._compiler, self._model.compile, keywords)
 
     def _set_expiry(self) -> None:
         """Set the timer for expired jobs. One is enough, as all jobs may wait equally long."""
@@ -391,9 +438,7 @@ class Scheduler:
         """Wait for jobs and for the best time to run them; return the next batch."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._changes.until(
-                lambda: len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch)
-            )
+            await self._changes.until(self._may_take_batch)
             # An idle model's batch can grow by the callers of the last batch, and by requests in preparation.
             await self._until_full_or(self._wait_for_callers_until, lambda: self._resubmissions.all_back)
             if not len(self._queue):  # all callers have left
@@ -457,7 +502,11 @@ class Scheduler:
             )
             inference_s = loop.time() - started
         for job, result in zip(jobs, results, strict=True):
-            self._end(job, Outcome(result, started - job.enqueued_at, inference_s, lane, len(jobs)))
+            if isinstance(result, StepResult):
+                _set(self._steps.pop(job, None), result)
+            else:
+                outcome = Outcome(result, started - job.enqueued_at, inference_s, lane, len(jobs))
+                _set(self._clips.pop(job, None), outcome)
 
     async def _with_time_limit(self, running: asyncio.Future[_Results]) -> _Results:
         """Return the results of a batch.
@@ -473,18 +522,17 @@ class Scheduler:
 
     def _awaited(self, jobs: Sequence[Job]) -> list[Job]:
         """Return those of `jobs` that a caller waits for; none once the model has failed."""
-        return [] if self._broken else [job for job in jobs if job in self._waiting]
+        return [] if self._broken else [job for job in jobs if self._is_awaited(job)]
+
+    def _is_awaited(self, job: Job) -> bool:
+        future = self._clips.get(job) or self._steps.get(job)
+        return future is not None and not future.done()
 
     async def _collate(self, model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
         return await asyncio.get_running_loop().run_in_executor(self._collators, _collate, model, jobs)
 
-    def _end(self, job: Job, outcome: Outcome[Any]) -> None:
-        future = self._waiting.pop(job, None)
-        if future and not future.done():
-            future.set_result(outcome)
-
     def _fail(self, job: Job, error: ServiceError) -> None:
-        future = self._waiting.pop(job, None)
+        future = self._clips.pop(job, None) or self._steps.pop(job, None)
         if future and not future.done():
             future.set_exception(error)
 
@@ -506,6 +554,12 @@ def _infer(model: Model, batch: Batch | StepBatch, jobs: int) -> _Results:
     if len(results) != jobs:
         raise RuntimeError(f"{len(results)} results for {jobs} jobs")
     return results
+
+
+def _set(future: asyncio.Future[Result] | None, result: Result) -> None:
+    """Give a caller its result, unless it has left."""
+    if future and not future.done():
+        future.set_result(result)
 
 
 def _failure(error: Exception) -> ServiceError:

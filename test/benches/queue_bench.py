@@ -185,10 +185,10 @@ class Callers:
     async def _request(self, ask: Ask, key: str) -> None:
         samples = SILENCE[: round(ask.seconds * SAMPLE_RATE)]
         try:
-            async with self._scheduler.admit(key) as admission:
-                if ask.is_step:
-                    await self._scheduler.advance(admission, StreamStep(samples, 0, 12, 0))
-                else:
+            if ask.is_step:
+                await self._scheduler.advance(StreamStep(samples, 0, 12, 0), client=key)
+            else:
+                async with self._scheduler.admit(key) as admission:
                     await self._scheduler.transcribe(admission, samples, kind=ask.kind, priority=ask.priority)
         finally:
             self._to_end -= 1

@@ -77,10 +77,11 @@ def asking(scheduler: Scheduler, *clips: Samples) -> list[asyncio.Task[Outcome[T
     return [asyncio.create_task(ask(scheduler, samples)) for samples in clips]
 
 
-async def advance(scheduler: Scheduler, step: StreamStep) -> StepResult:
+async def advance(
+    scheduler: Scheduler, step: StreamStep, client: str | None = None, due_at: float | None = None
+) -> StepResult:
     """One step of a stream, from its arrival to its result."""
-    async with scheduler.admit() as admission:
-        return await scheduler.advance(admission, step)
+    return await scheduler.advance(step, client=client, due_at=due_at)
 
 
 def advancing(scheduler: Scheduler, *steps: StreamStep) -> list[asyncio.Task[StepResult]]:

@@ -11,7 +11,7 @@ from scheduler_harness import VirtualModel, advance, advancing, ask, asking, run
 from virtual_time import in_virtual_time, virtual_loop
 
 from src.engine.batch_limits import BatchLimits
-from src.errors import ModelNotReady, QueueFull, QueueTimeout, ShuttingDown, TranscriptionFailed
+from src.errors import ModelFailed, ModelNotReady, QueueFull, QueueTimeout, ShuttingDown, TranscriptionFailed
 from src.scheduling.jobs import Kind
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
@@ -444,3 +444,125 @@ async def test_realtime_work_waits_for_as_long_as_it_takes_but_is_rejected_by_a_
         assert not waiting[0].done()
         model.release_all()
         await asyncio.gather(*busy, *waiting)
+
+
+@in_virtual_time
+async def test_a_step_takes_a_slot_until_it_leaves_the_queue():
+    model = VirtualModel()
+    async with running(model, microbatch_max_batch=1, queue_max_factor=2, lanes=1, max_queue_wait_s=7) as scheduler:
+        tasks = advancing(scheduler, step(0))
+        await model.next_started()
+        tasks += advancing(scheduler, step(1), step(2))
+        await settled()
+        with pytest.raises(QueueFull) as refused:
+            await scheduler.advance(step(3))
+        assert refused.value.headers == {"Retry-After": "7"}
+        with pytest.raises(QueueFull):
+            await ask(scheduler, clip(4))
+        assert scheduler.preparing == 0
+        model.release_all()
+        await asyncio.gather(*tasks)
+        assert (await scheduler.advance(step(5))).decoder_state == ["5"]
+        assert scheduler.admitted == 0
+
+
+@in_virtual_time
+async def test_a_step_that_is_refused_for_its_audio_gives_its_slot_back():
+    model = VirtualModel()
+    limits = {"microbatch_max_batch": 1, "queue_max_factor": 2, "max_queued_audio_s": 5}
+    async with running(model, lanes=1, **limits) as scheduler:
+        tasks = advancing(scheduler, step(0))
+        await model.next_started()
+        tasks += advancing(scheduler, step(1, seconds=4))
+        await settled()
+        for _ in range(3):
+            with pytest.raises(QueueFull, match="audio"):
+                await scheduler.advance(step(2, seconds=4))
+        model.release_all()
+        await asyncio.gather(*tasks)
+
+
+@in_virtual_time
+async def test_a_stop_finishes_the_steps_in_progress_and_refuses_later_ones():
+    model = VirtualModel()
+    async with running(model) as scheduler:
+        steps = advancing(scheduler, *(step(number) for number in range(20)))
+        await model.next_started()
+        assert not scheduler.idle
+        stopping = asyncio.create_task(scheduler.stop(600))
+        await settled()
+        with pytest.raises(ShuttingDown):
+            scheduler.advance(step(99))
+        assert not stopping.done()
+        model.release_all()
+        await stopping
+        assert [each.result().decoder_state for each in steps] == [[str(number)] for number in range(20)]
+
+
+@in_virtual_time
+async def test_after_the_grace_period_steps_end_with_an_error_whether_they_wait_or_run():
+    model = VirtualModel()
+    async with running(model, lanes=1, microbatch_max_batch=2) as scheduler:
+        steps = advancing(scheduler, *(step(number) for number in range(5)))
+        await model.next_started()
+        await scheduler.stop(0.01)
+        endings = await asyncio.gather(*steps, return_exceptions=True)
+        assert [type(ending) for ending in endings] == [ShuttingDown] * 5
+        assert scheduler.waiting == scheduler.admitted == 0
+
+
+@in_virtual_time
+async def test_if_the_model_hangs_steps_end_with_an_error_whether_they_wait_or_run():
+    model, broken = VirtualModel(), []
+    scheduler = Scheduler(Settings(watchdog_s=10, lanes=1, microbatch_max_batch=2), lambda: broken.append(True))
+    await scheduler.start(lambda: model)
+    endings = await asyncio.gather(
+        *advancing(scheduler, *(step(number) for number in range(5))), return_exceptions=True
+    )
+    assert [type(ending) for ending in endings] == [ModelFailed] * 5
+    assert broken == [True]
+    with pytest.raises(ModelFailed):
+        scheduler.advance(step(6))
+    model.release_all()
+    await scheduler.stop(0)
+
+
+@in_virtual_time
+async def test_a_cancelled_step_of_a_running_batch_leaves_the_others_their_results():
+    model = VirtualModel()
+    async with running(model, lanes=1) as scheduler:
+        leaving, staying = scheduler.advance(step(1)), scheduler.advance(step(2))
+        await model.next_started()
+        leaving.cancel()
+        await settled()
+        assert scheduler.admitted == 1
+        model.release_all()
+        assert (await staying).decoder_state == ["2"]
+        assert scheduler.admitted == 0
+
+
+@in_virtual_time
+async def test_a_step_waits_for_its_keywords_and_nobody_waits_for_those_of_a_step():
+    model = Compiling()
+    async with running(model) as scheduler:
+        fresh = scheduler.advance(replace(step(1), keywords=("new",)))
+        await settled()
+        assert (await scheduler.advance(step(2))).decoder_state == ["2"]
+        assert not fresh.done()
+        assert scheduler.admitted == 1
+        model.may_finish.set()
+        assert (await fresh).decoder_state == ["1"]
+    assert model.compiled == [("new",)]
+
+
+@in_virtual_time
+async def test_a_stop_ends_a_step_whose_keywords_are_being_compiled():
+    model = Compiling()
+    async with running(model) as scheduler:
+        fresh = scheduler.advance(replace(step(1), keywords=("new",)))
+        await settled()
+        await scheduler.stop(0.01)
+        with pytest.raises(ShuttingDown):
+            await fresh
+        model.may_finish.set()
+    assert model.batches == []

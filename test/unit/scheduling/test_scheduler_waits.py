@@ -1,7 +1,6 @@
 """How long requests wait, whatever comes and goes when: the scheduler in virtual time."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -81,19 +80,24 @@ async def _asked(scheduler: Scheduler, number: int, ask: Ask) -> None:
     loop = asyncio.get_running_loop()
     await asyncio.sleep(ask.arrived_s)
     try:
-        async with asyncio.timeout(ask.leaves_s), scheduler.admit() as admission:
-            await asyncio.sleep(ask.upload_s)
-            ask.queued_s = loop.time()
-            await _work(scheduler, admission, number, ask)
+        async with asyncio.timeout(ask.leaves_s):
+            await (_stepped if ask.is_step else _transcribed)(scheduler, number, ask)
     except TimeoutError:
         pass  # its caller has left
     ask.ended_s = loop.time()
 
 
-def _work(scheduler: Scheduler, admission, number: int, ask: Ask) -> Coroutine[object, object, object]:
-    if ask.is_step:
-        return scheduler.advance(admission, step(number, ask.seconds))
-    return scheduler.transcribe(admission, clip(number, ask.seconds))
+async def _stepped(scheduler: Scheduler, number: int, ask: Ask) -> None:
+    await asyncio.sleep(ask.upload_s)
+    ask.queued_s = asyncio.get_running_loop().time()
+    await scheduler.advance(step(number, ask.seconds))
+
+
+async def _transcribed(scheduler: Scheduler, number: int, ask: Ask) -> None:
+    async with scheduler.admit() as admission:
+        await asyncio.sleep(ask.upload_s)
+        ask.queued_s = asyncio.get_running_loop().time()
+        await scheduler.transcribe(admission, clip(number, ask.seconds))
 
 
 MOMENTS_S = st.one_of(st.sampled_from([0.0, 0.1, 0.105, 0.2, 0.21]), st.floats(0, 1))
