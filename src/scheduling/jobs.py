@@ -2,13 +2,17 @@
 
 A request first reserves a `Slot`, before its body is read. Its clip then joins the queue as a `Job` under that slot.
 The slot is free again when the job leaves the queue, for a batch or for good. So slots limit how many requests wait,
-whether they are being uploaded, decoded or queued. The steps of a live stream work the same way. A batch has either
-clips or steps.
+whether they are being uploaded, decoded or queued. A step of a live stream takes its slot and joins the queue at once.
+A batch has either clips or steps.
 
-The order is one number, the rank: the time a job was enqueued minus the head start of its kind. A job can only be
-overtaken by jobs that come within the difference of two head starts after it, so nothing starves. A client gets high
-priority for at most half a batch of waiting jobs at a time, and normal priority for the rest. Otherwise high would mean
-nothing as soon as one client asks for nothing else.
+The order is one number, the rank: the time a job was enqueued minus the head start of its kind. A late step has up to
+`MAX_LATE_S` more. A job can only be overtaken by jobs that come within the difference of two head starts after it, so
+nothing starves. A client gets high priority for at most half a batch of waiting jobs at a time, and normal priority for
+the rest. Otherwise high would mean nothing as soon as one client asks for nothing else.
+
+Likewise, at most half a batch of a client's steps have their place in the order at a time. The rest are held back: they
+fill batches that have room, behind all other jobs, and each gets its place when one of those before it has left. So the
+step of another client waits for half a batch of them, even if the model is much too slow for all that this one sends.
 """
 
 import math
@@ -42,6 +46,12 @@ class Priority(Enum):
     LOW = -0.4
 
 
+MAX_LATE_S = 0.4
+"""Lateness of a step that counts, in seconds. So lateness orders steps; kinds are further apart."""
+
+HELD_BACK_S = 1e6
+"""What the rank of a step that is held back is later, in seconds: it comes after all that are not."""
+
 SIMILAR_LENGTH = 2.0
 """Clips share a batch if the longest is at most this many times the shortest: at most half of a batch is padding."""
 
@@ -54,7 +64,7 @@ class Slot:
     """The right of one request to wait."""
 
     client: str | None = None
-    """Whose request it is; None if its high priority has no limit."""
+    """Whose request or step it is; None if there is no limit on high priority or on steps."""
     held: bool = True
     """Whether it is taken: until its job leaves the queue, or it is released."""
     queued: bool = False
@@ -80,11 +90,21 @@ class Job:
     deadline: float = math.inf
     kind: Kind = Kind.UPLOAD
     priority: Priority = Priority.NORMAL
+    late_s: float = 0.0
+    """How long ago its audio was there when it was enqueued, in seconds; for steps."""
+    is_held_back: bool = False
+    """Whether the queue holds it back, as a client's other steps come first."""
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a step, not a clip."""
+        return isinstance(self.work, StreamStep)
 
     @property
     def rank(self) -> float:
         """Its key in the order; the lowest goes first."""
-        return self.enqueued_at - self.kind.value - self.priority.value
+        head_start_s = self.kind.value + self.priority.value + min(max(self.late_s, 0.0), MAX_LATE_S)
+        return self.enqueued_at - head_start_s + (HELD_BACK_S if self.is_held_back else 0.0)
 
     @property
     def length(self) -> int:
@@ -207,7 +227,7 @@ class JobQueue:
         self._max_batch = max_batch
         self._max_batch_samples = max_batch_audio_s * SAMPLE_RATE
         self._max_audio_s = max_audio_s
-        self._max_high = max(1, max_batch // 2)
+        self._half_batch = max(1, max_batch // 2)
         self._numbers = count()
         self._entries: OrderedDict[Job, Entry[Job]] = OrderedDict()
         """All jobs in the order in which they came. (A plain dict finds its first item slowly after many have left.)"""
@@ -215,8 +235,14 @@ class JobQueue:
         self._others: dict[type[Clip | StreamStep], LengthIndex[Job]] = {Clip: LengthIndex(), StreamStep: LengthIndex()}
         """All jobs that are not in `_forming`, by type."""
         self._by_deadline: SortedDeque[Job] = SortedDeque()
-        self._high: Counter[str | None] = Counter()
+        self._high: Counter[str] = Counter()
         """Number of waiting jobs of each client that have high priority."""
+        self._steps = 0
+        self._is_gathering = False
+        self._in_order: Counter[str] = Counter()
+        """Number of steps of each client that are not held back."""
+        self._held_back: dict[str, SortedDeque[Job]] = {}
+        """Those that are, by client."""
         self._held = 0
         self._preparing = 0
         self._samples = 0
@@ -251,10 +277,21 @@ class JobQueue:
         return first[0] if first else math.inf
 
     @property
+    def has_batch(self) -> bool:
+        """Whether there is a next batch; no if only steps wait, and they are being gathered."""
+        self._form()
+        return bool(self._forming.entries)
+
+    @property
     def has_full_batch(self) -> bool:
         """Whether the next batch cannot grow by waiting."""
         self._form()
         return self._forming.is_full
+
+    @property
+    def has_batch_of_steps(self) -> bool:
+        """Whether the next batch is one of steps."""
+        return self.has_batch and self._forming.first[2].is_step
 
     def reserve(self, client: str | None = None) -> Slot:
         """Take a slot for a new request of `client`.
@@ -289,18 +326,23 @@ class JobQueue:
         if job.slot.held and not job.slot.queued:
             job.slot.queued = True
             self._preparing -= 1
-        client = job.slot.client
-        if job.priority is Priority.HIGH and client is not None:
-            if self._high[client] >= self._max_high:
-                job.priority = Priority.NORMAL
-            else:
-                self._high[client] += 1
-        self._samples += job.length
         number = next(self._numbers)
+        self._limit_client(job, number)
+        self._samples += job.length
+        self._steps += job.is_step
         if job.deadline < math.inf:
             self._by_deadline.add((job.deadline, number, job))
         self._entries[job] = entry = (job.rank, number, job)
         self._insert(entry)
+        if self._steps >= self._max_batch:
+            self.gather_steps(False)
+
+    def gather_steps(self, is_gathering: bool) -> None:
+        """Keep steps out of batches until there is a full batch of them, or the next call ends that."""
+        is_gathering = is_gathering and self._steps < self._max_batch
+        if is_gathering is not self._is_gathering:
+            self._is_gathering = is_gathering
+            self._unform()
 
     def drop(self, job: Job) -> bool:
         """Remove a job, and return whether it was still in the queue."""
@@ -327,7 +369,7 @@ class JobQueue:
         for entry in entries[whole:]:
             self._insert(entry)
         batch = [job for _, _, job in entries[:whole]]
-        for job in batch:
+        for job in reversed(batch):  # steps that are held back first: none of these takes the place of another
             self._forget(job)
         return Popped(batch, expired)
 
@@ -339,7 +381,8 @@ class JobQueue:
         if self._forming.entries or not self._entries:
             return
         forming = self._forming
-        others = min(self._others.values(), key=lambda each: each.first() or (math.inf,))
+        types = (Clip,) if self._is_gathering else (Clip, StreamStep)
+        others = min((self._others[each] for each in types), key=lambda each: each.first() or (math.inf,))
         while len(forming.entries) < self._max_batch:
             shortest, longest = forming.similar
             entry = others.first(shortest, min(longest, forming.room) if forming.outgrown_by else longest)
@@ -352,7 +395,9 @@ class JobQueue:
     def _insert(self, entry: Entry[Job]) -> None:
         """Add a job to the next batch if that is formed and the job belongs to it, else to the others."""
         forming, job = self._forming, entry[2]
-        if forming.entries and type(job.work) is type(forming.first[2].work):
+        if job.is_step and self._is_gathering:
+            pass
+        elif forming.entries and type(job.work) is type(forming.first[2].work):
             outgrown_by = forming.outgrown_by
             if outgrown_by and entry < self._entries[outgrown_by]:
                 self._unform()
@@ -382,15 +427,66 @@ class JobQueue:
         _, number, _ = self._entries.pop(job)
         if job.deadline < math.inf:
             self._by_deadline.remove((job.deadline, number, job))
-        client = job.slot.client
-        if job.priority is Priority.HIGH and client is not None:
-            self._high[client] -= 1
-            if not self._high[client]:
-                del self._high[client]
         self._samples -= job.length
+        self._steps -= job.is_step
         if job.slot.held:
             self._free(job.slot)
+        self._release_client(job, number)
+
+    def _limit_client(self, job: Job, number: int) -> None:
+        """Take the high priority from a job if its client has enough of that, or hold back a step likewise."""
+        client = job.slot.client
+        if client is None:
+            return
+        if job.priority is Priority.HIGH:
+            if self._high[client] >= self._half_batch:
+                job.priority = Priority.NORMAL
+            else:
+                self._high[client] += 1
+        if job.is_step:
+            job.is_held_back = self._in_order[client] >= self._half_batch
+            if job.is_held_back:
+                self._held_back.setdefault(client, SortedDeque()).add((job.rank, number, job))
+            else:
+                self._in_order[client] += 1
+
+    def _release_client(self, job: Job, number: int) -> None:
+        """Undo what `_limit_client` has noted of a job. A step that was held back may get the place of one in order."""
+        client = job.slot.client
+        if client is None:
+            return
+        if job.priority is Priority.HIGH:
+            _decrease(self._high, client)
+        if job.is_held_back:
+            self._remove_held_back(client, (job.rank, number, job))
+        elif job.is_step:
+            _decrease(self._in_order, client)
+            if client in self._held_back and (first := self._held_back[client].first):
+                self._put_in_order(client, first)
+
+    def _put_in_order(self, client: str, entry: Entry[Job]) -> None:
+        """Give a step that is held back its place in the order."""
+        _, number, job = entry
+        self._remove_held_back(client, entry)
+        if job in self._forming.entries or job is self._forming.outgrown_by:
+            self._unform()
+        self._others[StreamStep].remove(entry)
+        job.is_held_back = False
+        self._in_order[client] += 1
+        self._entries[job] = in_order = (job.rank, number, job)
+        self._insert(in_order)
+
+    def _remove_held_back(self, client: str, entry: Entry[Job]) -> None:
+        self._held_back[client].remove(entry)
+        if not self._held_back[client]:
+            del self._held_back[client]
 
     def _free(self, slot: Slot) -> None:
         slot.held = slot.queued = False
         self._held -= 1
+
+
+def _decrease(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

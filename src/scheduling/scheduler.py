@@ -18,6 +18,7 @@ from functools import partial
 from src.audio.samples import Samples
 from src.engine.batch_limits import BatchLimits
 from src.engine.device_errors import MemoryExhausted
+from src.engine.frames import FRAME_SECONDS
 from src.engine.model import Batch, Model, StepBatch, StepResult, StreamStep
 from src.errors import (
     DeviceLost,
@@ -33,7 +34,8 @@ from src.errors import (
 )
 from src.notifier import Notifier
 from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Priority, Slot
-from src.scheduling.outcome import Outcome, Result
+from src.scheduling.outcome import Outcome
+from src.scheduling.pace import Pace
 from src.scheduling.resubmissions import Resubmissions
 from src.scheduling.upload_progress import UploadProgress, UploadsInProgress
 from src.settings import Settings
@@ -44,6 +46,8 @@ log = logging.getLogger(__name__)
 READY_RETRY_S = 5.0
 """`Retry-After` while the model loads or the server stops: about the time that either takes."""
 
+MIN_STEP_S = 0.24
+"""Length of the steps of live text in seconds while the model is idle."""
 
 _Results = Sequence[Transcript | StepResult]
 
@@ -89,15 +93,14 @@ class Scheduler:
         self._settings = settings
         self._on_breakdown = on_breakdown
         self._broken: ModelFailed | None = None
-        self._queue = self._queue_for(
-            BatchLimits.from_settings(settings)
-        )  # replaced once the model, and so its device, is known
+        self._limit(BatchLimits.from_settings(settings))  # again once the model, and so its device, is known
         self._window_s = settings.microbatch_window_ms / 1000
         self._model: Model | None = None
         self._lanes: list[asyncio.Task[None]] = []
         self._clips: dict[Job, asyncio.Future[Outcome[Transcript]]] = {}  # what the callers of clips wait for
         self._steps: dict[Job, asyncio.Future[StepResult]] = {}  # the same for steps, which have no admission
         self._expiry: asyncio.TimerHandle | None = None  # of the earliest deadline in the queue
+        self._gathering: asyncio.TimerHandle | None = None  # until when steps wait for further steps
         self._admitted: dict[UploadProgress, Admission] = {}
         self._uploads = UploadsInProgress()
         self._stopping = False
@@ -156,7 +159,7 @@ class Scheduler:
     @property
     def step_s(self) -> float:
         """The shortest step that live text should take now, in seconds of audio."""
-        return self._settings.realtime_chunk_s
+        return self._pace.step_s(len(self._steps), asyncio.get_running_loop().time())
 
     def check_ready(self) -> None:
         """Return if requests are admitted, else raise.
@@ -181,7 +184,7 @@ class Scheduler:
         """
         self._model = await asyncio.get_running_loop().run_in_executor(self._model_thread, load)
         limits = self._model.limits.with_settings(self._settings)
-        self._queue = self._queue_for(limits)
+        self._limit(limits)
         log.info("Batches: %s; %d requests at a time.", limits, self._queue.slots)
         if not self._stopping:
             self._lanes = [
@@ -189,14 +192,17 @@ class Scheduler:
                 for lane in range(self._settings.lanes)
             ]
 
-    def _queue_for(self, limits: BatchLimits) -> JobQueue:
-        return JobQueue(
+    def _limit(self, limits: BatchLimits) -> None:
+        self._queue = JobQueue(
             slots=self._settings.queue_max_factor * limits.max_clips,
             max_batch=limits.max_clips,
             max_batch_audio_s=limits.max_audio_s,
             max_audio_s=self._settings.max_queued_audio_s or math.inf,
             preferred_sizes=limits.preferred_sizes,
         )
+        chunk_s = self._settings.realtime_chunk_s
+        min_step_s = min(MIN_STEP_S, chunk_s)
+        self._pace = Pace(min_step_s, 2 * chunk_s if min_step_s < chunk_s else chunk_s, limits.max_clips)
 
     async def stop(self, grace_s: float) -> None:
         """Reject new work, give what is in progress `grace_s` seconds, and end the rest with `ShuttingDown`."""
@@ -317,7 +323,8 @@ class Scheduler:
         job = Job(Clip(samples, keywords), admission.slot, now, deadline, kind, priority)
         self._push(job)
         self._resubmissions.job_queued(now)
-        self._clips[job] = future = loop.create_future()
+        future: asyncio.Future[Outcome[Transcript]] = loop.create_future()
+        self._clips[job] = future
         self._set_expiry()
         try:
             return await future
@@ -338,7 +345,7 @@ class Scheduler:
         Args:
             step: the step.
             client: whose it is; None if it has no name.
-            due_at: when its audio was there, in the event loop's time; None for now.
+            due_at: when its audio was there, in the event loop's time, so that late steps go first; None for now.
 
         Raises:
             ModelNotReady, ModelFailed, ShuttingDown: as for `admit`; the future may raise the last two as well.
@@ -358,13 +365,15 @@ class Scheduler:
 
     def _queue_step(self, step: StreamStep, slot: Slot, due_at: float | None) -> asyncio.Future[StepResult]:
         loop = asyncio.get_running_loop()
-        job = Job(step, slot, loop.time(), kind=Kind.REALTIME)
+        now = loop.time()
+        job = Job(step, slot, now, kind=Kind.REALTIME, late_s=0.0 if due_at is None else now - due_at)
         try:
             self._push(job)
         except QueueFull:
             self._queue.release(slot)
             raise
-        self._steps[job] = future = loop.create_future()
+        future: asyncio.Future[StepResult] = loop.create_future()
+        self._steps[job] = future
         future.add_done_callback(partial(self._forget_step, job))
         return future
 
@@ -430,7 +439,7 @@ class Scheduler:
                 if jobs:
                     self._batches -= 1
                     self._batches_run += 1
-                    self._note_batch_end(len(jobs), started, loop.time())
+                    self._note_batch_end(jobs, started, loop.time())
                 self._changes.notify()
         self._give_up(f"lane {lane} has failed {failures} times in a row")
 
@@ -440,10 +449,10 @@ class Scheduler:
         while True:
             await self._changes.until(self._may_take_batch)
             # An idle model's batch can grow by the callers of the last batch, and by requests in preparation.
-            await self._until_full_or(self._wait_for_callers_until, lambda: self._resubmissions.all_back)
-            if not len(self._queue):  # all callers have left
+            await self._until_due_or(self._wait_for_callers_until, lambda: self._resubmissions.all_back)
+            if not self._queue.has_batch:  # all callers have left
                 continue
-            await self._until_full_or(self._queue.oldest_at + self._window_s, lambda: self._queue.preparing == 0)
+            await self._until_due_or(self._queue.oldest_at + self._window_s, lambda: self._queue.preparing == 0)
             popped = self._queue.pop_batch(loop.time())
             for job in popped.expired:
                 self._end_expired(job)
@@ -451,19 +460,45 @@ class Scheduler:
                 return popped.batch
 
     def _may_take_batch(self) -> bool:
-        return len(self._queue) > 0 and (self._batches == 0 or self._queue.has_full_batch)
+        return self._queue.has_batch and (self._batches == 0 or self._queue.has_full_batch)
 
-    def _note_batch_end(self, jobs: int, started: float, now: float) -> None:
-        """Note that a batch has ended. The next one waits for its callers only if other jobs wait too."""
-        self._resubmissions.batch_ended(jobs, now)
+    def _note_batch_end(self, jobs: Sequence[Job], started: float, now: float) -> None:
+        """Note that a batch has ended. The next one waits for callers of clips only if other jobs wait too."""
+        if jobs[0].is_step:
+            self._gather_steps(self._pace.gather_s(now - started, now))
+            return
+        self._resubmissions.batch_ended(len(jobs), now)
         wait_s = self._resubmissions.wait_s(now - started) if len(self._queue) else 0.0
         self._wait_for_callers_until = now + min(wait_s, self._window_s)
 
-    async def _until_full_or(self, deadline: float, condition: Callable[[], bool]) -> None:
-        """Wait until the next batch is full, a condition holds, or a time of the event loop has come."""
+    def _gather_steps(self, seconds: float) -> None:
+        """Let steps wait for further steps for some time. Meanwhile, clips may run."""
+        if self._gathering:
+            self._gathering.cancel()
+        self._queue.gather_steps(seconds > 0)
+        if seconds > 0:
+            self._gathering = asyncio.get_running_loop().call_later(seconds, self._end_gathering)
+
+    def _end_gathering(self) -> None:
+        self._gathering = None
+        self._queue.gather_steps(False)
+        if self._may_take_batch():
+            self._changes.notify()
+
+    async def _until_due_or(self, deadline: float, condition: Callable[[], bool]) -> None:
+        """Wait until the next batch is full or one of steps, a condition holds, or a time of the event loop has come.
+
+        A batch of steps does not wait: what may come are clips.
+        """
+
+        def is_due() -> bool:
+            return condition() or self._queue.has_batch_of_steps or self._queue.has_full_batch
+
+        if is_due():
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                await self._changes.until(lambda: condition() or self._queue.has_full_batch)
+                await self._changes.until(is_due)
 
     async def _run(self, model: Model, lane: int, jobs: Sequence[Job]) -> None:
         """Run a batch and end its jobs. A batch that raises is halved, so that only the job that causes it fails."""
@@ -488,25 +523,35 @@ class Scheduler:
 
     async def _run_whole(self, model: Model, lane: int, jobs: Sequence[Job]) -> None:
         loop = asyncio.get_running_loop()
-        batch = await self._collate(model, jobs)
+        # Steps are collated fast: on a model that is free, a further change of threads would cost more.
+        batch = None if jobs[0].is_step and not self._model_lock.locked() else await self._collate(model, jobs)
         async with self._model_lock:
             awaited = self._awaited(jobs)
             if len(awaited) < len(jobs):  # callers left while the model ran the batch before
                 jobs = awaited
                 if not jobs:
                     return
-                batch = await self._collate(model, jobs)
+                batch = batch and await self._collate(model, jobs)
             started = loop.time()
-            results = await self._with_time_limit(
-                loop.run_in_executor(self._model_thread, _infer, model, batch, len(jobs))
-            )
+            results = await self._with_time_limit(loop.run_in_executor(self._model_thread, _infer, model, batch, jobs))
             inference_s = loop.time() - started
+        self._note_pace(jobs, inference_s, loop.time())
         for job, result in zip(jobs, results, strict=True):
             if isinstance(result, StepResult):
-                _set(self._steps.pop(job, None), result)
+                step = self._steps.pop(job, None)
+                if step and not step.done():
+                    step.set_result(result)
             else:
-                outcome = Outcome(result, started - job.enqueued_at, inference_s, lane, len(jobs))
-                _set(self._clips.pop(job, None), outcome)
+                clip = self._clips.pop(job, None)
+                if clip and not clip.done():
+                    clip.set_result(Outcome(result, started - job.enqueued_at, inference_s, lane, len(jobs)))
+
+    def _note_pace(self, jobs: Sequence[Job], took_s: float, now: float) -> None:
+        steps = [job.work for job in jobs if isinstance(job.work, StreamStep)]
+        if steps:
+            self._pace.note_steps(len(steps), sum(step.take_frames for step in steps) * FRAME_SECONDS, took_s, now)
+        else:
+            self._pace.note_clips(took_s, now)
 
     async def _with_time_limit(self, running: asyncio.Future[_Results]) -> _Results:
         """Return the results of a batch.
@@ -549,17 +594,13 @@ def _collate(model: Model, jobs: Sequence[Job]) -> Batch | StepBatch:
     return model.collate([clip.samples for clip in clips], [clip.keywords for clip in clips])
 
 
-def _infer(model: Model, batch: Batch | StepBatch, jobs: int) -> _Results:
+def _infer(model: Model, batch: Batch | StepBatch | None, jobs: Sequence[Job]) -> _Results:
+    """Run a batch of jobs; collate it first if that is not done."""
+    batch = batch or _collate(model, jobs)
     results = model.advance(batch) if isinstance(batch, StepBatch) else model.transcribe(batch)
-    if len(results) != jobs:
-        raise RuntimeError(f"{len(results)} results for {jobs} jobs")
+    if len(results) != len(jobs):
+        raise RuntimeError(f"{len(results)} results for {len(jobs)} jobs")
     return results
-
-
-def _set(future: asyncio.Future[Result] | None, result: Result) -> None:
-    """Give a caller its result, unless it has left."""
-    if future and not future.done():
-        future.set_result(result)
 
 
 def _failure(error: Exception) -> ServiceError:

@@ -125,6 +125,78 @@ def test_steps_do_not_starve_the_clip_that_ends_an_utterance():
     assert [waiting.pop_batch(9).batch for _ in range(3)] == [steps, [final], late]
 
 
+def test_late_steps_go_first_and_the_latest_of_them():
+    waiting = queue(max_batch=1)
+    late_s = (0.0, 0.1, 0.3, 0.2)
+    steps = [pushed(waiting, at=0.0, kind=Kind.REALTIME, is_step=True, late_s=each) for each in late_s]
+    assert [waiting.pop_batch(9).batch[0] for _ in range(4)] == [steps[2], steps[3], steps[1], steps[0]]
+
+
+def test_lateness_keeps_nobody_waiting_for_long():
+    waiting = queue(slots=99, max_batch=1)
+    upload = pushed(waiting, at=0.0)
+    final = pushed(waiting, at=0.0, kind=Kind.REALTIME, priority=Priority.HIGH)
+    on_time = pushed(waiting, at=0.0, kind=Kind.REALTIME, is_step=True)
+    early = pushed(waiting, at=0.1, kind=Kind.REALTIME, is_step=True, late_s=-5.0)
+    late = [pushed(waiting, at=at / 10, kind=Kind.REALTIME, is_step=True, late_s=3600.0) for at in range(1, 20)]
+    order = [waiting.pop_batch(9).batch[0] for _ in range(23)]
+    assert order[0] is final, "a step overtakes what came before it by 0.4 s at most for its lateness"
+    assert order.index(on_time) == 4 < order.index(early)
+    assert late.index(order[order.index(upload) - 1]) in (12, 13), "uploads still wait for 1.4 s of steps at most"
+
+
+def test_half_a_batch_of_a_clients_steps_is_in_order_and_the_rest_fill_what_is_left():
+    waiting = queue(slots=40, max_batch=4)
+    many = [pushed(waiting, at=at / 100, client="many", kind=Kind.REALTIME, is_step=True) for at in range(7)]
+    other = pushed(waiting, at=5.0, client="other", kind=Kind.REALTIME, is_step=True)
+    assert waiting.pop_batch(9).batch == [*many[:2], other, many[2]]
+    late = pushed(waiting, at=5.1, client="another", kind=Kind.REALTIME, is_step=True)
+    assert waiting.pop_batch(9).batch == [*many[3:5], late, many[5]]
+    assert waiting.pop_batch(9).batch == many[6:]
+    again = [pushed(waiting, at=6.0 + at, client="many", kind=Kind.REALTIME, is_step=True) for at in range(2)]
+    last = pushed(waiting, at=9.0, client="other", kind=Kind.REALTIME, is_step=True)
+    assert waiting.pop_batch(9).batch == [*again, last], "who has no more than half a batch waits in order"
+
+
+def test_steps_that_are_held_back_let_uploads_go_first_but_never_starve():
+    waiting = queue(slots=99, max_batch=2)
+    many = [pushed(waiting, at=0.0, client="many", kind=Kind.REALTIME, is_step=True) for _ in range(4)]
+    order = []
+    for at in range(8):
+        pushed(waiting, at=0.9 + at, client="uploader")
+        order += waiting.pop_batch(9).batch
+    assert order[:2] == many[:2], "a batch of steps has room for one that is held back"
+    assert set(many) < set(order)
+
+
+def test_steps_of_clients_without_a_name_are_not_held_back():
+    waiting = queue(slots=40, max_batch=4)
+    steps = [pushed(waiting, at=0.0, kind=Kind.REALTIME, is_step=True) for _ in range(6)]
+    other = pushed(waiting, at=0.1, client="other", kind=Kind.REALTIME, is_step=True)
+    assert waiting.pop_batch(9).batch == steps[:4]
+    assert waiting.pop_batch(9).batch == [*steps[4:], other]
+
+
+def test_while_steps_are_gathered_clips_go_and_a_full_batch_of_steps_ends_it():
+    waiting = queue(slots=40, max_batch=3)
+    waiting.gather_steps(True)
+    steps = [pushed(waiting, kind=Kind.REALTIME, is_step=True) for _ in range(2)]
+    assert not waiting.has_batch
+    assert waiting.pop_batch(0).batch == []
+    clip = pushed(waiting)
+    assert waiting.has_batch
+    assert not waiting.has_batch_of_steps
+    assert waiting.pop_batch(0).batch == [clip]
+    steps.append(pushed(waiting, kind=Kind.REALTIME, is_step=True))
+    assert waiting.has_full_batch
+    assert waiting.pop_batch(0).batch == steps
+    waiting.gather_steps(True)
+    last = pushed(waiting, kind=Kind.REALTIME, is_step=True)
+    assert not waiting.has_batch
+    waiting.gather_steps(False)
+    assert waiting.pop_batch(0).batch == [last]
+
+
 def test_jobs_past_their_deadline_leave_apart_from_the_batch():
     waiting = queue()
     late = pushed(waiting, at=0, deadline=2)

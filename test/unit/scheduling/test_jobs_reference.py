@@ -25,17 +25,44 @@ class PlainList:
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
+        """In the order of their arrival."""
+        self.held_back: set[Job] = set()
+        self.is_gathering = False
+
+    @property
+    def steps(self) -> list[Job]:
+        return [job for job in self.jobs if isinstance(job.work, StreamStep)]
 
     def push(self, job: Job) -> None:
-        """Put a job in its place, in what priority the queue has given it."""
-        at = next((at for at, other in enumerate(self.jobs) if other.rank > job.rank), len(self.jobs))
-        self.jobs.insert(at, job)
+        """Add a job, in what priority the queue has given it."""
+        steps = [each for each in self.steps if each.slot.client == job.slot.client and each not in self.held_back]
+        is_beyond = job.slot.client is not None and len(steps) >= MAX_BATCH // 2
+        if is_beyond and isinstance(job.work, StreamStep):
+            self.held_back.add(job)
+        self.jobs.append(job)
+        self.is_gathering &= len(self.steps) < MAX_BATCH
+
+    def remove(self, jobs: list[Job]) -> None:
+        """Remove jobs, and give their places to others of the same clients."""
+        self.jobs = [job for job in self.jobs if job not in jobs]
+        self.held_back.intersection_update(self.jobs)
+        for job in sorted(self.held_back, key=self.rank_of):
+            steps = [each for each in self.steps if each.slot.client == job.slot.client and each not in self.held_back]
+            if len(steps) < MAX_BATCH // 2:
+                self.held_back.discard(job)
+
+    def rank_of(self, job: Job) -> tuple[bool, float, int]:
+        """Its place in the order."""
+        rank = job.enqueued_at - job.kind.value - job.priority.value - min(max(job.late_s, 0.0), 0.4)
+        return job in self.held_back, rank, self.jobs.index(job)
 
     def next_batch(self) -> tuple[list[Job], bool]:
         """Return the next batch, and whether it is full."""
         batch: list[Job] = []
         outgrown = False
-        for job in self.jobs:
+        for job in sorted(self.jobs, key=self.rank_of):
+            if self.is_gathering and isinstance(job.work, StreamStep):
+                continue
             if len(batch) == MAX_BATCH:
                 break
             lengths = [each.audio_s for each in [*batch, job]]
@@ -77,15 +104,16 @@ class LikeAPlainList(RuleBasedStateMachine):
         client=st.sampled_from([None, "a", "b"]),
         patience_s=st.sampled_from([0.5, 2.0, math.inf]),
         is_step=st.booleans(),
+        late_s=st.sampled_from([0.0, 0.0, -1.0, 0.1, 0.3, 5.0]),
         later_s=st.sampled_from([0.0, 0.0, 0.3]),
     )
-    def push(self, seconds, kind, priority, client, patience_s, is_step, later_s):
+    def push(self, seconds, kind, priority, client, patience_s, is_step, late_s, later_s):
         for each_s in seconds:
             self.now += later_s
             samples = SILENCE[: round(each_s * 16_000)]
             work = StreamStep(samples, 0, 1, 0) if is_step else Clip(samples)
             high = [job for job in self.plain.jobs if job.priority is Priority.HIGH and job.slot.client == client]
-            job = Job(work, self.queue.reserve(client), self.now, self.now + patience_s, kind, priority)
+            job = Job(work, self.queue.reserve(client), self.now, self.now + patience_s, kind, priority, late_s)
             self.queue.push(job)
             is_beyond = client is not None and len(high) >= MAX_BATCH // 2
             assert job.priority is (Priority.NORMAL if priority is Priority.HIGH and is_beyond else priority)
@@ -94,7 +122,8 @@ class LikeAPlainList(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1000))
     def drop(self, which):
         if self.plain.jobs:
-            job = self.plain.jobs.pop(which % len(self.plain.jobs))
+            job = self.plain.jobs[which % len(self.plain.jobs)]
+            self.plain.remove([job])
             assert self.queue.drop(job)
             assert not self.queue.drop(job)
 
@@ -104,16 +133,24 @@ class LikeAPlainList(RuleBasedStateMachine):
         popped = self.queue.pop_batch(self.now)
         expired = [job for job in self.plain.jobs if job.deadline <= self.now]
         assert sorted(popped.expired, key=id) == sorted(expired, key=id)
-        self.plain.jobs = [job for job in self.plain.jobs if job not in expired]
+        self.plain.remove(expired)
         batch, _ = self.plain.next_batch()
         batch = batch[: preferred_batch_size(len(batch), self.whole)]
         assert popped.batch == batch
-        self.plain.jobs = [job for job in self.plain.jobs if job not in batch]
+        self.plain.remove(batch)
 
     @rule()
     def look(self):
         """Have the next batch put together, so that what follows finds it so."""
-        assert self.queue.has_full_batch == self.plain.next_batch()[1]
+        batch, is_full = self.plain.next_batch()
+        assert self.queue.has_full_batch == is_full
+        assert self.queue.has_batch == bool(batch)
+        assert self.queue.has_batch_of_steps == (bool(batch) and isinstance(batch[0].work, StreamStep))
+
+    @rule(is_gathering=st.booleans())
+    def gather(self, is_gathering):
+        self.queue.gather_steps(is_gathering)
+        self.plain.is_gathering = is_gathering and len(self.plain.steps) < MAX_BATCH
 
     @invariant()
     def knows_what_a_plain_list_knows(self):
