@@ -90,12 +90,13 @@ class GainControl:
         count = len(self._held) - (0 if last else self._lookahead)
         if count <= 0:
             return LevelledFrames(self._held[:0], np.zeros(0, np.bool_))
-        sustained_db = _sustained_db(self._loudness)
+        windows = _windows(self._loudness)
+        sustained_db = _sustained_db(windows)
         decayed_db = _decayed_db(sustained_db[:count], self._last_decayed_db)
         self._last_decayed_db = decayed_db[-1:]
         if self._lookahead:
             decayed_db = np.maximum(decayed_db, self._upcoming(sustained_db)[:count])
-        level = _level(_transient(self._loudness)[:count], decayed_db)
+        level = _level(_transient(windows)[:count], decayed_db)
         peaks = CREST_FACTOR * self._loudness[SUSTAIN_FRAMES - 1 :][:count]
         levelled = _levelled(self._held[:count], level)
         self._held, self._loudness = self._held[count:], self._loudness[count:]
@@ -116,13 +117,18 @@ class GainControl:
         loudness[:, : SUSTAIN_FRAMES - 1] = [control._loudness for control in controls]
         loudness[:, SUSTAIN_FRAMES - 1 :][is_frame] = loudness_of(frames)
         last_db = np.stack([control._last_decayed_db for control in controls])
-        decayed_db = _decayed_db(_sustained_db(loudness), last_db)
-        level = _level(_transient(loudness)[is_frame], decayed_db[is_frame])
-        levelled = _levelled(frames, level).ravel()
+        windows = _windows(loudness)
+        decayed_db = _decayed_db(_sustained_db(windows), last_db)
+        level = _level(_transient(windows)[is_frame], decayed_db[is_frame])
+        levelled = _levelled(frames, level)
+        found: list[Samples] = []
+        start = 0
         for control, count, heard, decayed in zip(controls, counts.tolist(), loudness, decayed_db, strict=True):
             control._loudness = heard[count : count + SUSTAIN_FRAMES - 1].copy()
             control._last_decayed_db = decayed[count - 1 : count]
-        return np.split(levelled, FRAME_SAMPLES * counts.cumsum()[:-1])
+            found.append(levelled[start : start + count].ravel())
+            start += count
+        return found
 
     def _upcoming(self, loudness_db: Loudness) -> Loudness:
         """Return for each frame the loudest of the frames from it to the end of the lookahead, each after its decay."""
@@ -143,15 +149,15 @@ def _windows(loudness: Loudness) -> Loudness:
     return np.lib.stride_tricks.sliding_window_view(loudness, SUSTAIN_FRAMES, axis=-1)
 
 
-def _transient(loudness: Loudness) -> Loudness:
-    """Return the loudness of each frame that is forgotten at once (..., frames). For the input see `_windows`."""
-    transient: Loudness = _windows(loudness)[..., -TRANSIENT_FRAMES:].max(axis=-1)
+def _transient(windows: Loudness) -> Loudness:
+    """Return the loudness of each frame that is forgotten at once (..., frames), given its window."""
+    transient: Loudness = windows[..., -TRANSIENT_FRAMES:].max(axis=-1)
     return transient
 
 
-def _sustained_db(loudness: Loudness) -> Loudness:
-    """Return the loudness of each frame that is forgotten slowly (..., frames), in dB. For the input see `_windows`."""
-    sustained = np.partition(_windows(loudness), -TRANSIENT_FRAMES - 1, axis=-1)[..., -TRANSIENT_FRAMES - 1]
+def _sustained_db(windows: Loudness) -> Loudness:
+    """Return the loudness of each frame that is forgotten slowly (..., frames), in dB, given its window."""
+    sustained = np.partition(windows, -TRANSIENT_FRAMES - 1, axis=-1)[..., -TRANSIENT_FRAMES - 1]
     sustained_db: Loudness = 20 * np.log10(np.maximum(sustained, np.float32(1e-20)))
     return sustained_db
 

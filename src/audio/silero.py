@@ -91,7 +91,9 @@ class Silero:
         probabilities[frames] = in_steps
         for stream, state in zip(streams.tolist(), after, strict=True):
             after_each[stream] = state
-        return list(zip(np.split(probabilities, lengths.cumsum()[:-1]), after_each, strict=True))
+        ends = lengths.cumsum().tolist()
+        parts = [probabilities[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return list(zip(parts, after_each, strict=True))
 
     def _features(self, frames: Any) -> Any:
         """Return the LSTM's input (frames, 128) for frames (frames, 576). Both are tensors."""
