@@ -17,6 +17,7 @@ from src.api.item_traces import ItemTraces
 from src.api.outbox import Outbox, SlowReader
 from src.api.realtime_handshake import read_handshake
 from src.api.session_calls import SessionCalls
+from src.api.session_listener import SessionListener
 from src.api.session_slots import SessionSlot
 from src.api.session_timeouts import SessionTimeouts
 from src.api.session_worker import SessionWorker
@@ -36,8 +37,6 @@ router = APIRouter(tags=["realtime"])
 
 ROUTE = "/v1/realtime"
 
-MIN_DECODE_S = 0.1
-"""Appended audio is decoded once there is this much of it, as a call costs the same for any less."""
 MESSAGES_AT_ONCE = 16
 """After so many messages that need no wait, other tasks have their turn: thousands would hold up the event loop."""
 LONG_MESSAGE_CHARS = 1 << 16
@@ -89,7 +88,7 @@ async def realtime(websocket: WebSocket) -> None:
 
 
 class _Connection:
-    """One connection: tasks that read, write and work, around a session that one of them at a time calls.
+    """One connection: tasks that read, listen, work and write, around a session that one of them at a time calls.
 
     The task that ends first decides how the connection is closed. An append of audio, by far the commonest message,
     wakes none but the one that reads.
@@ -122,7 +121,13 @@ class _Connection:
         self._changes = Notifier()
         self._outbox = Outbox(self._changes)
         self._traces = ItemTraces(services.metrics, services.settings.model_name, self._route)
-        self._worker = SessionWorker(services, self._session, self._calls, self._traces, self._session_id)
+        scheduler = services.scheduler
+        self._listener = SessionListener(
+            self._session, self._calls, services.audio_batcher, lambda: scheduler.step_s, lambda: self._worker.wake()
+        )
+        self._worker = SessionWorker(
+            services, self._session, self._calls, self._traces, self._session_id, self._listener.check
+        )
         self._client_close_code = CLOSED_WITHOUT_CODE
         self._is_processing = False  # a message
         self._has_timed_out = False
@@ -132,8 +137,8 @@ class _Connection:
         """Serve the session to its end."""
         started = time.monotonic()
         await self._calls.now(self._session.open)
-        parts = (self._read(), self._write(), self._worker.run(), self._end_on_request(), self._time_out())
-        tasks: list[asyncio.Task[Close]] = [asyncio.create_task(part) for part in parts]
+        parts = (self._listener.run(), self._worker.run(), self._end_on_request(), self._time_out())
+        tasks: list[asyncio.Task[Close]] = [asyncio.create_task(part) for part in (self._read(), self._write(), *parts)]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             close = self._close_after(done.pop())
@@ -149,9 +154,9 @@ class _Connection:
 
     def _close_after(self, ended: asyncio.Task[Close]) -> Close | None:
         """Return how to close the connection after a task has ended; None if the client has closed it."""
-        error = ended.exception()
+        error = None if ended.cancelled() else ended.exception()
         if error is None:
-            return ended.result()
+            return INTERNAL if ended.cancelled() else ended.result()
         if isinstance(error, SlowReader):
             return TOO_SLOW
         if isinstance(error, ClientGone):
@@ -207,15 +212,13 @@ class _Connection:
             await self._calls.now(self._session.reject, error)
 
     async def _process_event(self, event: events.ClientEvent) -> None:
-        """Pass an event to the session, in a thread unless it only appends a little audio."""
+        """Pass an event to the session, in a thread unless it only appends audio."""
         if isinstance(event, events.Append):
             await self._calls.now(self._session.receive, event)
-            if self._session.undecoded_s < MIN_DECODE_S:
-                return
-            await self._calls.in_thread(self._session.process_audio)
+            await self._listener.audio_came()
         else:
             await self._calls.in_thread(self._session.receive, event)
-        self._worker.wake()
+            self._worker.wake()
 
     # -- the session's outputs -----------------------------------------------------------------------------------------
 

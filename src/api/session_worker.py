@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import NoReturn
 
 from src.api.dependencies import Services
@@ -32,16 +33,24 @@ class SessionWorker:
         calls: through which it is called.
         traces: the traces of its items.
         session_id: its name in the logs.
+        on_finished: called after each piece of work.
     """
 
     def __init__(
-        self, services: Services, session: Session, calls: SessionCalls, traces: ItemTraces, session_id: str
+        self,
+        services: Services,
+        session: Session,
+        calls: SessionCalls,
+        traces: ItemTraces,
+        session_id: str,
+        on_finished: Callable[[], None],
     ) -> None:
         self._services = services
         self._session = session
         self._calls = calls
         self._traces = traces
         self._session_id = session_id
+        self._on_finished = on_finished
         self._woken = asyncio.Event()
         self._step: asyncio.Future[StepResult] | None = None
 
@@ -59,7 +68,7 @@ class SessionWorker:
         while True:
             self._woken.clear()
             async with self._calls.lock:
-                work = self._session.next_work()
+                work = self._session.next_work(self._services.scheduler.step_s)
             if work is None:
                 await self._woken.wait()
             else:
@@ -69,6 +78,7 @@ class SessionWorker:
         outcome = await self._outcome_of(work)
         is_long = isinstance(work, ItemWork) or work.live.token_count > LONG_TEXT_TOKENS
         await (self._calls.in_thread if is_long else self._calls.now)(self._session.finish, work, outcome)
+        self._on_finished()
 
     async def _outcome_of(self, work: Work) -> WorkOutcome:
         try:

@@ -44,7 +44,8 @@ class Work:
         self._traces = traces
         calls = SessionCalls("sess_1", ThreadPoolExecutor(1), self._deliver)
         services: Any = SimpleNamespace(scheduler=scheduler, transcription=self.finals)
-        self.worker = SessionWorker(services, client.session, calls, traces, "sess_1")
+        self.finished = 0
+        self.worker = SessionWorker(services, client.session, calls, traces, "sess_1", self._count)
 
     def send(self, *events: Any) -> None:
         """Send a client's events."""
@@ -63,6 +64,9 @@ class Work:
     def count(self, kind: str) -> int:
         """How many events of a kind the worker has caused."""
         return sum(f'"conversation.item.input_audio_transcription.{kind}"' in str(each) for each in self.delivered)
+
+    def _count(self) -> None:
+        self.finished += 1
 
     def _deliver(self, outputs: Any) -> None:
         self.delivered += outputs
@@ -98,6 +102,7 @@ async def test_steps_run_one_after_the_other_while_audio_comes(tmp_path):
         work.model.release_all()
         await virtual_loop().settled()
         assert work.count("delta") >= 1
+        assert work.finished == len(work.model.batches)
 
 
 @in_virtual_time
