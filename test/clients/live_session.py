@@ -34,12 +34,10 @@ class Manner:
     """Whether they speak in real time; otherwise all audio is sent at once."""
 
     @property
-    def update(self) -> str | None:
-        """The message that configures a session; None if it needs none."""
-        if not self.vad and not self.hypothesis:
-            return None
-        session: dict[str, Any] = {"turn_detection": {"type": "server_vad"} if self.vad else None}
-        session = {"audio": {"input": session}} | ({"include": [HYPOTHESIS]} if self.hypothesis else {})
+    def update(self) -> str:
+        """The message that configures a session. Items have final texts of their own only after one."""
+        audio = {"input": {"turn_detection": {"type": "server_vad"} if self.vad else None}}
+        session = {"audio": audio} | ({"include": [HYPOTHESIS]} if self.hypothesis else {})
         return json.dumps({"type": "session.update", "session": session})
 
 
@@ -112,8 +110,7 @@ class _Listener:
 
     async def run(self, frames: Sequence[str], manner: Manner) -> LiveResult:
         """Speak, read to the end, and return what was heard."""
-        if manner.update is not None:
-            await self._socket.send(manner.update)
+        await self._socket.send(manner.update)
         self._started_s = time.perf_counter()
         speaking = asyncio.create_task(self._speak(frames, client_ws.REALTIME_PIECE_S if manner.paced else 0.0))
         try:

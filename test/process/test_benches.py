@@ -290,14 +290,16 @@ def test_what_is_no_checkout_of_the_project_is_not_measured(tmp_path, capsys):
         session_overhead_bench.main(["--against", str(tmp_path)])
 
 
-def test_a_short_run_of_sessions_tells_when_their_words_came_and_that_their_texts_are_right(tmp_path):
+@pytest.mark.parametrize("manner", [[], ["--vad", "--hypothesis"]], ids=["one commit", "server_vad"])
+def test_a_short_run_of_sessions_tells_when_their_words_came_and_that_their_texts_are_right(manner, tmp_path):
     command = [sys.executable, str(TEST / "benches" / "sessions_bench.py"), "--sessions", "2", "--seconds", "7"]
-    options = ["--vad", "--hypothesis", "--alone", "1", "--results", str(tmp_path)]
+    options = [*manner, "--alone", "1", "--results", str(tmp_path)]
     ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr
     [level] = json.loads((tmp_path / "sessions_bench.json").read_text())["levels"]
     assert (level["server"], level["sessions"], level["same_text"]) == ("this", 2, 2)
     assert level["read_p50_s"] <= level["delay_p50_s"]
+    assert level["lag_p50_s"] is not None
     assert level["first_delta_p50_s"] is not None
     assert level["final_p50_s"] > 0
     assert ran.stdout == (tmp_path / "sessions_bench.txt").read_text()

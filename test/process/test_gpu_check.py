@@ -330,3 +330,4 @@ def test_a_rehearsal_on_the_cpu_runs_every_part_and_writes_down_what_it_finds(tm
     assert found["parts"]["engine"]["engine, 1 x 2 s"]["whole_ms"] > 0
     assert found["parts"]["service"]["requests_4"]["other_texts"] == 0
     assert found["parts"]["service"]["sessions_2"]["same_text"] == 2
+    assert found["parts"]["service"]["sessions_2"]["delay_p50_s"] > 0
