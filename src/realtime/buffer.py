@@ -38,8 +38,15 @@ class AudioBuffer:
 
     def copy(self, start: int, end: int) -> Samples:
         """Return a copy of the samples from `start` to `end` of the session's clock."""
+        return self.view(start, end).copy()
+
+    def view(self, start: int, end: int) -> Samples:
+        """Return the samples from `start` to `end` without a copy. They stay as they are, whatever is done here.
+
+        Nobody may write to them.
+        """
         shift = self._offset - self.start
-        return self._samples[start + shift : end + shift].copy()
+        return self._samples[start + shift : end + shift]
 
     def drop_until(self, start: int) -> None:
         """Drop the samples before `start`."""

@@ -26,6 +26,8 @@ LIVE_MODELS = ("gpt-live-transcribe", "gpt-realtime-whisper")
 """OpenAI's models without turn detection. Their clients commit."""
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
+HYPOTHESIS = "item.input_audio_transcription.hypothesis"
+"""What a client includes to get provisional words. OpenAI's API has nothing like it."""
 
 
 MAX_ERROR_CHARS = 300
@@ -165,6 +167,11 @@ class SessionConfig:
     def logprobs(self) -> bool:
         """Whether the client asked for the log probabilities of tokens."""
         return LOGPROBS in (self.include or ())
+
+    @property
+    def hypothesis(self) -> bool:
+        """Whether the client asked for provisional words."""
+        return HYPOTHESIS in (self.include or ())
 
     @property
     def granularities(self) -> frozenset[str]:

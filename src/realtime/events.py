@@ -351,6 +351,17 @@ class TranscriptionDelta(ServerEvent):
     logprobs: list[TokenLogprob] = []
 
 
+class TranscriptionHypothesis(ServerEvent):
+    """What may follow the deltas of an item, for clients that ask for it. Each replaces the one before."""
+
+    type: Literal["conversation.item.input_audio_transcription.hypothesis"] = (
+        "conversation.item.input_audio_transcription.hypothesis"
+    )
+    item_id: str
+    content_index: int
+    text: str
+
+
 class TranscriptionSegment(ServerEvent):
     """A word or a segment of an item, with its times in seconds from the item's start."""
 

@@ -6,27 +6,32 @@ from typing import Any
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.realtime.config import SessionConfig
 from src.realtime.live import LiveTranscript
+from src.realtime.shown_text import ShownText
 
 
 @dataclass(eq=False, slots=True)
 class Utterance:
     """Speech that is not committed yet."""
 
-    item_id: str
-    """The id that its item will get."""
+    shown: ShownText
+    """What the client has been sent of its text."""
     live: LiveTranscript | None = None
     """Its live transcript, once that has begun."""
     start: int = 0
     """Where the live transcript begins, in samples since the session began."""
-    shown: str = ""
-    """The text that the client has been sent so far."""
+
+    @property
+    def item_id(self) -> str:
+        """The id that its item will get."""
+        return self.shown.item_id
 
 
 @dataclass(eq=False, slots=True)
 class Item:
     """Committed audio that waits for its text."""
 
-    item_id: str
+    shown: ShownText
+    """What the client has been sent of its text."""
     samples: Samples
     """(samples,) float32 at 16 kHz."""
     config: SessionConfig
@@ -35,8 +40,11 @@ class Item:
     """Whether the client gets events for this item, or only for the response that covers it."""
     live: LiveTranscript | None = None
     """The live transcript that its text comes from; None if the item is transcribed as a whole."""
-    shown: str = ""
-    """The text that the client has been sent so far."""
+
+    @property
+    def item_id(self) -> str:
+        """Its id."""
+        return self.shown.item_id
 
     @property
     def audio_s(self) -> float:

@@ -16,6 +16,8 @@ class StepWork:
 
     live: LiveTranscript
     step: StreamStep
+    beyond_s: float
+    """Seconds of audio, of the same utterance or item, that have come after the step's window."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

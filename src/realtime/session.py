@@ -11,14 +11,13 @@ A commit, by the client or by turn detection, makes an item of the audio in the 
 their order, then the live text of the current utterance.
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from src.audio.live_frames import LiveFrames
 from src.audio.pcm_stream import AudioFormat, Encoding, StreamDecoder
-from src.audio.samples import SAMPLE_RATE, Samples
+from src.audio.samples import SAMPLE_RATE
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import Probabilities, SpeechStream
 from src.engine.model import StepResult
@@ -28,33 +27,19 @@ from src.memory.plan import AUDIO_BYTES_PER_S
 from src.realtime import events
 from src.realtime import turn_detection as turns
 from src.realtime.audio_input import AudioInput
+from src.realtime.committed_items import CommittedItems
 from src.realtime.config import AudioTranscription, SessionConfig
-from src.realtime.items import Item, Utterance, item_body
+from src.realtime.items import Item, Utterance
 from src.realtime.live import LiveTranscript
-from src.realtime.outputs import (
-    CancelWork,
-    ItemCommitted,
-    ItemEnded,
-    ItemWork,
-    Output,
-    StepWork,
-    Work,
-    WorkOutcome,
-)
-from src.realtime.responses import Responses
+from src.realtime.outputs import CancelWork, ItemWork, Output, StepWork, Work, WorkOutcome
 from src.realtime.session_limits import SessionLimits
 from src.realtime.session_params import SessionParams
-from src.text.segments import Segment, segments_of
+from src.realtime.shown_text import ShownText
 from src.text.transcript import Transcript
-from src.text.words import Word, words_of
-from src.wire.logprobs import logprobs_of
 from src.wire.model_names import ServedModel
-from src.wire.usage import duration_usage
 
 MIN_COMMIT_MS = 100
 """The shortest item that is accepted, as in OpenAI's API."""
-MAX_ITEMS_KEPT = 1000
-"""Items that a client can still retrieve. The oldest is forgotten first."""
 MAX_UNFINISHED = 256
 """Items and responses without a text, beyond which the connection stops reading events."""
 CATCH_UP_S = 10.0
@@ -76,12 +61,6 @@ class BufferFull(InvalidRequest):
     """More uncommitted audio than a session may hold."""
 
     code = "input_audio_buffer_full"
-
-
-class ItemNotFound(InvalidRequest):
-    """An item that never existed, or is no longer kept."""
-
-    code = "item_not_found"
 
 
 class Session:
@@ -120,15 +99,13 @@ class Session:
             vad_by_default=params.transcription,
         )
         self._announces = params.transcription
+        self._received_s = 0.0
         self._input = AudioInput(self._config.format, new_speech_stream, round(limits.max_audio_s * SAMPLE_RATE))
         self._utterance: Utterance | None = None
         self._paused_until = 0  # after a step has failed, live text waits until the buffer reaches this sample
-        self._pending: deque[Item] = deque()
+        self._items = CommittedItems(beta=params.beta, new_id=new_id)
         self._in_flight: Work | None = None
         self._cancelled: StepWork | None = None  # the last step that a `CancelWork` was emitted for
-        self._transcripts: OrderedDict[str, str | None] = OrderedDict()  # by item id, None until there is one
-        self._previous_item_id: str | None = None
-        self._responses = Responses(beta=params.beta)
         self._outputs: list[Output] = []
         self._handle_turns(self._input.set_detection(self._config.detection))
 
@@ -140,15 +117,19 @@ class Session:
         return self._input.undecoded_s
 
     @property
+    def received_s(self) -> float:
+        """Seconds of audio that were appended since the session began."""
+        return self._received_s
+
+    @property
     def idle(self) -> bool:
         """Whether every committed item has ended."""
-        return not self._pending
+        return self._items.first is None
 
     @property
     def backlogged(self) -> bool:
         """Whether the client should be made to wait, because too much is unfinished."""
-        audio_s = sum(item.audio_s for item in tuple(self._pending))  # copied, as a thread may be changing it
-        return audio_s > self._limits.max_audio_s or len(self._pending) + len(self._responses) > MAX_UNFINISHED
+        return self._items.audio_s > self._limits.max_audio_s or self._items.unfinished > MAX_UNFINISHED
 
     def open(self) -> list[Output]:
         """Return the first event that the client gets."""
@@ -210,7 +191,8 @@ class Session:
         """
         if self._in_flight is not None:
             return None
-        self._in_flight = self._item_work(self._pending[0]) if self._pending else self._live_work()
+        first = self._items.first
+        self._in_flight = self._item_work(first) if first else self._live_work(step_s)
         return self._in_flight
 
     def finish(self, work: Work, outcome: WorkOutcome) -> list[Output]:
@@ -223,10 +205,10 @@ class Session:
         if isinstance(work, StepWork):
             self._finish_step(work, outcome)
         elif isinstance(outcome, Transcript):
-            self._complete(work.item, outcome)
+            self._put_out(self._items.complete(work.item, outcome))
         elif isinstance(outcome, ServiceError):
-            self._fail(work.item, outcome)
-        self._complete_streamed()
+            self._put_out(self._items.fail(work.item, outcome))
+        self._complete_known()
         return self._take_outputs()
 
     # -- client events -------------------------------------------------------------------------------------------------
@@ -249,9 +231,11 @@ class Session:
                 self._look_up(event)
 
     def _append(self, audio: bytes) -> None:
+        duration_s = self._input.duration_s(audio)
         if not self._input.detects_turns:
-            self._check_limit(self._input.held_s + self._input.duration_s(audio), "audio")
-        self._reserve(self._input.duration_s(audio), "audio")
+            self._check_limit(self._input.held_s + duration_s, "audio")
+        self._reserve(duration_s, "audio")
+        self._received_s += duration_s
         self._input.append(audio)
 
     def _update(self, event: events.SessionUpdate) -> None:
@@ -276,7 +260,7 @@ class Session:
     @property
     def _audio_s(self) -> float:
         """Seconds of audio in memory: in the buffer, and in items without a text."""
-        return self._input.held_s + sum(item.audio_s for item in self._pending)
+        return self._input.held_s + self._items.audio_s
 
     def _reserve(self, more_s: float, param: str) -> None:
         if not self._memory.resize(round((self._audio_s + more_s) * AUDIO_BYTES_PER_S)):
@@ -311,7 +295,7 @@ class Session:
         self._handle_turns(self._input.flush())
         if self._input.committable:
             self._commit_all()
-        self._emit(*self._responses.create(self._new_id("resp"), self._new_id("item")))
+        self._put_out(self._items.create_response())
 
     def _create_item(self, new: events.NewItem) -> None:
         if new.id is not None and self._is_taken(new.id):
@@ -325,22 +309,17 @@ class Session:
         self._reserve(audio_s, "item.content")
         decoder = StreamDecoder(self._config.format)
         samples = np.concatenate([decoder.feed(audio), decoder.finish()])
-        self._add(Item(new.id or self._new_id("item"), samples, self._config, announced=True))
+        self._add(Item(ShownText(new.id or self._new_id("item")), samples, self._config, announced=True))
 
     def _is_taken(self, item_id: str) -> bool:
         """Return whether an item has this id, even one that was deleted before it had its text."""
         is_current = self._utterance is not None and self._utterance.item_id == item_id
-        return is_current or item_id in self._transcripts or any(item.item_id == item_id for item in self._pending)
+        return is_current or self._items.is_taken(item_id)
 
     def _look_up(self, event: events.ItemRetrieve | events.ItemDelete) -> None:
-        item_id = event.item_id
-        if item_id not in self._transcripts:
-            raise ItemNotFound(f"There is no item {item_id[:80]!r}.", param="item_id")
-        if isinstance(event, events.ItemRetrieve):
-            self._emit(events.ItemRetrieved(item=item_body(item_id, self._transcripts[item_id])))
-        else:
-            del self._transcripts[item_id]
-            self._emit(events.ItemDeleted(item_id=item_id))
+        kept = self._items.kept
+        is_read = isinstance(event, events.ItemRetrieve)
+        self._emit(kept.retrieve(event.item_id) if is_read else kept.delete(event.item_id))
 
     # -- turns and items -----------------------------------------------------------------------------------------------
 
@@ -369,90 +348,58 @@ class Session:
     def _current(self) -> Utterance:
         """Return the current utterance. It gets its id when it is first needed."""
         if self._utterance is None:
-            self._utterance = Utterance(self._new_id("item"))
+            self._utterance = Utterance(ShownText(self._new_id("item")))
         return self._utterance
 
     def _commit(self, end: int, *, announced: bool) -> None:
         """Make an item of the audio before sample `end`."""
         utterance, live, self._utterance = self._current(), self._live(), None
+        live = live if self._limits.final_from_stream else None
         samples = self._input.buffer.take_until(end)
-        self._add(Item(utterance.item_id, samples, self._config, announced, live, utterance.shown))
+        self._add(Item(utterance.shown, samples, self._config, announced, live))
 
     def _add(self, item: Item) -> None:
-        if not self._limits.final_from_stream:
-            item.live = None
-        elif item.live is None:
-            item.live = LiveTranscript(self._limits.windowing, item.config.keywords)
-        self._pending.append(item)
-        self._responses.add(item.item_id)
-        self._keep(item.item_id)
-        if item.announced:
-            self._announce(item)
-        self._outputs.append(ItemCommitted(item.item_id, item.audio_s))
-        self._complete_streamed()
-
-    def _keep(self, item_id: str) -> None:
-        """Keep an item for clients that retrieve it."""
-        self._transcripts[item_id] = None
-        if len(self._transcripts) > MAX_ITEMS_KEPT:
-            self._transcripts.popitem(last=False)
-
-    def _announce(self, item: Item) -> None:
-        previous, self._previous_item_id = self._previous_item_id, item.item_id
-        self._emit(events.Committed(item_id=item.item_id, previous_item_id=previous))
-        body = item_body(item.item_id, None)
-        if self._params.beta:
-            self._emit(events.ItemState(type="conversation.item.created", item=body, previous_item_id=previous))
-            return
-        self._emit(
-            events.ItemState(type="conversation.item.added", item=body, previous_item_id=previous),
-            events.ItemState(type="conversation.item.done", item=body, previous_item_id=previous),
-        )
-
-    def _complete(self, item: Item, transcript: Transcript) -> None:
-        if item.announced:
-            self._emit_delta(item, transcript.text)
-            self._emit(*_segments(item, transcript, self._new_id), _completed(item, transcript))
-        if item.item_id in self._transcripts:
-            self._transcripts[item.item_id] = transcript.text
-        self._end(item, None, self._responses.end(item.item_id, transcript.text))
-
-    def _fail(self, item: Item, error: ServiceError) -> None:
-        if item.announced:
-            detail = events.ItemErrorBody(type=error.type, code=error.code, message=error.message, param=error.param)
-            self._emit(events.TranscriptionFailure(item_id=item.item_id, content_index=0, error=detail))
-        self._end(item, error, self._responses.end(item.item_id, error))
-
-    def _end(self, item: Item, error: ServiceError | None, responses: Iterable[events.ServerEvent]) -> None:
-        self._pending.remove(item)
-        self._emit(*responses)
-        self._outputs.append(ItemEnded(item.item_id, error))
+        if self._limits.final_from_stream:
+            item.live = item.live or LiveTranscript(self._limits.windowing, item.config.keywords)
+        self._put_out(self._items.add(item))
+        self._complete_known()
 
     # -- work for the model --------------------------------------------------------------------------------------------
 
     def _item_work(self, item: Item) -> Work | None:
         if item.live is None:
             return ItemWork(item)
-        return _step_work(item.live, len(item.samples), lambda start, stop: item.samples[start:stop], ended=True)
+        window = item.live.next_window(len(item.samples), ended=True)
+        if window is None:
+            return None
+        step = item.live.begin_step(window, item.samples[window.start : window.stop])
+        return StepWork(item.live, step, (len(item.samples) - window.stop) / SAMPLE_RATE)
 
-    def _live_work(self) -> Work | None:
+    def _live_work(self, step_s: float | None) -> StepWork | None:
         buffer = self._input.buffer
         is_open = self._input.in_turn or not self._input.detects_turns
         if not is_open or not self._has_live_text or buffer.end < self._paused_until:
             return None
         live = self._live() or self._new_live()
-        work = _step_work(live, len(buffer), lambda start, stop: buffer.copy(buffer.start + start, buffer.start + stop))
-        if work:  # only now is the live transcript kept: until its first step, the keywords may still change
-            utterance = self._current()
-            utterance.live, utterance.start = live, buffer.start
-        return work
+        window = live.next_window(len(buffer), step_s=self._paced(step_s))
+        if window is None:
+            return None
+        # Only now is the live transcript kept: until its first step, the keywords may still change.
+        utterance = self._current()
+        utterance.live, utterance.start = live, buffer.start
+        step = live.begin_step(window, buffer.view(buffer.start + window.start, buffer.start + window.stop))
+        return StepWork(live, step, (len(buffer) - window.stop) / SAMPLE_RATE + self._input.undecoded_s)
 
     def _has_step(self, samples: int, step_s: float | None) -> bool:
         """Return whether there is a step of live text, not in flight, once the buffer has this many samples."""
         if not self._has_live_text or self._input.buffer.start + samples < self._paused_until:
             return False
         live = self._live() or LiveTranscript(self._limits.windowing)
-        return live.next_window(samples) is not None
+        return live.next_window(samples, step_s=self._paced(step_s)) is not None
+
+    def _paced(self, step_s: float | None) -> float | None:
+        """Return the shortest step. Text that is final must not depend on the load, nor on how the audio arrived."""
+        return None if self._limits.final_from_stream else step_s
 
     @property
     def _has_live_text(self) -> bool:
@@ -472,42 +419,52 @@ class Session:
         """Return what needs the result of a step; None if nothing does since a commit or a clear."""
         if self._utterance and self._live() is work.live:
             return self._utterance
-        return next((item for item in self._pending if item.live is work.live), None)
+        return self._items.with_live(work.live)
 
     def _finish_step(self, work: StepWork, outcome: WorkOutcome) -> None:
         owner = self._owner_of(work)
         if isinstance(outcome, StepResult):
             work.live.finish_step(outcome)
-            # The simple dialect gets live text too. Of its items it gets nothing but the response.
-            if owner and self._limits.partials and (isinstance(owner, Utterance) or owner.announced):
-                self._emit_delta(owner, work.live.text)
-            return
-        work.live.cancel_step()
-        if not isinstance(outcome, ServiceError):
-            return
+        else:
+            work.live.cancel_step()
+        if owner and isinstance(outcome, StepResult):
+            self._show(owner, work.live)
+        elif owner and isinstance(outcome, ServiceError):
+            self._handle_step_error(owner, outcome)
+
+    def _handle_step_error(self, owner: Utterance | Item, error: ServiceError) -> None:
         if isinstance(owner, Utterance):
             self._paused_until = self._input.buffer.end + round(self._limits.windowing.chunk_s * SAMPLE_RATE)
-        elif owner and owner is self._pending[0]:  # others retry when they are first, so that items fail in order
-            self._fail(owner, outcome)
+        elif owner is self._items.first:  # others retry when they are first, so that items fail in order
+            self._put_out(self._items.fail(owner, error))
 
-    def _complete_streamed(self) -> None:
-        """Complete the first items, as long as each has a live transcript with no step left."""
-        while self._pending and (live := self._pending[0].live):
-            item = self._pending[0]
-            is_in_flight = isinstance(self._in_flight, StepWork) and self._in_flight.live is live
-            if is_in_flight or live.next_window(len(item.samples), ended=True) is not None:
-                return
-            live.finish()
-            self._complete(item, Transcript(live.text, live.tokens))
+    def _complete_known(self) -> None:
+        """Complete the first items, as long as the text of each is known."""
+        while (item := self._items.first) and (transcript := self._known_text(item)) is not None:
+            self._put_out(self._items.complete(item, transcript))
+
+    def _known_text(self, item: Item) -> Transcript | None:
+        """Return the text of an item if it is known: from its live transcript, that is once no step is left."""
+        live = item.live
+        if live is None:
+            return None
+        is_in_flight = isinstance(self._in_flight, StepWork) and self._in_flight.live is live
+        if is_in_flight or live.next_window(len(item.samples), ended=True) is not None:
+            return None
+        live.finish()
+        return Transcript(live.text, live.tokens)
 
     # -- outputs -------------------------------------------------------------------------------------------------------
 
-    def _emit_delta(self, stream: Utterance | Item, text: str) -> None:
-        """Emit what `text` adds to the text shown; nothing if it does not begin with that."""
-        delta = text[len(stream.shown) :] if text.startswith(stream.shown) else ""
-        if delta:
-            stream.shown += delta
-            self._emit(events.TranscriptionDelta(item_id=stream.item_id, content_index=0, delta=delta))
+    def _show(self, owner: Utterance | Item, live: LiveTranscript) -> None:
+        """Emit what a step has added to the text that is shown, and the hypothesis if the client asked for it."""
+        config, announced = (owner.config, owner.announced) if isinstance(owner, Item) else (self._config, True)
+        # The simple dialect gets live text too. Of its items it gets nothing but the response.
+        if not self._limits.partials or not announced:
+            return
+        self._emit(*owner.shown.extend(live.text))
+        if config.hypothesis:
+            self._emit(*owner.shown.expect(live.text + live.hypothesis))
 
     def _emit_state(self, kind: events.StateName) -> None:
         params = self._params
@@ -523,7 +480,10 @@ class Session:
         self._emit(events.ErrorEvent(error=detail))
 
     def _emit(self, *server_events: events.ServerEvent) -> None:
-        self._outputs += server_events
+        self._put_out(server_events)
+
+    def _put_out(self, outputs: Iterable[Output]) -> None:
+        self._outputs += outputs
 
     def _take_outputs(self) -> list[Output]:
         """Return the outputs since the last call, and release the memory of audio that has gone."""
@@ -538,44 +498,3 @@ class Session:
         if isinstance(work, StepWork) and work is not self._cancelled and self._owner_of(work) is None:
             self._cancelled = work
             self._outputs.append(CancelWork(work))
-
-
-def _step_work(
-    live: LiveTranscript, samples: int, read: Callable[[int, int], Samples], *, ended: bool = False
-) -> StepWork | None:
-    """Return the next step of a live transcript, or None if it is not time for one.
-
-    `samples` is the length of its audio so far, and `read` returns a range of that.
-    """
-    window = live.next_window(samples, ended)
-    return StepWork(live, live.begin_step(window, read(window.start, window.stop))) if window else None
-
-
-def _completed(item: Item, transcript: Transcript) -> events.TranscriptionCompleted:
-    completed = events.TranscriptionCompleted(
-        item_id=item.item_id, content_index=0, transcript=transcript.text, usage=duration_usage(item.audio_s)
-    )
-    if not item.config.logprobs:
-        return completed
-    return completed.model_copy(update={"logprobs": logprobs_of(transcript.tokens)})
-
-
-def _segments(
-    item: Item, transcript: Transcript, new_id: Callable[[str], str]
-) -> Iterator[events.TranscriptionSegment]:
-    """Yield the timed segments and words that the client asked for, segments first."""
-    timed: list[Segment | Word] = []
-    if "segment" in item.config.granularities:
-        timed += segments_of(transcript, item.audio_s)
-    if "word" in item.config.granularities:
-        timed += words_of(transcript, item.audio_s)
-    for each in timed:
-        yield events.TranscriptionSegment(
-            id=new_id("seg"),
-            item_id=item.item_id,
-            content_index=0,
-            text=each.text,
-            speaker="",
-            start=each.start_s,
-            end=each.end_s,
-        )

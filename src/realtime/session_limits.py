@@ -16,7 +16,7 @@ class SessionLimits:
     partials: bool
     """Whether clients get text while an utterance is still being spoken."""
     final_from_stream: bool
-    """Whether an item's final text is its live text. Otherwise the whole item is decoded once more."""
+    """Whether an item's final text is its live text. Otherwise it is that of the whole item, as of a file."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "SessionLimits":

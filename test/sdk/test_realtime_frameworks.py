@@ -1,7 +1,8 @@
 """The messages that voice frameworks send to `/v1/realtime`, and what they need to receive.
 
 As sent by livekit-plugins-openai 1.8.9, pipecat-ai 1.14.0, openai-agents 0.24.0 and the AI SDK 7 (@ai-sdk/openai
-4.0.118). To each of them an `error` is the end of its session.
+4.0.118). To each of them an `error` is the end of its session. Each gets only types of events that it handles, or that
+OpenAI sends to every client and it passes over.
 """
 
 import json
@@ -16,6 +17,8 @@ from sdk_realtime import (
     CLEARED,
     COMMITTED,
     COMPLETED,
+    DELTA,
+    FAILED,
     FIRST,
     GA,
     PCM16,
@@ -42,10 +45,32 @@ from websockets.typing import Subprotocol
 BEARER = {"Authorization": "Bearer k"}
 
 
+PASSED_OVER = frozenset(
+    {
+        "session.created",
+        "session.updated",
+        COMMITTED,
+        CLEARED,
+        "conversation.item.added",
+        "conversation.item.done",
+    }
+)
+"""What OpenAI sends in every transcription session. A framework that does nothing with these passes over them."""
+LIVEKIT = frozenset({STARTED, STOPPED, DELTA, COMPLETED, "error"})
+"""The types that LiveKit's `stt.py` handles."""
+PIPECAT = frozenset({STARTED, STOPPED, DELTA, COMPLETED, FAILED, "error"})
+"""The types that Pipecat's `services/openai/stt.py` handles, beside some that it passes over elsewhere."""
+AGENTS = frozenset({STARTED, STOPPED, DELTA, COMPLETED, FAILED, "error"})
+"""The types that openai-agents' `openai_stt.py` handles, or knows from OpenAI's turn detection and models."""
+AI_SDK = frozenset({DELTA, COMPLETED, FAILED, "error"})
+"""The types that the AI SDK's streaming transcription handles."""
+
+
 @dataclass(frozen=True)
 class Framework:
-    """How a framework connects."""
+    """How a framework connects, and the types of events that it handles."""
 
+    handled: frozenset[str]
     query: str = "intent=transcription"
     headers: dict[str, str] = field(default_factory=lambda: dict(BEARER))
     user_agent: str | None = "Python/3.11 websockets/17.4"
@@ -67,6 +92,7 @@ class Framework:
                 while len(of_kind(events, step["wait"])) < step["times"]:
                     events.append(json.loads(connection.recv()))
             assert connection.subprotocol == (self.subprotocols[0] if self.subprotocols else None)
+        assert {event["type"] for event in events} <= self.handled | PASSED_OVER
         return events
 
 
@@ -81,7 +107,7 @@ LIVEKIT_PIECE_S = 0.05
 
 
 def livekit(model: str) -> Framework:
-    return Framework(query=f"intent=transcription&model={model}", user_agent="LiveKit Agents")
+    return Framework(LIVEKIT, query=f"intent=transcription&model={model}", user_agent="LiveKit Agents")
 
 
 def livekit_update(**settings: Any) -> Event:
@@ -138,7 +164,7 @@ def test_pipecat_sends_audio_before_it_names_its_format(service: Service):
         commit(),
         wait(),
     ]
-    events = Framework().talk(service, steps)
+    events = Framework(PIPECAT).talk(service, steps)
     check_session(events, GA, items=1)
     assert kinds(events)[:3] == ["session.created", "session.updated", COMMITTED]
     assert texts(events) == [Speech(FIRST, 0.3).text(service)]
@@ -148,7 +174,7 @@ def test_a_late_format_holds_for_the_audio_that_came_before_it(service: Service)
     speech = Speech(FIRST, encoding=PCM16_AT_16_KHZ)
     configure = update(format=speech.encoding.ga, turn_detection=None)
     early = [*speech.appends()[:5], configure, *speech.appends()[5:]]
-    events = Framework().talk(service, [*early, commit(), wait()])
+    events = Framework(PIPECAT).talk(service, [*early, commit(), wait()])
     assert texts(events) == [speech.text(service)] == [Speech(FIRST).text(service)]
 
 
@@ -159,7 +185,7 @@ def test_pipecat_leaves_the_turn_detection_to_the_server(service: Service):
         transcription={"model": "gpt-transcribe", "language": "en", "prompt": "bicycle"},
         noise_reduction={"type": "near_field"},
     )
-    events = Framework().talk(service, [wait("session.created"), configure, *speech.appends(0.02), wait()])
+    events = Framework(PIPECAT).talk(service, [wait("session.created"), configure, *speech.appends(0.02), wait()])
     check_session(events, GA, items=1)
     check_turns(events, speech, service)
     assert of_kind(events, "session.updated")[0]["session"]["audio"]["input"]["noise_reduction"] == {
@@ -181,7 +207,7 @@ AGENTS_END = [commit(event_id="f00d"), CLEAR, wait(CLEARED)]
 
 def test_openai_agents_commits_the_rest_and_clears(service: Service):
     speech = Speech(FIRST)
-    events = Framework().talk(service, [*AGENTS_BEGIN, *speech.appends(), *AGENTS_END, wait()])
+    events = Framework(AGENTS).talk(service, [*AGENTS_BEGIN, *speech.appends(), *AGENTS_END, wait()])
     check_session(events, GA, items=1)
     assert errors(events) == []
     assert texts(events) == [speech.text(service)]
@@ -189,14 +215,14 @@ def test_openai_agents_commits_the_rest_and_clears(service: Service):
 
 def test_openai_agents_gets_an_error_for_a_last_commit_that_comes_late(service: Service):
     speech = Speech(FIRST, 6.0)  # semantic_vad waits for 4 s
-    events = Framework().talk(service, [*AGENTS_BEGIN, *speech.appends(), *AGENTS_END, wait()])
+    events = Framework(AGENTS).talk(service, [*AGENTS_BEGIN, *speech.appends(), *AGENTS_END, wait()])
     check_session(events, GA, items=1)
     check_turns(events, speech, service)
     check_empty_commit(errors(events), "f00d")
 
 
 def test_openai_agents_may_have_nothing_to_say(service: Service):
-    events = Framework().talk(service, [*AGENTS_BEGIN, *AGENTS_END])
+    events = Framework(AGENTS).talk(service, [*AGENTS_BEGIN, *AGENTS_END])
     check_empty_commit(errors(events), "f00d")
     assert kinds(events) == ["session.created", "session.updated", "error", CLEARED]
 
@@ -215,7 +241,7 @@ def test_the_ai_sdk_streams_odd_pieces_at_the_rate_of_its_user(service: Service,
         turn_detection=None,
     )
     pieces = [append(data[start : start + 3201]) for start in range(0, len(data), 3201)]
-    sdk = Framework(headers={}, user_agent=None, subprotocols=("realtime", "openai-insecure-api-key.k"))
+    sdk = Framework(AI_SDK, headers={}, user_agent=None, subprotocols=("realtime", "openai-insecure-api-key.k"))
     events = sdk.talk(service, [configure, *pieces, commit(), wait()])
     check_session(events, GA, items=1)
     assert errors(events) == []

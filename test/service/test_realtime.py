@@ -5,13 +5,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import HeldModel, clip
 from media import pcm16
-from realtime_client import COMPLETED, DELTA, FAILED, Client, session, speech
+from realtime_client import COMPLETED, DELTA, FAILED, HYPOTHESIS, Client, session, speech
 from running_service import Service, serving, until
 from sdk_realtime import ALAW, FIRST, ULAW, Speech
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -128,6 +129,25 @@ def test_text_comes_while_the_audio_is_still_coming(service):
     assert first["delta"].startswith("Four")
     assert {event["item_id"] for event in deltas} == {committed["item_id"]}
     assert events[-1]["item_id"] == committed["item_id"]
+
+
+def test_who_asks_gets_provisional_words_while_somebody_speaks_and_none_after_the_text(service):
+    audio = speech("long-30s.flac")[: 12 * 32_000]
+    with session(service) as client:
+        client.send("session.update", session={"include": ["item.input_audio_transcription.hypothesis"]})
+        client.append(audio[: 4 * 32_000], 3200)
+        spoken = client.until(HYPOTHESIS)
+        client.append(audio[4 * 32_000 :], 3200)
+        client.commit()
+        events = [*spoken, *client.until(COMPLETED)]
+        client.send("input_audio_buffer.clear")
+        assert client.next()["type"] == "input_audio_buffer.cleared"
+    text_events = [event for event in events if event["type"] in (DELTA, HYPOTHESIS, COMPLETED)]
+    assert {event["item_id"] for event in text_events} == {events[-1]["item_id"]}
+    assert spoken[-1]["text"]
+    provisional = [event["text"] for event in text_events if event["type"] == HYPOTHESIS]
+    assert all(before != after for before, after in pairwise(provisional))
+    assert provisional[-1] == ""
 
 
 def test_the_text_of_the_stream_may_be_the_final_one(tiny, tmp_path):

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from src.audio.decode import decode
 
 DELTA = "conversation.item.input_audio_transcription.delta"
+HYPOTHESIS = "conversation.item.input_audio_transcription.hypothesis"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 FAILED = "conversation.item.input_audio_transcription.failed"
 

@@ -138,6 +138,7 @@ class SessionHarness:
         max_audio_s: float = 60.0,
         windowing: Windowing = WINDOWING,
         new_speech_stream: Callable[[], Any] = Loudness,
+        step: Callable[[StepWork], StepResult] = step_result,
         final: Callable[[Samples], Transcript] = transcript,
         strict: bool = False,
         watch: Callable[[list[Read]], None] = lambda read: None,
@@ -146,6 +147,7 @@ class SessionHarness:
     ) -> None:
         self._numbers = itertools.count(1)
         self._memory = ExitStack()
+        self._step = step
         self._final = final
         self._watch = watch
         self.session = Session(
@@ -183,15 +185,18 @@ class SessionHarness:
 
     def run(self, work: Work) -> None:
         """Run work on the played model."""
-        self.finish(work, self._final(work.item.samples) if isinstance(work, ItemWork) else step_result(work))
+        self.finish(work, self._final(work.item.samples) if isinstance(work, ItemWork) else self._step(work))
 
     def finish(self, work: Work, outcome: WorkOutcome) -> None:
         """Pass the outcome of work to the session."""
         self.collect(self.session.finish(work, outcome))
 
-    def run_all(self) -> list[dict[str, Any]]:
-        """Run work until there is none left, and return the events received since the last call."""
-        while work := self.session.next_work():
+    def run_all(self, step_s: float | None = None) -> list[dict[str, Any]]:
+        """Run work until there is none left, and return the events received since the last call.
+
+        `step_s` is the shortest step of live text.
+        """
+        while work := self.session.next_work(step_s):
             self.run(work)
         return self.drain()
 
@@ -209,11 +214,11 @@ class SessionHarness:
 
     def collect(self, outputs: list[Output]) -> None:
         """Collect outputs of the session, and check the form of its events."""
-        read = [_read(output) for output in outputs]
-        self.received += [each for each in read if isinstance(each, dict)]
-        self.notices += [each for each in read if isinstance(each, ItemCommitted | ItemEnded)]
-        self.cancelled += [each.work for each in read if isinstance(each, CancelWork)]
-        self._watch(read)
+        found = [read(output) for output in outputs]
+        self.received += [each for each in found if isinstance(each, dict)]
+        self.notices += [each for each in found if isinstance(each, ItemCommitted | ItemEnded)]
+        self.cancelled += [each.work for each in found if isinstance(each, CancelWork)]
+        self._watch(found)
 
 
 def manual_client(**options: Any) -> SessionHarness:
@@ -228,7 +233,7 @@ def simple_client(**options: Any) -> SessionHarness:
     return SessionHarness(transcription=False, **options)
 
 
-def _read(output: Output) -> Read:
+def read(output: Output) -> Read:
     """Return an event as a client reads it, or a notice as it is."""
     if not isinstance(output, events.ServerEvent):
         return output
@@ -336,6 +341,7 @@ FORMS: dict[str, Any] = {
     f"{TRANSCRIPTION}.delta": OF_ITEM | {"delta": str},
     f"{TRANSCRIPTION}.completed": OF_ITEM
     | {"transcript": str, "usage": {"type": "duration", "seconds": int}, "logprobs?": LOGPROBS},
+    f"{TRANSCRIPTION}.hypothesis": OF_ITEM | {"text": str},
     f"{TRANSCRIPTION}.segment": OF_ITEM | {"id": str, "text": str, "speaker": str, "start": float, "end": float},
     f"{TRANSCRIPTION}.failed": OF_ITEM | {"error": ERROR},
     "error": {"error": ERROR | {"event_id": (NULL, str)}},

@@ -44,6 +44,9 @@ class Ledger:
         self.announced: list[str] = []
         self.results: dict[str, str | None] = {}  # transcripts, None for failures
         self.shown: dict[str, str] = {}  # the deltas of each item, joined
+        self.hypotheses: dict[str, str] = {}  # the last hypothesis of each item
+        self.asked = False
+        """Whether the client has asked for hypotheses."""
         self.restarted: set[str] = set()  # items whose live text began anew
         self.deleted: set[str] = set()
         self.latest_ms = 0
@@ -133,10 +136,17 @@ class Ledger:
             assert event["delta"]
             self.shown[item_id] = self.shown.get(item_id, "") + event["delta"]
             return
+        if kind == "hypothesis":
+            assert self.asked
+            assert event["text"] != self.hypotheses.get(item_id, ""), "it was sent already"
+            self.hypotheses[item_id] = event["text"]
+            return
         entry = self.waiting[0]
         assert item_id == entry.item_id
         assert entry.announced
         entry.ended = kind in ("completed", "failed")
+        if entry.ended:
+            assert not self.hypotheses.pop(item_id, ""), "provisional words are left"
         if kind == "completed":
             self.results[item_id] = entry.text = text = event["transcript"]
             if self.exact and item_id not in self.restarted:

@@ -61,7 +61,8 @@ TRANSCRIPTIONS = st.none() | st.fixed_dictionaries(
     },
 )
 NOISES = st.sampled_from([None, {"type": "near_field"}, {"type": "far_field", "strength": 0.5}, {"strength": 1e999}, 5])
-INCLUDES = st.sampled_from([None, [], ["item.input_audio_transcription.logprobs"], [5], "x"])
+HYPOTHESIS = "item.input_audio_transcription.hypothesis"
+INCLUDES = st.sampled_from([None, [], [HYPOTHESIS], ["item.input_audio_transcription.logprobs", HYPOTHESIS], [5], "x"])
 GA_INPUTS = st.fixed_dictionaries(
     {},
     optional={
@@ -97,6 +98,7 @@ SHAPES = st.one_of(
     st.sampled_from([{}, {"audio": 5}, {"audio": {"input": "x"}}]),
 )
 SIZES = st.sampled_from([0, 1, 2, 3, 99, 320, 321, 3_200, 9_600, 9_601, 16_000, 32_001, 48_000])
+STEPS_S = st.sampled_from([None, 0.08, 0.16, 0.5])
 IDS = st.none() | st.sampled_from(["a", "b", "c"])
 BROKEN = st.one_of(
     st.text(max_size=20),
@@ -220,6 +222,7 @@ class AnySequence(RuleBasedStateMachine):
             assert len(received) == 1
             assert received[0]["error"]["event_id"] == "e"
             return
+        ledger.asked = ledger.asked or HYPOTHESIS in (received[-1]["session"]["include"] or ())
         assert received[-1]["type"] == name + "d"
         self.announces = True
         was, self.detects = self.detects, self.session_detects()
@@ -262,12 +265,20 @@ class AnySequence(RuleBasedStateMachine):
     def process_audio(self) -> None:
         self.harness.collect(self.session.process_audio())
 
+    @rule(step_s=STEPS_S)
+    def process_audio_that_is_due(self, step_s: float | None) -> None:
+        if not self.session.audio_due(step_s):
+            return
+        assert self.session.undecoded_s > 0
+        self.harness.collect(self.session.process_audio())
+        assert not self.session.audio_due(step_s)
+
     # The model
 
     @precondition(lambda self: self.busy is None)
-    @rule()
-    def take_work(self) -> None:
-        self.busy = self.session.next_work()
+    @rule(step_s=STEPS_S)
+    def take_work(self, step_s: float | None = None) -> None:
+        self.busy = self.session.next_work(step_s)
         assert self.busy is not None or self.session.idle, "an item waits, and there is no work for it"
         if isinstance(self.busy, ItemWork):
             assert self.busy.item.item_id == self.ledger.waiting[0].item_id
@@ -291,6 +302,22 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def finish_cancelled_work(self) -> None:
         self.finish_work_without_result(Cancelled())
+
+    @rule(seconds=st.sampled_from([0.3, 0.6]), step_s=st.sampled_from([0.08, 0.16]))
+    def say_a_sentence(self, seconds: float, step_s: float) -> None:
+        """Speak and pause as people do, with a model that keeps up."""
+        for loud, pieces in ((True, round(seconds / 0.1)), (False, 6)):
+            for _ in range(pieces):
+                self.speak(0.1, loud)
+                self.run_all(step_s)
+
+    def run_all(self, step_s: float) -> None:
+        while True:
+            if self.busy is None:
+                self.take_work(step_s)
+            if self.busy is None:
+                return
+            self.finish_work()
 
     @rule()
     def catch_up(self) -> None:

@@ -41,6 +41,16 @@ def test_a_taken_copy_is_not_changed_by_later_samples():
     assert np.array_equal(taken, speech(1.0))
 
 
+def test_a_view_is_not_changed_by_what_is_appended_or_dropped_later():
+    buffer = AudioBuffer()
+    for _ in range(20):
+        buffer.append(speech(0.5))
+        view, expected = buffer.view(buffer.end - RATE // 4, buffer.end), speech(0.25)
+        buffer.drop_until(buffer.end)
+        buffer.append(silence(0.7))
+        assert np.array_equal(view, expected)
+
+
 def test_the_memory_of_a_long_item_is_not_kept():
     buffer = AudioBuffer()
     tracemalloc.start()

@@ -1,6 +1,7 @@
 """A session by its events alone: what a client receives, in which order, and the work for the model."""
 
 import base64
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -22,13 +23,17 @@ from session_harness import (
     manual_client,
     only,
     silence,
+    simple_client,
     speech,
     step_result,
     texts,
+    tokens_of,
+    transcript,
     update,
 )
 
 from src.audio.vad import SpeechDetector, run_detection
+from src.engine.model import StepResult
 from src.errors import QueueFull
 from src.memory.budget import Budget
 from src.memory.plan import AUDIO_BYTES_PER_S
@@ -36,6 +41,7 @@ from src.realtime.audio_input import SLICE_S
 from src.realtime.outputs import Cancelled, ItemCommitted, ItemWork, StepWork
 from src.realtime.session import CATCH_UP_S
 from src.text.transcript import Transcript
+from src.wire.model_names import ServedModel
 
 EMPTY = "input_audio_buffer_commit_empty"
 
@@ -625,6 +631,125 @@ def test_many_items_too_short_for_a_step_may_wait_for_one_long_one():
     assert harness.session.idle
 
 
+# Provisional words
+
+ASK = {"include": ["item.input_audio_transcription.hypothesis"]}
+STEP_S = 0.16
+
+
+def speak(harness: SessionHarness, *audio: np.ndarray) -> list[dict]:
+    """Send audio in pieces of 0.1 s, run all work after each, and return the events."""
+    samples = np.concatenate(audio)
+    events = []
+    for start in range(0, len(samples), RATE // 10):
+        events += harness.send(append(samples[start : start + RATE // 10])) + harness.run_all(STEP_S)
+    return events
+
+
+def hypotheses(events: list[dict]) -> list[str]:
+    return [event["text"] for event in events if kinds([event]) == ["hypothesis"]]
+
+
+def test_who_asks_gets_the_words_after_the_last_delta():
+    harness = manual_client()
+    harness.send(update(ASK))
+    events = speak(harness, speech(2.0))
+    text = ""
+    for event in events:
+        text += event.get("delta", "")
+        if "text" in event:
+            assert expected_text(speech(2.0)).startswith(text + event["text"])
+    assert len(hypotheses(events)) > 5
+    assert all(before != after for before, after in pairwise(hypotheses(events)))
+    assert len({event["item_id"] for event in events}) == 1
+    assert {event["content_index"] for event in events} == {0}
+
+
+def test_a_step_shows_its_delta_before_its_hypothesis():
+    harness = manual_client()
+    harness.send(update(ASK), append(speech(1.0)))
+    work = harness.session.next_work(STEP_S)
+    assert work is not None
+    harness.run(work)
+    assert kinds(harness.drain()) == ["delta", "hypothesis"]
+
+
+def test_who_does_not_ask_gets_no_hypothesis():
+    harness = manual_client()
+    assert set(kinds(speak(harness, speech(2.0)))) == {"delta"}
+    assert "hypothesis" not in kinds(harness.send(COMMIT) + harness.run_all())
+
+
+def test_a_hypothesis_that_stays_is_not_repeated():
+    harness = manual_client(step=lambda work: StepResult((), work.step.start_frame, tokens_of(2)))
+    harness.send(update(ASK))
+    assert hypotheses(speak(harness, speech(2.0))) == ["0 1"]
+
+
+@pytest.mark.parametrize("final", [transcript, lambda samples: Transcript("otherwise")], ids=["same", "other"])
+def test_before_the_end_of_an_item_its_hypothesis_goes_and_none_follows(final):
+    harness = manual_client(final=final)
+    harness.send(update(ASK))
+    assert hypotheses(speak(harness, speech(2.0)))[-1]
+    events = harness.send(COMMIT) + harness.run_all()
+    assert kinds(events)[-2:] == ["hypothesis", "completed"]
+    assert hypotheses(events) == [""]
+
+
+def test_before_a_failure_of_an_item_its_hypothesis_goes():
+    harness = manual_client()
+    harness.send(update(ASK))
+    speak(harness, speech(2.0))
+    harness.send(COMMIT)
+    assert kinds(harness.fail_next(QueueFull("Full."))) == ["hypothesis", "failed"]
+
+
+def test_an_item_of_the_stream_has_its_hypothesis_until_its_last_step():
+    harness = manual_client(final_from_stream=True)
+    harness.send(update(ASK))
+    events = speak(harness, speech(2.0)) + harness.send(COMMIT) + harness.run_all()
+    assert len(hypotheses(events)) > 5
+    assert hypotheses(events)[-1] == ""
+    assert kinds(events)[-1] == "completed"
+    assert "".join(event.get("delta", "") for event in events) == texts(events)[0] == expected_text(speech(2.0))
+
+
+@pytest.mark.parametrize("name", ["session.update", "transcription_session.update"])
+def test_a_client_of_beta_may_ask(name):
+    harness = SessionHarness(beta=True)
+    (updated,) = harness.send(update(ASK | {"turn_detection": None}, name))
+    assert updated["session"]["include"] == ASK["include"]
+    assert hypotheses(speak(harness, speech(2.0)))
+
+
+def test_a_client_of_the_simple_dialect_may_ask():
+    harness = simple_client()
+    harness.send(update(ASK | {"turn_detection": None}))
+    assert hypotheses(speak(harness, speech(2.0)))
+    assert kinds(harness.send(RESPOND) + harness.run_all())[-1] == "response.completed"
+
+
+def test_a_temporary_key_may_ask_for_its_client():
+    config = manual_client().session._config.updated(ASK, ServedModel("nvidia/parakeet", "1"), ("en",))
+    assert hypotheses(speak(SessionHarness(config=config), speech(2.0)))
+
+
+def test_a_client_may_ask_while_somebody_speaks_and_cease_to():
+    harness = manual_client()
+    assert hypotheses(speak(harness, speech(1.0))) == []
+    harness.send(update(ASK))
+    assert hypotheses(speak(harness, speech(1.0)))
+    harness.send(update({"include": None}))
+    assert hypotheses(speak(harness, speech(1.0))) == []
+
+
+def test_without_partial_text_there_is_no_hypothesis():
+    harness = manual_client(partials=False, final_from_stream=True)
+    harness.send(update(ASK))
+    events = speak(harness, speech(2.0)) + harness.send(COMMIT) + harness.run_all()
+    assert hypotheses(events) == []
+
+
 # Segments, words and log probabilities
 
 
@@ -763,6 +888,32 @@ def test_after_a_failed_step_audio_is_due_with_the_next_attempt():
 def test_the_first_audio_is_not_due_before_its_format_is_certain():
     harness = SessionHarness()
     assert appended_until_due(harness, 2.0) == pytest.approx(1.0)
+
+
+def test_a_step_has_how_much_audio_came_after_its_window_and_the_session_how_much_came():
+    harness = manual_client()
+    harness.send(append(speech(1.0)))
+    harness.send_only(append(speech(0.3)))
+    work = harness.session.next_work()
+    assert isinstance(work, StepWork)
+    assert work.beyond_s == pytest.approx(1.3 - work.step.end_s)
+    harness.run(work)
+    harness.send(CLEAR, append(speech(0.1)))
+    assert harness.session.received_s == pytest.approx(1.4)
+
+
+def test_a_step_of_an_item_has_how_much_of_that_comes_after_its_window():
+    harness = manual_client(final_from_stream=True)
+    harness.send(append(speech(1.0)), COMMIT, append(speech(0.5)))
+    beyond = []
+    while work := harness.session.next_work():
+        assert isinstance(work, StepWork)
+        beyond.append(work.beyond_s)
+        assert work.beyond_s == pytest.approx(1.0 - work.step.end_s)
+        harness.run(work)
+        if harness.session.idle:
+            break
+    assert beyond[-1] == 0
 
 
 # Errors

@@ -1,0 +1,69 @@
+"""The events of an item: that it exists, its text with words and segments, or why it has none."""
+
+from collections.abc import Callable, Iterator
+
+from src.errors import ServiceError
+from src.realtime import events
+from src.realtime.items import Item, item_body
+from src.text.segments import Segment, segments_of
+from src.text.transcript import Transcript
+from src.text.words import Word, words_of
+from src.wire.logprobs import logprobs_of
+from src.wire.usage import duration_usage
+
+
+def announced(item_id: str, previous_item_id: str | None, *, beta: bool) -> Iterator[events.ServerEvent]:
+    """Yield the events of a new item: one for its audio, and for the item itself one in beta and two in GA."""
+    yield events.Committed(item_id=item_id, previous_item_id=previous_item_id)
+    body = item_body(item_id, None)
+    if beta:
+        yield events.ItemState(type="conversation.item.created", item=body, previous_item_id=previous_item_id)
+        return
+    yield events.ItemState(type="conversation.item.added", item=body, previous_item_id=previous_item_id)
+    yield events.ItemState(type="conversation.item.done", item=body, previous_item_id=previous_item_id)
+
+
+def completed(item: Item, transcript: Transcript, new_id: Callable[[str], str]) -> Iterator[events.ServerEvent]:
+    """Yield the events with an item's final text: what is missing of its deltas, its words and segments, `completed`.
+
+    Args:
+        item: the item; its configuration says what else than the text the client asked for.
+        transcript: the text, and its tokens with times from the start of the item.
+        new_id: makes an id of a kind, here `seg`.
+    """
+    yield from item.shown.settle(transcript.text)
+    yield from _segments(item, transcript, new_id)
+    end = events.TranscriptionCompleted(
+        item_id=item.item_id, content_index=0, transcript=transcript.text, usage=duration_usage(item.audio_s)
+    )
+    if item.config.logprobs:
+        end = end.model_copy(update={"logprobs": logprobs_of(transcript.tokens)})
+    yield end
+
+
+def failed(item: Item, error: ServiceError) -> Iterator[events.ServerEvent]:
+    """Yield the events of an item that has no text."""
+    yield from item.shown.settle()
+    detail = events.ItemErrorBody(type=error.type, code=error.code, message=error.message, param=error.param)
+    yield events.TranscriptionFailure(item_id=item.item_id, content_index=0, error=detail)
+
+
+def _segments(
+    item: Item, transcript: Transcript, new_id: Callable[[str], str]
+) -> Iterator[events.TranscriptionSegment]:
+    """Yield the timed segments and words that the client asked for, segments first."""
+    timed: list[Segment | Word] = []
+    if "segment" in item.config.granularities:
+        timed += segments_of(transcript, item.audio_s)
+    if "word" in item.config.granularities:
+        timed += words_of(transcript, item.audio_s)
+    for each in timed:
+        yield events.TranscriptionSegment(
+            id=new_id("seg"),
+            item_id=item.item_id,
+            content_index=0,
+            text=each.text,
+            speaker="",
+            start=each.start_s,
+            end=each.end_s,
+        )
