@@ -174,7 +174,8 @@ class _Connection:
         """Process messages as they come, until the session times out."""
         number = 0
         while True:
-            await self._changes.until(self._may_read)
+            if not self._may_read():
+                await self._changes.until(self._may_read)
             message = await self._receive()
             if self._has_timed_out:
                 continue

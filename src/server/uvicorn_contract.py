@@ -34,7 +34,8 @@ NAMES = {
     ),
     "websockets.server.ServerProtocol": (
         "reject",
-        *("close_sent", "data_to_send", "fail", "handshake_exc", "reader", "send_close"),
+        *("close_sent", "current_size", "data_to_send", "extensions", "fail", "handshake_exc", "reader", "send_close"),
+        "state",
         "available_extensions",
     ),
     "websockets.streams.StreamReader": ("buffer", "discard"),

@@ -7,9 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import OPEN
 
 from src.memory.budget import Budget, Reservation
 from src.server.eviction import EvictionRank
+from src.server.plain_frames import plain_message
 from src.server.transport import LINGER_S, ProtocolTransport
 from src.server.websocket_handshake import JsonErrorProtocol
 
@@ -96,6 +98,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         data, self._deferred = self._deferred + data, b""
         if self._ignores_input or (self.handshake_complete and not self._reserve_or_defer(data)):
             return
+        data = self._queue_plain_messages(data)
+        if not data:
+            return
         super().data_received(data)
         self._update_reservation()
         if self.conn.handshake_exc is not None and not self.close_sent:
@@ -128,6 +133,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if event.fin:
             self.send_receive_event_to_app()
 
+    def _queue_plain_messages(self, data: bytes) -> bytes:
+        """Queue the messages that `data` begins with, as far as each is one short frame. Return the rest of `data`."""
+        conn = self.conn
+        if self._incomplete_bytes or conn.current_size is not None or conn.state is not OPEN or conn.extensions:
+            return data
+        end = 0
+        while not self._ignores_input and (message := plain_message(data, end)):
+            end = message.end
+            self.curr_msg_data_type = "text" if message.is_text else "bytes"
+            self.frames = [message.payload]
+            self.send_receive_event_to_app()
+        return data[end:]
+
     def send_receive_event_to_app(self) -> None:
         """Queue a complete message for the application, unless that has closed the connection.
 
@@ -150,7 +168,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     async def receive(self) -> Any:
         """Return the application's next message. From here on, the application accounts for its memory."""
-        message = await self.queue.get()
+        message = await self.queue.get() if self.queue.empty() else self.queue.get_nowait()
         if self.queue.empty():
             self._queued_bytes = 0
             self._update_reservation()
@@ -198,9 +216,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _update_reservation(self) -> None:
         """Reserve what messages take now, and note since when one is incomplete."""
+        incomplete_bytes = self._incomplete_bytes
         if self._reservation:
-            self._reservation.resize(self._message_bytes)
-        if not self._incomplete_bytes:
+            self._reservation.resize(incomplete_bytes + self._queued_bytes)
+        if not incomplete_bytes:
             self._incomplete_since = math.inf
         elif self._incomplete_since == math.inf:
             self._incomplete_since = self.loop.time()

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 
 import pytest
 from fake_transport import FakeTransport
+from hypothesis import given
+from hypothesis import strategies as st
 from server_harness import EchoApp, Server
-from virtual_time import in_virtual_time, virtual_loop
+from virtual_time import VirtualLoop, in_virtual_time, virtual_loop
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
+from src.server import websocket_protocol
 from src.server.eviction import EvictionRank
 from src.server.server import MAX_MESSAGE_BYTES
 from src.server.transport import LINGER_S
@@ -94,6 +97,38 @@ async def test_reading_goes_on_until_several_messages_wait_for_the_application(c
     assert await client.received() == [*[bytes(size)] * count, b"x"]
     assert not client.transport.is_reading_paused
     client.transport.abort()
+
+
+FRAMES = st.builds(
+    lambda opcode, data, fin, mask: Frame(opcode, data, fin=fin or opcode >= Opcode.CLOSE).serialize(mask=mask),
+    st.sampled_from([Opcode.TEXT, Opcode.BINARY, Opcode.CONT, Opcode.PING, Opcode.CLOSE]),
+    st.sampled_from([b"", b"words", b"\xff", b"\x03\xe8bye", bytes(125)]),
+    st.sampled_from([True, True, False]),
+    st.sampled_from([True, True, True, False]),
+)
+
+
+async def answered(data: bytes, sizes: list[int]) -> bytes:
+    """Return what the server sends to a client after the handshake, whose data comes in pieces of these sizes."""
+    client = Client(Server(EchoApp()))
+    assert await client.status() == 101
+    before = len(client.transport.written)
+    while data:
+        size = sizes.pop() if sizes else len(data)
+        client.transport.receive(data[:size])
+        data = data[size:]
+    await virtual_loop().settled()
+    client.transport.abort()
+    return bytes(client.transport.written[before:])
+
+
+@given(st.lists(FRAMES, max_size=6).map(b"".join), st.lists(st.integers(1, 40), max_size=5))
+def test_the_short_way_for_plain_messages_changes_no_answer(data, sizes):
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        found = runner.run(answered(data, list(sizes)))
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        patch.setattr(websocket_protocol, "plain_message", lambda data, start: None)
+        assert found == runner.run(answered(data, list(sizes)))
 
 
 @in_virtual_time
