@@ -62,9 +62,12 @@ class Settings(BaseSettings):
     realtime_left_s: float = Field(4.8, ge=0)
     """Live text: seconds of audio that the encoder sees before the new audio of a step."""
     realtime_chunk_s: float = Field(0.96, ge=0.08)
-    """Live text: seconds of new audio in one step, and so the time between two updates."""
+    """Live text: seconds of new audio in one step while the model is busy, and so the time between two updates; up to
+    twice as many under load."""
+    realtime_min_chunk_s: float = Field(0.24, ge=0.08)
+    """The same while the model is idle. As long as `realtime_chunk_s` or longer: all steps have that length."""
     realtime_right_s: float = Field(0.96, ge=0)
-    """Live text: seconds of audio after the new audio that a step waits for."""
+    """Live text: seconds of audio after the new audio that a step waits for; words on which steps agree need less."""
     realtime_partials: bool = True
     """1: realtime sessions send text while somebody speaks; 0: only once an item is committed."""
     realtime_final: Literal["full", "stream"] = "full"

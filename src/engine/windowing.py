@@ -15,6 +15,9 @@ Features are normalised over the window, and a short first window normalises the
 of the words of live text differed from the clip's own text without this, 2.5 % with it.
 """
 
+LONGEST_STEP = 2
+"""The longest step that a busy model takes, in chunks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Windowing:
@@ -54,10 +57,10 @@ class Windowing:
 
     @property
     def window_frames(self) -> tuple[int, ...]:
-        """The distinct lengths of an utterance's windows in frames, ascending.
+        """The lengths of an utterance's windows in frames, ascending: of steps on the fixed grid, and of shorter ones.
 
-        An utterance's last window, and windows that catch up with more than one chunk, may have other lengths.
+        A step under load is up to `LONGEST_STEP` chunks long. An utterance's last window, and windows that catch up
+        with more, may have other lengths.
         """
-        lefts = (*range(self.first_frames, self.left_frames, self.chunk_frames), self.left_frames)
-        later = (left + self.chunk_frames + self.right_frames for left in lefts)
-        return tuple(sorted({self.first_frames + self.right_frames, *later}))
+        longest = max(self.first_frames, self.left_frames + LONGEST_STEP * self.chunk_frames) + self.right_frames
+        return tuple(range(1, longest + 1))

@@ -6,40 +6,23 @@ too, but what it makes of that is a hypothesis only, which the next step replace
 """
 
 import re
-from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from src.audio.samples import Samples
-from src.engine.frames import FRAME_SECONDS
+from src.engine.frames import FRAME_SECONDS, SAMPLES_PER_FRAME
 from src.engine.model import StepResult, StreamStep
 from src.engine.windowing import Windowing
-from src.realtime.agreement import Agreement
+from src.realtime.chunk_ends import REST_FRAMES, ChunkEnds
 from src.realtime.whole_words import complete_words
 from src.realtime.window_plan import StepWindow, WindowPlan
 from src.text.transcript import WORD_START, Token, text_of
 
-AGREED_LOOKS = 2
-"""Looks that must agree on a word before it is settled with a shorter right context."""
-AGREED_RIGHT_S = 0.48
-"""The right context of a word that looks have agreed on, in seconds."""
-REST_S = 0.4
-"""Seconds without a token after which a word is complete."""
 MAX_HELD_S = 2.0
 """The longest that an incomplete word is held back, in seconds since it began. Text in scripts without spaces has no
 ends of words."""
 
 _UNCERTAIN = re.compile(r"[\s\ufffd]+\Z")
 """The end of a text that later tokens may change: punctuation replaces a space, further bytes complete a character."""
-
-
-@dataclass(frozen=True, slots=True)
-class WholeText:
-    """The tokens of an utterance so far, decoded as a clip by itself."""
-
-    samples: int
-    """How many samples of the utterance it covers."""
-    tokens: tuple[Token, ...]
 
 
 class LiveTranscript:
@@ -58,12 +41,11 @@ class LiveTranscript:
     def __init__(self, windowing: Windowing, keywords: tuple[str, ...] = (), catch_up_s: float = 0.0) -> None:
         self._keywords = keywords
         self._plan = WindowPlan(windowing, catch_up_s)
-        self._agreement = Agreement(AGREED_LOOKS, round(AGREED_RIGHT_S / FRAME_SECONDS))
+        self._chunk_ends = ChunkEnds(windowing)
         self._in_flight: StepWindow | None = None
         self._decoder_state: Any = None
         self._tokens: list[Token] = []
         self._lookahead: tuple[Token, ...] = ()
-        self._wholes: deque[WholeText] = deque(maxlen=2)
         self._text = ""
 
     @property
@@ -91,14 +73,7 @@ class LiveTranscript:
         """What may follow `text`: the word that is not complete, and the text of the right context."""
         return text_of((*self._tokens, *self._lookahead))[len(self._text) :]
 
-    @property
-    def wholes(self) -> tuple[WholeText, ...]:
-        """The last results of decoding the utterance as a whole, at most two, the older first."""
-        return tuple(self._wholes)
-
-    def next_window(
-        self, samples: int, ended: bool = False, step_s: float | None = None, whole: bool = False
-    ) -> StepWindow | None:
+    def next_window(self, samples: int, ended: bool = False, step_s: float | None = None) -> StepWindow | None:
         """Return the next window of an utterance with this many 16 kHz samples so far.
 
         Return None while a step is in flight, until there is more audio, or, if the utterance has `ended`, once all of
@@ -109,15 +84,15 @@ class LiveTranscript:
             ended: whether that is all of it.
             step_s: the shortest step in seconds. None: the chunks of a fixed grid, which do not depend on how the audio
                 arrived.
-            whole: whether the step should decode the whole utterance too (`wholes`), as far as it is short enough; not
-                on the fixed grid.
         """
         if self._in_flight is not None:
             return None
         if step_s is None:
             return self._plan.next_on_grid(samples, ended)
-        settled_frame = self._agreement.settled_frame(self._plan.decoded_frames)
-        return self._plan.next_in_time(samples, ended, step_s, settled_frame, whole)
+        if not ended and not self._plan.is_due(samples, step_s):
+            return None
+        end = self._chunk_ends.next_end(self._plan.decoded_frames, samples // SAMPLES_PER_FRAME)
+        return self._plan.next_in_time(samples, ended, end)
 
     def begin_step(self, window: StepWindow, samples: Samples) -> StreamStep:
         """Return the step that decodes the `samples` of a window. It is in flight until it is finished or cancelled."""
@@ -130,7 +105,6 @@ class LiveTranscript:
             self._decoder_state,
             self._keywords,
             lookahead=True,
-            whole=window.whole,
         )
 
     def finish_step(self, result: StepResult) -> str:
@@ -138,13 +112,15 @@ class LiveTranscript:
         if self._in_flight is None:
             raise RuntimeError("no step is in flight")
         window, self._in_flight = self._in_flight, None
-        self._plan.advance(window)
-        self._decoder_state = result.decoder_state
-        self._tokens.extend(result.tokens)
-        self._lookahead = result.lookahead
-        self._agreement.add(result.lookahead, self._plan.seen_frames)
-        if result.whole is not None:
-            self._wholes.append(WholeText(window.stop, result.whole))
+        counts = window.expected in (None, tuple(token.id for token in result.tokens))
+        self._plan.advance(window, counts)
+        if counts:
+            self._decoder_state = result.decoder_state
+            self._tokens.extend(result.tokens)
+            self._lookahead = result.lookahead
+        else:
+            self._lookahead = (*result.tokens, *result.lookahead)
+        self._chunk_ends.add(self._lookahead, self._plan.seen_frames)
         return self._extend_text(self._certain_text())
 
     def cancel_step(self) -> None:
@@ -162,7 +138,7 @@ class LiveTranscript:
         if self._held_s > MAX_HELD_S:
             return text
         expected = text_of((*self._tokens, *self._lookahead))
-        return complete_words(text, expected[len(text) :], self._rest_s >= REST_S)
+        return complete_words(text, expected[len(text) :], self._is_at_rest)
 
     @property
     def _held_s(self) -> float:
@@ -172,10 +148,10 @@ class LiveTranscript:
         return self._plan.decoded_frames * FRAME_SECONDS - start_s
 
     @property
-    def _rest_s(self) -> float:
-        """Seconds from the end of the last token to the end of the last window."""
+    def _is_at_rest(self) -> bool:
+        """Whether the last token is followed by so much audio that its word is complete if no other follows."""
         end_s = self._tokens[-1].end_s if self._tokens else 0.0
-        return self._plan.seen_frames * FRAME_SECONDS - end_s
+        return self._plan.seen_frames - end_s / FRAME_SECONDS >= REST_FRAMES
 
     def _extend_text(self, text: str) -> str:
         delta = text[len(self._text) :]

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from src.engine.frames import SAMPLES_PER_FRAME, frames_in, nearest_frames
 from src.engine.windowing import Windowing
-
-WHOLE_S = 15.0
-"""The longest utterance, in seconds, that a step decodes as a whole beside its chunk."""
+from src.realtime.chunk_ends import ChunkEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +19,15 @@ class StepWindow:
     """Length of the left context in frames of 80 ms."""
     take_frames: int
     """Length of the chunk in frames. 0: the step only looks at the right context."""
-    whole: bool = False
-    """Whether the window is also decoded as a whole; it then begins with the utterance."""
+    expected: tuple[int, ...] | None = None
+    """The ids of the tokens that the chunk must have to count; None: it counts in any case."""
 
 
 class WindowPlan:
     """The windows of one utterance: a fixed grid of chunks, or steps as short as the model has time for.
 
     On the fixed grid a chunk is decoded once its right context is there, so the windows do not depend on how the audio
-    arrived. A step of a given length sees all audio so far. Its chunk ends where text is settled: at the right context,
-    or later if looks at the right context have agreed.
+    arrived. A step of a given length sees all audio so far, and its chunk ends between words (`ChunkEnds`).
 
     Args:
         windowing: the lengths of chunks and contexts.
@@ -53,36 +50,31 @@ class WindowPlan:
             return self._last(samples)
         return self._window(take, end) if take else None
 
-    def next_in_time(
-        self, samples: int, ended: bool, step_s: float, settled_frame: int, whole: bool
-    ) -> StepWindow | None:
-        """Return the next window if there is `step_s` of audio after the last one, or the utterance has ended.
+    def is_due(self, samples: int, step_s: float) -> bool:
+        """Return whether there are `step_s` seconds of audio after the last window."""
+        return samples // SAMPLES_PER_FRAME - self.seen_frames >= max(1, nearest_frames(step_s))
+
+    def next_in_time(self, samples: int, ended: bool, end: ChunkEnd) -> StepWindow | None:
+        """Return the window with all audio so far, None if the utterance has ended and all of it is decoded.
 
         Args:
             samples: the length of the utterance so far.
             ended: whether that is all of it.
-            step_s: the shortest step in seconds.
-            settled_frame: the frame before which text is settled, though its right context is shorter.
-            whole: whether the window should begin with the utterance and be decoded as a whole, if it is short enough.
+            end: where the chunk may end.
         """
         frames = samples // SAMPLES_PER_FRAME
-        if not ended and frames - self.seen_frames < max(1, nearest_frames(step_s)):
-            return None
         right = self._windowing.right_frames
         most = self.decoded_frames + max(self._max_frames, self._windowing.chunk_frames)
         if frames - right > most:  # it catches up
             return self._window(most - self.decoded_frames, (most + right) * SAMPLES_PER_FRAME)
         if ended:
             return self._last(samples)
-        first = self._windowing.first_frames
-        take = max(frames - right, settled_frame) - self.decoded_frames
-        if not self.decoded_frames and take < first and not settled_frame:
-            take = 0
-        return self._window(max(0, take), frames * SAMPLES_PER_FRAME, whole)
+        take = max(0, end.frame - self.decoded_frames)
+        return self._window(take, frames * SAMPLES_PER_FRAME, end.expected if take else None)
 
-    def advance(self, window: StepWindow) -> None:
-        """Go on to the windows after this one."""
-        self.decoded_frames += window.take_frames
+    def advance(self, window: StepWindow, counts: bool = True) -> None:
+        """Go on to the windows after this one. If its chunk does not count, it was only a look."""
+        self.decoded_frames += window.take_frames if counts else 0
         self.seen_frames = max(self.seen_frames, window.stop // SAMPLES_PER_FRAME)
 
     def _whole_chunks(self, frames: int) -> int:
@@ -99,7 +91,6 @@ class WindowPlan:
         take = frames_in(samples) - self.decoded_frames
         return self._window(take, samples) if take > 0 else None
 
-    def _window(self, take_frames: int, stop: int, whole: bool = False) -> StepWindow:
-        whole = whole and stop <= nearest_frames(WHOLE_S) * SAMPLES_PER_FRAME
-        skip = self.decoded_frames if whole else min(self.decoded_frames, self._windowing.left_frames)
-        return StepWindow((self.decoded_frames - skip) * SAMPLES_PER_FRAME, stop, skip, take_frames, whole)
+    def _window(self, take_frames: int, stop: int, expected: tuple[int, ...] | None = None) -> StepWindow:
+        skip = min(self.decoded_frames, self._windowing.left_frames)
+        return StepWindow((self.decoded_frames - skip) * SAMPLES_PER_FRAME, stop, skip, take_frames, expected)

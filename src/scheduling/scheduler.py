@@ -46,9 +46,6 @@ log = logging.getLogger(__name__)
 READY_RETRY_S = 5.0
 """`Retry-After` while the model loads or the server stops: about the time that either takes."""
 
-MIN_STEP_S = 0.24
-"""Length of the steps of live text in seconds while the model is idle."""
-
 _Results = Sequence[Transcript | StepResult]
 
 MAX_LANE_FAILURES = 5
@@ -201,7 +198,7 @@ class Scheduler:
             preferred_sizes=limits.preferred_sizes,
         )
         chunk_s = self._settings.realtime_chunk_s
-        min_step_s = min(MIN_STEP_S, chunk_s)
+        min_step_s = min(self._settings.realtime_min_chunk_s, chunk_s)
         self._pace = Pace(min_step_s, 2 * chunk_s if min_step_s < chunk_s else chunk_s, limits.max_clips)
 
     async def stop(self, grace_s: float) -> None:

@@ -25,15 +25,11 @@ def test_the_settings_give_the_windowing():
     assert Windowing.from_settings(settings) == Windowing(3.2, 0.48, 0.64)
 
 
-def test_the_default_settings_have_six_window_lengths():
-    assert len(Windowing.from_settings(Settings()).window_frames) == 6
-
-
-def decoded_windows(windowing: Windowing) -> set[int]:
+def decoded_windows(windowing: Windowing, step_s: float | None) -> set[int]:
     """The lengths in frames of the windows that a stream of a few minutes is decoded by."""
-    live, found = LiveTranscript(windowing), set()
+    live, found = LiveTranscript(windowing, catch_up_s=10), set()
     for frames in range(2000):
-        window = live.next_window(frames * SAMPLES_PER_FRAME)
+        window = live.next_window(frames * SAMPLES_PER_FRAME, step_s=step_s)
         if window is not None:
             live.begin_step(window, None)
             live.finish_step(StepResult((), None))
@@ -46,6 +42,14 @@ def decoded_windows(windowing: Windowing) -> set[int]:
     [Windowing(4.8, 0.96, 0.96), Windowing(0, 0.96, 0.96), Windowing(0.08, 0.08, 0), Windowing(3, 0.08, 0.2)],
     ids=str,
 )
-def test_the_window_lengths_are_those_that_a_stream_is_decoded_by(windowing):
-    assert set(windowing.window_frames) == decoded_windows(windowing)
+@pytest.mark.parametrize("chunks", [None, 0.25, 1, 2])
+def test_a_stream_is_decoded_by_windows_of_these_lengths(windowing, chunks):
+    step_s = chunks and max(0.08, chunks * windowing.chunk_s)
+    assert decoded_windows(windowing, step_s) <= set(windowing.window_frames)
     assert list(windowing.window_frames) == sorted(set(windowing.window_frames))
+
+
+def test_the_longest_window_is_that_of_a_step_under_load():
+    windowing = Windowing.from_settings(Settings())
+    longest = windowing.left_frames + 2 * windowing.chunk_frames + windowing.right_frames
+    assert max(windowing.window_frames) == max(decoded_windows(windowing, 2 * windowing.chunk_s)) == longest
