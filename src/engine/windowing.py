@@ -59,8 +59,9 @@ class Windowing:
     def window_frames(self) -> tuple[int, ...]:
         """The lengths of an utterance's windows in frames, ascending: of steps on the fixed grid, and of shorter ones.
 
-        A step under load is up to `LONGEST_STEP` chunks long. An utterance's last window, and windows that catch up
-        with more, may have other lengths.
+        A step under load is up to `LONGEST_STEP` chunks long. An utterance's last window, windows that catch up with
+        more, and the first ones after the load has grown may have other lengths.
         """
-        longest = max(self.first_frames, self.left_frames + LONGEST_STEP * self.chunk_frames) + self.right_frames
+        step_frames = LONGEST_STEP * self.chunk_frames
+        longest = max(self.first_frames, self.left_frames) + step_frames + self.right_frames
         return tuple(range(1, longest + 1))
