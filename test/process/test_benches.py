@@ -225,6 +225,35 @@ def test_figures_are_void_if_the_client_or_the_server_did_not_keep_real_time():
     assert "server" in session_overhead_bench.too_late(0.01, 0.1, 2.0)
 
 
+def test_what_sessions_cost_is_told_for_a_second_of_audio_and_threads_apart():
+    case = session_overhead_bench.Case(100, "manual")
+    spent_s = {session_overhead_bench.ALL: 0.05, own_service.EVENT_LOOP: 0.03, "realtime": 0.02}
+    reports = [
+        paced_sessions.Report(100, 1, 0.1, 0.2, {"session.updated": 50}),
+        paced_sessions.Report(100, 0, 0, 0, {}),
+    ]
+    cost = session_overhead_bench.cost_of("this", case, 5, 2.0, spent_s, reports, None)
+    assert (cost.cpu_ms, cost.event_loop_ms, cost.others_ms["realtime"]) == pytest.approx((5.0, 3.0, 2.0))
+    assert (cost.appends_per_s, cost.events_per_s, cost.late_percent) == (50, 10, 0.5)
+    assert cost.void is None
+
+
+def test_sessions_that_are_lost_make_figures_void_and_the_table_says_why():
+    case = session_overhead_bench.Case(100, "manual")
+    cost = session_overhead_bench.cost_of("this", case, 5, 2.0, {}, [], "A session was refused: HTTP/1.1 503")
+    header, line, why = session_overhead_bench.table([cost]).splitlines()
+    assert header.split()[:2] == ["server", "append"]
+    assert line.split()[4:7] == ["void"] * 3
+    assert why == "void: this, 100 ms, manual: A session was refused: HTTP/1.1 503"
+
+
+def test_a_session_that_the_server_refuses_is_lost():
+    with own_service.serving("tiny", [overhead_bench.INSTANT], PARAKEET_MAX_SESSIONS="1") as server:
+        [(_, script)] = session_overhead_bench.scripts_of([100], ["manual"])
+        with pytest.raises(paced_sessions.SessionLost, match="503"), paced_sessions.crowd_of(2, server.url, script):
+            pass
+
+
 def test_the_instant_model_says_in_live_text_what_it_says_of_a_clip():
     settings = Settings(model_id="tiny")
     model = InstantModel(settings, every_s=0.4)
