@@ -65,13 +65,12 @@ class InstantModel(Model):
         return [self._advance(step) for step in batch.steps]
 
     def _advance(self, step: StreamStep) -> StepResult:
-        whole = self._transcribe(len(step.samples) / SAMPLE_RATE).tokens if step.whole else None
         if self._every_s is None:
-            return StepResult((), None, whole=whole)
+            return StepResult((), None)
         start_s, stop_s = (frame * FRAME_SECONDS for frame in (step.start_frame, step.start_frame + step.take_frames))
         first, ahead, end = (words_in(s, self._every_s) for s in (start_s, min(stop_s, step.end_s), step.end_s))
         lookahead = tokens(ahead, end, self._every_s) if step.lookahead else ()
-        return StepResult(tokens(first, ahead, self._every_s), None, lookahead, whole)
+        return StepResult(tokens(first, ahead, self._every_s), None, lookahead)
 
     def _transcribe(self, clip_s: float) -> Transcript:
         return (
