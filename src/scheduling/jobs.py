@@ -397,6 +397,9 @@ class JobQueue:
         forming, job = self._forming, entry[2]
         if job.is_step and self._is_gathering:
             pass
+        elif len(self._entries) == 1:  # it is alone
+            forming.add(entry)
+            return
         elif forming.entries and type(job.work) is type(forming.first[2].work):
             outgrown_by = forming.outgrown_by
             if outgrown_by and entry < self._entries[outgrown_by]:

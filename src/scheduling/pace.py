@@ -29,8 +29,9 @@ SERVICE_STEP_S = 0.0003
 """Seconds that a step costs the service itself, without the model."""
 SERVICE_SHARE = 0.15
 """Share of the event loop's time for steps. Most of the rest is for the audio that sessions append."""
-MIN_GATHER_S, MAX_GATHER_S = 0.005, 0.03
-"""The shortest and the longest wait of a batch of steps for further steps, in seconds."""
+MIN_GATHER_S, MAX_GATHER_S = 0.02, 0.04
+"""The shortest and the longest wait of a batch of steps for further steps, in seconds. A batch costs the service itself
+as much as ten steps in it."""
 FRESH_S = 0.05
 """How long a decision holds, in seconds; sessions ask with all audio that comes."""
 SHORTER = 0.8

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from src.scheduling.pace import LOAD_S, MAX_GATHER_S, SERVICE_SHARE, SERVICE_STEP_S, Pace
+from src.scheduling.pace import LOAD_S, MAX_GATHER_S, MIN_GATHER_S, SERVICE_SHARE, SERVICE_STEP_S, Pace
 
 MIN_S, MAX_S = 0.16, 1.92
 CATCH_UP_S = 4.8
@@ -273,10 +273,10 @@ def test_where_steps_come_often_a_batch_waits_for_about_as_long_as_the_last_one_
     pace = Pace(MIN_S, MAX_S, 64)
     for step in range(200):
         pace.note_steps(10, 1.6, 0.015, step * 0.02)
-    assert pace.gather_s(0.015, 4.0) == 0.015
+    assert pace.gather_s(0.03, 4.0) == 0.03
     assert pace.gather_s(2.0, 4.0) == MAX_GATHER_S
-    assert 0 < pace.gather_s(0.0001, 4.0) < 0.01
-    assert pace.gather_s(0.015, 60.0) == 0.0
+    assert pace.gather_s(0.0001, 4.0) == MIN_GATHER_S
+    assert pace.gather_s(0.03, 60.0) == 0.0
 
 
 def test_a_clock_that_stands_still_is_no_trouble():
