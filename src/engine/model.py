@@ -36,9 +36,6 @@ class StreamStep:
     lookahead: bool = False
     """Whether the frames after those, the right context, are decoded too. What they hold may still change, so the
     state after them is thrown away."""
-    whole: bool = False
-    """Whether the window is also decoded from its first frame on as if it were a clip by itself. That is the final text
-    of an utterance that fits in one window."""
 
     @property
     def end_s(self) -> float:
@@ -56,9 +53,6 @@ class StepResult:
     """For the next `StreamStep` of the same utterance."""
     lookahead: tuple[Token, ...] = ()
     """The tokens of the right context if the step asked for them; times are those of `tokens`."""
-    whole: tuple[Token, ...] | None = None
-    """The tokens that `Model.transcribe` would give for the window as a clip, but for the times, which are those of
-    `tokens`; None if the step did not ask for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,7 @@ class NemoModel:
             self.transcribe(self.collate([second] * max_clips, [keywords] * max_clips))
             decoder_state = None
             for start_frame in (0, 6):  # an utterance's first step and a later one
-                step = StreamStep(second, 0, 6, start_frame, decoder_state, keywords, lookahead=True, whole=True)
+                step = StreamStep(second, 0, 6, start_frame, decoder_state, keywords, lookahead=True)
                 decoder_state = self.advance(self.collate_steps([step] * max_clips))[0].decoder_state
         self.transcribe(self.collate([np.tile(second, 15)]))  # long enough for local attention
 

@@ -28,8 +28,6 @@ def to_host(tensors: Sequence["torch.Tensor"]) -> list[NDArray[Any]]:
     """
     import torch
 
-    if not tensors:
-        return []
     data = torch.cat([each.contiguous().flatten().view(torch.uint8) for each in tensors])
     if data.device.type == "cuda":
         data = _to_pinned(data)

@@ -292,15 +292,15 @@ def test_the_decoder_waits_for_the_gpu_once_for_each_batch(speech, monkeypatch, 
     first = [StreamStep(samples[:32_000], 0, 12, 0, None, keywords) for samples in clips]
     results = advanced(model, first)
     steps = [
-        replace(step, start_frame=12, decoder_state=r.decoder_state, lookahead=True, whole=True)
+        replace(step, start_frame=12, decoder_state=r.decoder_state, lookahead=True)
         for step, r in zip(first, results, strict=True)
     ]
-    expected = [(each.tokens, each.lookahead, each.whole) for each in advanced(model, steps)]
+    expected = [(each.tokens, each.lookahead) for each in advanced(model, steps)]
     batch = model.collate_steps(steps)
     encoded, lengths = model.encode(batch.windows)
     with nothing_may_wait():
         results = model._decoder.advance(encoded, lengths, batch.windows.keyword_trees, steps)
-    assert [(each.tokens, each.lookahead, each.whole) for each in results] == expected
+    assert [(each.tokens, each.lookahead) for each in results] == expected
     assert len(waits) == 5
 
 
@@ -347,10 +347,10 @@ def test_a_stream_goes_on_in_batches_of_any_size(speech):
     alone = text_in_batches_of([1] * 4)
     assert alone != ""
     assert text_in_batches_of([1, MAX_BATCH, 1, MAX_BATCH]) == text_in_batches_of([MAX_BATCH, 1, 3, 5]) == alone
-    assert text_in_batches_of([1, MAX_BATCH, 1, MAX_BATCH], lookahead=True, whole=True) == alone
+    assert text_in_batches_of([1, MAX_BATCH, 1, MAX_BATCH], lookahead=True) == alone
 
 
-def test_a_whole_window_and_a_chunk_with_its_lookahead_are_the_text_of_the_clip(speech):
+def test_a_chunk_and_its_lookahead_are_the_text_of_the_clip(speech):
     model = load("float32")
     computers = [
         kind.for_batch(size) for kind in (model._decoder._plain, model._decoder._boosting) for size in (1, MAX_BATCH)
@@ -358,7 +358,7 @@ def test_a_whole_window_and_a_chunk_with_its_lookahead_are_the_text_of_the_clip(
     graphs = [computer.full_graph for computer in computers]
     for size, keywords in product((1, 3, MAX_BATCH), ((), ("bicycle", "Denver"))):
         expected = texts(model, speech[:size], [keywords] * size)
-        steps = [StreamStep(each, 0, 20, 0, None, keywords, lookahead=True, whole=True) for each in speech[:size]]
+        steps = [StreamStep(each, 0, 20, 0, None, keywords, lookahead=True) for each in speech[:size]]
         for result, text in zip(advanced(model, steps), expected, strict=True):
-            assert text_of(result.whole) == text == text_of([*result.tokens, *result.lookahead])
+            assert text_of([*result.tokens, *result.lookahead]) == text
     assert [computer.full_graph for computer in computers] == graphs, "none was captured anew"

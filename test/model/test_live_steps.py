@@ -136,7 +136,7 @@ def test_the_plan_knows_how_many_frames_the_encoder_makes(tiny, samples):
     assert lengths.tolist() == [frames_in(samples)]
 
 
-# The frames after the chunk, and the whole window.
+# The frames after the chunk.
 
 
 @pytest.mark.parametrize("keywords", [(), ("London", "fifteen in the evening")])
@@ -149,51 +149,31 @@ def test_chunks_and_lookahead_are_the_text_of_the_clip_and_the_lookahead_leaves_
         assert (result.decoder_state is None) == (number == 0), "the first takes no frame"
         tokens += result.tokens
         assert_same([*tokens, *result.lookahead], transcript.tokens)
-        assert result.whole is None
     assert result.lookahead == ()
 
 
-@pytest.mark.parametrize("keywords", [(), ("London", "fifteen", "Anna")])
-def test_a_whole_window_has_the_tokens_of_a_clip(tiny, keywords):
-    clips = [clip(name) for name in NAMES]
-    transcripts = whole(tiny, clips, [keywords] * len(clips))
-    steps = [StreamStep(each, 0, 3 * number, 0, None, keywords, whole=True) for number, each in enumerate(clips)]
-    together = tiny.advance(tiny.collate_steps(steps))
-    alone = [tiny.advance(tiny.collate_steps([step]))[0] for step in steps]
-    for transcript, *results in zip(transcripts, together, alone, strict=True):
-        for result in results:
-            assert_same(result.whole, transcript.tokens)
-            assert result.lookahead == ()
-
-
-def test_the_times_of_a_window_that_begins_later_count_from_the_start_of_the_utterance(tiny):
+def test_the_times_of_a_lookahead_count_from_the_start_of_the_utterance(tiny):
     samples = clip("piper-joe-1")
-    [transcript] = whole(tiny, [samples])
-    [result] = tiny.advance(tiny.collate_steps([StreamStep(samples, 10, 0, 110, lookahead=True, whole=True)]))
-    assert [token.start_s for token in result.whole] == pytest.approx([t.start_s + 8 for t in transcript.tokens])
-    assert [token.end_s for token in result.whole] == pytest.approx([t.end_s + 8 for t in transcript.tokens])
-    assert result.lookahead
-    assert all(token.start_s >= 110 * 0.08 for token in result.lookahead)
-
-
-ASKS = ({}, {"lookahead": True}, {"whole": True}, {"lookahead": True, "whole": True})
+    [at_its_start] = tiny.advance(tiny.collate_steps([StreamStep(samples, 0, 0, 0, lookahead=True)]))
+    [later] = tiny.advance(tiny.collate_steps([StreamStep(samples, 0, 0, 100, lookahead=True)]))
+    assert_same(at_its_start.lookahead, whole(tiny, [samples])[0].tokens)
+    for token, moved in zip(at_its_start.lookahead, later.lookahead, strict=True):
+        assert (moved.start_s, moved.end_s) == pytest.approx((token.start_s + 8, token.end_s + 8))
 
 
 def test_each_step_gets_what_it_asks_for_also_in_a_batch_with_steps_that_ask_for_something_else(tiny):
-    clips = [clip(name) for name in NAMES for _ in ASKS]
+    clips = [clip(name) for name in NAMES * 2]
     words = [(), ("fifteen", "Anna"), ()] * (len(clips) // 3)
     first = [StreamStep(each, 0, 9, 0, None, keywords) for each, keywords in zip(clips, words, strict=True)]
     states = [each.decoder_state for each in tiny.advance(tiny.collate_steps(first))]
     steps = [
-        replace(step, skip_frames=9, start_frame=9, take_frames=5 * (number % 3), decoder_state=state, **asks)
-        for number, (step, state, asks) in enumerate(zip(first, states, itertools.cycle(ASKS)))
+        replace(step, skip_frames=9, start_frame=9, take_frames=take, decoder_state=state, lookahead=number % 2 == 0)
+        for number, (step, state, take) in enumerate(zip(first, states, itertools.cycle((0, 5, 10, 5))))
     ]
     for step, result in zip(steps, tiny.advance(tiny.collate_steps(steps)), strict=True):
         [alone] = tiny.advance(tiny.collate_steps([step]))
         assert_same(result.tokens, alone.tokens)
         assert_same(result.lookahead, alone.lookahead)
-        assert (result.whole is None) == (alone.whole is None) == (not step.whole)
-        assert_same(result.whole or (), alone.whole or ())
         assert step.lookahead or not result.lookahead
         assert step.take_frames or result.decoder_state is step.decoder_state
         rest = replace(step, skip_frames=9 + step.take_frames, start_frame=9 + step.take_frames, take_frames=9)

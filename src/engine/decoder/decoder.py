@@ -10,15 +10,13 @@ prediction network and its output for the last token, the frames by which the la
 the place in the utterance's boosting tree. That place is relative to the tree's root, so between two steps a tree may
 move in the table, or leave it and come back.
 
-A batch of steps is one search, and a second one if a step asks for the frames after its chunk or for its whole window.
-The second begins on the device where the first ends, and overwrites the memory of its graph; what is read of the first
-is copied before.
+A batch of steps is one search, and a second one if steps ask for the frames after their chunk. The second begins on the
+device where the first ends, and overwrites the memory of its graph; what is read of the first is copied before.
 """
 
 import logging
 import math
 from collections.abc import Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -30,7 +28,7 @@ from src.engine.decoder.keyword_lists import MAX_REQUEST_LISTS, KeywordLists
 from src.engine.decoder.label_looping import BatchedHyps, BatchedState
 from src.engine.decoder.packed_trees import PackedTrees, pack_trees
 from src.engine.decoder.scoring import Hypothesis, TokenScorer, max_tokens, unpack
-from src.engine.decoder.spans import FrameSpan, Part, spans_after, spans_at_once
+from src.engine.decoder.spans import FrameSpan, spans_after, spans_at_once
 from src.engine.decoder.states import StateRows
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult, StreamStep
@@ -208,28 +206,25 @@ class Decoder:
         """
         import torch
 
-        first, later = spans_at_once(steps), spans_after(steps)
+        first, second = spans_at_once(steps), spans_after(steps)
+        if not first:
+            return [StepResult((), step.decoder_state) for step in steps]
         rows = {span.step: row for row, span in enumerate(first)}
-        scored, ends = [], None
         with torch.inference_mode():
             windows = _Windows(encoded.transpose(1, 2), lengths, self._load(trees))
-            if first:
-                starts = self._states.from_host([steps[span.step].decoder_state for span in first])
-                scored.append(self._decode_spans(windows, first, starts))
-                ends = self._states.pack(scored[0].search.after, len(first))
-            for spans in later:
-                starts = self._states.select(
-                    ends, [rows[each.step] if each.part == "lookahead" else None for each in spans]
-                )
-                scored.append(self._decode_spans(windows, spans, starts))
-            hypotheses, states = self._read(scored, [] if ends is None else [ends])
-        tokens = self._tokens_of_spans(steps, [*first, *chain(*later)], hypotheses)
+            starts = self._states.from_host([steps[span.step].decoder_state for span in first])
+            searches = [self._decode_spans(windows, first, starts)]
+            ends = self._states.pack(searches[0].search.after, len(first))
+            if second:
+                [numbers] = to_device([[rows[span.step] for span in second]], self._device)
+                searches.append(self._decode_spans(windows, second, ends[numbers]))
+            hypotheses, [states] = self._read(searches, [ends])
+        chunks, lookaheads = self._tokens_of_spans(steps, [*first, *second], hypotheses)
         return [
             StepResult(
-                tokens.get((number, "chunk"), ()),
-                states[0][rows[number]].copy() if (number, "chunk") in tokens else step.decoder_state,
-                tokens.get((number, "lookahead"), ()),
-                tokens.get((number, "whole"), ()) if step.whole else None,
+                chunks.get(number, ()),
+                states[rows[number]].copy() if number in chunks else step.decoder_state,
+                lookaheads.get(number, ()),
             )
             for number, step in enumerate(steps)
         ]
@@ -291,14 +286,16 @@ class Decoder:
 
     def _tokens_of_spans(
         self, steps: Sequence[StreamStep], spans: Sequence[FrameSpan], hypotheses: Sequence[Hypothesis]
-    ) -> dict[tuple[int, Part], tuple[Token, ...]]:
-        """Return the tokens of each span, by its step's number and its part."""
-        tokens = {}
+    ) -> tuple[dict[int, tuple[Token, ...]], dict[int, tuple[Token, ...]]]:
+        """Return the tokens of the chunks and those of the lookaheads, by the number of the step."""
+        chunks: dict[int, tuple[Token, ...]] = {}
+        lookaheads: dict[int, tuple[Token, ...]] = {}
         for span, hypothesis in zip(spans, hypotheses, strict=True):
             step = steps[span.step]
             first_frame = step.start_frame - step.skip_frames + span.first
-            tokens[span.step, span.part] = self._tokens(hypothesis, first_frame, step.end_s)
-        return tokens
+            found = lookaheads if span.is_lookahead else chunks
+            found[span.step] = self._tokens(hypothesis, first_frame, step.end_s)
+        return chunks, lookaheads
 
     def _tokens(self, hypothesis: Hypothesis, first_frame: int, end_s: float) -> tuple[Token, ...]:
         """Return tokens with times in seconds, none after `end_s`; their frames count from `first_frame`."""

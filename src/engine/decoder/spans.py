@@ -2,14 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from src.engine.frames import frames_in
 from src.engine.model import StreamStep
-
-Part = Literal["chunk", "lookahead", "whole"]
-"""The frames whose state goes on to the next step; those after them; all frames of the window, decoded by themselves.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +13,11 @@ class FrameSpan:
 
     step: int
     """The number of the step in its batch."""
-    part: Part
     first: int
     """The number of the first frame, counted from the start of the window."""
     frames: int
+    is_lookahead: bool = False
+    """Whether these are the frames after the chunk, and not the chunk."""
 
 
 def spans_at_once(steps: Sequence[StreamStep]) -> list[FrameSpan]:
@@ -32,18 +28,9 @@ def spans_at_once(steps: Sequence[StreamStep]) -> list[FrameSpan]:
     return [spans[0] for spans in map(_spans, range(len(steps)), steps) if spans]
 
 
-def spans_after(steps: Sequence[StreamStep]) -> list[list[FrameSpan]]:
-    """Return the lookaheads that begin where a chunk ends, and the whole windows that were asked for.
-
-    They come in groups of no more spans than there are steps, because the decoder's graphs are for so many.
-    """
-    spans = [span for number, step in enumerate(steps) for span in _spans(number, step)[1:]]
-    spans += [
-        FrameSpan(number, "whole", 0, frames)
-        for number, step in enumerate(steps)
-        if step.whole and (frames := frames_in(len(step.samples)))
-    ]
-    return [spans[start : start + len(steps)] for start in range(0, len(spans), len(steps))]
+def spans_after(steps: Sequence[StreamStep]) -> list[FrameSpan]:
+    """Return the lookaheads that begin where a chunk ends; a step has at most one."""
+    return [span for number, step in enumerate(steps) for span in _spans(number, step)[1:]]
 
 
 def _spans(number: int, step: StreamStep) -> list[FrameSpan]:
@@ -52,7 +39,7 @@ def _spans(number: int, step: StreamStep) -> list[FrameSpan]:
     chunk = max(0, min(step.take_frames, frames))
     lookahead = max(0, frames - chunk) if step.lookahead else 0
     spans = [
-        FrameSpan(number, "chunk", step.skip_frames, chunk),
-        FrameSpan(number, "lookahead", step.skip_frames + chunk, lookahead),
+        FrameSpan(number, step.skip_frames, chunk),
+        FrameSpan(number, step.skip_frames + chunk, lookahead, is_lookahead=True),
     ]
     return [span for span in spans if span.frames]

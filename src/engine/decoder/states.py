@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.engine.decoder.label_looping import BatchedState
-from src.engine.transfers import to_device, to_host
+from src.engine.transfers import to_host
 
 if TYPE_CHECKING:
     import torch
@@ -85,15 +85,6 @@ class StateRows:
         filled = [self._start_on_host[0] if row is None else row for row in rows]
         np.stack(filled, out=data.numpy())
         return data.to(device, non_blocking=True)
-
-    def select(self, rows: "torch.Tensor | None", numbers: Sequence[int | None]) -> "torch.Tensor | None":
-        """Return the rows of these numbers, None for the state of a clip that begins; None if all begin."""
-        import torch
-
-        if rows is None or all(number is None for number in numbers):
-            return None
-        [indices] = to_device([[len(rows) if number is None else number for number in numbers]], rows.device)
-        return torch.cat((rows, self._start_row)).index_select(0, indices)
 
 
 def _floats(state: BatchedState) -> list["torch.Tensor"]:

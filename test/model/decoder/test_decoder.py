@@ -129,10 +129,7 @@ def stepped(model, decoder, lives, rounds):
         for live, samples in (lives[number] for number in numbers):
             if window := live.next_window(len(samples), ended=True):
                 under_way.append((live, live.begin_step(window, samples[window.start : window.stop])))
-        steps = [
-            replace(step, lookahead=number % 2 == 0, whole=number % 3 == 0)
-            for number, (_, step) in enumerate(under_way)
-        ]
+        steps = [replace(step, lookahead=number % 2 == 0) for number, (_, step) in enumerate(under_way)]
         encoded, lengths = model.encode(model.collate([step.samples for step in steps]))
         results = decoder.advance(encoded, lengths, decoder.pack_trees_for([step.keywords for step in steps]), steps)
         for (live, _), each in zip(under_way, results, strict=True):
@@ -151,14 +148,14 @@ def test_a_stream_goes_from_one_computer_to_the_other_and_back_between_its_steps
 
 
 @pytest.mark.parametrize("boosted", [False, True])
-def test_lookaheads_and_whole_windows_need_no_other_graphs_and_no_other_wait(tiny, decoder, waits, boosted):
+def test_lookaheads_need_no_other_graphs_and_no_other_wait(tiny, decoder, waits, boosted):
     decoder.warm_up(len(NAMES), 400)
     computers = [kind.for_batch(clips) for kind in (decoder._plain, decoder._boosting) for clips in (1, len(NAMES))]
     graphs = [computer.state for computer in computers]
     for count in (1, SMALL_BATCH, len(NAMES)):
         keywords = BOOSTS[:count] if boosted else [()] * count
         steps = [
-            StreamStep(clip(name), 0, 10 * (number % 3), 0, None, words, lookahead=number != 1, whole=number != 2)
+            StreamStep(clip(name), 0, 10 * (number % 3), 0, None, words, lookahead=number != 1)
             for number, (name, words) in enumerate(zip(NAMES[:count], keywords, strict=True))
         ]
         encoded, lengths = tiny.encode(tiny.collate([step.samples for step in steps]))
@@ -167,12 +164,9 @@ def test_lookaheads_and_whole_windows_need_no_other_graphs_and_no_other_wait(tin
         found = decoder.advance(encoded, lengths, trees, steps)
         assert len(waits) == before + 1
         expected = tiny._decoder.advance(encoded, lengths, trees, steps)
-        for part in ("tokens", "lookahead", "whole"):
-            assert_alike(
-                [getattr(each, part) or () for each in found], [getattr(each, part) or () for each in expected]
-            )
-        assert [result.whole is not None for result in found] == [step.whole for step in steps]
-        assert any(result.whole for result in found)
+        for part in ("tokens", "lookahead"):
+            assert_alike([getattr(each, part) for each in found], [getattr(each, part) for each in expected])
+        assert any(result.lookahead for result in found)
     assert [computer.state for computer in computers] == graphs
 
 

@@ -14,38 +14,23 @@ def step(frames: int, skip: int, take: int, **asks: bool) -> StreamStep:
 
 def test_a_step_that_asks_for_nothing_is_its_chunk_alone():
     steps = [step(40, 10, 12), step(20, 0, 18)]
-    assert spans_at_once(steps) == [FrameSpan(0, "chunk", 10, 12), FrameSpan(1, "chunk", 0, 18)]
+    assert spans_at_once(steps) == [FrameSpan(0, 10, 12), FrameSpan(1, 0, 18)]
     assert spans_after(steps) == []
 
 
 def test_a_lookahead_is_decoded_after_the_chunk_to_the_end_of_the_window():
     steps = [step(40, 10, 12, lookahead=True), step(20, 0, 18)]
-    assert spans_at_once(steps) == [FrameSpan(0, "chunk", 10, 12), FrameSpan(1, "chunk", 0, 18)]
-    assert spans_after(steps) == [[FrameSpan(0, "lookahead", 22, 18)]]
+    assert spans_at_once(steps) == [FrameSpan(0, 10, 12), FrameSpan(1, 0, 18)]
+    assert spans_after(steps) == [FrameSpan(0, 22, 18, is_lookahead=True)]
 
 
 def test_without_a_chunk_a_lookahead_is_decoded_at_once():
     steps = [step(20, 0, 18), step(40, 10, 0, lookahead=True)]
-    assert spans_at_once(steps) == [FrameSpan(0, "chunk", 0, 18), FrameSpan(1, "lookahead", 10, 30)]
+    assert spans_at_once(steps) == [FrameSpan(0, 0, 18), FrameSpan(1, 10, 30, is_lookahead=True)]
     assert spans_after(steps) == []
 
 
-def test_a_whole_window_is_decoded_from_its_first_frame_on():
-    assert spans_after([step(20, 0, 18), step(40, 10, 12, whole=True)]) == [[FrameSpan(1, "whole", 0, 40)]]
-    assert spans_at_once([step(40, 10, 0, whole=True)]) == []
-
-
-def test_no_search_has_more_spans_than_the_batch_has_steps():
-    steps = [step(40, 10, 12, lookahead=True, whole=True), step(20, 0, 18, lookahead=True, whole=True)]
-    assert spans_after(steps) == [
-        [FrameSpan(0, "lookahead", 22, 18), FrameSpan(1, "lookahead", 18, 2)],
-        [FrameSpan(0, "whole", 0, 40), FrameSpan(1, "whole", 0, 20)],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("take", "spans"), [(30, [FrameSpan(0, "chunk", 10, 20)]), (20, [FrameSpan(0, "chunk", 10, 20)])]
-)
+@pytest.mark.parametrize(("take", "spans"), [(30, [FrameSpan(0, 10, 20)]), (20, [FrameSpan(0, 10, 20)])])
 def test_a_chunk_ends_with_the_window_and_then_there_is_nothing_ahead(take, spans):
     last = [step(30, 10, take, lookahead=True)]
     assert spans_at_once(last) == spans
@@ -53,5 +38,5 @@ def test_a_chunk_ends_with_the_window_and_then_there_is_nothing_ahead(take, span
 
 
 def test_a_window_too_short_for_a_frame_has_no_spans():
-    short = [StreamStep(np.zeros(100, np.float32), 0, 1, 0, lookahead=True, whole=True)]
+    short = [StreamStep(np.zeros(100, np.float32), 0, 1, 0, lookahead=True)]
     assert (spans_at_once(short), spans_after(short)) == ([], [])

@@ -100,15 +100,6 @@ def test_who_begins_has_the_state_of_the_start(rows, dtype):
     assert torch.equal(begun[:1], rows.pack(made(1, dtype), 1))
 
 
-def test_states_that_stay_on_the_device_are_chosen_by_their_number(rows, dtype):
-    packed = rows.pack(made(3, dtype), 3)
-    chosen = rows.select(packed, [2, None, 2])
-    assert torch.equal(chosen[[0, 2]], packed[[2, 2]])
-    assert_same(rows.unpack(chosen[1:2], with_keywords=True), made(1, dtype, seed=99))
-    assert rows.select(packed, [None]) is None
-    assert rows.select(None, [None, None]) is None
-
-
 def test_a_state_without_a_place_in_a_tree_gets_the_root_and_a_computer_without_trees_gets_none(rows, dtype):
     root = made(1, dtype, seed=99).fusion_states_list[0]
     plain = rows.pack(replace(made(2, dtype), fusion_states_list=[]), 2)
