@@ -11,6 +11,8 @@ from typing import NamedTuple, NoReturn
 from fastapi import APIRouter, Request, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
+from src.api.audio_clock import AudioClock
+from src.api.auth import client_of
 from src.api.dependencies import Services, services_of
 from src.api.errors import error_response
 from src.api.item_traces import ItemTraces
@@ -125,8 +127,10 @@ class _Connection:
         self._listener = SessionListener(
             self._session, self._calls, services.audio_batcher, lambda: scheduler.step_s, lambda: self._worker.wake()
         )
+        self._clock = AudioClock()
+        client = client_of(websocket)
         self._worker = SessionWorker(
-            services, self._session, self._calls, self._traces, self._session_id, self._listener.check
+            services, self._session, self._calls, self._traces, self._clock, client, self._listener.check
         )
         self._client_close_code = CLOSED_WITHOUT_CODE
         self._is_processing = False  # a message
@@ -216,6 +220,7 @@ class _Connection:
         """Pass an event to the session, in a thread unless it only appends audio."""
         if isinstance(event, events.Append):
             await self._calls.now(self._session.receive, event)
+            self._clock.begin(self._session.received_s, asyncio.get_running_loop().time())
             await self._listener.audio_came()
         else:
             await self._calls.in_thread(self._session.receive, event)

@@ -13,7 +13,7 @@ class SessionCalls:
     """Calls a session for several tasks, one call at a time, and delivers what it puts out.
 
     Args:
-        session_id: part of the ids of its events.
+        session_id: the session's id, a part of which is in the ids of its events.
         threads: runs the calls that take long.
         deliver: gets the outputs of each call that has any, the events as JSON. Whatever it raises, the call raises.
     """
@@ -21,7 +21,8 @@ class SessionCalls:
     def __init__(self, session_id: str, threads: Executor, deliver: Callable[[Sequence[str | Notice]], None]) -> None:
         self.lock = asyncio.Lock()
         """Held during each call."""
-        self._session_id = session_id
+        self.session_id = session_id
+        """The session's id."""
         self._threads = threads
         self._deliver = deliver
         self._events_encoded = 0
@@ -51,4 +52,4 @@ class SessionCalls:
 
     def _as_json(self, event: events.ServerEvent) -> str:
         self._events_encoded += 1
-        return event.encoded(f"event_{self._events_encoded:06d}_{self._session_id[5:15]}")
+        return event.encoded(f"event_{self._events_encoded:06d}_{self.session_id[5:15]}")

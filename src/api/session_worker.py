@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import NoReturn
 
+from src.api.audio_clock import AudioClock
 from src.api.dependencies import Services
 from src.api.item_traces import ItemTraces
 from src.api.session_calls import SessionCalls
@@ -32,7 +33,8 @@ class SessionWorker:
         session: the session.
         calls: through which it is called.
         traces: the traces of its items.
-        session_id: its name in the logs.
+        clock: knows when its audio was due.
+        client: whose it is, for the order of steps.
         on_finished: called after each piece of work.
     """
 
@@ -42,14 +44,16 @@ class SessionWorker:
         session: Session,
         calls: SessionCalls,
         traces: ItemTraces,
-        session_id: str,
+        clock: AudioClock,
+        client: str,
         on_finished: Callable[[], None],
     ) -> None:
         self._services = services
         self._session = session
         self._calls = calls
         self._traces = traces
-        self._session_id = session_id
+        self._clock = clock
+        self._client = client
         self._on_finished = on_finished
         self._woken = asyncio.Event()
         self._step: asyncio.Future[StepResult] | None = None
@@ -86,7 +90,7 @@ class SessionWorker:
         except ServiceError as error:
             return error
         except Exception:
-            log.exception("%s: work failed", self._session_id)
+            log.exception("%s: work failed", self._calls.session_id)
             return ServiceError("The server met an unexpected error. Other items are not affected.")
 
     async def _transcribe(self, item: Item) -> Transcript:
@@ -101,7 +105,9 @@ class SessionWorker:
 
     async def _decode(self, work: StepWork) -> StepResult | Cancelled:
         """Return the result of a step, unless `cancel_step` comes first."""
-        self._step = self._services.scheduler.advance(work.step)
+        now = asyncio.get_running_loop().time()
+        due_at = self._clock.due_at(self._session.received_s, work.beyond_s, now)
+        self._step = self._services.scheduler.advance(work.step, client=self._client, due_at=due_at)
         try:
             await asyncio.wait({self._step})
             return Cancelled() if self._step.cancelled() else self._step.result()

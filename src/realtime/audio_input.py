@@ -44,6 +44,7 @@ class AudioInput:
     def __init__(self, format: AudioFormat, new_stream: Callable[[], SpeechStream], max_samples: int) -> None:
         self.buffer = AudioBuffer()
         self._format = format
+        self._bytes_per_s = format.bytes_per_second
         self._new_stream = new_stream
         self._max_samples = max_samples
         self._is_format_locked = False
@@ -57,7 +58,7 @@ class AudioInput:
     @property
     def undecoded_s(self) -> float:
         """Seconds of audio that were appended and are not in the buffer."""
-        return len(self._undecoded) / self._format.bytes_per_second + len(self._decoded) / SAMPLE_RATE
+        return len(self._undecoded) / self._bytes_per_s + len(self._decoded) / SAMPLE_RATE
 
     @property
     def is_decodable(self) -> bool:
@@ -96,7 +97,7 @@ class AudioInput:
 
     def duration_s(self, data: bytes) -> float:
         """Return the duration of audio in the current format."""
-        return len(data) / self._format.bytes_per_second
+        return len(data) / self._bytes_per_s
 
     def append(self, data: bytes) -> None:
         """Store audio; nothing is decoded yet."""
@@ -120,7 +121,7 @@ class AudioInput:
         """
         self._is_format_locked = True
         if not len(self._decoded):
-            size = round(SLICE_S * self._format.bytes_per_second)
+            size = round(SLICE_S * self._bytes_per_s)
             self._decoded = self._decoder.feed(bytes(self._undecoded[:size]))
             del self._undecoded[:size]
         # A turn is cut at exactly `max_samples`, however the audio arrived.
@@ -163,6 +164,7 @@ class AudioInput:
         """Set the format of later audio, and of the first audio while that is undecoded, and the turn detection."""
         if format != self._format:
             self._format = format
+            self._bytes_per_s = format.bytes_per_second
             self._decoder = StreamDecoder(format)
         yield from self.set_detection(detection)
         yield from self.drain(lock_format=True)

@@ -143,7 +143,8 @@ class Session:
             self._dispatch(event)
         except (InvalidRequest, QueueFull) as error:
             self._emit_error(error, event.event_id)
-        return self._take_outputs()
+            return self._take_outputs()
+        return [] if isinstance(event, events.Append) else self._take_outputs()  # an append has no outputs
 
     def reject(self, error: events.InvalidEvent | QueueFull) -> list[Output]:
         """Report a message that is not a valid event, or that there was no memory to parse."""

@@ -58,8 +58,8 @@ async def test_audio_waits_until_there_is_enough_for_a_step():
             await virtual_loop().settled()
             waited.append(each.session.undecoded_s)
         assert waited[-1] == 0
-        assert waited[-2] >= 0.2
-        assert each.session.next_work() is not None
+        assert waited[-2] >= 0.1
+        assert each.session.next_work(0.16) is not None
 
 
 @in_virtual_time
@@ -68,7 +68,7 @@ async def test_audio_that_became_due_by_another_event_is_decoded_when_it_is_chec
         while not each.heard:
             await each.append(0.1)
             await virtual_loop().settled()
-        work: Any = each.session.next_work()
+        work: Any = each.session.next_work(0.16)
         heard = each.heard
         await each.append(0.9)  # while a step is in flight, it may wait
         await asyncio.sleep(2 * MAX_PAUSE_S)

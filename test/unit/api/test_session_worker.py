@@ -11,6 +11,7 @@ from scheduler_harness import VirtualModel, running
 from session_harness import CLEAR, COMMIT, SessionHarness, append, manual_client, speech
 from virtual_time import in_virtual_time, virtual_loop
 
+from src.api.audio_clock import AudioClock
 from src.api.item_traces import ItemTraces
 from src.api.session_calls import SessionCalls
 from src.api.session_worker import SessionWorker
@@ -45,7 +46,7 @@ class Work:
         calls = SessionCalls("sess_1", ThreadPoolExecutor(1), self._deliver)
         services: Any = SimpleNamespace(scheduler=scheduler, transcription=self.finals)
         self.finished = 0
-        self.worker = SessionWorker(services, client.session, calls, traces, "sess_1", self._count)
+        self.worker = SessionWorker(services, client.session, calls, traces, AudioClock(), "me", self._count)
 
     def send(self, *events: Any) -> None:
         """Send a client's events."""
