@@ -2,7 +2,7 @@
 
 import base64
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ from src.errors import QueueFull
 from src.memory.budget import Budget
 from src.memory.plan import AUDIO_BYTES_PER_S
 from src.realtime.audio_input import SLICE_S
-from src.realtime.outputs import Cancelled, ItemCommitted, ItemWork, StepWork
+from src.realtime.outputs import Cancelled, ItemCommitted, ItemEnded, ItemWork, StepWork
 from src.realtime.session import CATCH_UP_S
 from src.text.transcript import Transcript
 from src.wire.model_names import ServedModel
@@ -748,6 +748,238 @@ def test_without_partial_text_there_is_no_hypothesis():
     harness.send(update(ASK))
     events = speak(harness, speech(2.0)) + harness.send(COMMIT) + harness.run_all()
     assert hypotheses(events) == []
+
+
+# Texts that are known when the turn ends
+
+SPOKEN = (silence(1.0), speech(1.2))
+
+
+def turn_client(**options: Any) -> SessionHarness:
+    """Return the session of a client whose turns are detected."""
+    harness = SessionHarness(**options)
+    harness.send(update({}))
+    return harness
+
+
+def end_turn(harness: SessionHarness, seconds: float = 0.5) -> list[dict]:
+    """End the turn by silence and return the events, without any work for the model."""
+    events = harness.send(append(silence(seconds)))
+    assert "speech_stopped" in kinds(events)
+    return events
+
+
+def next_early(harness: SessionHarness) -> ItemWork:
+    """Return the work to transcribe the turn in its pause."""
+    work = harness.session.next_work(STEP_S)
+    assert isinstance(work, ItemWork)
+    assert work.early
+    return work
+
+
+def test_a_turn_that_was_transcribed_in_its_pause_has_its_text_when_it_ends():
+    harness = turn_client()
+    speak(harness, *SPOKEN, silence(0.4))
+    events = end_turn(harness)
+    assert kinds(events)[:4] == ["speech_stopped", *NEW_ITEM]
+    assert kinds(events)[-1] == "completed"
+    assert harness.session.next_work() is None
+    assert harness.session.idle
+    assert "".join(event.get("delta", "") for event in harness.received) == texts(events)[0]
+    start, stop = only(harness.received, "speech_started"), only(harness.received, "speech_stopped")
+    length_ms = stop["audio_end_ms"] - start["audio_start_ms"]
+    assert texts(events) == [expected_text(silence(length_ms / 1000))]
+    committed, ended = harness.notices
+    assert committed == ItemCommitted(ended.item_id, length_ms / 1000)
+    assert ended == ItemEnded(committed.item_id, None)
+    assert only(events, "completed")["usage"] == {"type": "duration", "seconds": -(-length_ms // 1000)}
+
+
+def test_its_words_log_probabilities_and_hypothesis_are_as_those_of_any_item():
+    harness = turn_client()
+    asked = {"timestamp_granularities": ["word"]}
+    harness.send(
+        update(
+            {
+                "input_audio_transcription": asked,
+                "include": [*ASK["include"], ASK["include"][0].replace("hypothesis", "logprobs")],
+            }
+        )
+    )
+    speak(harness, *SPOKEN, silence(0.4))
+    events = end_turn(harness)
+    words = [event["text"] for event in events if "start" in event]
+    assert words == texts(events)[0].split()
+    assert len(only(events, "completed")["logprobs"]) == len(words)
+    assert hypotheses(events)[-1:] in ([], [""])
+
+
+def test_a_pause_that_does_not_end_the_turn_is_followed_by_live_text_and_the_next_pause():
+    harness = turn_client()
+    early = []
+    samples = np.concatenate([*SPOKEN, silence(0.4), speech(0.8), silence(0.4)])
+    for start in range(0, len(samples), RATE // 10):
+        harness.send(append(samples[start : start + RATE // 10]))
+        while work := harness.session.next_work(STEP_S):
+            early += [work] if isinstance(work, ItemWork) else []
+            harness.run(work)
+    assert len(early) == 2
+    assert len(early[0].item.samples) < len(early[1].item.samples)
+    events = end_turn(harness)
+    assert texts(events) == [expected_text(early[1].item.samples)]
+
+
+def test_the_text_is_the_same_if_the_turn_is_transcribed_only_after_it_has_ended():
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 0.01, 4 * RATE).astype(np.float32)
+    heard: list[np.ndarray] = []
+
+    def note(samples: np.ndarray) -> Transcript:
+        heard.append(samples)
+        return transcript(samples)
+
+    for step_s in (STEP_S, None):
+        harness = turn_client(final=note)
+        samples = np.concatenate([*SPOKEN, silence(0.9)])
+        samples += noise[: len(samples)]
+        for start in range(0, len(samples), RATE // 10):
+            harness.send(append(samples[start : start + RATE // 10]))
+            harness.run_all(step_s)
+        assert len(texts(harness.received)) == 1
+    early, late = heard
+    assert np.array_equal(early, late)
+
+
+@pytest.mark.parametrize(
+    ("options", "step_s"),
+    [({"partials": False}, STEP_S), ({"final_from_stream": True}, STEP_S), ({}, None), ({}, WINDOWING.chunk_s + 0.08)],
+    ids=["no partials", "stream", "no pace", "busy"],
+)
+def test_a_turn_is_transcribed_once_it_has_ended_if_its_pauses_are_not_used(options, step_s):
+    harness = turn_client(**options)
+    for piece in np.split(np.concatenate([*SPOKEN, silence(0.4)]), 26):
+        harness.send(append(piece))
+        while work := harness.session.next_work(step_s):
+            assert isinstance(work, StepWork)
+            harness.run(work)
+    end_turn(harness)
+    harness.run_all(step_s)
+    assert len(texts(harness.received)) == 1
+
+
+@pytest.mark.parametrize("silence_ms", [100, 200, 1_200])
+def test_a_turn_that_ends_after_a_very_short_or_a_long_silence_is_transcribed_after_that(silence_ms):
+    harness = turn_client()
+    harness.send(update({"turn_detection": {"type": "server_vad", "silence_duration_ms": silence_ms}}))
+    for piece in np.split(np.concatenate([*SPOKEN, silence(1.4)]), 36):
+        harness.send(append(piece))
+        while work := harness.session.next_work(STEP_S):
+            assert isinstance(work, StepWork) or work.early is None
+            harness.run(work)
+    assert len(texts(harness.received)) == 1
+
+
+def test_a_sound_in_the_rest_of_the_silence_is_transcribed():
+    """The detector took it for silence, and the model may hear a word in it."""
+    harness = turn_client()
+    speak(harness, *SPOKEN, silence(0.3))
+    faint = np.concatenate([silence(0.1), np.full(RATE // 20, 0.05, np.float32)])
+    events = harness.send(append(faint)) + harness.send(append(silence(0.3)))
+    assert "committed" in kinds(events)
+    assert "completed" not in kinds(events)
+    work = harness.session.next_work(STEP_S)
+    assert isinstance(work, ItemWork)
+    assert np.abs(work.item.samples[-RATE // 4 :]).max() > 0.04
+
+
+def test_keywords_that_come_in_the_pause_are_used():
+    harness = turn_client()
+    speak(harness, *SPOKEN, silence(0.3))
+    harness.send(update({"input_audio_transcription": {"keywords": ["Parakeet"]}}))
+    assert "completed" not in kinds(end_turn(harness))
+    work = harness.session.next_work()
+    assert isinstance(work, ItemWork)
+    assert work.item.config.keywords == ("Parakeet",)
+
+
+def in_pause(harness: SessionHarness) -> ItemWork:
+    """Speak up to the pause, and return the work in flight to transcribe the turn."""
+    speak(harness, *SPOKEN, silence(0.1))
+    harness.send(append(silence(0.2)))
+    return next_early(harness)
+
+
+def test_a_transcription_in_flight_is_awaited_at_the_end_of_the_turn():
+    harness = turn_client()
+    work = in_pause(harness)
+    events = end_turn(harness)
+    assert "committed" in kinds(events)
+    assert "completed" not in kinds(events)
+    assert harness.session.next_work(STEP_S) is None
+    harness.run(work)
+    assert kinds(harness.drain())[-1] == "completed"
+    assert harness.session.next_work() is None
+
+
+@pytest.mark.parametrize("outcome", [Cancelled(), QueueFull("Full.")])
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_if_it_has_no_text_the_item_is_transcribed_like_any_other(outcome, is_ended):
+    harness = turn_client()
+    work = in_pause(harness)
+    events = end_turn(harness) if is_ended else []
+    harness.finish(work, outcome)
+    events += harness.drain() if is_ended else end_turn(harness)
+    assert not {"completed", "failed"} & set(kinds(events))
+    assert kinds(harness.run_all(STEP_S))[-1] == "completed"
+
+
+def test_a_text_that_is_known_waits_for_those_of_the_items_before_it():
+    harness = turn_client()
+    speak(harness, *SPOKEN, silence(0.3))
+    first = only(harness.send(create(speech(0.5))), "committed")["item_id"]
+    events = end_turn(harness)
+    second = only(events, "committed")["item_id"]
+    assert "completed" not in kinds(events)
+    ended = [event["item_id"] for event in harness.run_all() if kinds([event]) == ["completed"]]
+    assert ended == [first, second]
+
+
+def test_what_is_cleared_in_the_pause_is_not_the_text_of_the_next_turn():
+    harness = turn_client()
+    work = in_pause(harness)
+    harness.send(CLEAR)
+    harness.finish(work, Transcript("cleared"))
+    speak(harness, *SPOKEN, silence(0.8))
+    assert len(texts(harness.received)) == 1
+    assert texts(harness.received) != ["cleared"]
+
+
+def test_a_commit_in_the_pause_has_the_text_of_its_own_audio():
+    harness = turn_client()
+    speak(harness, *SPOKEN, silence(0.3))
+    assert "completed" not in kinds(harness.send(COMMIT))
+    assert kinds(harness.run_all())[-1] == "completed"
+
+
+def test_the_memory_of_a_transcription_in_the_pause_is_reserved_while_it_runs():
+    budget = Budget(round(4.0 * AUDIO_BYTES_PER_S))
+    harness = turn_client(budget=budget)
+    work = in_pause(harness)
+    held = budget.reserved_bytes
+    harness.run(work)
+    assert held - budget.reserved_bytes == len(work.item.samples) * AUDIO_BYTES_PER_S // RATE
+
+
+def test_without_memory_for_it_the_turn_is_transcribed_after_its_end():
+    budget = Budget(3 * AUDIO_BYTES_PER_S)
+    assert budget.reserve().resize(1), "somebody else holds some of it"
+    harness = turn_client(budget=budget)
+    speak(harness, *SPOKEN)
+    harness.send(append(silence(0.2)))
+    harness.send(append(silence(0.1)))
+    while work := harness.session.next_work(STEP_S):
+        assert isinstance(work, StepWork)
+        harness.run(work)
 
 
 # Segments, words and log probabilities
