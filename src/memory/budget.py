@@ -68,6 +68,8 @@ class Budget:
             reservation.bytes = to_bytes
             return True
         with self._lock:
+            if reservation not in self._reservations:  # released, while a thread was still at work for its holder
+                return True
             more = reservation.beyond_guarantee(to_bytes) - reservation.beyond_guarantee(reservation.bytes)
             fits = more <= max(0, self._free_bytes)
             if not fits and overdraw and self._overdrawn in (None, reservation):
@@ -118,5 +120,5 @@ class Reservation:
         return self._budget.resize(self, to_bytes, overdraw=True)
 
     def release(self) -> None:
-        """Give all bytes back, and the share."""
+        """Give all bytes back, and the share. From then on, it reserves nothing."""
         self._budget.release(self)

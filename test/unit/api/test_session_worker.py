@@ -40,6 +40,7 @@ class Work:
     def __init__(self, client: SessionHarness, model: VirtualModel, scheduler: Any, traces: ItemTraces) -> None:
         self.client = client
         self.model = model
+        self.scheduler = scheduler
         self.finals = Finals()
         self.delivered: list[str | Notice] = []
         self._traces = traces
@@ -133,3 +134,16 @@ async def test_a_worker_that_is_ended_takes_its_step_with_it(tmp_path):
         work.send(append(speech(2)))
         await work.model.next_started()
     assert work.model.batches
+
+
+@in_virtual_time
+async def test_a_step_says_whose_it_is_and_when_its_audio_came(tmp_path, monkeypatch):
+    async with working(tmp_path) as work:
+        asked, advance = [], work.scheduler.advance
+        monkeypatch.setattr(work.scheduler, "advance", lambda step, **by: asked.append(by) or advance(step, **by))
+        await asyncio.sleep(100)
+        work.send(append(speech(30)))
+        await work.model.next_started()
+    [by] = asked
+    assert by["client"] == "me"
+    assert 70 < by["due_at"] < 90, "much audio has come after that of the step"

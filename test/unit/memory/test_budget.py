@@ -31,6 +31,18 @@ def test_who_is_alone_may_hold_anything_and_others_wait_for_that():
         assert other.resize(100)
 
 
+def test_a_reservation_that_was_released_takes_nothing():
+    """The thread that still works for a session that has ended may say what it needs."""
+    budget = Budget(100, shares=1)
+    with budget.reserved(guaranteed=True) as late:
+        assert late.resize(80)
+    assert late.resize(90)
+    assert budget.reserved_bytes == 0
+    with budget.reserved() as other, budget.reserved() as third:
+        assert other.resize(40)
+        assert third.resize(10)
+
+
 def test_a_share_is_there_whatever_others_hold():
     budget = Budget(100, shares=5)
     with ExitStack() as stack:
