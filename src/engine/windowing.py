@@ -15,6 +15,11 @@ Features are normalised over the window, and a short first window normalises the
 of the words of live text differed from the clip's own text without this, 2.5 % with it.
 """
 
+AGREED_RIGHT_S = 0.48
+"""Seconds of audio that must follow a word in one step so that the next decodes it, if it hears the same.
+
+`live_bench.py` has what other lengths cost in words and in time.
+"""
 LONGEST_STEP = 2
 """The longest step that a busy model takes, in chunks."""
 
@@ -29,6 +34,8 @@ class Windowing:
     """Audio that one step decodes."""
     right_s: float
     """Audio after a chunk that must have arrived before the chunk is decoded."""
+    agreed_right_s: float = AGREED_RIGHT_S
+    """Audio after a word that the step before has seen too."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Windowing":
@@ -44,6 +51,11 @@ class Windowing:
     def right_frames(self) -> int:
         """Right context in frames."""
         return nearest_frames(self.right_s)
+
+    @property
+    def agreed_right_frames(self) -> int:
+        """The right context of a word that the step before has seen too, in frames."""
+        return nearest_frames(self.agreed_right_s)
 
     @property
     def chunk_frames(self) -> int:

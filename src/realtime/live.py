@@ -120,7 +120,7 @@ class LiveTranscript:
             self._lookahead = result.lookahead
         else:
             self._lookahead = (*result.tokens, *result.lookahead)
-        self._chunk_ends.add(self._lookahead, self._plan.seen_frames)
+        self._chunk_ends.look(self._lookahead, self._plan.seen_frames)
         return self._extend_text(self._certain_text())
 
     def cancel_step(self) -> None:

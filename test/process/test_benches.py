@@ -13,6 +13,7 @@ import conversations
 import doubt_bench
 import engine_bench
 import keywords_bench
+import live_bench
 import numpy as np
 import overhead_bench
 import own_service
@@ -398,3 +399,39 @@ def test_a_short_loop_bench_sends_what_is_asked_for_and_tells_the_longest_probe_
     assert all("hours" in each["name"] and each["answer"] in expected for each in figures), ran.stdout
     assert all(each["probe_ms"] > 0 for each in figures)
     assert ran.stdout == (tmp_path / "loop_bench.txt").read_text()
+
+
+# The bench of live text.
+
+
+def test_words_that_differ_are_the_fewest_changes_from_one_text_to_the_other():
+    assert live_bench.distance(["set", "a", "time"], ["set", "the", "timer", "now"]) == 3
+    assert live_bench.differing([(["a", "b"], ["a", "c"]), (["d"], ["d", "e"])]) == 50
+
+
+def test_a_delta_is_broken_if_its_word_goes_on_and_not_if_a_mark_follows():
+    assert live_bench.is_broken("for fif", "for fifteen, please")
+    assert live_bench.is_broken("it", "it's")
+    assert not live_bench.is_broken("for fifteen", "for fifteen, please")
+    assert not live_bench.is_broken("for fifteen,", "for fifteen, please")
+
+
+def test_words_that_the_next_step_replaces_were_taken_back():
+    assert live_bench.taken_back([[["one"], ["one", "too"], ["one", "two"], ["one"]]]) == 40
+
+
+def test_the_ways_of_live_text_are_distinct_and_begin_with_the_default():
+    names = [way.name for way in live_bench.ways()]
+    assert len(names) == len(set(names))
+    assert live_bench.ways()[0].step_s == Settings().realtime_min_chunk_s
+
+
+def test_live_bench_prints_a_line_for_each_way(tmp_path, capsys, monkeypatch, tiny):
+    monkeypatch.setattr(live_bench.NemoModel, "load", lambda _: tiny)
+    monkeypatch.setattr(live_bench, "MAX_CLIP_S", 2.0)
+    assert live_bench.main(["--only", "fixed 4.8, 0.96, 0.96", "--results", str(tmp_path)]) == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.startswith("way")
+    assert line.startswith("fixed 4.8, 0.96, 0.96")
+    [figures] = json.loads((tmp_path / "live_bench.json").read_text())
+    assert figures["broken"] == 0

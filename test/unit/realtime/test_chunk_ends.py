@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from live_text import default
 
-from src.engine.frames import FRAME_SECONDS, nearest_frames
-from src.realtime.chunk_ends import AGREED_RIGHT_S, ChunkEnd, ChunkEnds
+from src.engine.frames import FRAME_SECONDS
+from src.realtime.chunk_ends import ChunkEnd, ChunkEnds
 from src.text.transcript import Token
 
 RIGHT = default().right_frames
-AGREED = nearest_frames(AGREED_RIGHT_S)
+AGREED = default().agreed_right_frames
 IDS = {"\u2581one": 1, "\u2581two": 2, "\u2581fif": 3, "teen": 4, "\u2581a": 5, "b": 6, ".": 7}
 
 
@@ -24,7 +24,7 @@ def look(*pieces: tuple[str, int]) -> list[Token]:
 def next_end(tokens: Sequence[Token], seen: int, decoded: int, frames: int) -> ChunkEnd:
     """Return where a chunk ends after a look that ended at frame `seen`, if `frames` are there now."""
     ends = ChunkEnds(default())
-    ends.add(tokens, seen)
+    ends.look(tokens, seen)
     return ends.next_end(decoded, frames)
 
 
@@ -46,8 +46,7 @@ def test_a_word_that_was_seen_with_enough_audio_after_it_ends_a_chunk_that_must_
 
 
 def test_a_chunk_ends_between_words_only():
-    end = next_end(look(FIF, TEEN, TWO), seen=60, decoded=0, frames=18)
-    assert end == ChunkEnd(17 + 2, (3, 4, 2)) or end.frame == 19
+    assert next_end(look(FIF, TEEN, TWO), seen=14 + AGREED, decoded=0, frames=18) == ChunkEnd(14, (3, 4))
     assert next_end(look(FIF, TEEN), seen=13 + 2 + AGREED - 3, decoded=0, frames=20) == ChunkEnd(0)
 
 
@@ -62,10 +61,6 @@ def test_with_its_right_context_a_chunk_counts_whatever_it_spells():
 
 def test_silence_ends_a_chunk_with_its_right_context():
     assert next_end([], seen=RIGHT + 3, decoded=0, frames=RIGHT + 5) == ChunkEnd(5)
-
-
-def test_what_has_been_decoded_since_does_not_count():
-    assert next_end(look(ONE, TWO), seen=16 + AGREED, decoded=12, frames=18 + AGREED).frame == 12
 
 
 PIECES = st.lists(st.tuples(st.sampled_from(["\u2581a", "b", "."]), st.integers(1, 5)), max_size=6)
