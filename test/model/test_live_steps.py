@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+import live_bench
 import numpy as np
 import pytest
 from live_text import default, streamed
@@ -51,6 +52,19 @@ def test_live_text_is_nearly_that_of_the_whole_clip(tiny, transcripts):
             differences += distance(words(live.text), words(transcript.text))
             count += len(words(transcript.text))
     assert differences <= 0.03 * count
+
+
+def test_on_an_idle_model_words_come_within_a_second_whole_and_nearly_as_in_the_clip(tiny):
+    clips = list(live_bench.spoken_clips())
+    own = [each for start in range(0, len(clips), 8) for each in whole(tiny, clips[start : start + 8])]
+    way = live_bench.ways()[0]
+    figures = live_bench.figures_of(way, live_bench.play(tiny, clips, way, piece=1600), own)
+    assert figures.differ <= 3
+    assert figures.broken == 0
+    assert figures.first_p50_s <= 1
+    assert figures.delay_mean_s <= 1
+    assert figures.read_mean_s <= 0.4
+    assert figures.read_p95_s <= 0.7
 
 
 def test_a_chunk_as_long_as_the_clip_gives_the_transcript_of_the_clip_itself(tiny):
