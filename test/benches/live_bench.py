@@ -81,7 +81,7 @@ def ways() -> list[Way]:
     return [
         steps(Settings().realtime_min_chunk_s, now.agreed_right_s),
         *(fixed(0.96, right_s) for right_s in (0.96, 0.64, 0.48)),
-        *(fixed(chunk_s, 0.96) for chunk_s in (0.08, 0.24, 0.48)),
+        *(fixed(chunk_s, 0.96) for chunk_s in (0.24, 0.48)),
         fixed(0.96, 0.96, 2.4),
         *(steps(step_s, 0.96) for step_s in (0.24, 0.48)),
         *(steps(0.24, agreed_s) for agreed_s in (0.32, 0.64)),

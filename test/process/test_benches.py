@@ -31,6 +31,7 @@ from word_delays import SpokenWord
 from src.audio.decode import decode
 from src.audio.samples import SAMPLE_RATE
 from src.engine.batch_limits import BatchLimits
+from src.engine.nemo_model import NemoModel
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
 from src.settings import Settings
@@ -427,7 +428,7 @@ def test_the_ways_of_live_text_are_distinct_and_begin_with_the_default():
 
 
 def test_live_bench_prints_a_line_for_each_way(tmp_path, capsys, monkeypatch, tiny):
-    monkeypatch.setattr(live_bench.NemoModel, "load", lambda _: tiny)
+    monkeypatch.setattr(NemoModel, "load", lambda _: tiny)
     monkeypatch.setattr(live_bench, "MAX_CLIP_S", 2.0)
     assert live_bench.main(["--only", "fixed 4.8, 0.96, 0.96", "--results", str(tmp_path)]) == 0
     header, line = capsys.readouterr().out.splitlines()
