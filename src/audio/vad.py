@@ -25,7 +25,7 @@ FIRST_BLOCK_FRAMES = 32
 people usually speak at once, and small blocks cost more per frame."""
 BLOCK_GROWTH = 4
 BLOCK_FRAMES = 1024
-"""Frames per call of the network, of all streams together: 33 s, with 10 MB of intermediate values."""
+"""Frames per call of the network, of all streams together: 33 s, with 13 MB of intermediate values."""
 
 SPEECH_THRESHOLD = 0.5
 """Speech begins with a frame of at least this probability (`threshold` of Silero's `get_speech_timestamps`)."""
