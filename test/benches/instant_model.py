@@ -23,6 +23,7 @@ import search_path
 from src.__main__ import main, run_and_exit
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.batch_limits import BatchLimits
+from src.engine.device import limit_torch_threads
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import Batch, Model, StepBatch, StepResult, StreamStep
 from src.settings import Settings
@@ -44,6 +45,7 @@ class InstantModel(Model):
     def __init__(self, _: Settings, every_s: float | None = None) -> None:
         # NeMo imports it. If it came later, each trim of the heap would scan its objects: 75 ms every 5 s.
         importlib.import_module("torch")
+        limit_torch_threads()  # for the speech detector, as when a real model is loaded
         self._every_s = every_s
 
     def has_compiled(self, keywords: tuple[str, ...]) -> bool:
