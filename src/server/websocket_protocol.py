@@ -136,7 +136,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _queue_plain_messages(self, data: bytes) -> bytes:
         """Queue the messages that `data` begins with, as far as each is one short frame. Return the rest of `data`."""
         conn = self.conn
-        if self._incomplete_bytes or conn.current_size is not None or conn.state is not OPEN or conn.extensions:
+        if conn.reader.buffer or conn.current_size is not None or conn.state is not OPEN or conn.extensions:
             return data
         end = 0
         while not self._ignores_input and (message := plain_message(data, end)):
@@ -207,7 +207,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     @property
     def _incomplete_bytes(self) -> int:
         """Size of what has come of an incomplete message."""
-        return len(self.conn.reader.buffer) + sum(map(len, self.frames))
+        unparsed_bytes = len(self.conn.reader.buffer)
+        return unparsed_bytes + sum(map(len, self.frames)) if self.frames else unparsed_bytes
 
     @property
     def _message_bytes(self) -> int:
