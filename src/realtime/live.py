@@ -49,11 +49,6 @@ class LiveTranscript:
         self._text = ""
 
     @property
-    def keywords(self) -> tuple[str, ...]:
-        """The keywords of the utterance."""
-        return self._keywords
-
-    @property
     def token_count(self) -> int:
         """The number of tokens so far."""
         return len(self._tokens)
