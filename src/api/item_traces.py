@@ -19,27 +19,15 @@ class ItemTraces:
         self._model = model
         self._route = route
         self._open: dict[str, tuple[Trace, float]] = {}  # by item id, each with its length in seconds
-        self._early: tuple[str, Measurements] | None = None  # of an item whose transcription began before its commit
 
     def begin(self, item_id: str, audio_s: float) -> None:
         """Begin the trace of an item that was committed."""
-        trace = Trace(item_id)
-        if self._early and self._early[0] == item_id:
-            trace.measured = self._early[1]
-        self._open[item_id] = (trace, audio_s)
-        self._early = None
+        self._open[item_id] = (Trace(item_id), audio_s)
 
     def measured(self, item_id: str) -> Measurements:
-        """Return new figures of an item, for its transcription to fill in.
-
-        The transcription may begin before the item is committed, and again after that: the last figures count.
-        """
-        measured = Measurements()
-        if item_id in self._open:
-            self._open[item_id][0].measured = measured
-        else:
-            self._early = (item_id, measured)
-        return measured
+        """Return the figures of an item, for its transcription to fill in."""
+        trace, _ = self._open[item_id]
+        return trace.measured
 
     def end(self, item_id: str, error: ServiceError | None) -> None:
         """Log an item that has its text, or failed with `error`."""

@@ -85,11 +85,6 @@ class AudioInput:
         """Whether a detected turn is open."""
         return self._detector is not None and self._detector.turn_start is not None
 
-    @property
-    def speech_end(self) -> int | None:
-        """The sample after the last frame of speech of the open turn; None if none is open."""
-        return self._detector.speech_end if self._detector and self.in_turn else None
-
     def held_s_in(self, format: AudioFormat) -> float:
         """Return what `held_s` would be in another format, in which the first, undecoded audio may be longer."""
         undecoded_s = self.undecoded_s if self._is_format_locked else len(self._undecoded) / format.bytes_per_second
@@ -147,7 +142,7 @@ class AudioInput:
         elif len(self.buffer) >= self._max_samples:
             self._detector.mark_committed(self.buffer.end)
             self._is_leftover = True
-            yield TurnStopped(self.buffer.end, self._detector.speech_end)
+            yield TurnStopped(self.buffer.end)
 
     def flush(self) -> Iterator[TurnEvent]:
         """Decode everything to the last sample. Audio appended later is a stream of its own."""

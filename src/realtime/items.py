@@ -5,7 +5,6 @@ from typing import Any
 
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.realtime.config import SessionConfig
-from src.realtime.early_text import EarlyText
 from src.realtime.live import LiveTranscript
 from src.realtime.shown_text import ShownText
 
@@ -41,8 +40,6 @@ class Item:
     """Whether the client gets events for this item, or only for the response that covers it."""
     live: LiveTranscript | None = None
     """The live transcript that its text comes from; None if the item is transcribed as a whole."""
-    early: EarlyText | None = None
-    """The transcription of its turn that began before it was committed; None if there was none."""
 
     @property
     def item_id(self) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from src.engine.model import StepResult, StreamStep
 from src.errors import ServiceError
 from src.realtime import events
-from src.realtime.early_text import EarlyText
 from src.realtime.items import Item
 from src.realtime.live import LiveTranscript
 from src.text.transcript import Transcript
@@ -26,8 +25,6 @@ class ItemWork:
     """Work: the transcription of a whole item. It results in a `Transcript`."""
 
     item: Item
-    early: EarlyText | None = None
-    """Set if the item is not committed: it is what the current utterance is if the present pause ends it."""
 
 
 Work = StepWork | ItemWork

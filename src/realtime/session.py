@@ -8,7 +8,7 @@ Its only clock is the audio received, so nothing depends on when audio arrives.
 
 A commit, by the client or by turn detection, makes an item of the audio in the buffer. Each item ends in exactly one
 `completed` or `failed`, in the order of the commits. One piece of work at a time is in flight: the items come first, in
-their order, then the current utterance: its text as it is if the present pause ends it, and its live text.
+their order, then the live text of the current utterance.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,19 +24,17 @@ from src.engine.model import StepResult
 from src.errors import InvalidRequest, QueueFull, ServiceError
 from src.memory.budget import Reservation
 from src.memory.plan import AUDIO_BYTES_PER_S
-from src.realtime import events, turn_end
+from src.realtime import events
 from src.realtime import turn_detection as turns
 from src.realtime.audio_input import AudioInput
 from src.realtime.committed_items import CommittedItems
 from src.realtime.config import AudioTranscription, SessionConfig
-from src.realtime.early_text import MAX_EARLY_S, EarlyText, ExpectedTurn
 from src.realtime.items import Item, Utterance
 from src.realtime.live import LiveTranscript
 from src.realtime.outputs import CancelWork, ItemWork, Output, StepWork, Work, WorkOutcome
 from src.realtime.session_limits import SessionLimits
 from src.realtime.session_params import SessionParams
 from src.realtime.shown_text import ShownText
-from src.realtime.turn_detection import TurnDetection
 from src.text.transcript import Transcript
 from src.wire.model_names import ServedModel
 
@@ -107,7 +105,6 @@ class Session:
         self._paused_until = 0  # after a step has failed, live text waits until the buffer reaches this sample
         self._items = CommittedItems(beta=params.beta, new_id=new_id)
         self._in_flight: Work | None = None
-        self._early: EarlyText | None = None  # of the last pause, if it was long enough
         self._cancelled: StepWork | None = None  # the last step that a `CancelWork` was emitted for
         self._outputs: list[Output] = []
         self._handle_turns(self._input.set_detection(self._config.detection))
@@ -196,7 +193,7 @@ class Session:
         if self._in_flight is not None:
             return None
         first = self._items.first
-        self._in_flight = self._item_work(first) if first else self._early_work(step_s) or self._live_work(step_s)
+        self._in_flight = self._item_work(first) if first else self._live_work(step_s)
         return self._in_flight
 
     def finish(self, work: Work, outcome: WorkOutcome) -> list[Output]:
@@ -208,8 +205,6 @@ class Session:
         self._in_flight = None
         if isinstance(work, StepWork):
             self._finish_step(work, outcome)
-        elif work.early:
-            work.early.transcript = outcome if isinstance(outcome, Transcript) else None
         elif isinstance(outcome, Transcript):
             self._put_out(self._items.complete(work.item, outcome))
         elif isinstance(outcome, ServiceError):
@@ -265,10 +260,8 @@ class Session:
 
     @property
     def _audio_s(self) -> float:
-        """Seconds of audio in memory: in the buffer, in items without a text, and in work for a turn that may end."""
-        work = self._in_flight
-        early_s = work.item.audio_s if isinstance(work, ItemWork) and work.early else 0.0
-        return self._input.held_s + self._items.audio_s + early_s
+        """Seconds of audio in memory: in the buffer, and in items without a text."""
+        return self._input.held_s + self._items.audio_s
 
     def _reserve(self, more_s: float, param: str) -> None:
         if not self._memory.resize(round((self._audio_s + more_s) * AUDIO_BYTES_PER_S)):
@@ -339,9 +332,9 @@ class Session:
                     self._emit(
                         events.SpeechStarted(audio_start_ms=at // SAMPLES_PER_MS, item_id=self._current().item_id)
                     )
-                case turns.TurnStopped(at, speech_end):
+                case turns.TurnStopped(at):
                     self._emit(events.SpeechStopped(audio_end_ms=at // SAMPLES_PER_MS, item_id=self._current().item_id))
-                    self._commit(at, announced=True, speech_end=speech_end)
+                    self._commit(at, announced=True)
                 case turns.IdleTimeout(start, end):
                     self._input.buffer.drop_until(start)
                     self._emit(
@@ -359,24 +352,12 @@ class Session:
             self._utterance = Utterance(ShownText(self._new_id("item")))
         return self._utterance
 
-    def _commit(self, end: int, *, announced: bool, speech_end: int | None = None) -> None:
-        """Make an item of the audio before sample `end`. `speech_end` is where the silence began that ended it."""
+    def _commit(self, end: int, *, announced: bool) -> None:
+        """Make an item of the audio before sample `end`."""
         utterance, live, self._utterance = self._current(), self._live(), None
         live = live if self._limits.final_from_stream else None
-        start = self._input.buffer.start
         samples = self._input.buffer.take_until(end)
-        item = Item(utterance.shown, samples, self._config, announced, live)
-        if speech_end is not None and not self._limits.final_from_stream:
-            item.early = self._early_text_of(item, start, speech_end - start)
-        self._early = None
-        self._add(item)
-
-    def _early_text_of(self, item: Item, start: int, speech_samples: int) -> EarlyText | None:
-        """Complete the silence that ends an item. Return the transcription of its turn if it began in that silence."""
-        if not turn_end.mirror_silence(item.samples, speech_samples):
-            return None
-        turn = ExpectedTurn(item.item_id, start, speech_samples, len(item.samples), item.config.keywords)
-        return self._early if self._early and self._early.turn == turn else None
+        self._add(Item(utterance.shown, samples, self._config, announced, live))
 
     def _add(self, item: Item) -> None:
         if self._limits.final_from_stream:
@@ -394,32 +375,6 @@ class Session:
             return None
         step = item.live.begin_step(window, item.samples[window.start : window.stop])
         return StepWork(item.live, step, (len(item.samples) - window.stop) / SAMPLE_RATE)
-
-    def _early_work(self, step_s: float | None) -> ItemWork | None:
-        """Return the transcription of the current turn, in a pause that may end it; None if it is not time for that."""
-        turn = self._expected_turn(step_s)
-        if turn is None or (self._early and self._early.turn == turn):
-            return None
-        audio_s = turn.samples / SAMPLE_RATE
-        if audio_s > MAX_EARLY_S or not self._memory.resize(round((self._audio_s + audio_s) * AUDIO_BYTES_PER_S)):
-            return None
-        heard = self._input.buffer.view(turn.start, turn.start + turn_end.heard_samples(turn.speech_samples))
-        samples = turn_end.with_mirrored_silence(heard, turn.samples)
-        self._early = EarlyText(turn)
-        return ItemWork(Item(self._current().shown, samples, self._config, announced=True), self._early)
-
-    def _expected_turn(self, step_s: float | None) -> ExpectedTurn | None:
-        """Return the open turn as it is if the present pause ends it; None if there is no pause, or no use for it."""
-        limits, buffer, speech_end = self._limits, self._input.buffer, self._input.speech_end
-        is_busy = step_s is None or step_s > limits.windowing.chunk_s  # then each turn is transcribed once, at its end
-        if is_busy or not limits.partials or limits.final_from_stream or speech_end is None:
-            return None
-        detection = self._config.detection or TurnDetection()
-        silence_samples, speech_samples = detection.silence_duration_ms * SAMPLES_PER_MS, speech_end - buffer.start
-        if not turn_end.may_be_mirrored(silence_samples) or len(buffer) < turn_end.heard_samples(speech_samples):
-            return None
-        item_id, keywords = self._current().item_id, self._config.keywords
-        return ExpectedTurn(item_id, buffer.start, speech_samples, speech_samples + silence_samples, keywords)
 
     def _live_work(self, step_s: float | None) -> StepWork | None:
         buffer = self._input.buffer
@@ -490,10 +445,10 @@ class Session:
             self._put_out(self._items.complete(item, transcript))
 
     def _known_text(self, item: Item) -> Transcript | None:
-        """Return the text of an item if it is known: from a pause, or from its live transcript if no step is left."""
+        """Return the text of an item if it is known: from its live transcript, that is once no step is left."""
         live = item.live
         if live is None:
-            return item.early.transcript if item.early else None
+            return None
         is_in_flight = isinstance(self._in_flight, StepWork) and self._in_flight.live is live
         if is_in_flight or live.next_window(len(item.samples), ended=True) is not None:
             return None

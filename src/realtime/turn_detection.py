@@ -6,7 +6,7 @@ The speech detector gives each frame of 32 ms a probability of speech. A turn op
 How the audio is cut changes nothing but the detector's probabilities, by up to 1e-5.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -52,10 +52,9 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class TurnStopped:
-    """The open turn has closed. It ends at sample `at`, pause included; the pause begins at sample `speech_end`."""
+    """The open turn has closed. It ends at sample `at`, pause included."""
 
     at: int
-    speech_end: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,6 @@ class TurnDetector:
         self._gain = GainControl()
         self._rest = np.empty(0, np.float32)  # samples that do not fill a frame yet
         self._clock = start  # the end of the last processed frame
-        self._speech_end = start
         self.mark_committed(start)
 
     def mark_committed(self, until: int) -> None:
@@ -106,11 +104,6 @@ class TurnDetector:
     def turn_start(self) -> int | None:
         """The first sample of the open turn; None if no turn is open."""
         return self._turn_start
-
-    @property
-    def speech_end(self) -> int:
-        """The sample after the last frame of speech of the open turn, or of the last one if none is open."""
-        return self._speech_end
 
     @property
     def keep_from(self) -> int:
@@ -172,7 +165,7 @@ class TurnDetector:
         if self._clock < end:
             return None
         self.mark_committed(end)
-        return TurnStopped(end, self._speech_end)
+        return TurnStopped(end)
 
     def _padded_start(self, now: int) -> int:
         """Return where a turn begins if its speech is the current run of frames, up to sample `now`."""

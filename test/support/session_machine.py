@@ -280,7 +280,7 @@ class AnySequence(RuleBasedStateMachine):
     def take_work(self, step_s: float | None = None) -> None:
         self.busy = self.session.next_work(step_s)
         assert self.busy is not None or self.session.idle, "an item waits, and there is no work for it"
-        if isinstance(self.busy, ItemWork) and not self.busy.early:
+        if isinstance(self.busy, ItemWork):
             assert self.busy.item.item_id == self.ledger.waiting[0].item_id
 
     @precondition(lambda self: self.busy)

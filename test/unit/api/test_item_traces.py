@@ -39,32 +39,6 @@ def test_an_item_becomes_a_line_with_its_length_and_what_was_measured(traces, lo
     assert (line["lane"], line["batch_size"]) == (1, 3)
 
 
-def test_an_item_that_was_transcribed_before_its_commit_has_those_figures(traces, log, tmp_path):
-    traces.measured("item_1").add_clip(queue_wait_s=0.25, inference_s=0.5, lane=1, batch_size=3)
-    traces.begin("item_1", 2.5)
-    traces.end("item_1", None)
-    (line,) = written(log, tmp_path)
-    assert (line["audio_len_s"], line["queue_wait_s"], line["duration_inference_s"]) == (2.5, 0.25, 0.5)
-
-
-def test_of_several_transcriptions_the_last_counts(traces, log, tmp_path):
-    traces.measured("item_1").add_clip(queue_wait_s=9, inference_s=9, lane=0, batch_size=9)
-    traces.measured("item_1").add_clip(queue_wait_s=8, inference_s=8, lane=0, batch_size=8)
-    traces.begin("item_1", 2.5)
-    traces.measured("item_1").add_clip(queue_wait_s=0.25, inference_s=0.5, lane=1, batch_size=3)
-    traces.end("item_1", None)
-    (line,) = written(log, tmp_path)
-    assert (line["queue_wait_s"], line["duration_inference_s"], line["batch_size"]) == (0.25, 0.5, 3)
-
-
-def test_figures_of_a_turn_that_went_on_are_not_those_of_another_item(traces, log, tmp_path):
-    traces.measured("item_1").add_clip(queue_wait_s=9, inference_s=9, lane=0, batch_size=9)
-    traces.begin("item_2", 1.0)
-    traces.end("item_2", None)
-    (line,) = written(log, tmp_path)
-    assert line["duration_inference_s"] is None
-
-
 def test_an_item_that_fails_has_the_status_and_code_of_its_error(traces, log, tmp_path):
     traces.begin("item_1", 1.0)
     traces.end("item_1", QueueFull("The queue is full."))
