@@ -53,7 +53,7 @@ EACH = 400
 """Maximum number of sessions of one client process."""
 LATE_SHARE = 0.05
 """Share of the appends that may come after the next one was due: those come together, which costs the server less."""
-MOST_LATE_S = 0.5
+MOST_LATE_S = 1.0
 """How late an append may come, and how much later the server may take what came last."""
 TURNS: dict[str, dict[str, Any] | None] = {"manual": None, "server_vad": {"type": "server_vad"}}
 COMPLETED = "conversation.item.input_audio_transcription.completed"
