@@ -40,6 +40,8 @@ class CommittedItems:
     @property
     def audio_s(self) -> float:
         """Seconds of audio in items without a text."""
+        if not self._waiting:
+            return 0.0
         return sum(item.audio_s for item in tuple(self._waiting))  # copied, as a thread may be changing it
 
     @property

@@ -80,14 +80,20 @@ class LiveTranscript:
             step_s: the shortest step in seconds. None: the chunks of a fixed grid, which do not depend on how the audio
                 arrived.
         """
-        if self._in_flight is not None:
+        if self._in_flight is not None or not (ended or self.is_due(samples, step_s)):
             return None
         if step_s is None:
             return self._plan.next_on_grid(samples, ended)
-        if not ended and not self._plan.is_due(samples, step_s):
-            return None
         end = self._chunk_ends.next_end(self._plan.decoded_frames, samples // SAMPLES_PER_FRAME)
         return self._plan.next_in_time(samples, ended, end)
+
+    def is_due(self, samples: int, step_s: float | None = None) -> bool:
+        """Return whether an utterance that goes on has a next window. The arguments are those of `next_window`."""
+        if self._in_flight is not None:
+            return False
+        if step_s is None:
+            return self._plan.next_on_grid(samples, False) is not None
+        return self._plan.is_due(samples, step_s)
 
     def begin_step(self, window: StepWindow, samples: Samples) -> StreamStep:
         """Return the step that decodes the `samples` of a window. It is in flight until it is finished or cancelled."""

@@ -233,9 +233,10 @@ class Session:
 
     def _append(self, audio: bytes) -> None:
         duration_s = self._input.duration_s(audio)
+        held_s = self._input.held_s + duration_s
         if not self._input.detects_turns:
-            self._check_limit(self._input.held_s + duration_s, "audio")
-        self._reserve(duration_s, "audio")
+            self._check_limit(held_s, "audio")
+        self._reserve(held_s + self._items.audio_s, "audio")
         self._received_s += duration_s
         self._input.append(audio)
 
@@ -263,8 +264,9 @@ class Session:
         """Seconds of audio in memory: in the buffer, and in items without a text."""
         return self._input.held_s + self._items.audio_s
 
-    def _reserve(self, more_s: float, param: str) -> None:
-        if not self._memory.resize(round((self._audio_s + more_s) * AUDIO_BYTES_PER_S)):
+    def _reserve(self, audio_s: float, param: str) -> None:
+        """Reserve memory for so much audio in all."""
+        if not self._memory.resize(round(audio_s * AUDIO_BYTES_PER_S)):
             message = (
                 "The audio of all sessions fills the server's memory, so this audio was rejected. Commit or clear the "
                 "buffer, or try again later."
@@ -307,7 +309,7 @@ class Session:
             raise BufferTooShort(f"An item has at least {MIN_COMMIT_MS}ms of audio.", param="item.content")
         if audio_s > self._limits.max_audio_s:
             raise BufferFull(f"An item has at most {self._limits.max_audio_s:g} s of audio.", param="item.content")
-        self._reserve(audio_s, "item.content")
+        self._reserve(self._audio_s + audio_s, "item.content")
         decoder = StreamDecoder(self._config.format)
         samples = np.concatenate([decoder.feed(audio), decoder.finish()])
         self._add(Item(ShownText(new.id or self._new_id("item")), samples, self._config, announced=True))
@@ -396,7 +398,7 @@ class Session:
         if not self._has_live_text or self._input.buffer.start + samples < self._paused_until:
             return False
         live = self._live() or LiveTranscript(self._limits.windowing)
-        return live.next_window(samples, step_s=self._paced(step_s)) is not None
+        return live.is_due(samples, self._paced(step_s))
 
     def _paced(self, step_s: float | None) -> float | None:
         """Return the shortest step. Text that is final must not depend on the load, nor on how the audio arrived."""

@@ -25,8 +25,9 @@ MIN_SHARE = 0.1
 MAX_BATCHES = 4
 """Number of batches in which all speakers take a step. With fewer, larger ones, a step would wait a large part of its
 length for its batch."""
-SERVICE_STEP_S = 0.0003
-"""Seconds that a step costs the service itself, without the model."""
+SERVICE_STEP_S = 0.0006
+"""Seconds of the event loop that a step costs, from the round that decodes its audio to the delta that is sent,
+measured with `session_overhead_bench.py` and 200 sessions."""
 SERVICE_SHARE = 0.15
 """Share of the event loop's time for steps. Most of the rest is for the audio that sessions append."""
 MIN_GATHER_S, MAX_GATHER_S = 0.02, 0.04

@@ -12,7 +12,7 @@ from realtime_client import COMPLETED, Client, speech
 from websockets.sync.client import connect
 
 from src.api import responses
-from src.realtime import session
+from src.realtime import item_events
 
 
 class Slow:
@@ -53,7 +53,7 @@ def test_the_times_and_log_probabilities_of_an_item_do_not_block_others(service,
     audio = {"input": {"transcription": wanted, "turn_detection": None, "format": {"type": "audio/pcm", "rate": 16000}}}
     with (
         connect(f"ws://127.0.0.1:{service.port}/v1/realtime?intent=transcription") as connection,
-        slowed(monkeypatch, session, name) as slow,
+        slowed(monkeypatch, item_events, name) as slow,
     ):
         client = Client(connection)
         client.send("session.update", session=kind | {"audio": audio})

@@ -68,7 +68,7 @@ def plain(tiny, clips) -> dict[str, str]:
 def test_the_log_has_the_encoder_and_its_graphs(graphed, started):
     [line] = [line for line in started if line.startswith("Encoder")]
     assert re.fullmatch(
-        r"Encoder: own, plain PyTorch, 30 CUDA graphs of features and encoder \(\d+\.\d GB, \d+\.\d s\)", line
+        r"Encoder: own, plain PyTorch, 32 CUDA graphs of features and encoder \(\d+\.\d GB, \d+\.\d s\)", line
     )
 
 

@@ -171,7 +171,7 @@ def test_steps_settle_at_a_length_at_which_the_model_keeps_up_easily(model, max_
 
 def test_steps_are_no_longer_than_the_load_needs():
     room = Room(*GPU)
-    room.come(50)
+    room.come(40)
     room.run(10)
     assert room.length_s() == MIN_S, "a batch of many costs little more than one of few"
     slow = Room(*SLOW_CPU, 8)
@@ -186,7 +186,7 @@ def test_however_many_speak_there_is_time_for_the_service_itself():
     room.run(10)
     steps_per_s = len(room.last_lengths(5)) / 5
     assert steps_per_s * SERVICE_STEP_S < 1.1 * SERVICE_SHARE
-    assert room.length_s() < 0.5
+    assert room.length_s() < 1.0
 
 
 def test_many_who_begin_at_once_are_caught_up_with_in_seconds():
@@ -241,7 +241,7 @@ def test_after_a_rush_steps_are_short_again():
 
 def test_what_batches_cost_may_change():
     room = Room(*SLOW_GPU, 32)
-    room.come(100)
+    room.come(40)
     room.run(10)
     slow_s = room.length_s()
     room.batch_s, room.step_s = GPU
