@@ -17,7 +17,7 @@ LOAD_S = 2.0
 """Time constant of the load, in seconds: what was this long ago counts for about a third."""
 COST_S = 10.0
 """The same for what batches cost, which changes less."""
-TARGET_SHARE = 0.5
+TARGET_SHARE = 0.7
 """Share of the model's time that steps and clips should take together. Batches come at irregular times: a model that
 is much busier lets them wait."""
 MIN_SHARE = 0.1
