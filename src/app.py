@@ -111,7 +111,7 @@ def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_path
         session_audio=runtime.session_audio,
         message_memory=runtime.messages,
         parsing_memory=BudgetQueue(runtime.parsing, settings.max_queue_wait_s, partial(_full, MESSAGES_FULL, settings)),
-        audio_batcher=AudioBatcher(detector, runtime.realtime_pool),
+        audio_batcher=AudioBatcher(detector, runtime.rounds_pool),
         realtime_pool=runtime.realtime_pool,
         created_at=int(time.time()),
         drain=runtime.drain,

@@ -51,6 +51,8 @@ class Runtime:
         self.decode_pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         self.io_pool = ThreadPoolExecutor(WORKERS_PER_CORE * cores, thread_name_prefix="wait")
         self.realtime_pool = ThreadPoolExecutor(cores, thread_name_prefix="realtime")
+        # Sessions cannot be used while their round waits for its thread, so rounds have one of their own.
+        self.rounds_pool = ThreadPoolExecutor(1, thread_name_prefix="rounds")
         self.uploaded_audio = Budget(plan.uploaded_audio)
         self.session_audio = Budget(plan.session_audio, settings.max_sessions)
         self.messages = Budget(plan.messages, settings.max_sessions)
@@ -84,7 +86,7 @@ class Runtime:
         await asyncio.gather(self.scheduler.stop(self._grace_s), self.sessions.drain(self._grace_s + SESSION_END_S))
 
     async def _close(self) -> None:
-        for pool in (self.decode_pool, self.io_pool, self.realtime_pool):
+        for pool in (self.decode_pool, self.io_pool, self.realtime_pool, self.rounds_pool):
             pool.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.sandbox.close)
         self.metrics.close()

@@ -99,7 +99,7 @@ class GainControl:
         level = _level(_transient(windows)[:count], decayed_db)
         peaks = CREST_FACTOR * self._loudness[SUSTAIN_FRAMES - 1 :][:count]
         levelled = _levelled(self._held[:count], level)
-        self._held, self._loudness = self._held[count:], self._loudness[count:]
+        self._held, self._loudness = self._held[count:].copy(), self._loudness[count:].copy()  # not all audio so far
         return LevelledFrames(levelled, (peaks < FAINT_RATIO * level) & (peaks > SILENCE_PEAK))
 
     @staticmethod
@@ -125,7 +125,7 @@ class GainControl:
         start = 0
         for control, count, heard, decayed in zip(controls, counts.tolist(), loudness, decayed_db, strict=True):
             control._loudness = heard[count : count + SUSTAIN_FRAMES - 1].copy()
-            control._last_decayed_db = decayed[count - 1 : count]
+            control._last_decayed_db = decayed[count - 1 : count].copy()
             found.append(levelled[start : start + count].ravel())
             start += count
         return found

@@ -1,11 +1,12 @@
 """Live text: an utterance decoded window by window while it is still being spoken.
 
 The encoder sees [left context | chunk | right context]. The decoder goes over the chunk's frames and carries its state
-from one step to the next, so no frame is decoded twice and no text is taken back. Then it goes over the right context
-too, but what it makes of that is a hypothesis only, which the next step replaces.
+from one step to the next, so no text is taken back. Then it goes over the right context too, but what it makes of that
+is a hypothesis only, which the next step replaces.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from src.audio.samples import Samples
@@ -45,8 +46,9 @@ class LiveTranscript:
         self._in_flight: StepWindow | None = None
         self._decoder_state: Any = None
         self._tokens: list[Token] = []
-        self._lookahead: tuple[Token, ...] = ()
         self._text = ""
+        self._decoded_text = ""  # of the tokens
+        self._expected_text = ""  # of the tokens and the lookahead
 
     @property
     def token_count(self) -> int:
@@ -60,13 +62,13 @@ class LiveTranscript:
 
     @property
     def text(self) -> str:
-        """The text so far: what later tokens cannot change, up to the end of a word."""
+        """The text so far: what later tokens cannot change, up to the end of a word, unless that does not come."""
         return self._text
 
     @property
     def hypothesis(self) -> str:
         """What may follow `text`: the word that is not complete, and the text of the right context."""
-        return text_of((*self._tokens, *self._lookahead))[len(self._text) :]
+        return self._expected_text[len(self._text) :]
 
     def next_window(self, samples: int, ended: bool = False, step_s: float | None = None) -> StepWindow | None:
         """Return the next window of an utterance with this many 16 kHz samples so far.
@@ -117,29 +119,32 @@ class LiveTranscript:
         self._plan.advance(window, counts)
         if counts:
             self._decoder_state = result.decoder_state
-            self._tokens.extend(result.tokens)
-            self._lookahead = result.lookahead
-        else:
-            self._lookahead = (*result.tokens, *result.lookahead)
-        self._chunk_ends.look(self._lookahead, self._plan.seen_frames)
+            self._add(result.tokens)
+        lookahead = result.lookahead if counts else (*result.tokens, *result.lookahead)
+        self._chunk_ends.look(lookahead, self._plan.seen_frames)
+        self._expected_text = text_of((*self._tokens, *lookahead)) if lookahead else self._decoded_text
         return self._extend_text(self._certain_text())
 
     def cancel_step(self) -> None:
-        """Forget the step in flight. Its window is the next one again."""
+        """Forget the step in flight. Its audio is in the next window again."""
         self._in_flight = None
 
     def finish(self) -> str:
         """End the text after the last step. Return the rest of it, which was uncertain until now."""
-        self._lookahead = ()
-        return self._extend_text(text_of(self._tokens))
+        self._expected_text = self._decoded_text
+        return self._extend_text(self._decoded_text)
+
+    def _add(self, tokens: Sequence[Token]) -> None:
+        if tokens:  # hours of text are not put together for nothing
+            self._tokens.extend(tokens)
+            self._decoded_text = text_of(self._tokens)
 
     def _certain_text(self) -> str:
         """Return the text of the tokens so far without what later ones may change."""
-        text = _UNCERTAIN.sub("", text_of(self._tokens))
+        text = _UNCERTAIN.sub("", self._decoded_text)
         if self._held_s > MAX_HELD_S:
             return text
-        expected = text_of((*self._tokens, *self._lookahead))
-        return complete_words(text, expected[len(text) :], self._is_at_rest)
+        return complete_words(text, self._expected_text[len(text) :], self._is_at_rest)
 
     @property
     def _held_s(self) -> float:

@@ -4,7 +4,7 @@ The connection passes on client events (`receive`), lets the session decode wait
 work for the model (`next_work`) and reports its outcome (`finish`). These calls return outputs: events for the client,
 and notices for the connection. They may come from any thread, one at a time.
 
-Its only clock is the audio received, so nothing depends on when audio arrives.
+Its only clock is the audio received, so nothing but live text depends on when audio arrives.
 
 A commit, by the client or by turn detection, makes an item of the audio in the buffer. Each item ends in exactly one
 `completed` or `failed`, in the order of the commits. One piece of work at a time is in flight: the items come first, in
@@ -202,7 +202,7 @@ class Session:
         A result extends the live text or completes the item. An error fails the item; live text retries once more audio
         arrives. `next_work` returns cancelled work again if it is still needed.
         """
-        self._in_flight = None
+        self._in_flight = self._cancelled = None
         if isinstance(work, StepWork):
             self._finish_step(work, outcome)
         elif isinstance(outcome, Transcript):

@@ -35,7 +35,7 @@ NAMES = {
     "websockets.server.ServerProtocol": (
         "reject",
         *("close_sent", "current_size", "data_to_send", "extensions", "fail", "handshake_exc", "reader", "send_close"),
-        "state",
+        *("parser", "state"),
         "available_extensions",
     ),
     "websockets.streams.StreamReader": ("buffer", "discard"),

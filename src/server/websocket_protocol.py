@@ -99,7 +99,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._ignores_input or (self.handshake_complete and not self._reserve_or_defer(data)):
             return
         data = self._queue_plain_messages(data)
-        if not data:
+        if not data or self._ignores_input:
             return
         super().data_received(data)
         self._update_reservation()
@@ -136,7 +136,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _queue_plain_messages(self, data: bytes) -> bytes:
         """Queue the messages that `data` begins with, as far as each is one short frame. Return the rest of `data`."""
         conn = self.conn
-        if conn.reader.buffer or conn.current_size is not None or conn.state is not OPEN or conn.extensions:
+        if conn.state is not OPEN or conn.current_size is not None or conn.extensions or not self._is_between_frames:
             return data
         end = 0
         while not self._ignores_input and (message := plain_message(data, end)):
@@ -145,6 +145,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.frames = [message.payload]
             self.send_receive_event_to_app()
         return data[end:]
+
+    @property
+    def _is_between_frames(self) -> bool:
+        """Whether websockets' parser, which is a generator, waits for the first byte of a frame.
+
+        That its buffer is empty does not tell: it takes the parts of a frame's head out one by one.
+        """
+        parser: Any = self.conn.parser  # a generator
+        frames = parser.gi_yieldfrom
+        waits_in = frames and frames.gi_yieldfrom
+        return not self.conn.reader.buffer and waits_in is not None and waits_in.__name__ == "at_eof"
 
     def send_receive_event_to_app(self) -> None:
         """Queue a complete message for the application, unless that has closed the connection.

@@ -58,7 +58,9 @@ class StateRows:
         import torch
 
         first_float = _INTEGERS * torch.int64.itemsize
-        labels, decoded_lengths, jumps, place = _copy(rows[:, :first_float]).view(torch.int64).unbind(1)
+        integers = _copy(rows[:, :first_float]).view(torch.int64)
+        # Without gaps, as the kernel of the boosting trees reads places one after the other.
+        labels, decoded_lengths, jumps, place = integers.t().contiguous().unbind(0)
         floats = _copy(rows[:, first_float:]).view(self._start.predictor_outputs.dtype)
         pieces = torch.split(floats, [shape.numel() for shape in self._shapes], dim=1)
         outputs, *states = (piece.view(-1, *shape) for piece, shape in zip(pieces, self._shapes, strict=True))

@@ -132,6 +132,37 @@ def test_the_short_way_for_plain_messages_changes_no_answer(data, sizes):
 
 
 @in_virtual_time
+async def test_messages_in_one_short_frame_take_the_short_way(monkeypatch):
+    tried: list[bytes] = []
+    monkeypatch.setattr(websocket_protocol, "plain_message", lambda data, start: tried.append(data))
+    client = Client(Server(EchoApp()))
+    assert await client.status() == 101
+    for message in (b"one", bytes(70_000), b"two"):
+        client.send(message)
+        assert await client.received() == [message]
+    assert len(tried) == 3
+    client.transport.abort()
+
+
+@pytest.mark.parametrize("size", [100, 300])
+@pytest.mark.parametrize("head", [2, 4, 6, 8])
+@in_virtual_time
+async def test_a_payload_that_begins_like_a_frame_is_none_wherever_its_frame_is_cut(size, head):
+    client = Client(Server(EchoApp()))
+    assert await client.status() == 101
+    payload = bytes([0x82, 0x80, 0, 0, 0, 0]).ljust(size, b"x")
+    length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126, *size.to_bytes(2, "big")])
+    frame = b"\x82" + length + bytes([0x82, 0x80, 0, 0])  # its mask looks like one, too
+    frame += bytes(byte ^ b"\x82\x80\0\0"[at % 4] for at, byte in enumerate(payload))
+    client.transport.receive(frame[:head])
+    client.transport.receive(frame[head:])
+    assert await client.received() == [payload]
+    client.transport.receive(b"\x82\x80\0\0\0\0")
+    assert await client.received() == [b""]
+    client.transport.abort()
+
+
+@in_virtual_time
 async def test_text_that_is_not_utf_8_closes_the_connection():
     client = Client(Server(EchoApp()))
     assert await client.status() == 101
