@@ -32,16 +32,6 @@ def words(text: str) -> list[str]:
     return re.findall(r"[\w']+", text.lower())
 
 
-def distance(one: list[str], other: list[str]) -> int:
-    """The number of words to insert, delete or replace to turn one text into another."""
-    row = list(range(len(other) + 1))
-    for at, word in enumerate(one, 1):
-        diagonal, row[0] = row[0], at
-        for to, another in enumerate(other, 1):
-            diagonal, row[to] = row[to], min(row[to] + 1, row[to - 1] + 1, diagonal + (word != another))
-    return row[-1]
-
-
 def test_live_text_is_nearly_that_of_the_whole_clip(tiny, transcripts):
     names = [name for name in transcripts if transcripts[name] and not name.startswith("long")]
     clips = [clip(name.removesuffix(".flac")) for name in names]
@@ -49,7 +39,7 @@ def test_live_text_is_nearly_that_of_the_whole_clip(tiny, transcripts):
     for start in range(0, len(clips), 8):
         batch = clips[start : start + 8]
         for live, transcript in zip(streamed(tiny, batch, default()), whole(tiny, batch), strict=True):
-            differences += distance(words(live.text), words(transcript.text))
+            differences += live_bench.distance(words(live.text), words(transcript.text))
             count += len(words(transcript.text))
     assert differences <= 0.03 * count
 
