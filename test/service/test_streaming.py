@@ -93,15 +93,14 @@ def held() -> Iterator[HeldModel]:
 
 
 def test_a_client_that_leaves_a_stream_cancels_the_rest(held, tmp_path):
-    settings = Settings(chunk_seconds=20, microbatch_max_batch=1, lanes=1, log_dir=tmp_path)
+    settings = Settings(chunk_seconds=10, microbatch_max_batch=1, lanes=1, log_dir=tmp_path)
     with serving(settings, lambda _: held) as running:
         held.release()  # one batch, whose text is the first delta
         with running.http.stream("POST", ROUTE, files={"file": LONG}, data={"stream": "true"}) as response:
             next(response.iter_bytes())
         until(lambda: running.scheduler.waiting == 0 and running.scheduler.preparing == 0)
-        reached = len(held.batches)
         held.release_all()
         until(lambda: running.scheduler.idle)
-        assert len(held.batches) == reached <= 3
+        assert len(held.batches) <= 3  # of more than 6: the first, the one that the model has, and the next
     (line,) = (tmp_path / "metrics" / "metrics.log").read_text().splitlines()
     assert json.loads(line)["code"] == 499
