@@ -64,7 +64,7 @@ class Merger:
         self._last_start_s = max(self._last_start_s, token.start_s)
         if token.start_s == self._last_start_s:
             return token
-        return replace(token, start_s=self._last_start_s, end_s=max(self._last_start_s, token.end_s))
+        return token._replace(start_s=self._last_start_s, end_s=max(self._last_start_s, token.end_s))
 
 
 def join_deltas(deltas: Sequence[TranscriptDelta]) -> Transcript:
@@ -88,7 +88,7 @@ def _shift(tokens: Iterable[Token], by_s: float) -> tuple[Token, ...]:
     """Return tokens that start and end `by_s` later."""
     if not by_s:  # short audio is a single chunk, and copying its tokens would be the slowest part of the merge
         return tuple(tokens)
-    return tuple(replace(token, start_s=token.start_s + by_s, end_s=token.end_s + by_s) for token in tokens)
+    return tuple(token._replace(start_s=token.start_s + by_s, end_s=token.end_s + by_s) for token in tokens)
 
 
 def _join(earlier: list[Word], later: list[Word], seam_s: float) -> list[Word]:

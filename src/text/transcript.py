@@ -4,13 +4,13 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 WORD_START = "\u2581"
 """SentencePiece puts this character before a piece that begins a word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A part of a word, or a punctuation mark, as the decoder emitted it."""
 
     id: int

@@ -12,7 +12,7 @@ returns are inserted into the transcript (`insert_words`).
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -69,7 +69,7 @@ class RetryClip:
 
     def _token_in_clip_time(self, token: Token) -> Token:
         start_s, end_s = (min(max(time_s + self.offset_s, 0.0), self.clip_s) for time_s in (token.start_s, token.end_s))
-        return replace(token, start_s=start_s, end_s=end_s)
+        return token._replace(start_s=start_s, end_s=end_s)
 
 
 def needs_vad_check(transcript: Transcript, samples: Samples) -> bool:
@@ -241,7 +241,7 @@ def _in_order(words: list[list[Token]]) -> tuple[Token, ...]:
     words = sorted(words, key=lambda word: word[0].start_s)
     limits_s = [*(word[0].start_s for word in words[1:]), math.inf]
     return tuple(
-        replace(token, start_s=min(token.start_s, limit_s), end_s=min(token.end_s, limit_s))
+        token._replace(start_s=min(token.start_s, limit_s), end_s=min(token.end_s, limit_s))
         for word, limit_s in zip(words, limits_s, strict=True)
         for token in word
     )
