@@ -10,6 +10,8 @@ NeMo also keeps its new state when the graph for it cannot be captured, for exam
 batch would then replay the graph of the previous state, or none. Here an error leaves the computer without state and
 graph. If the whole search cannot be captured for another reason than memory, each of its steps is captured instead.
 
+NeMo compiles the conditions of its loops in a way that damages Python (`nvrtc.py`), so it is replaced here too.
+
 A new graph is for at least as many clips and frames as the previous one. NeMo makes it for the current batch only, so
 that a batch of many clips and one of long clips, in turns, would each need a new capture.
 """
@@ -21,6 +23,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from src.engine.decoder.label_looping import LabelLoopingComputer
+from src.engine.decoder.nvrtc import compile_kernel
 from src.engine.device_errors import is_out_of_memory, one_line
 
 if TYPE_CHECKING:
@@ -103,7 +106,7 @@ def _loops_allocating_from(pool: Any, module: Any) -> Iterator[None]:
         depth += 1
         try:
             with (
-                _ending_captures_on_error(module) as bodies,
+                ending_captures_on_error(module) as bodies,
                 original(*args, **kwargs) as body,
                 _allocating_from(pool, depth),
             ):
@@ -112,11 +115,12 @@ def _loops_allocating_from(pool: Any, module: Any) -> Iterator[None]:
         finally:
             depth -= 1
 
-    module.with_conditional_node = with_conditional_node
+    run_nvrtc = module.run_nvrtc
+    module.with_conditional_node, module.run_nvrtc = with_conditional_node, compile_kernel
     try:
         yield
     finally:
-        module.with_conditional_node = original
+        module.with_conditional_node, module.run_nvrtc = original, run_nvrtc
 
 
 @contextmanager
@@ -132,7 +136,7 @@ def _allocating_from(pool: Any, depth: int) -> Iterator[None]:
 
 
 @contextmanager
-def _ending_captures_on_error(module: Any) -> Iterator[list[Any]]:
+def ending_captures_on_error(module: Any) -> Iterator[list[Any]]:
     """On an error in this block, end the captures of the loop bodies in the yielded list and restore the stream.
 
     NeMo does neither, and then the capture of the whole graph cannot end. A body is a pair of a stream and a graph.

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from src.engine.decoder.cuda_graphs import set_up_graphs
+from src.engine.decoder.nvrtc import compile_kernel
 
 FULL = "full_graph"
 SMALL, LARGE = torch.zeros(1, 20, 4), torch.zeros(8, 150, 4)
@@ -37,6 +38,7 @@ class Computer:
 
     def _graph_reinitialize(self, frames):
         self.state = tuple(frames.shape)
+        assert sys.modules[__name__].run_nvrtc is compile_kernel
         loop = sys.modules[__name__].with_conditional_node
         with loop("outer"):
             self._calls.append("work of the outer loop")
@@ -54,6 +56,11 @@ def with_conditional_node(name):
     torch.cuda.set_stream(name)
     yield SimpleNamespace(cuda_stream=name), "graph"
     CALLS.append(f"end {name}")
+
+
+def run_nvrtc():
+    """Damages Python (see `nvrtc.py`)."""
+    raise AssertionError("compile_kernel takes its place")
 
 
 CALLS: list[str] = []
@@ -98,6 +105,7 @@ def test_the_loops_of_a_graph_allocate_from_a_pool_that_lives_as_long_as_the_gra
     computer._graph_reinitialize(LARGE)
     assert (computer.state, computer.graph_memory) == (LARGE.shape, "pool 2")
     assert sys.modules[__name__].with_conditional_node is with_conditional_node
+    assert sys.modules[__name__].run_nvrtc is run_nvrtc
 
 
 def test_a_graph_that_could_not_be_made_leaves_nothing_behind(recorded):
@@ -110,6 +118,7 @@ def test_a_graph_that_could_not_be_made_leaves_nothing_behind(recorded):
     assert [call for call in recorded.calls if call.startswith("give up")] == ["give up inner", "give up outer"]
     assert recorded.streams[-1] == "main"
     assert sys.modules[__name__].with_conditional_node is with_conditional_node
+    assert sys.modules[__name__].run_nvrtc is run_nvrtc
 
 
 def test_what_could_only_be_captured_in_parts_is_said_and_tried_as_a_whole_the_next_time(recorded, caplog):
