@@ -39,6 +39,13 @@ _COMPUTER = (
     "reset_cuda_graphs_state",
     "state",
 )
+_TDT_COMPUTER = (
+    *_COMPUTER,
+    "_blank_index",
+    "durations",
+    "fusion_models",
+    "max_symbols",
+)
 _GRAPH_STATE = ("batch_indices", "batch_size", "batched_hyps", "decoder_output", "max_time")
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -133,17 +140,24 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "pos_bias_v",
     ),
     # The decoder.
-    f"{_ASR}.modules.RNNTDecoder": ("predict",),
-    f"{_ASR}.modules.RNNTJoint": ("enc", "joint_after_projection", "project_encoder", "project_prednet"),
+    f"{_ASR}.modules.RNNTDecoder": ("predict", "prediction"),
+    f"{_ASR}.modules.RNNTJoint": (
+        "enc",
+        "joint_after_projection",
+        "joint_net",
+        "pred",
+        "project_encoder",
+        "project_prednet",
+    ),
     f"{_SUBMODULES}.rnnt_decoding.RNNTBPEDecoding": ("cfg", "decoding", "durations"),
     f"{_SUBMODULES}.rnnt_greedy_decoding.GreedyBatchedRNNTInferConfig": ("enable_per_stream_biasing",),
     f"{_SUBMODULES}.rnnt_greedy_decoding.GreedyBatchedRNNTInfer": ("decoding_computer",),
     f"{_SUBMODULES}.rnnt_greedy_decoding.GreedyBatchedTDTInfer": ("decoding_computer",),
-    f"{_LOOPING}.rnnt_label_looping": ("with_conditional_node",),  # replaced while a graph is captured
+    f"{_LOOPING}.rnnt_label_looping": ("run_nvrtc", "with_conditional_node"),  # replaced while a graph is captured
     f"{_LOOPING}.rnnt_label_looping.GreedyBatchedRNNTLabelLoopingComputer": _COMPUTER,
     f"{_LOOPING}.rnnt_label_looping.LabelLoopingState": _GRAPH_STATE,
-    f"{_LOOPING}.tdt_label_looping": ("with_conditional_node",),
-    f"{_LOOPING}.tdt_label_looping.GreedyBatchedTDTLabelLoopingComputer": _COMPUTER,
+    f"{_LOOPING}.tdt_label_looping": ("cu_call", "run_nvrtc", "with_conditional_node"),
+    f"{_LOOPING}.tdt_label_looping.GreedyBatchedTDTLabelLoopingComputer": _TDT_COMPUTER,
     f"{_LOOPING}.tdt_label_looping.LabelLoopingState": _GRAPH_STATE,
     f"{_LOOPING}.label_looping_base.BatchedLabelLoopingState": (
         "decoded_lengths",

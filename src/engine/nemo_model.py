@@ -133,10 +133,11 @@ class NemoModel:
 
     @property
     def decoder(self) -> str:
-        """The kind of decoder, and how it uses CUDA graphs, for the log."""
+        """The kind of decoder, its search, and how it uses CUDA graphs, for the log."""
         decoding = self._network.decoding
         graphs = self._decoder.graphs if self._device.type == "cuda" else "off"
-        return f"{decoding.cfg.strategy} {decoding.cfg.get('model_type', 'rnnt')}, CUDA graphs {graphs}"
+        kind = f"{decoding.cfg.strategy} {decoding.cfg.get('model_type', 'rnnt')}"
+        return f"{kind}, {self._decoder.search}, CUDA graphs {graphs}"
 
     def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         """Whether `compile` has nothing to do for these keywords."""

@@ -12,13 +12,17 @@ move in the table, or leave it and come back.
 
 A batch of steps is one search, and a second one if steps ask for the frames after their chunk. The second begins on the
 device where the first ends, and overwrites the memory of its graph; what is read of the first is copied before.
+
+On a GPU, batches without keywords have a search of the engine's own (`fused_search.py`), which is many times as fast.
+Decoder states are the same for both.
 """
 
 import logging
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from src.engine.decoder.biasing import BiasingTable
@@ -30,6 +34,7 @@ from src.engine.decoder.packed_trees import PackedTrees, pack_trees
 from src.engine.decoder.scoring import Hypothesis, TokenScorer, max_tokens, unpack
 from src.engine.decoder.spans import FrameSpan, spans_after, spans_at_once
 from src.engine.decoder.states import StateRows
+from src.engine.device_errors import one_line
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import StepResult, StreamStep
 from src.engine.transfers import to_device, to_host
@@ -37,6 +42,8 @@ from src.text.transcript import Token
 
 if TYPE_CHECKING:
     import torch
+
+    from src.engine.decoder.fused_search import FusedSearch
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +65,14 @@ class _Search(NamedTuple):
 
 
 class _Scored(NamedTuple):
-    """A search and its scored tokens, on the device."""
+    """The scored tokens of a search, on the device."""
 
-    search: _Search
     rows: "torch.Tensor"
     """See `TokenScorer.pack`."""
+    rows_of: "Callable[[int], torch.Tensor]"
+    """Returns rows for so many tokens of each clip, until the next search."""
+    after: BatchedState
+    """The state after the search; the next search may overwrite it."""
 
 
 class _Windows(NamedTuple):
@@ -100,6 +110,8 @@ class Decoder:
     ) -> None:
         import torch
 
+        from src.engine.decoder.search_selection import select_search
+
         self._device: torch.device = next(network.decoder.parameters()).device
         if small_batch is None:
             small_batch = SMALL_BATCH if self._device.type == "cuda" and graphs != "off" else 0
@@ -118,17 +130,25 @@ class Decoder:
         with torch.inference_mode():
             computer = self._boosting.large
             self._states = StateRows(computer._get_batched_decoding_state_after_sos(self._device, batch_size=1))
+            start = self._plain.large._get_batched_decoding_state_after_sos(self._device, batch_size=1)
+            self._fused: FusedSearch | None = select_search(network, start, graphs)
         self._keyword_lists = KeywordLists(network.tokenizer, table.vocab_size, max_keyword_lists)
         self._pieces: list[str] = network.tokenizer.ids_to_tokens(list(range(network.tokenizer.vocab_size)))
 
     @property
+    def search(self) -> str:
+        """The search for batches without keywords, for the log."""
+        return "fused search" if self._fused else "NeMo's search"
+
+    @property
     def graphs(self) -> str:
-        """How CUDA graphs are used, in NeMo's words, or `off`."""
+        """How NeMo's computers use CUDA graphs, in NeMo's words, or `off`."""
         mode = self._plain.large.cuda_graphs_mode
         return "off" if mode is None else str(mode.value)
 
     def disable_graphs(self) -> bool:
         """Stop using CUDA graphs and return whether they were in use."""
+        self._fused = None
         were_used = [computers.disable_graphs() for computers in (self._plain, self._boosting)]
         return any(were_used)
 
@@ -140,13 +160,29 @@ class Decoder:
         """
         import torch
 
+        self._warm_up_fused(clips, frames)
         weight = self._joint.enc.weight
         for count in {clips, min(self._small_batch or clips, clips)}:
             encoded = weight.new_zeros(count, frames, weight.shape[1])
             lengths = torch.ones(count, dtype=torch.int64, device=weight.device)
             for trees in (None, self.pack_trees_for([("a",)] * count)):
-                with torch.inference_mode():
-                    self._search(encoded, lengths, self._load(trees), None)
+                if trees or not self._fused:
+                    with torch.inference_mode():
+                        self._search(encoded, lengths, self._load(trees), None)
+
+    def _warm_up_fused(self, clips: int, frames: int) -> None:
+        """Capture and check the fused search, if there is one; without success NeMo's is used from here on."""
+        from src.engine.decoder.search_selection import check_search
+
+        if self._fused is None:
+            return
+        try:
+            self._fused.reserve(clips, frames)
+            check_search(self._fused, self._scorer, self._joint.enc.weight.shape[1])
+            return
+        except Exception as error:  # if the device is lost, NeMo's search fails too
+            log.warning("The decoder runs on NeMo's search, which is slower: %s", one_line(error))
+        self._fused = None
 
     def has_compiled(self, keywords: tuple[str, ...]) -> bool:
         """Whether a list of keywords is compiled, or keywords are off."""
@@ -185,7 +221,8 @@ class Decoder:
         import torch
 
         with torch.inference_mode():
-            scored = self._decode(encoded.transpose(1, 2), lengths, self._load(trees), None)
+            frames = encoded.transpose(1, 2)
+            scored = self._decode(frames, lengths, self._load(trees), None, max_kept_tokens(frames.shape[1]))
             hypotheses, _ = self._read([scored])
         return [self._tokens(each, 0, clip_s) for each, clip_s in zip(hypotheses, clips_s, strict=True)]
 
@@ -214,7 +251,7 @@ class Decoder:
             windows = _Windows(encoded.transpose(1, 2), lengths, self._load(trees))
             starts = self._states.from_host([steps[span.step].decoder_state for span in first])
             searches = [self._decode_spans(windows, first, starts)]
-            ends = self._states.pack(searches[0].search.after, len(first))
+            ends = self._states.pack(searches[0].after, len(first))
             if second:
                 [numbers] = to_device([[rows[span.step] for span in second]], self._device)
                 searches.append(self._decode_spans(windows, second, ends[numbers]))
@@ -246,13 +283,26 @@ class Decoder:
         lengths: "torch.Tensor",
         tree_ids: "torch.Tensor | None",
         before: BatchedState | None,
+        tokens: int | None = None,
     ) -> _Scored:
-        """Search `frames`, (clips, frames, width), from the state `before` on, and score the tokens."""
+        """Search `frames`, (clips, frames, width), from the state `before` on, and score the tokens.
+
+        The fused search returns rows for `tokens` of each clip, None for as many as there can be: a search after this
+        one overwrites those that are left out. NeMo's search returns rows for `max_kept_tokens`.
+        """
+        if self._fused is not None and tree_ids is None:
+            found = self._fused(frames, lengths, before)
+            return _Scored(found.rows(tokens), found.rows, found.after)
         search = self._search(frames, lengths, tree_ids, before)
+
+        def rows_of(tokens: int) -> "torch.Tensor":
+            return self._score_anew(search, tokens)
+
         if search.kept is None:
-            return self._score_anew(search, int(search.found.current_lengths[: len(frames)].max()))
-        # The device works in order, so it has read the outputs before another search overwrites them.
-        return _Scored(search, self._scorer.pack(frames, search.found, search.kept, before))
+            rows = rows_of(int(search.found.current_lengths[: len(frames)].max()))
+        else:  # the device works in order, so it has read the outputs before another search overwrites them
+            rows = self._scorer.pack(frames, search.found, search.kept, before)
+        return _Scored(rows, rows_of, search.after)
 
     def _search(
         self,
@@ -261,16 +311,16 @@ class Decoder:
         tree_ids: "torch.Tensor | None",
         before: BatchedState | None,
     ) -> _Search:
-        """Search `frames`, (clips, frames, width), from the state `before` on with the computer for this batch."""
+        """Search `frames`, (clips, frames, width), from the state `before` on with NeMo's computer for this batch."""
         computer = (self._plain if tree_ids is None else self._boosting).for_batch(len(frames))
         found, after = computer(x=frames, out_len=lengths, prev_batched_state=before, multi_biasing_ids=tree_ids)
         kept = kept_outputs(computer, len(frames), max_kept_tokens(frames.shape[1]))
         return _Search(frames, before, found, after, kept)
 
-    def _score_anew(self, search: _Search, tokens: int) -> _Scored:
+    def _score_anew(self, search: _Search, tokens: int) -> "torch.Tensor":
         """Score up to `tokens` tokens of each clip by another pass of the prediction network over them."""
         outputs = self._scorer.prednet_outputs(search.found, len(search.frames), max(1, tokens), search.before)
-        return _Scored(search, self._scorer.pack(search.frames, search.found, outputs, search.before))
+        return self._scorer.pack(search.frames, search.found, outputs, search.before)
 
     def _read(
         self, searches: Sequence[_Scored], others: Sequence["torch.Tensor"] = ()
@@ -278,9 +328,9 @@ class Decoder:
         """Wait once for the device; return the tokens of all clips of all searches, and other tensors as arrays."""
         arrays = to_host([*(each.rows for each in searches), *others])
         hypotheses: list[Hypothesis] = []
-        for (search, _), rows in zip(searches, arrays, strict=False):
+        for search, rows in zip(searches, arrays, strict=False):
             if (tokens := int(rows[:, 0].max())) > max_tokens(rows):  # more than expected of so many frames
-                [rows] = to_host([self._score_anew(search, tokens).rows])
+                [rows] = to_host([search.rows_of(tokens)])
             hypotheses += map(unpack, rows)
         return hypotheses, arrays[len(searches) :]
 
@@ -300,17 +350,15 @@ class Decoder:
     def _tokens(self, hypothesis: Hypothesis, first_frame: int, end_s: float) -> tuple[Token, ...]:
         """Return tokens with times in seconds, none after `end_s`; their frames count from `first_frame`."""
         # Times never overlap in the search, but rounding may give another duration than the search went by.
-        next_starts = [*hypothesis.starts, math.inf][1:]
-        return tuple(
-            Token(
-                id,
-                self._pieces[id],
-                start_s=min((first_frame + start) * FRAME_SECONDS, end_s),
-                end_s=min((first_frame + min(end, next_start)) * FRAME_SECONDS, end_s),
-                logprob=logprob,
-            )
-            for id, start, end, logprob, next_start in zip(*hypothesis, next_starts, strict=True)
+        ends = hypothesis.ends.copy()
+        np.minimum(ends[:-1], hypothesis.starts[1:], out=ends[:-1])
+        ids = hypothesis.ids.tolist()
+        pieces = [self._pieces[id] for id in ids]
+        # Column by column, as a batch has thousands of tokens, and Python makes them while the GPU waits.
+        starts_s, ends_s = (
+            np.minimum((first_frame + frames) * FRAME_SECONDS, end_s).tolist() for frames in (hypothesis.starts, ends)
         )
+        return tuple(starmap(Token, zip(ids, pieces, starts_s, ends_s, hypothesis.logprobs.tolist(), strict=True)))
 
 
 def _cut(windows: _Windows, spans: Sequence[FrameSpan]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:

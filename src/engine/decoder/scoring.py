@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Hypothesis(NamedTuple):
-    """The tokens of one clip; all lists have one entry for each token."""
+    """The tokens of one clip; all arrays have one entry for each token."""
 
-    ids: list[int]
-    starts: list[int]
+    ids: NDArray[np.int32]
+    starts: NDArray[np.int32]
     """The first frame of each."""
-    ends: list[int]
+    ends: NDArray[np.int32]
     """The frame after the last of each."""
-    logprobs: list[float]
+    logprobs: NDArray[np.float32]
 
 
 class TokenScorer:
@@ -42,6 +42,12 @@ class TokenScorer:
         self._prednet, self._joint = network.decoder, network.joint
         # The joint's last outputs stand for these durations in frames; an RNN-T has none.
         self._durations = torch.tensor(list(network.decoding.durations or ()), device=device, dtype=torch.int64)
+
+    @property
+    def weight(self) -> "torch.Tensor":
+        """A weight of the network, which has its device and its dtype."""
+        weight: torch.Tensor = self._joint.enc.weight
+        return weight
 
     def prednet_outputs(
         self, found: BatchedHyps, clips: int, tokens: int, before: BatchedState | None
@@ -120,4 +126,4 @@ def max_tokens(rows: NDArray[np.int32]) -> int:
 def unpack(row: NDArray[np.int32]) -> Hypothesis:
     """Return the tokens of one clip from its row of what `TokenScorer.pack` returned."""
     ids, starts, ends, logprobs = row[1:].reshape(4, -1)[:, : row[0]]
-    return Hypothesis(ids.tolist(), starts.tolist(), ends.tolist(), logprobs.view(np.float32).tolist())
+    return Hypothesis(ids, starts, ends, logprobs.view(np.float32))

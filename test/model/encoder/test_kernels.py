@@ -3,13 +3,11 @@
 Skipped if Triton is not installed. On a GPU, `kernels_bench.py` checks the same of the compiled kernels.
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from interpreter import interpreted
 from nemo_parts import conformer
 
 from src.engine.encoder.fastconformer import FastConformerEncoder
@@ -39,14 +37,6 @@ for plain in torch.load(sys.argv[1], weights_only=False):
     print("compared")
 """
 """Reads encoders from a file: the interpreter needs a process of its own, and importing NeMo there would take long."""
-
-
-def interpreted(*arguments: str) -> str:
-    """Run Python with Triton's interpreter instead of its compiler, and return its output."""
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_each_step_gives_what_plain_pytorch_gives_and_reads_no_padding():

@@ -75,7 +75,7 @@ def test_each_token_has_the_duration_and_the_probability_that_the_joint_gives_it
     rows = scorer.pack(frames, found(), outputs, None).numpy()
     for row, clip_frames, ids, starts in zip(rows, frames, ([3, 1, 5], [2]), ([0, 2, 3], [4]), strict=True):
         hypothesis = unpack(row)
-        assert (hypothesis.ids, hypothesis.starts) == (ids, starts)
+        assert (hypothesis.ids.tolist(), hypothesis.starts.tolist()) == (ids, starts)
         for at, (logits, id) in enumerate(expected(net, clip_frames, ids, starts)):
             duration = durations[int(logits[VOCABULARY:].argmax())] if durations else 1
             assert hypothesis.ends[at] == starts[at] + duration
@@ -95,7 +95,7 @@ def test_in_a_later_step_tokens_continue_from_the_state_and_count_from_the_steps
     outputs = scorer.prednet_outputs(step, 1, 3, before)
     [row] = scorer.pack(frames, step, outputs, before).numpy()
     hypothesis = unpack(row)
-    assert hypothesis.starts == [0, 2, 3]
+    assert hypothesis.starts.tolist() == [0, 2, 3]
     logprobs = [
         logits[:VOCABULARY].log_softmax(0)[id].item()
         for logits, id in expected(net, frames[0], [3, 1, 5], [0, 2, 3], last=5)
