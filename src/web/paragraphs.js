@@ -1,0 +1,25 @@
+/** Paragraphs: segments that belong together, divided where the speaker pauses. */
+
+/** A pause that always ends a paragraph, in seconds. Fluent speech has none so long. */
+const LONG_PAUSE_S = 2;
+/** A pause that ends a paragraph which is long enough to be one. */
+const PAUSE_S = 0.7;
+const ENOUGH_CHARACTERS = 400;
+/** Characters after which a paragraph ends with its sentence, pause or not: a screen full of text without a break tires. */
+const MANY_CHARACTERS = 900;
+const MOST_CHARACTERS = 1600;
+
+/**
+ * Return whether a segment goes on with the paragraph before it. It needs only what came before, so that a paragraph
+ * stays as it is while the text grows.
+ *
+ * @param {{length: number, end: number, text: string}} paragraph Its characters, the end of its last segment in
+ *   seconds, and the text of that segment.
+ * @param {{start: number}} segment
+ */
+export function goesOn({ length, end, text }, segment) {
+  const pause = segment.start - end;
+  if (pause >= LONG_PAUSE_S || length >= MOST_CHARACTERS) return false;
+  if (!/[.?!\u2026]["\u201d\u00bb')\]]*$/.test(text)) return true;
+  return length < ENOUGH_CHARACTERS || (length < MANY_CHARACTERS && pause < PAUSE_S);
+}
