@@ -40,6 +40,7 @@ setUpFiles(document.getElementById("files"), {
   base,
   settings,
   askForKey,
+  wantsKey: facts.wantsKey,
   key: () => key.value,
   languages: facts.languages,
   limits: { maxAudioSeconds: facts.maxAudioSeconds, maxUploadMb: facts.maxUploadBytes / 2 ** 20 },

@@ -2,15 +2,18 @@
 
 export class TextMark {
   #name;
+  #priority;
   #layer;
   #marks = [];
 
   /**
    * @param {string} name The highlight's name in the style sheet: `::highlight(name)`, and `.mark-box.name`.
+   * @param {number} priority Of two marks on one place that of the higher priority is seen.
    * @param {HTMLElement} layer Where boxes go: an element that contains the text and is positioned.
    */
-  constructor(name, layer) {
+  constructor(name, priority, layer) {
     this.#name = name;
+    this.#priority = priority;
     this.#layer = layer;
   }
 
@@ -34,6 +37,7 @@ export class TextMark {
   #highlight(ranges) {
     if (!CSS.highlights.has(this.#name)) CSS.highlights.set(this.#name, new Highlight());
     const highlight = CSS.highlights.get(this.#name);
+    highlight.priority = this.#priority;
     for (const range of ranges) highlight.add(range);
     this.#marks = ranges;
   }

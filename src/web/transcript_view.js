@@ -14,6 +14,9 @@ import { TextMark } from "./text_mark.js";
 
 /** Milliseconds after the reader has scrolled in which the text does not follow the sound. */
 const READING_MS = 5000;
+/** Characters in a line of text and its height, about, as files.css has them on a wide screen. */
+const LINE_CHARACTERS = 75;
+const LINE_REM = 1.6;
 
 export class TranscriptView {
   #blocks = [];
@@ -41,10 +44,10 @@ export class TranscriptView {
     this.#layer = element("div", { class: "transcript-text" }, this.#tail);
     const attributes = { class: "transcript", role: "group", tabindex: "0", "aria-label": label };
     this.element = element("div", { ...attributes, "aria-describedby": hintId }, this.#layer);
-    this.#heardMark = new TextMark("heard", this.#layer);
-    this.#cursorMark = new TextMark("cursor", this.#layer);
-    this.#hitsMark = new TextMark("hits", this.#layer);
-    this.#hitMark = new TextMark("hit", this.#layer);
+    this.#hitsMark = new TextMark("hits", 0, this.#layer);
+    this.#hitMark = new TextMark("hit", 1, this.#layer);
+    this.#cursorMark = new TextMark("cursor", 2, this.#layer);
+    this.#heardMark = new TextMark("heard", 3, this.#layer);
     this.#listen();
   }
 
@@ -129,6 +132,8 @@ export class TranscriptView {
     block.end = segment.end;
     block.text = segment.text;
     block.starts.push(this.#words.length);
+    // What a block that is not laid out is taken to need: nothing jumps when it comes into view.
+    block.element.style.containIntrinsicBlockSize = `auto ${Math.ceil(block.length / LINE_CHARACTERS) * LINE_REM + 0.75}rem`;
     const number = this.#blocks.length - 1;
     for (const { start, end, from, to } of segment.words) {
       this.#words.push({ start, end, from: offset + from, to: offset + to, block: number });
