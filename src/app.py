@@ -18,7 +18,8 @@ from src.api.errors import add_error_handlers, documented_errors
 from src.api.keys import ApiKeys, ClientSecrets
 from src.api.known_paths import KnownPaths
 from src.api.middleware import RequestTrace
-from src.api.paths import PathNormalizer
+from src.api.paths import DOCUMENTATION, PROBES, PathNormalizer
+from src.api.web import web_routes
 from src.audio.vad import SpeechDetector
 from src.engine.model import Model
 from src.engine.nemo_model import NemoModel
@@ -62,10 +63,12 @@ def create_app(
 
     app = FastAPI(title="Parakeet speech-to-text", version=__version__, lifespan=lifespan, redirect_slashes=False)
     _add_routes(app)
+    page = web_routes() if settings.web else []
+    app.router.routes.extend(page)
     services = _services(settings, plan, runtime, KnownPaths(app.routes))
     provide(app, services)
     add_error_handlers(app)
-    _add_middleware(app, services)
+    _add_middleware(app, services, frozenset(route.path for route in page))
     return app
 
 
@@ -77,14 +80,25 @@ def _add_routes(app: FastAPI) -> None:
         app.include_router(routes.router, responses=documented_errors(401))
 
 
-def _add_middleware(app: FastAPI, services: Services) -> None:
-    """Add all middleware. The last one added sees a request first."""
+def _add_middleware(app: FastAPI, services: Services, page: frozenset[str]) -> None:
+    """Add all middleware. The last one added sees a request first. `page` are the paths of the page and its files."""
     settings = services.settings
     limits = ClientLimits(
         max_per_key=settings.max_concurrent_per_key, max_per_address=settings.max_concurrent_per_client
     )
-    app.add_middleware(Authentication, keys=ApiKeys(settings.keys), secrets=services.client_secrets, limits=limits)
-    app.add_middleware(RequestTrace, metrics=services.metrics, model=settings.model_name)
+    app.add_middleware(
+        Authentication,
+        keys=ApiKeys(settings.keys),
+        secrets=services.client_secrets,
+        limits=limits,
+        open_paths=PROBES | page,
+    )
+    app.add_middleware(
+        RequestTrace,
+        metrics=services.metrics,
+        model=settings.model_name,
+        unlogged_paths=PROBES | DOCUMENTATION | page,
+    )
     if settings.origins:
         app.add_middleware(CrossOrigin, origins=settings.origins)
     app.add_middleware(PathNormalizer, root_path=settings.root_path)

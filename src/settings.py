@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     """Origins of web pages that may call from a browser, separated by commas: `https://app.example.com`,
     `app://obsidian.md`, `null`; or `*` for all."""
 
+    web: bool = True
+    """1: the address of the service opens a page that captions speech and transcribes files; 0: there is no page."""
     host: str = "0.0.0.0"
     """Address to listen on; `::` is every address of this machine, IPv4 and IPv6."""
     port: int = Field(8000, ge=1, le=65535)

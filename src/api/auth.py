@@ -21,8 +21,6 @@ from src.errors import ServiceError
 KEY_PROTOCOL = "openai-insecure-api-key."
 AZURE_KEY = "api-key"
 """Azure's name for the header and for the query parameter."""
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Paths of the probes, which send no key."""
 
 
 class Authentication:
@@ -33,17 +31,21 @@ class Authentication:
         keys: the keys that are valid everywhere.
         secrets: the temporary keys, which are valid for WebSockets.
         limits: what each client may have in progress at a time.
+        open_paths: paths that need no key.
     """
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, secrets: ClientSecrets, limits: ClientLimits) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: ApiKeys, secrets: ClientSecrets, limits: ClientLimits, open_paths: frozenset[str]
+    ) -> None:
         self._app = app
         self._keys = keys
         self._secrets = secrets
         self._limits = limits
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of `scope`."""
-        if scope["type"] not in ("http", "websocket") or route_path(scope) in OPEN_PATHS:
+        if scope["type"] not in ("http", "websocket") or route_path(scope) in self._open_paths:
             await self._app(scope, receive, send)
             return
         try:

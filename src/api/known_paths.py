@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import Scope
 
 from src.api.hints import MIN_SIMILARITY, nearest_path
-from src.api.paths import AZURE, route_path
+from src.api.paths import AZURE, WEB, route_path
 from src.errors import UnknownPath
 
 VERSION = "/v1"
@@ -18,7 +18,7 @@ MAX_SHOWN = 200
 
 
 class KnownPaths:
-    """The paths that errors may suggest: those without parameters, except Azure's, which are aliases.
+    """The paths that errors may suggest: those without parameters, except Azure's, which are aliases, and the page's.
 
     Args:
         routes: all routes of the application.
@@ -26,7 +26,11 @@ class KnownPaths:
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         found = [(each.path or "", each.original_route) for each in iter_route_contexts(routes)]
-        own = [(path, route) for path, route in found if "{" not in path and not path.startswith(AZURE)]
+        own = [
+            (path, route)
+            for path, route in found
+            if "{" not in path and path != "/" and not path.startswith((AZURE, WEB))
+        ]
         self._paths = frozenset(path for path, _ in own)
         self._sockets = frozenset(path for path, route in own if isinstance(route, WebSocketRoute))
 

@@ -8,15 +8,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.errors import error_response
-from src.api.paths import route_path
+from src.api.paths import DOCUMENTATION, PROBES, route_path
 from src.errors import ClientGone, ServiceError
 from src.metrics import MetricsLog
 from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
 
 log = logging.getLogger("src.access")
-
-UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-"""Probes and documentation. They would outnumber the requests that the metrics are about."""
 
 _VALID_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
@@ -31,12 +28,20 @@ class RequestTrace:
         app: the application behind it.
         metrics: the metrics log.
         model: name of the served model, for the metrics log.
+        unlogged_paths: paths whose requests are in no log.
     """
 
-    def __init__(self, app: ASGIApp, metrics: MetricsLog, model: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: MetricsLog,
+        model: str,
+        unlogged_paths: frozenset[str] = PROBES | DOCUMENTATION,
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._model = model
+        self._unlogged_paths = unlogged_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of `scope`. Only HTTP is traced."""
@@ -71,7 +76,7 @@ class RequestTrace:
             self._write(scope, trace)
 
     def _write(self, scope: Scope, trace: Trace) -> None:
-        if route_path(scope) in UNLOGGED_PATHS:
+        if route_path(scope) in self._unlogged_paths:
             return
         route = getattr(scope.get("route"), "path", "unknown")
         write_trace(trace, self._metrics, model=self._model, route=route, label=f"{scope['method']} {route}")

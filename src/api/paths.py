@@ -4,6 +4,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 AZURE = "/openai/"
 """Prefix of Azure's paths."""
+PROBES = frozenset({"/healthz", "/readyz"})
+"""They send no key, and would outnumber the requests that the metrics are about."""
+DOCUMENTATION = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+WEB = "/web/"
+"""Prefix of the paths of the page's files."""
 
 
 class PathNormalizer:

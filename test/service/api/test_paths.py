@@ -19,15 +19,19 @@ from src.app import create_app
 from src.settings import Settings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-OPEN = {"/healthz", "/readyz"}
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
 
 
 def routes() -> list[tuple[str, set[str] | None]]:
-    """Every path of the application, parameters filled in, with its methods: None for a WebSocket."""
+    """Every path of the application, parameters filled in, with its methods: None for a WebSocket.
+
+    One file stands for all files of the page, whose routes are alike.
+    """
     found = {}
     for each in iter_route_contexts(create_app(Settings(model_id="tiny")).routes):
         path = re.sub(r"\{\w+(:path)?\}", "whisper-1", each.path)
+        if path.startswith("/web/") and any(other.startswith("/web/") for other, _ in found):
+            continue
         is_socket = isinstance(each.original_route, WebSocketRoute)
         methods = found.setdefault((path, is_socket), set())
         methods |= set() if is_socket else each.methods
@@ -39,6 +43,11 @@ PATHS = [path for path, methods in ROUTES if methods is not None]
 GETS = [path for path, methods in ROUTES if methods and "GET" in methods]
 POSTS = [path for path, methods in ROUTES if methods and "POST" in methods]
 SOCKETS = [path for path, methods in ROUTES if methods is None]
+
+
+PAGE_FILE = next(path for path in PATHS if path.startswith("/web/"))
+OPEN = {"/healthz", "/readyz", "/", PAGE_FILE}
+"""Paths that need no key."""
 
 
 def recorded(log_dir) -> list[str]:
@@ -87,7 +96,7 @@ def first_event(service, path: str, **options) -> str:
 def test_the_routes_are_those_that_the_readme_names():
     assert {"/v1/audio/transcriptions", "/openai/deployments/whisper-1/audio/transcriptions"} <= set(POSTS)
     assert {"/v1/realtime", "/openai/v1/realtime", "/openai/realtime"} <= set(SOCKETS)
-    assert {"/healthz", "/readyz", "/v1/models", "/v1/models/whisper-1", "/docs", "/openapi.json"} <= set(GETS)
+    assert {"/healthz", "/readyz", "/v1/models", "/v1/models/whisper-1", "/docs", "/openapi.json", "/"} <= set(GETS)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -128,9 +137,9 @@ def test_head_is_get_without_a_body(service, path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("path", [*PATHS, "/no/such/path", "//v1/models", "/"])
+@pytest.mark.parametrize("path", [*PATHS, "/no/such/path", "//v1/models", "/web/none.js", "/web"])
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_only_the_probes_are_answered_without_a_key(guarded, prefixed, path, method, slash):
+def test_only_the_probes_and_the_page_are_answered_without_a_key(guarded, prefixed, path, method, slash):
     for service, prefix in ((guarded, ""), (prefixed, ""), (prefixed, "/stt")):
         status = service.http.request(method, f"{prefix}{path}{slash}").status_code
         if path in OPEN:
@@ -139,7 +148,7 @@ def test_only_the_probes_are_answered_without_a_key(guarded, prefixed, path, met
             assert status == 401
 
 
-@pytest.mark.parametrize("path", [*SOCKETS, *PATHS, "/no/such/path", "/"])
+@pytest.mark.parametrize("path", [*SOCKETS, *PATHS, "/no/such/path"])
 def test_no_websocket_is_answered_without_a_key(guarded, path):
     status, error = rejection_of(guarded, path)
     if path in OPEN:
@@ -275,7 +284,7 @@ def test_an_invalid_host_is_not_repeated(service, host):
 
 
 @pytest.mark.parametrize(
-    "path", ["/no/such/route", "/v1/chat/completions", "/", "/v1", "/%00", "/x?%FF", "/" + 9000 * "x"]
+    "path", ["/no/such/route", "/v1/chat/completions", "/web/none.js", "/v1", "/%00", "/x?%FF", "/" + 9000 * "x"]
 )
 def test_nonsense_gets_no_hint(service, path):
     answer = service.http.get(path)
@@ -294,7 +303,7 @@ def test_the_answer_to_a_websocket_at_a_wrong_path_suggests_the_right_one(servic
     assert f" http://127.0.0.1:{service.port}/v1." in error["message"]
 
 
-@pytest.mark.parametrize("path", [*(path for path in PATHS if "/realtime" not in path), "/no/such/path", "/"])
+@pytest.mark.parametrize("path", [*(path for path in PATHS if "/realtime" not in path), "/no/such/path"])
 def test_a_websocket_at_another_path_is_not_found(service, path):
     status, error = rejection_of(service, path)
     assert (status, error["code"]) == (404, "not_found")
@@ -341,7 +350,7 @@ def test_a_prefix_is_a_whole_segment(prefixed):
 
 def test_probes_and_pages_under_a_prefix_are_not_in_the_metrics(tmp_path):
     with served(tmp_path, root_path="/stt") as service:
-        for path in ("/stt/healthz", "/healthz/", "/stt/docs", "/openapi.json"):
+        for path in ("/stt/healthz", "/healthz/", "/stt/docs", "/openapi.json", "/stt", f"/stt{PAGE_FILE}"):
             assert service.http.get(path).status_code == 200
         service.http.get("/stt/v1/models")
     assert recorded(tmp_path) == ["/v1/models"]

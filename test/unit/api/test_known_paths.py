@@ -36,7 +36,7 @@ def test_the_prefix_of_a_proxy_is_in_what_is_suggested(paths):
     assert "http://stt.example/stt/v1." in message
 
 
-@pytest.mark.parametrize("path", ["/no/such/route", "/", "/x" * 5000])
+@pytest.mark.parametrize("path", ["/no/such/route", "/", "/web/pages.css", "/x" * 5000])
 def test_nothing_is_suggested_for_what_is_like_no_path(paths, path):
     message = paths.missing(scope(path)).message
     assert "Did you mean" not in message
