@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from src.api.client_limits import ClientLimits
 from src.api.errors import send_error
 from src.api.keys import ApiKeys, ClientSecrets, Credential
-from src.api.paths import route_path
+from src.api.paths import is_realtime, route_path
 from src.errors import ServiceError
 
 KEY_PROTOCOL = "openai-insecure-api-key."
@@ -49,8 +49,10 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            credential = self._credential(scope)
-            client = self._limits.admit(scope, credential)
+            # A plain request for the WebSocket's path gets what the WebSocket would: a browser hides why one is refused.
+            meant = {**scope, "type": "websocket"} if is_realtime(scope) else scope
+            credential = self._credential(scope, is_socket=meant["type"] == "websocket")
+            client = self._limits.admit(meant, credential)
         except ServiceError as error:
             await send_error(error, scope, receive, send)
             return
@@ -58,9 +60,9 @@ class Authentication:
             scope.setdefault("state", {}).update(credential=credential, client=client)
             await self._app(scope, receive, send)
 
-    def _credential(self, scope: Scope) -> Credential:
+    def _credential(self, scope: Scope, *, is_socket: bool) -> Credential:
         key = _sent_key(scope)
-        temporary = self._secrets.credential(key) if scope["type"] == "websocket" else None
+        temporary = self._secrets.credential(key) if is_socket else None
         return temporary or self._keys.credential(key)
 
 

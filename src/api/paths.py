@@ -1,9 +1,13 @@
 """The path of a request, without what a proxy or a client may have added."""
 
+import re
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 AZURE = "/openai/"
 """Prefix of Azure's paths."""
+REALTIME = re.compile(r"/v1/realtime|/openai(/v1|/deployments/.+)?/realtime")
+"""The paths of the WebSocket, Azure's among them."""
 PROBES = frozenset({"/healthz", "/readyz"})
 """They send no key, and would outnumber the requests that the metrics are about."""
 DOCUMENTATION = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
@@ -40,6 +44,11 @@ class PathNormalizer:
 def is_azure(scope: Scope) -> bool:
     """Return whether a request has one of Azure's paths, where the model is a deployment and may have any name."""
     return route_path(scope).startswith(AZURE)
+
+
+def is_realtime(scope: Scope) -> bool:
+    """Return whether a request has the path of the WebSocket."""
+    return REALTIME.fullmatch(route_path(scope)) is not None
 
 
 def route_path(scope: Scope) -> str:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from fastapi import APIRouter, Request, WebSocket
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
 from src.api.audio_clock import AudioClock
@@ -65,7 +66,12 @@ STOPPING = Close(1001, "The server is shutting down.")
 @router.head(ROUTE, include_in_schema=False)
 @router.get(ROUTE, include_in_schema=False)
 async def upgrade_required(request: Request) -> None:
-    """Answer a plain HTTP request: this path is a WebSocket."""
+    """Answer a plain HTTP request with the error that a WebSocket would get, or that this path is one.
+
+    A browser does not tell a page why a WebSocket was refused, so the page asks again in this way.
+    """
+    services = services_of(request.app)
+    _accepted_handshake(request, services, services.served_model_for(request.scope))
     raise UpgradeRequired(f"{request.scope['path']} is a WebSocket: connect to it with ws:// or wss://.")
 
 
@@ -76,9 +82,7 @@ async def realtime(websocket: WebSocket) -> None:
     served = services.served_model_for(websocket.scope)
     route: str = websocket.scope["route"].path
     try:
-        params = read_handshake(websocket, services.settings, served)
-        services.scheduler.check_ready()
-        services.sessions.check_available()
+        params = _accepted_handshake(websocket, services, served)
     except ServiceError as error:
         log.info("WS %s refused: %d %s", route, error.status, error.code)
         await websocket.send_denial_response(error_response(error))
@@ -87,6 +91,18 @@ async def realtime(websocket: WebSocket) -> None:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None
         await websocket.accept(subprotocol, [(b"x-request-id", params.session_id.encode())])
         await _Connection(websocket, services, served, params, slot, memory).run()
+
+
+def _accepted_handshake(connection: HTTPConnection, services: Services, served: ServedModel) -> SessionParams:
+    """Return what a connection says about its client, if a session can be opened for it now.
+
+    Raises:
+        ServiceError: it is not valid, or the service is not ready or full.
+    """
+    params = read_handshake(connection, services.settings, served)
+    services.scheduler.check_ready()
+    services.sessions.check_available()
+    return params
 
 
 class _Connection:

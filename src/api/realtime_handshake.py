@@ -4,8 +4,8 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from fastapi import WebSocket
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
 from src.api.auth import KEY_PROTOCOL, credential_of
 from src.api.paths import is_azure
@@ -23,26 +23,26 @@ _CONVERSATION_MODELS = re.compile(r"gpt-(4o-|4o-mini-)?(realtime|live)")
 """OpenAI's speech-to-speech models. Clients that cannot connect without naming one get a transcription session."""
 
 
-def read_handshake(websocket: WebSocket, settings: Settings, served: ServedModel) -> SessionParams:
-    """Return what a connection says about its client.
+def read_handshake(connection: HTTPConnection, settings: Settings, served: ServedModel) -> SessionParams:
+    """Return what a connection says about its client: a WebSocket, or a plain request that asks what one would get.
 
     Raises:
         InvalidRequest: `sample_rate` is not 8000 to 48000.
         ModelNotFound: the service does not have the `model` of the query.
     """
-    query, headers = websocket.query_params, websocket.headers
-    protocols: Sequence[str] = websocket.scope["subprotocols"]
+    query, headers = connection.query_params, connection.headers
+    protocols: Sequence[str] = connection.scope.get("subprotocols", ())
     model = none_if_unset(query.get("model"))
     if model is None or not _CONVERSATION_MODELS.match(model):
         served.check(model)
-    credential = credential_of(websocket)
+    credential = credential_of(connection)
     beta = "openai-beta" in headers or any(name.startswith("openai-beta.") for name in protocols)
     # Any `model` counts: that is the only sign of OpenAI's JavaScript SDK, which sends `undefined` if it is given none.
     is_openai = (
         beta
         or bool(query.get("model"))
         or credential.session is not None
-        or is_azure(websocket.scope)
+        or is_azure(connection.scope)
         or _has_openai_signs(query, headers, protocols)
     )
     default_rate = settings.realtime_openai_rate if is_openai else settings.realtime_rate

@@ -282,6 +282,9 @@ def test_a_session_beyond_the_limit_is_rejected_before_the_upgrade(held):
         assert response.status_code == 503
         assert int(response.headers["retry-after"]) >= 1
         assert json.loads(response.body)["error"]["code"] == "too_many_sessions"
+        asked = service.http.get("/v1/realtime")  # a page cannot read the answer above
+        assert (asked.status_code, asked.content) == (503, response.body)
+        assert asked.headers["retry-after"] == response.headers["retry-after"]
     until(lambda: len(service.sessions) == 0)
     with session(service):
         pass
@@ -298,10 +301,13 @@ def test_sessions_are_rejected_while_the_model_loads(tmp_path):
         try:
             with pytest.raises(InvalidStatus) as rejected, session(service):
                 pass
+            asked = service.http.get("/v1/realtime")
         finally:
             loading.set()
-        assert rejected.value.response.status_code == 503
+        assert rejected.value.response.status_code == asked.status_code == 503
         assert json.loads(rejected.value.response.body)["error"]["code"] == "model_not_ready"
+        assert asked.content == rejected.value.response.body
+        assert asked.headers["retry-after"] == rejected.value.response.headers["retry-after"]
 
 
 @pytest.mark.parametrize(
@@ -317,10 +323,13 @@ def test_an_invalid_query_is_rejected_before_the_upgrade(service, query, status,
         pass
     assert rejected.value.response.status_code == status
     assert json.loads(rejected.value.response.body)["error"]["code"] == code
+    asked = service.http.get(f"/v1/realtime{query}")
+    assert (asked.status_code, asked.content) == (status, rejected.value.response.body)
 
 
-def test_a_plain_request_is_answered_that_this_is_a_websocket(service):
-    answer = service.http.get("/v1/realtime")
+@pytest.mark.parametrize("query", ["", "?intent=transcription&model=gpt-4o-transcribe", "?model=gpt-realtime"])
+def test_a_plain_request_is_answered_that_this_is_a_websocket(service, query):
+    answer = service.http.get(f"/v1/realtime{query}")
     assert answer.status_code == 426
     assert answer.json()["error"]["code"] == "upgrade_required"
 

@@ -151,6 +151,9 @@ def assert_at_its_limit(service: Service, headers: dict[str, str]) -> None:
     with pytest.raises(InvalidStatus) as no_session, connect(address(service), additional_headers=headers):
         pass
     assert no_session.value.response.status_code == 429
+    asked = service.http.get("/v1/realtime", headers=headers)  # as a page does, which cannot read the answer above
+    assert (asked.status_code, asked.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert asked.headers["retry-after"] == no_session.value.response.headers["retry-after"]
     assert service.http.get("/v1/models", headers=headers).status_code == 200
 
 

@@ -60,6 +60,13 @@ def test_a_secret_may_be_sent_as_a_header_too(service):
         assert json.loads(socket.recv())["type"] == "session.created"
 
 
+def test_a_page_may_ask_with_its_secret_why_a_websocket_was_refused(service):
+    asked = service.http.get("/v1/realtime", headers=bearer(mint(service).json()["value"]))
+    assert (asked.status_code, asked.json()["error"]["code"]) == (426, "upgrade_required")
+    asked = service.http.get("/v1/realtime", headers=bearer("ek_0123456789abcdef"))
+    assert (asked.status_code, asked.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
 def test_a_secret_opens_no_route_but_the_websocket(service):
     secret = mint(service).json()["value"]
     for path in ("/v1/models", "/openapi.json"):

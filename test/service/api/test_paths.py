@@ -15,6 +15,7 @@ from starlette.routing import WebSocketRoute
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from src.api.paths import is_realtime
 from src.app import create_app
 from src.settings import Settings
 
@@ -317,6 +318,15 @@ def test_a_websockets_path_requested_by_http_names_the_upgrade(service, path):
         answer = service.http.request(method, path)
         assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
     assert path in service.http.get(path).json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/realtime/", "/realtime", "/v1/realtime/client_secrets", "/v1/models/realtime", "/openai/models/realtime"],
+)
+def test_other_paths_are_not_taken_for_a_websockets(path):
+    assert not is_realtime({"path": path})
+    assert all(is_realtime({"path": socket}) for socket in SOCKETS)
 
 
 # Under a prefix.

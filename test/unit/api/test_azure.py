@@ -21,11 +21,11 @@ async def test_models_are_listed_and_found_under_each_prefix(tmp_path, prefix):
 async def test_other_routes_answer_under_each_prefix(tmp_path, prefix):
     async with client_of(new_app(tmp_path)) as client:
         translation = await client.post(f"{prefix}/audio/translations")
-        no_upgrade = await client.get(f"{prefix}/realtime")
+        no_upgrade = await client.get(f"{prefix}/realtime", params={"model": "mine"})
         names = ("realtime/client_secrets", "realtime/transcription_sessions", "audio/transcriptions")
         others = [await client.post(f"{prefix}/{name}") for name in names]
     assert translation.json()["error"]["code"] == "unsupported_model"
-    assert (no_upgrade.status_code, no_upgrade.headers["upgrade"]) == (426, "websocket")
+    assert (no_upgrade.status_code, no_upgrade.json()["error"]["code"]) == (503, "model_not_ready")
     assert {answer.json()["error"]["code"] for answer in others} == {"model_not_ready"}
 
 

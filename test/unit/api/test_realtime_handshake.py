@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 from fastapi import WebSocket
+from starlette.requests import HTTPConnection
 
 from src.api.keys import ANONYMOUS, Credential
 from src.api.realtime_handshake import read_handshake
@@ -41,6 +42,14 @@ def shake(
         raise AssertionError
 
     return read_handshake(WebSocket(scope, unused, unused), SETTINGS, SERVED)
+
+
+def test_a_plain_request_is_read_as_the_websocket_would_be():
+    scope = {"type": "http", "path": "/v1/realtime", "headers": [], "state": {"credential": ANONYMOUS}}
+    params = read_handshake(HTTPConnection(scope | {"query_string": b"intent=transcription"}), SETTINGS, SERVED)
+    assert (params.transcription, params.intent) == (True, True)
+    with pytest.raises(ModelNotFound):
+        read_handshake(HTTPConnection(scope | {"query_string": b"model=gpt-4o"}), SETTINGS, SERVED)
 
 
 def test_a_client_that_says_nothing_speaks_the_simple_dialect_at_the_services_rate():
