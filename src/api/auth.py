@@ -49,7 +49,7 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            # A plain request for the WebSocket's path gets what the WebSocket would: a browser hides why one is refused.
+            # A plain request for the WebSocket's path gets what that would get: browsers hide why one is refused.
             meant = {**scope, "type": "websocket"} if is_realtime(scope) else scope
             credential = self._credential(scope, is_socket=meant["type"] == "websocket")
             client = self._limits.admit(meant, credential)
