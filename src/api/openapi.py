@@ -17,12 +17,15 @@ _FIELDS: dict[str, Any] = {
     "model": _field("The served model, or another speech-to-text model, which stands for it.", example="whisper-1"),
     "language": _field("Code (ISO 639) or name of the spoken language, which the model must know.", example="en"),
     "response_format": _field("The format of the answer.", enum=list(FORMATS), default="json"),
-    "timestamp_granularities[]": _list("What `verbose_json` has times of.", enum=["word", "segment"]),
+    "timestamp_granularities[]": _list(
+        "What `verbose_json`, and the last event of a stream, have times of.", enum=["word", "segment"]
+    ),
     "include[]": _list("`logprobs` adds the logarithm of each token's probability to `json`.", enum=["logprobs"]),
     "stream": {
         "type": "boolean",
         "default": False,
-        "description": "Send text as it comes, as server-sent events.",
+        "description": "Send text as it comes, as server-sent events. Where times are asked for, by a format that has "
+        "them or by `timestamp_granularities[]`, segments with the times of their words come too.",
     },
     "keywords[]": _list("Names and terms that the model should prefer.", example="Parakeet"),
     "prompt": _field("A plain list with commas counts as keywords, as many as fit; other prompts are ignored."),

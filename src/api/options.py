@@ -12,6 +12,7 @@ from src.text.languages import language_code
 from src.wire.model_names import ServedModel
 
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
+TIMED_FORMATS = frozenset({"srt", "vtt", "verbose_json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Options:
     segments: bool = False
     logprobs: bool = False
     stream: bool = False
+    times: bool = False
+    """Whether a stream has the times of segments and words."""
     language: str = "en"
     keywords: tuple[str, ...] = ()
     priority: Priority = Priority.NORMAL
@@ -51,6 +54,7 @@ def parse_options(fields: Fields, served: ServedModel, languages: Sequence[str])
         segments="segment" in granularities or not granularities,
         logprobs="logprobs" in fields.choices("include", ("logprobs",)),
         stream=fields.flag("stream"),
+        times=bool(granularities) or response_format in TIMED_FORMATS,
         language=language_code(fields.text("language"), languages),
         keywords=parse_keywords(fields.items("keywords"), fields.hint("prompt")),
         priority=Priority[fields.choice("priority", ("high", "normal", "low"), "normal").upper()],

@@ -17,10 +17,11 @@ from src.api.options import Options
 from src.engine.frames import FRAME_SECONDS
 from src.errors import ServiceError
 from src.text.languages import LANGUAGES
+from src.text.segment_stream import SegmentStream
 from src.text.segments import Segment, segments_of
-from src.text.subtitles import cues_of, srt, vtt
+from src.text.subtitles import Cue, cues_of, srt, vtt
 from src.text.transcript import Token, Transcript
-from src.text.words import Word, words_of
+from src.text.words import Word
 from src.wire.logprobs import TokenLogprob, finite_logprob, logprobs_of
 from src.wire.usage import DurationUsage, duration_usage
 
@@ -93,13 +94,38 @@ class TextDelta(BaseModel):
     logprobs: list[TokenLogprob] = Field(default=[], description="Only with `include[]=logprobs`.")
 
 
+class TextSegment(BaseModel):
+    """A segment of a stream whose times are asked for, sent once nothing can change it."""
+
+    type: Literal["transcript.text.segment"]
+    id: str = Field(description="Unique in the stream.")
+    start: FiniteFloat = Field(description="Seconds from the start of the audio.")
+    end: FiniteFloat
+    text: str = Field(description="Begins with a space: joined, the segments are the text.")
+    speaker: str = Field(description="Empty: the model does not tell speakers apart. OpenAI's SDKs expect the key.")
+    words: list[TimedWord]
+
+
+class TimedCue(BaseModel):
+    """A subtitle as the formats `srt` and `vtt` have it."""
+
+    start: FiniteFloat = Field(description="Seconds from the start of the audio.")
+    end: FiniteFloat
+    text: str = Field(description="One or two lines. WebVTT needs `&`, `<` and `>` escaped.")
+
+
 class TextDone(BaseModel):
-    """The last event of a stream."""
+    """The last event of a stream. With times it has what `verbose_json` has, and the subtitles."""
 
     type: Literal["transcript.text.done"]
     text: str
     logprobs: list[TokenLogprob] = Field(default=[], description="Only with `include[]=logprobs`.")
     usage: TokenUsage
+    language: str = Field(default="", description="As in `verbose_json`, like the next three.")
+    duration: FiniteFloat = 0.0
+    segments: list[TimedSegment] = []
+    words: list[TimedWord] = []
+    cues: list[TimedCue] = []
 
 
 class StreamError(BaseModel):
@@ -137,19 +163,11 @@ def plain(transcript: Transcript, options: Options, duration_s: float) -> Transc
 
 def verbose(transcript: Transcript, options: Options, duration_s: float) -> VerboseTranscription:
     """Return the body of the format `verbose_json`."""
-    extra: dict[str, Any] = {}
-    if options.segments:
-        segments = segments_of(transcript, duration_s)
-        extra["segments"] = [_segment(number, segment) for number, segment in enumerate(segments)]
-    if options.words:
-        extra["words"] = [_word(word) for word in words_of(transcript, duration_s)]
     return VerboseTranscription(
         task="transcribe",
-        language=LANGUAGES[options.language],
-        duration=round(duration_s, 6),
         text=transcript.text,
         usage=duration_usage(duration_s),
-        **extra,
+        **_timed(segments_of(transcript, duration_s), options, duration_s),
     )
 
 
@@ -157,34 +175,58 @@ class EventStream:
     """The server-sent events of one streamed transcription: `data:` lines, each followed by a blank line."""
 
     def __init__(self, options: Options) -> None:
-        self._logprobs = options.logprobs
+        self._options = options
         self._text: list[str] = []
         self._tokens: list[Token] = []
+        self._segment_stream = SegmentStream()
+        self._segments: list[Segment] = []
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the events only copy the text: words and log probabilities take 20 us for each token."""
+        return not (self._options.logprobs or self._options.times)
 
     def delta(self, text: str, tokens: Sequence[Token]) -> bytes:
-        """Return the event for the next part of the text, which begins with its space, and keep the part for `done`."""
+        """Return the event for the next part of the text, which begins with its space, and keep the part for `done`.
+
+        Segments that are final with this part follow it, if times are asked for.
+        """
         self._text.append(text)
         self._tokens.extend(tokens)
-        return sse(TextDelta(type="transcript.text.delta", delta=text, **self._extra(tokens)))
+        delta = sse(TextDelta(type="transcript.text.delta", delta=text, **self._logprobs(tokens)))
+        return delta + self._segment_events(self._segment_stream.add(text, tokens)) if self._options.times else delta
 
     def done(self, duration_s: float) -> bytes:
-        """Return the last event: the whole text of `duration_s` seconds of audio."""
-        return sse(
+        """Return the last event, with the whole text of `duration_s` seconds of audio, after the last segments."""
+        last = b""
+        times: dict[str, Any] = {}
+        if self._options.times:
+            last = self._segment_events(self._segment_stream.finish(duration_s))
+            times = _timed(self._segments, self._options, duration_s)
+            times["cues"] = [_cue(cue) for cue in cues_of(self._segments, duration_s)]
+        return last + sse(
             TextDone(
                 type="transcript.text.done",
                 text="".join(self._text),
                 usage=_token_usage(duration_s, len(self._tokens)),
-                **self._extra(self._tokens),
+                **self._logprobs(self._tokens),
+                **times,
             )
         )
+
+    def _segment_events(self, segments: Sequence[Segment]) -> bytes:
+        """Return the events for the next segments, and keep these for `done`."""
+        first = len(self._segments)
+        self._segments.extend(segments)
+        return b"".join(sse(_text_segment(number, segment)) for number, segment in enumerate(segments, start=first))
 
     @staticmethod
     def error(error: ServiceError) -> bytes:
         """Return the event for an error during the stream. SDKs raise it and stop reading."""
         return sse(StreamError.model_validate({"type": "error", **error.body}))
 
-    def _extra(self, tokens: Sequence[Token]) -> dict[str, Any]:
-        return {"logprobs": logprobs_of(tokens)} if self._logprobs else {}
+    def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any]:
+        return {"logprobs": logprobs_of(tokens)} if self._options.logprobs else {}
 
 
 def sse(event: BaseModel) -> bytes:
@@ -210,6 +252,32 @@ def _token_usage(duration_s: float, output_tokens: int) -> TokenUsage:
         output_tokens=output_tokens,
         total_tokens=frames + output_tokens,
     )
+
+
+def _timed(segments: Sequence[Segment], options: Options, duration_s: float) -> dict[str, Any]:
+    """Return the keys of `verbose_json` that are about times; the segments and words only if `options` want them."""
+    timed: dict[str, Any] = {"language": LANGUAGES[options.language], "duration": round(duration_s, 6)}
+    if options.segments:
+        timed["segments"] = [_segment(number, segment) for number, segment in enumerate(segments)]
+    if options.words:
+        timed["words"] = [_word(word) for segment in segments for word in segment.words]
+    return timed
+
+
+def _text_segment(number: int, segment: Segment) -> TextSegment:
+    return TextSegment(
+        type="transcript.text.segment",
+        id=f"seg_{number}",
+        start=segment.start_s,
+        end=segment.end_s,
+        text=f" {segment.text}",
+        speaker="",
+        words=[_word(word) for word in segment.words],
+    )
+
+
+def _cue(cue: Cue) -> TimedCue:
+    return TimedCue(start=cue.start_ms / 1000, end=cue.end_ms / 1000, text=cue.text)
 
 
 def _word(word: Word) -> TimedWord:

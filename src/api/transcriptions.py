@@ -105,8 +105,7 @@ class TranscriptionResponse(Response):
 
     async def _stream(self, admission: Admission, upload: Upload, options: Options, send: Send) -> None:
         events = EventStream(options)
-        # Log probabilities take 20 us for each token: 10 ms for a delta of two minutes.
-        run = asyncio.to_thread if options.logprobs else _call
+        run = _call if events.is_quick else asyncio.to_thread
         pieces = self._services.transcription.stream(
             admission, upload, self._trace.measured, priority=options.priority, keywords=options.keywords
         )

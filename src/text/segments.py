@@ -39,8 +39,11 @@ def segments_of(transcript: Transcript, duration_s: float) -> tuple[Segment, ...
     The texts of all segments, joined with spaces, are the transcript's text.
     """
     words = words_of(transcript, duration_s)
-    if not words:
-        return _segment_without_words(transcript, duration_s)
+    return segments_of_words(words) if words else _segment_without_words(transcript, duration_s)
+
+
+def segments_of_words(words: Sequence[Word]) -> tuple[Segment, ...]:
+    """Return the segments of one or more words. What follows the words only changes the last one."""
     sentences = _split_at_sentences_and_pauses(words)
     return tuple(_segment(part) for sentence in sentences for part in _split_to_limit(sentence))
 

@@ -33,6 +33,11 @@ class Cue:
     lines: tuple[str, ...]
     """One or two lines of at most 42 characters each. A single word may be longer."""
 
+    @property
+    def text(self) -> str:
+        """The lines, without `-->`: both formats would read that as the timing of a cue."""
+        return re.sub("-{2,}>", "->", "\n".join(self.lines))
+
 
 def cues_of(segments: Sequence[Segment], duration_s: float) -> tuple[Cue, ...]:
     """Return the cues for the segments of a clip of `duration_s`.
@@ -68,12 +73,12 @@ def _readable_groups(segments: Sequence[Segment]) -> list[list[Word]]:
 
 def srt(cues: Sequence[Cue]) -> str:
     """Return the text of a SubRip file, empty if there are no cues."""
-    return "".join(f"{number}\n{_timing(cue, ',')}\n{_text(cue)}\n\n" for number, cue in enumerate(cues, start=1))
+    return "".join(f"{number}\n{_timing(cue, ',')}\n{cue.text}\n\n" for number, cue in enumerate(cues, start=1))
 
 
 def vtt(cues: Sequence[Cue]) -> str:
     """Return the text of a WebVTT file (w3.org/TR/webvtt1). Markup in the words is escaped."""
-    return "WEBVTT\n\n" + "".join(f"{_timing(cue, '.')}\n{_escape(_text(cue))}\n\n" for cue in cues)
+    return "WEBVTT\n\n" + "".join(f"{_timing(cue, '.')}\n{_escape(cue.text)}\n\n" for cue in cues)
 
 
 def _timing(cue: Cue, point: str) -> str:
@@ -85,11 +90,6 @@ def _timestamp(time_ms: int, point: str) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{seconds:02}{point}{milliseconds:03}"
-
-
-def _text(cue: Cue) -> str:
-    """Return the lines of a cue, without `-->`: both formats would read that as the timing of a cue."""
-    return re.sub("-{2,}>", "->", "\n".join(cue.lines))
 
 
 def _escape(text: str) -> str:

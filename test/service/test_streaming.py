@@ -1,9 +1,11 @@
 """Streamed answers: text as it is transcribed, one end, errors as events, and no work for clients that left."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import httpx
+import openai_schema
 import pytest
 from fakes import HeldModel
 from media import CLIPS
@@ -42,6 +44,31 @@ def test_long_audio_comes_in_deltas_whose_join_is_the_text(chunked: Service):
     assert len(deltas) >= 3
     assert done["type"] == "transcript.text.done"
     assert done["text"] == "".join(each["delta"] for each in deltas) == chunked.upload(LONG).json()["text"]
+
+
+def test_who_asks_for_no_times_gets_none(chunked: Service):
+    *deltas, done = events(chunked.upload(LONG, stream="true", response_format="json"))
+    assert {tuple(each) for each in deltas} == {("type", "delta")}
+    assert set(done) == {"type", "text", "usage"}
+
+
+def test_words_segments_and_cues_of_a_stream_are_those_of_the_formats(chunked: Service):
+    times = {"timestamp_granularities[]": ["word", "segment"]}
+    body = chunked.upload(LONG, stream="true", response_format="verbose_json", **times).content
+    *parts, done = openai_schema.timed_events_of(body)
+    segments = [each for each in parts if each.type == "transcript.text.segment"]
+    kinds = [each.type.rpartition(".")[2] for each in parts]
+    assert kinds.index("segment") < len(kinds) - 1 - kinds[::-1].index("delta")  # they come before the text is complete
+    assert "".join(each.text for each in segments) == f" {done.text}"
+    assert [word for each in segments for word in each.words] == done.words
+    assert [(each.start, each.end) for each in segments] == [(each.start, each.end) for each in done.segments]
+    assert done.duration == 60.446625
+    whole = chunked.upload(LONG, response_format="verbose_json", **times).json()
+    assert json.loads(done.model_dump_json(include={"segments", "words", "duration", "language", "text"})) == {
+        name: whole[name] for name in ("segments", "words", "duration", "language", "text")
+    }
+    srt = chunked.upload(LONG, response_format="srt").text
+    assert [f"{cue.text}\n" for cue in done.cues] == re.findall(r"-->.*\n((?:.+\n)+)", srt)
 
 
 def test_a_short_clip_streams_the_text_it_has_without_streaming(service: Service):

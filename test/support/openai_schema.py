@@ -112,6 +112,34 @@ class DoneEvent(Wire):
     usage: TokenUsage
 
 
+class SegmentEvent(Wire):
+    """OpenAI's event, with the words that the service adds."""
+
+    type: Literal["transcript.text.segment"]
+    id: Annotated[str, Field(min_length=1)]
+    start: Seconds
+    end: Seconds
+    text: str
+    speaker: str
+    words: list[Word]
+
+
+class Cue(Wire):
+    start: Seconds
+    end: Seconds
+    text: Annotated[str, Field(min_length=1)]
+
+
+class TimedDoneEvent(DoneEvent):
+    """The last event with what the service adds if times are asked for."""
+
+    language: Annotated[str, Field(pattern="^[a-z]{3,}$")]
+    duration: Seconds
+    segments: list[Segment] = Field(default_factory=list)
+    words: list[Word] = Field(default_factory=list)
+    cues: list[Cue]
+
+
 class ErrorEvent(Wire):
     type: Literal["error"]
     error: ErrorDetail
@@ -122,8 +150,22 @@ _EVENT: TypeAdapter[DeltaEvent | DoneEvent | ErrorEvent] = TypeAdapter(Event)
 
 
 def events_of(body: bytes) -> list[DeltaEvent | DoneEvent | ErrorEvent]:
-    """Return the events of an SSE body, which has one `data:` line and a blank line for each, and nothing else."""
+    """Return the events of an SSE body."""
+    return [_EVENT.validate_json(block) for block in _data(body)]
+
+
+def _data(body: bytes) -> list[bytes]:
+    """Return the JSON of each event. An event is one `data:` line and a blank line; there is nothing else."""
     blocks = body.split(b"\n\n")
     assert blocks.pop() == b""
     assert all(block.startswith(b"data: ") and b"\n" not in block and b"\r" not in block for block in blocks)
-    return [_EVENT.validate_json(block.removeprefix(b"data: ")) for block in blocks]
+    return [block.removeprefix(b"data: ") for block in blocks]
+
+
+TimedEvent = Annotated[DeltaEvent | SegmentEvent | TimedDoneEvent | ErrorEvent, Field(discriminator="type")]
+_TIMED_EVENT: TypeAdapter[DeltaEvent | SegmentEvent | TimedDoneEvent | ErrorEvent] = TypeAdapter(TimedEvent)
+
+
+def timed_events_of(body: bytes) -> list[DeltaEvent | SegmentEvent | TimedDoneEvent | ErrorEvent]:
+    """Return the events of an SSE body whose request asked for times."""
+    return [_TIMED_EVENT.validate_json(block) for block in _data(body)]

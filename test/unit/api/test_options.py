@@ -26,6 +26,23 @@ def test_segments_are_included_unless_only_words_are_requested(granularities, wo
 
 
 @pytest.mark.parametrize(
+    ("pairs", "times"),
+    [
+        ([], False),
+        ([("response_format", "json")], False),
+        ([("response_format", "text")], False),
+        ([("response_format", "verbose_json")], True),
+        ([("response_format", "srt")], True),
+        ([("response_format", "vtt")], True),
+        ([("timestamp_granularities[]", "word")], True),
+        ([("timestamp_granularities[]", "segment")], True),
+    ],
+)
+def test_a_stream_has_times_if_its_format_has_them_or_they_are_named(pairs, times):
+    assert options(*pairs, ("stream", "true")).times == times
+
+
+@pytest.mark.parametrize(
     "pairs",
     [
         [("chunking_strategy", "auto")],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,69 @@ def test_an_error_in_a_stream_is_the_error_body_as_an_event():
         b'"code":"transcription_failed"}}\n\n'
     )
     openai_schema.events_of(event)
+
+
+TIMES = Options(stream=True, times=True, segments=True, words=True, response_format="verbose_json")
+
+
+def streamed(options: Options, made: Transcript = TREE, clip_s: float = CLIP_S) -> list[Any]:
+    """The events of a stream in which a transcript comes as one part."""
+    stream = EventStream(options)
+    return openai_schema.timed_events_of(stream.delta(made.text, made.tokens) + stream.done(clip_s))
+
+
+def test_a_stream_with_times_has_each_segment_with_its_words():
+    delta, first, second, done = streamed(TIMES)
+    assert delta.delta == done.text == TREE.text
+    assert (first.id, second.id) == ("seg_0", "seg_1")
+    assert first.text + second.text == f" {TREE.text}"
+    assert (first.start, first.end, second.start, second.end) == (0.0, 1.44, 2.44, 2.92)
+    assert first.words + second.words == verbose(words=True).words
+    assert {first.speaker, second.speaker} == {""}
+
+
+def test_the_end_of_a_stream_with_times_has_what_verbose_json_has():
+    *_, done = streamed(TIMES)
+    whole = verbose(words=True, segments=True)
+    keys = {"text", "language", "duration", "segments", "words"}
+    assert done.model_dump(include=keys) == whole.model_dump(include=keys)
+
+
+@pytest.mark.parametrize("response_format", ["srt", "vtt"])
+def test_the_cues_of_a_stream_make_the_file_that_the_format_has(response_format):
+    clip_s = length_s(GOLDEN) + 1
+    *_, done = streamed(Options(times=True, segments=True, response_format=response_format), GOLDEN, clip_s)
+    blocks = answer(GOLDEN, clip_s, response_format=response_format).body.decode().strip().split("\n\n")
+    if response_format == "vtt":
+        blocks = [block.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") for block in blocks[1:]]
+    assert [cue.text for cue in done.cues] == ["\n".join(block.split(" --> ")[1].splitlines()[1:]) for block in blocks]
+    assert [f"{cue.end % 60:06.3f}" for cue in done.cues] == [
+        re.search(r"--> \d+:\d+:(\S+)", block)[1].replace(",", ".") for block in blocks
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        (Options(times=True, segments=True), {"segments"}),
+        (Options(times=True, words=True), {"words"}),
+        (TIMES, {"segments", "words"}),
+    ],
+)
+def test_the_end_of_a_stream_has_the_times_that_were_asked_for(options, keys):
+    *_, done = streamed(options)
+    assert done.model_fields_set == {"type", "text", "usage", "language", "duration", "cues"} | keys
+
+
+def test_a_stream_of_silence_with_times_is_one_done():
+    (done,) = openai_schema.timed_events_of(EventStream(TIMES).done(2.0))
+    assert (done.text, done.segments, done.words, done.cues, done.duration) == ("", [], [], [], 2.0)
+
+
+def test_only_a_stream_that_copies_text_is_quick():
+    assert EventStream(Options(stream=True, segments=True)).is_quick
+    assert not EventStream(Options(stream=True, logprobs=True)).is_quick
+    assert not EventStream(TIMES).is_quick
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ async def test_the_page_needs_no_key_and_leaves_no_record(tmp_path, path):
 
 @pytest.mark.parametrize("path", ["/", f"/web/{FILES[0]}"])
 async def test_without_the_page_its_paths_are_like_any_other(tmp_path, path):
-    async with client_of(new_app(tmp_path, web=False)) as client:
+    async with client_of(new_app(tmp_path / "other", web=False)) as client:
         answer = await client.get(path)
     assert answer.status_code == 404
     assert answer.json()["error"]["message"] == f"There is no {path} on this server."
