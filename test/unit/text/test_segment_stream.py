@@ -8,7 +8,7 @@ from made_transcripts import GOLDEN, length_s, spoken, transcripts
 
 from src.text.segment_stream import SegmentStream
 from src.text.segments import segments_of
-from src.text.transcript import Transcript
+from src.text.transcript import Token, Transcript
 from src.text.words import words_of
 
 
@@ -65,9 +65,9 @@ def test_the_golden_transcript_has_the_same_segments_word_by_word():
 
 def test_words_of_one_frame_stay_together():
     made = Transcript("Yes. No. Well then.", spoken("Yes. No. Well then.").tokens)
-    at_once = tuple(type(token)(token.id, token.piece, 1.0, 1.08, -1) for token in made.tokens[:4])
+    at_once = tuple(Token(token.id, token.piece, 1.0, 1.08, -1) for token in made.tokens[:4])
     later = tuple(
-        type(token)(token.id, token.piece, 9.0 + 3 * number, 9.2 + 3 * number, -1)
+        Token(token.id, token.piece, 9.0 + 3 * number, 9.2 + 3 * number, -1)
         for number, token in enumerate(made.tokens[4:])
     )
     whole = Transcript(made.text, at_once + later)
