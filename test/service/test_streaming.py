@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import openai_schema
@@ -53,7 +54,7 @@ def test_who_asks_for_no_times_gets_none(chunked: Service):
 
 
 def test_words_segments_and_cues_of_a_stream_are_those_of_the_formats(chunked: Service):
-    times = {"timestamp_granularities[]": ["word", "segment"]}
+    times: dict[str, Any] = {"timestamp_granularities[]": ["word", "segment"]}
     body = chunked.upload(LONG, stream="true", response_format="verbose_json", **times).content
     *parts, done = openai_schema.timed_events_of(body)
     segments = [each for each in parts if each.type == "transcript.text.segment"]

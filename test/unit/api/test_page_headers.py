@@ -1,5 +1,7 @@
 """The headers of a page: what it may load, and to where it may connect."""
 
+from typing import Any
+
 import pytest
 
 from src.api.page_headers import page_headers
@@ -7,7 +9,7 @@ from src.api.page_headers import page_headers
 
 def policy(host: str, scheme: str = "http") -> dict[str, str]:
     """The directives of the policy for a page that is requested from `host`, by name."""
-    scope = {"type": "http", "scheme": scheme, "path": "/", "server": ("127.0.0.1", 8000)}
+    scope: dict[str, Any] = {"type": "http", "scheme": scheme, "path": "/", "server": ("127.0.0.1", 8000)}
     scope |= {"headers": [(b"host", host.encode())], "query_string": b""}
     directives = page_headers(scope)["content-security-policy"].split("; ")
     return dict(each.partition(" ")[::2] for each in directives)
