@@ -41,7 +41,7 @@ class Runtime:
         self._plan = plan
         self.scheduler = Scheduler(settings, on_breakdown)
         self.sessions = SessionSlots(settings.max_sessions)
-        self.metrics = MetricsLog(settings.log_dir)
+        self.metrics = MetricsLog(settings.log_dir, live_sessions=self.sessions.__len__)
         self.sandbox = Sandbox(
             timeout_s=settings.decode_timeout_s,
             memory_mb=settings.decode_memory_mb,

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 from logging.handlers import TimedRotatingFileHandler
@@ -38,10 +39,16 @@ class MetricsLog:
     """Writes records to `log_dir/metrics/metrics.log` in a thread, which `close` stops.
 
     Several logs may share a file, also from different processes.
+
+    Args:
+        log_dir: the folder of logs.
+        live_sessions: returns the number of realtime sessions that are open; None where nobody counts them.
     """
 
-    def __init__(self, log_dir: Path) -> None:
+    def __init__(self, log_dir: Path, live_sessions: Callable[[], int | None] = lambda: None) -> None:
         self.path = metrics_path(log_dir.absolute())
+        self.live_sessions = live_sessions
+        self.process_started = time.time()
         self._queue: SimpleQueue[Record | threading.Event | None] = SimpleQueue()
         self._batch: list[Record | threading.Event | None] = []  # taken off the queue by the thread
         self._flush_now = threading.Event()  # tells the thread not to wait for more records

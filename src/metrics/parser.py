@@ -7,7 +7,10 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, get_args, get_type_hints
 
-from src.metrics.record import Record
+from src.metrics.record import OPTIONAL_NAMES, Record
+
+UNKNOWN = "unknown"
+"""Model or route of a line that names none."""
 
 
 class Failure(NamedTuple):
@@ -20,8 +23,15 @@ class Failure(NamedTuple):
         return f"{self.code} {self.error}".rstrip()
 
 
+class Source(NamedTuple):
+    """Where requests came in: the model's name and the path template of the route."""
+
+    model: str
+    route: str
+
+
 class Row(NamedTuple):
-    """One request as numbers, named like the fields of `Record`; NaN for null."""
+    """One line as numbers, most of them named like the fields of `Record`; NaN for null."""
 
     ts: float
     """End of the request, in Unix seconds."""
@@ -32,17 +42,26 @@ class Row(NamedTuple):
     queue_wait_s: float
     duration_inference_s: float
     batch_size: float
+    requests: float
+    """Number of requests that the line stands for: its `count`."""
+    source: float
+    """Number of its `Source`."""
+    sessions: float
+    process_started: float
 
 
 class Parser:
-    """Parses lines, and numbers the kinds of failure in the order in which they first occur.
+    """Parses lines, and numbers the kinds of failure and the sources in the order in which they first occur.
 
     Attributes:
         failures: the number of each kind of failure.
+        sources: the number of each source.
     """
 
     def __init__(self) -> None:
         self.failures: dict[Failure, int] = {}
+        self.sources: dict[Source, int] = {}
+        self._sources_as_written: dict[tuple[bytes, bytes], int] = {}
 
     def parse(self, line: bytes) -> Row | None:
         """Return the request of a line, or None if it is not a line of the log.
@@ -57,7 +76,10 @@ class Parser:
             return None
 
     def _fast_row(self, match: re.Match[bytes]) -> Row:
-        ts, status, code, audio_len_s, inference_s, total_s, queue_wait_s, batch_size, error = match.groups()
+        ts, status, code, audio_len_s, inference_s, total_s, queue_wait_s, model, route, batch_size, *rest = (
+            match.groups()
+        )
+        error, sessions, process_started, count = rest
         return Row(
             float(ts),
             -1 if status == b"ok" else self._failure(status.decode(), int(code), (error or b"").decode()),
@@ -66,6 +88,10 @@ class Parser:
             math.nan if queue_wait_s is None else float(queue_wait_s),
             math.nan if inference_s is None else float(inference_s),
             math.nan if batch_size is None else float(batch_size),
+            1 if count is None else _count(float(count)),
+            self._source_as_written(model, route),
+            math.nan if sessions is None else float(sessions),
+            math.nan if process_started is None else float(process_started),
         )
 
     def _row(self, entry: dict[str, Any]) -> Row:
@@ -77,12 +103,28 @@ class Parser:
             _number(entry.get("queue_wait_s")),
             _number(entry.get("duration_inference_s")),
             _number(entry.get("batch_size")),
+            _count(entry.get("count", 1)),
+            self._source(entry.get("model"), entry.get("route")),
+            _number(entry.get("sessions")),
+            _number(entry.get("process_started")),
         )
 
     def _failure(self, status: object, code: object, error: object) -> int:
         if status != "error" or type(code) is not int or not isinstance(error, str | None):
             raise ValueError
         return self.failures.setdefault(Failure(code, error or ""), len(self.failures))
+
+    def _source_as_written(self, model: bytes, route: bytes) -> int:
+        known = self._sources_as_written.get((model, route))
+        if known is None:
+            known = self._source(model.decode(), route.decode())
+            self._sources_as_written[model, route] = known
+        return known
+
+    def _source(self, model: object, route: object) -> int:
+        """Return the number of a source. What is no text is unknown: logs of other programs may lack both."""
+        source = Source(*(each if isinstance(each, str) and each else UNKNOWN for each in (model, route)))
+        return self.sources.setdefault(source, len(self.sources))
 
 
 def _timestamp(value: object) -> float:
@@ -104,6 +146,13 @@ def _number(value: object) -> float:
     raise ValueError
 
 
+def _count(value: object) -> float:
+    number = _number(value)
+    if number >= 1 and number == int(number):
+        return number
+    raise ValueError
+
+
 _FAST_FIELDS = (
     "ts",
     "status",
@@ -112,8 +161,11 @@ _FAST_FIELDS = (
     "duration_inference_s",
     "duration_total_s",
     "queue_wait_s",
+    "model",
+    "route",
     "batch_size",
     "error",
+    *OPTIONAL_NAMES,
 )
 """The fields of `Record` that `Parser._fast_row` unpacks, in the order of the record."""
 _NUMBER = r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?(?:e-\d{1,3})?"
@@ -131,8 +183,10 @@ def _compile_fast_line() -> re.Pattern[bytes]:
         KeyError: a field of `Record` has a type without a pattern.
     """
     types = get_type_hints(Record)
-    items = [_item_pattern(field.name, types[field.name]) for field in fields(Record)]
-    return re.compile(f"{{{','.join(items)}}}\n".encode())
+    items = {field.name: _item_pattern(field.name, types[field.name]) for field in fields(Record)}
+    required = ",".join(item for name, item in items.items() if name not in OPTIONAL_NAMES)
+    extras = "".join(f"(?:,{items[name]})?" for name in OPTIONAL_NAMES)
+    return re.compile(f"{{{required}{extras}}}\n".encode())
 
 
 def _item_pattern(name: str, annotated: Any) -> str:

@@ -40,13 +40,23 @@ class Record:
     """Clips in the batch of its first clip."""
     error: str | None
     """The `code` of the error response, such as `queue_full`."""
+    sessions: int | None = None
+    """Realtime sessions that were open in this process when the request ended."""
+    process_started: float | None = None
+    """When this process started, in Unix seconds: a reader tells a restart from a quiet hour by it."""
+    count: int | None = None
+    """Number of requests that the line stands for, if more than one."""
 
     def to_line(self) -> str:
         """Return the record as a JSON object on one line of ASCII, without a line break."""
-        return json.dumps({name: _rounded(getattr(self, name)) for name in _NAMES}, separators=(",", ":"))
+        entry = {name: _rounded(getattr(self, name)) for name in _NAMES}
+        extras = {name: _rounded(value) for name in OPTIONAL_NAMES if (value := getattr(self, name)) is not None}
+        return json.dumps(entry | extras, separators=(",", ":"))
 
 
-_NAMES = tuple(field.name for field in fields(Record))
+OPTIONAL_NAMES = ("sessions", "process_started", "count")
+"""The last fields: a line has those of them that are known. Lines of earlier versions have none."""
+_NAMES = tuple(field.name for field in fields(Record) if field.name not in OPTIONAL_NAMES)
 
 
 def _rounded(value: float | str | None) -> float | str | None:

@@ -126,8 +126,8 @@ def summarize(requests: Requests, window: ReportWindow, now: float) -> Summary:
     batch_sizes = inside["batch_size"][~np.isnan(inside["batch_size"])]
     return Summary(
         window=window,
-        requests=len(inside),
-        ok=len(done),
+        requests=inside.count,
+        ok=done.count,
         audio_s=float(np.nansum(done["audio_len_s"])),
         busy_s=float(
             np.nansum(inside["duration_inference_s"] / np.fmax(inside["batch_size"], 1))
@@ -142,7 +142,9 @@ def summarize(requests: Requests, window: ReportWindow, now: float) -> Summary:
 
 def count_failures(requests: Requests) -> dict[Failure, int]:
     """Return the number of requests for each kind of failure, in the order of their status."""
-    kinds, counts = np.unique(requests["failure"][~requests.ok], return_counts=True)
+    failed = requests.where(~requests.ok)
+    kinds, kind_of = np.unique(failed["failure"], return_inverse=True)
+    counts = np.bincount(kind_of, failed["requests"], len(kinds))
     found = {requests.failures[int(kind)]: int(count) for kind, count in zip(kinds, counts, strict=True)}
     return dict(sorted(found.items()))
 

@@ -65,8 +65,10 @@ class Trace:
         """The status and the error's code, if there is one, as text for a log."""
         return f"{self.status} {self.error_code}" if self.error_code else f"{self.status}"
 
-    def record(self, *, model: str, route: str) -> Record:
-        """Return the record of a request or item that ends now."""
+    def record(
+        self, *, model: str, route: str, sessions: int | None = None, process_started: float | None = None
+    ) -> Record:
+        """Return the record of a request or item that ends now. The parameters are fields of `Record`."""
         return Record(
             ts=time.time(),
             status="ok" if self.status < 400 else "error",
@@ -82,6 +84,8 @@ class Trace:
             lane=self.measured.lane,
             batch_size=self.measured.batch_size,
             error=self.error_code,
+            sessions=sessions,
+            process_started=process_started,
         )
 
 
@@ -95,7 +99,9 @@ def write_trace(trace: Trace, metrics: MetricsLog, *, model: str, route: str, la
         route: path template of the route.
         label: its name in the access log, such as `POST /v1/audio/transcriptions` or `WS /v1/realtime item`.
     """
-    record = trace.record(model=model, route=route)
+    record = trace.record(
+        model=model, route=route, sessions=metrics.live_sessions(), process_started=metrics.process_started
+    )
     metrics.write(record)
     audio = "" if record.audio_len_s is None else f", audio {record.audio_len_s:.2f} s"
     log.info("%s %s in %.3f s%s, %s", label, trace.outcome, record.duration_total_s, audio, record.request_id)

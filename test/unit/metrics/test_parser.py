@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from records import NOW, a_failure, a_record
 
 from src.metrics import parser
-from src.metrics.parser import Failure, Parser, Row
+from src.metrics.parser import UNKNOWN, Failure, Parser, Row, Source
 from src.metrics.record import Record
 
 seconds = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e9, max_value=1e9)
@@ -30,6 +30,9 @@ records = st.builds(
     lane=st.none() | st.integers(0, 64),
     batch_size=st.none() | st.integers(1, 4096),
     error=st.none() | plain,
+    sessions=st.none() | st.integers(0, 1000),
+    process_started=st.none() | st.floats(0, 4e9),
+    count=st.none() | st.integers(1, 10**6),
 )
 
 
@@ -53,10 +56,12 @@ def test_a_line_of_the_service_takes_the_fast_path_and_means_the_same_as_any_oth
     fast, slow = Parser(), Parser()
     assert floats(fast.parse(line.encode() + b"\n")) == floats(slow.parse(as_json(line)))
     assert fast.failures == slow.failures
+    assert fast.sources == slow.sources
 
 
 def test_each_figure_of_a_line_is_read():
-    row = Parser().parse(a_record().to_line().encode() + b"\n")
+    reading = Parser()
+    row = reading.parse(a_record(sessions=3, process_started=NOW - 60).to_line().encode() + b"\n")
     assert row is not None
     assert row._asdict() == {
         "ts": NOW,
@@ -66,7 +71,12 @@ def test_each_figure_of_a_line_is_read():
         "queue_wait_s": 0.02,
         "duration_inference_s": 0.08,
         "batch_size": 4.0,
+        "requests": 1,
+        "source": 0,
+        "sessions": 3.0,
+        "process_started": NOW - 60,
     }
+    assert reading.sources == {Source("tiny", "/v1/audio/transcriptions"): 0}
 
 
 def test_what_a_request_did_not_reach_is_nan():
@@ -83,6 +93,24 @@ def test_kinds_of_failure_are_numbered_as_they_come():
     assert [row and row.failure for row in rows] == [0, 1, 0, 2]
     assert reading.failures == {Failure(429, "queue_full"): 0, Failure(500, ""): 1, Failure(429, "queue_timeout"): 2}
     assert [str(kind) for kind in reading.failures] == ["429 queue_full", "500", "429 queue_timeout"]
+
+
+def test_models_and_routes_are_numbered_as_they_come_and_what_is_no_text_is_unknown():
+    reading = Parser()
+    lines = [a_record(model="a").to_line(), a_record(route="/x").to_line(), a_record(model="a").to_line()]
+    lines += ['{"ts":1,"status":"ok","code":200}', '{"ts":1,"status":"ok","code":200,"model":7,"route":[]}']
+    rows = [reading.parse(line.encode() + b"\n") for line in lines]
+    assert [row and row.source for row in rows] == [0, 1, 0, 2, 2]
+    route = "/v1/audio/transcriptions"
+    assert list(reading.sources) == [Source("a", route), Source("tiny", "/x"), Source(UNKNOWN, UNKNOWN)]
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", '"2"', "true", "NaN"])
+def test_a_line_that_stands_for_no_whole_number_of_requests_is_no_line(count):
+    line = f'{{"ts":1,"status":"error","code":401,"count":{count}}}'
+    assert Parser().parse(line.encode()) is None
+    written = a_failure(401, None, count=7).to_line().replace('"count":7', f'"count":{count}')
+    assert Parser().parse(written.encode() + b"\n") is None
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b"null", b"no json", b'{"ts":1,"status":"maybe","code":1}'])

@@ -24,6 +24,11 @@ def test_a_line_has_the_fields_in_their_order_byte_for_byte():
     )
 
 
+def test_a_line_has_the_last_fields_only_if_they_are_known():
+    line = a_record(sessions=0, process_started=1_794_000_000.25, count=2).to_line()
+    assert line == a_record().to_line()[:-1] + ',"sessions":0,"process_started":1794000000.25,"count":2}'
+
+
 seconds = st.floats()
 words = st.sampled_from(["", "tiny", 'quo"te\\', "two\nlines\r\u2028", "\ud800", "\0é", "x" * 10_000])
 

@@ -174,3 +174,9 @@ def test_a_window_is_a_number_and_a_unit(text, length_s):
 def test_anything_else_is_no_window(text):
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         ReportWindow.parse(text)
+
+
+def test_a_line_that_stands_for_many_refusals_counts_as_many():
+    found = report_on(a_record(), a_failure(401, "invalid_api_key", count=97), a_failure(429, "queue_full", count=2))
+    assert (found["requests"], found["ok"], found["success_rate"]) == (100, 1, 0.01)
+    assert found["errors_by_code"] == {"401": 97, "429": 2}

@@ -80,3 +80,13 @@ def test_what_ends_is_one_line_in_each_of_the_logs(tmp_path, caplog):
     took_s = [f"{line['duration_total_s']:.3f}" for line in lines]
     assert first == f"POST /v1/audio/transcriptions 200 in {took_s[0]} s, audio 3.50 s, req-1"
     assert second == f"WS /v1/realtime item 429 queue_full in {took_s[1]} s, req-2"
+
+
+def test_a_line_says_how_many_sessions_are_open_and_since_when_the_process_runs(tmp_path):
+    metrics = MetricsLog(tmp_path, live_sessions=lambda: 7)
+    for _ in range(2):
+        write_trace(Trace("req-1", status=200), metrics, model="tiny", route="/v1/realtime", label="WS")
+    metrics.close()
+    first, second = [json.loads(line) for line in metrics.path.read_text().splitlines()]
+    assert (first["sessions"], second["sessions"]) == (7, 7)
+    assert first["process_started"] == second["process_started"] <= first["ts"]
