@@ -118,7 +118,8 @@ class Random:
         self._generator = torch.Generator(device).manual_seed(0)
 
     def steps(self) -> Iterator[Step]:
-        """Yield the three steps, in the order of the encoder."""
+        """Yield the steps, in the order of the encoder."""
+        yield self._subsample_features()
         yield self._subsample_step()
         yield self._convolve()
         yield self._attend()
@@ -130,6 +131,19 @@ class Random:
     def _step(self, name: str, counts: Tensor, run: Callable[..., Tensor], *inputs: Tensor, stride: int = 1) -> Step:
         inputs[0][~_real(counts, inputs[0])] = 0.0
         return Step(name, inputs, counts, run, stride)
+
+    def _subsample_features(self) -> Step:
+        batch = self._batch
+        counts = self._counts * 2 * batch.features // batch.frames
+
+        def run(operations: Operations, x: Tensor, *weights: Tensor) -> Tensor:
+            convs = [DepthwiseConv(w, taps_first(w), bias) for w, bias in zip(weights[::2], weights[1::2], strict=True)]
+            return operations.subsample_features(x, counts, *convs)
+
+        features = self._numbers(len(batch.counts), 2 * batch.bands, 2 * batch.features)  # as the model makes them
+        shapes = [(batch.channels, 1, 3, 3), (batch.channels,)] * 2
+        weights = [self._numbers(*shape, scale=0.5) for shape in shapes]
+        return self._step("features", counts, run, features.transpose(1, 2), *weights, stride=4)
 
     def _subsample_step(self) -> Step:
         batch = self._batch

@@ -93,7 +93,7 @@ class FastConformerEncoder:
         the other frames must be 0. Returns (clips, frames, width), with an eighth as many frames, rounded up to the
         alignment, and their number of real frames, (clips,) int64. The other frames have any finite values.
         """
-        x = self._subsample(features.transpose(1, 2).to(self.dtype), counts)
+        x = self._subsample(features.transpose(1, 2), counts)
         for _ in range(1 + len(self._subsampling.steps)):
             counts = _half_counts(counts)
         x = F.pad(x, (0, 0, 0, -x.shape[1] % self._alignment))
@@ -126,15 +126,16 @@ class FastConformerEncoder:
         if self._pieces != 1:
             return aligned(total // max(1, self._pieces) + 1, FEATURES_PER_FRAME)
         # Numbers that the first convolution outputs for two frames of features, which it reduces to one.
-        per_two_frames = clips * _half_up(bands) * self._subsampling.first_bias.shape[0]
+        per_two_frames = clips * _half_up(bands) * self._subsampling.first.bias.shape[0]
         frames = 2 * (MAX_CONVOLVED[self.device.type] // per_two_frames)
         return max(FEATURES_PER_FRAME, frames // FEATURES_PER_FRAME * FEATURES_PER_FRAME - FEATURES_PER_FRAME)
 
     def _subsample_piece(self, x: Tensor, counts: Tensor) -> Tensor:
         weights = self._subsampling
-        x = F.conv2d(x.unsqueeze(1), weights.first_weight, weights.first_bias, stride=2, padding=1)
-        x = x.permute(0, 2, 3, 1).contiguous()
-        for step in weights.steps:
+        second, *others = weights.steps
+        x = second.pointwise(self.operations.subsample_features(x, counts, weights.first, second.depthwise))
+        counts = _half_counts(counts)
+        for step in others:
             counts = _half_counts(counts)
             x = step.pointwise(self.operations.subsample_step(x, counts, step.depthwise))
         return weights.out(x.relu_().flatten(2))

@@ -1,4 +1,4 @@
-"""Triton kernels for the encoder's three fused steps, each of which takes plain PyTorch 3 to 12 passes over memory.
+"""Triton kernels for the encoder's fused steps, each of which takes plain PyTorch 3 to 12 passes over memory.
 
 A step does little arithmetic for the memory that it moves. So each kernel reads its input once, keeps intermediate
 values in registers, in float32, and writes its output once. It never reads padding. `triton_operations.py` launches the
@@ -19,6 +19,97 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 """exp(x) is computed as exp2(x * LOG2_E), because GPUs have an instruction for powers of 2 only."""
 LOWEST = tl.constexpr(-1e30)
 """Lower than every score, but finite, as the difference of two infinities is NaN."""
+
+
+@triton.jit(
+    do_not_specialize=[
+        "counts", "clip_stride", "frame_stride", "mel_stride", "mels", "new_frames", "new_bands"
+    ]
+)  # fmt: skip
+def subsample_features(
+    x, counts, first_weight, first_bias, weight, bias, out,
+    clip_stride, frame_stride, mel_stride, mels, new_frames, new_bands,
+    CHANNELS: tl.constexpr, BANDS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Compute `subsample` of the 3 x 3 convolution with stride 2 of features.
+
+    The first convolution has 64 times as many numbers as the features, so it is not worth its way through memory: a
+    program computes what it needs of it, twelve numbers for two of its outputs. All channels see the same features, so
+    a thread reads each for all of its channels.
+
+    x (clips, frames, mels) with the given strides; counts (clips,) int64, its real frames; first_weight and weight (9,
+    CHANNELS), first_bias and bias (CHANNELS,); out (clips, new_frames, new_bands, CHANNELS), contiguous.
+    """
+    blocks: tl.constexpr = (CHANNELS + BLOCK - 1) // BLOCK
+    frame, clip = tl.program_id(0), tl.program_id(2).to(tl.int64)
+    first = tl.program_id(1) // blocks * BANDS
+    channel = tl.program_id(1) % blocks * BLOCK + tl.arange(0, BLOCK)
+    exists = channel < CHANNELS
+    first_taps, taps = (), ()
+    for tap in tl.static_range(9):
+        at = tap * CHANNELS + channel
+        first_taps = first_taps + (tl.load(first_weight + at, mask=exists, other=0.0).to(tl.float32),)
+        taps = taps + (tl.load(weight + at, mask=exists, other=0.0).to(tl.float32),)
+    first_taps = first_taps + (tl.load(first_bias + channel, mask=exists, other=0.0).to(tl.float32),)
+    offset = tl.load(bias + channel, mask=exists, other=0.0).to(tl.float32)
+    # Of the three frames of the first convolution that this output sees, and of the seven frames of features that those
+    # see: which are real.
+    middle, start = 2 * frame, 4 * frame - 3
+    features = tl.load(counts + clip).to(tl.int32)
+    count = (features + 1) // 2
+    are_real = ((middle > 0) & (middle <= count), middle < count, middle + 1 < count)
+    have_features = ()
+    for i in tl.static_range(7):
+        have_features = have_features + ((start + i >= 0) & (start + i < features),)
+    x += clip * clip_stride + start * frame_stride
+    out += ((clip * new_frames + frame) * new_bands + first) * CHANNELS + channel
+    edge = _features(x, 4 * first - 3, frame_stride, mel_stride, mels, have_features)
+    left, edge = _first_column(
+        x, 2 * first - 1, edge, frame_stride, mel_stride, mels, have_features, are_real, first_taps
+    )
+    for i in tl.static_range(BANDS):
+        band = 2 * (first + i)
+        centre, edge = _first_column(x, band, edge, frame_stride, mel_stride, mels, have_features, are_real, first_taps)
+        right, edge = _first_column(
+            x, band + 1, edge, frame_stride, mel_stride, mels, have_features, are_real, first_taps
+        )
+        total = offset
+        for j in tl.static_range(3):
+            total += taps[3 * j] * left[j]
+            total += taps[3 * j + 1] * centre[j]
+            total += taps[3 * j + 2] * right[j]
+        tl.store(out + i * CHANNELS, total.to(out.dtype.element_ty), mask=exists & (first + i < new_bands))
+        left = right
+
+
+@triton.jit
+def _first_column(x, band, left, frame_stride, mel_stride, mels, have_features, are_real, taps):
+    """Return relu of one band of three frames of the first convolution, and the features of its last mel.
+
+    `left` are those of its first mel; `taps` are the weights of the convolution and, as the last, its bias.
+    """
+    centre = _features(x, 2 * band, frame_stride, mel_stride, mels, have_features)
+    right = _features(x, 2 * band + 1, frame_stride, mel_stride, mels, have_features)
+    in_band = (band >= 0) & (2 * band < mels)
+    column = ()
+    for i in tl.static_range(3):
+        total = taps[9]
+        for j in tl.static_range(3):
+            total += taps[3 * j] * left[2 * i + j]
+            total += taps[3 * j + 1] * centre[2 * i + j]
+            total += taps[3 * j + 2] * right[2 * i + j]
+        column = column + (tl.where(are_real[i] & in_band, tl.maximum(total, 0.0), 0.0),)
+    return column, right
+
+
+@triton.jit
+def _features(x, mel, frame_stride, mel_stride, mels, have_features):
+    """Return one mel of the seven frames of features at `x`, 0 where there is no real one."""
+    found = ()
+    for i in tl.static_range(7):
+        mask = have_features[i] & (mel >= 0) & (mel < mels)
+        found = found + (tl.load(x + i * frame_stride + mel * mel_stride, mask=mask, other=0.0).to(tl.float32),)
+    return found
 
 
 @triton.jit(do_not_specialize=["counts", "frames", "bands", "new_frames", "new_bands"])

@@ -91,9 +91,8 @@ class SubsamplingStep:
 class Subsampling:
     """The weights of the convolutions that reduce eight frames to one."""
 
-    first_weight: Tensor
-    """(channels, 1, 3, 3) in channels-last memory, so that the output is channels-last too."""
-    first_bias: Tensor
+    first: DepthwiseConv
+    """A plain 3 x 3 convolution of features. Its `weight` is in channels-last memory, so that the output is too."""
     steps: tuple[SubsamplingStep, ...]
     out: Linear
     """Projects (bands, channels) as one row; the scale of the encoder's input is folded in."""

@@ -31,9 +31,7 @@ class NemoWeights:
         # NeMo flattens (channels, bands); here the channels are last.
         weight = out.weight.view(encoder.d_model, channels, -1).transpose(1, 2).reshape(encoder.d_model, -1)
         return Subsampling(
-            # With one input channel `contiguous` would keep the strides, and the output would not be channels-last.
-            self._convert(conv[0].weight).clone(memory_format=torch.channels_last),
-            self._convert(conv[0].bias),
+            self._first_conv(conv[0]),
             tuple(
                 SubsamplingStep(
                     self._depthwise(conv[at].weight, conv[at].bias),
@@ -79,6 +77,11 @@ class NemoWeights:
         if conv.bias is not None:
             bias = bias + conv.bias * gain
         return self._depthwise(conv.weight * gain[:, None, None], bias)
+
+    def _first_conv(self, conv: Any) -> DepthwiseConv:
+        # With one input channel `contiguous` would keep the strides, and the output would not be channels-last.
+        weight = self._convert(conv.weight).clone(memory_format=torch.channels_last)
+        return DepthwiseConv(weight, taps_first(weight), self._convert(conv.bias))
 
     def _depthwise(self, weight: Tensor, bias: Tensor) -> DepthwiseConv:
         weight = self._convert(weight)

@@ -1,4 +1,4 @@
-"""The three steps of the encoder that a device may have fused kernels for, and their implementation in plain PyTorch.
+"""The steps of the encoder that a device may have fused kernels for, and their implementation in plain PyTorch.
 
 An implementation must neither wait for the device nor copy anything from the host, so that the encoder can be captured
 in a CUDA graph. This file loads torch; it is imported when a model is loaded.
@@ -24,7 +24,7 @@ QUERY_BLOCK = 256
 
 @dataclass(frozen=True)
 class DepthwiseConv:
-    """The weights of a depthwise convolution, in the two layouts that implementations use."""
+    """The weights of a convolution with one input channel per output channel, in the layouts of implementations."""
 
     weight: Tensor
     """(channels, 1, taps) or (channels, 1, 3, 3), as PyTorch's convolutions take it."""
@@ -105,6 +105,13 @@ class Operations(Protocol):
     name: str
     """Name for the log."""
 
+    def subsample_features(self, x: Tensor, counts: Tensor, first: DepthwiseConv, conv: DepthwiseConv) -> Tensor:
+        """Return `subsample_step` of the convolution of features by `first`, 3 x 3 with stride 2 and padding 1.
+
+        `x` is (clips, frames, mels) float32 in any memory layout; frames beyond `counts`, (clips,) int64, are 0.
+        Returns (clips, frames / 4, mels / 4, channels), each size rounded up, contiguous.
+        """
+
     def subsample_step(self, x: Tensor, counts: Tensor, conv: DepthwiseConv) -> Tensor:
         """Return the depthwise 3 x 3 convolution of relu(x), with stride 2 and padding 1 in both dimensions.
 
@@ -132,6 +139,12 @@ class PlainOperations:
     """The steps in PyTorch's own operations."""
 
     name = "plain PyTorch"
+
+    def subsample_features(self, x: Tensor, counts: Tensor, first: DepthwiseConv, conv: DepthwiseConv) -> Tensor:
+        """See `Operations`."""
+        x = x.to(first.weight.dtype).unsqueeze(1)
+        x = F.conv2d(x, first.weight, first.bias, stride=2, padding=1).permute(0, 2, 3, 1).contiguous()
+        return self.subsample_step(x, (counts + 1) // 2, conv)
 
     def subsample_step(self, x: Tensor, counts: Tensor, conv: DepthwiseConv) -> Tensor:
         """See `Operations`."""

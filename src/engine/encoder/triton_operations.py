@@ -31,6 +31,9 @@ BANDS = 8
 """Bands of one output frame that one program of the subsampling computes."""
 WARPS = 2
 """Warps of a program of either convolution."""
+FEATURE_WARPS = 4
+"""Warps of a program of the first two convolutions, whose threads have two channels each, as they need the weights of
+both."""
 MAX_WINDOW = 128
 """Limit on the weights and inputs of a convolution that a thread keeps in registers, of which it has 255."""
 
@@ -42,6 +45,20 @@ class TritonOperations:
     """
 
     name = "Triton kernels"
+
+    def subsample_features(self, x: Tensor, counts: Tensor, first: DepthwiseConv, conv: DepthwiseConv) -> Tensor:
+        """See `Operations`."""
+        clips, frames, mels = x.shape
+        channels = len(first.bias)
+        out = first.bias.new_empty(clips, -(-frames // 4), -(-mels // 4), channels)
+        _, new_frames, new_bands, _ = out.shape
+        block = 2 * 32 * FEATURE_WARPS
+        grid = (new_frames, triton.cdiv(new_bands, BANDS) * triton.cdiv(channels, block), clips)
+        weights = (first.weight_by_tap, first.bias, conv.weight_by_tap, conv.bias)
+        shape = (*x.stride(), mels, new_frames, new_bands)
+        sizes = {"CHANNELS": channels, "BANDS": BANDS, "BLOCK": block}
+        _launch(kernels.subsample_features, grid, FEATURE_WARPS, x, counts, *weights, out, *shape, **sizes)
+        return out
 
     def subsample_step(self, x: Tensor, counts: Tensor, conv: DepthwiseConv) -> Tensor:
         """See `Operations`."""

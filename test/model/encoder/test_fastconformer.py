@@ -117,7 +117,7 @@ def test_the_convolutions_give_the_same_in_pieces(pieces, counts):
 
 def test_the_first_convolution_has_its_channels_last_so_that_its_output_is_not_copied():
     weights = FastConformerEncoder(conformer(), CPU, torch.float32)._subsampling
-    out = torch.nn.functional.conv2d(torch.zeros(2, 1, 80, 128), weights.first_weight, weights.first_bias, stride=2)
+    out = torch.nn.functional.conv2d(torch.zeros(2, 1, 80, 128), weights.first.weight, weights.first.bias, stride=2)
     assert out.permute(0, 2, 3, 1).is_contiguous()
 
 

@@ -91,6 +91,9 @@ class Kernels(Operations):
         self._attend = attend
         self._plain = PlainOperations()
 
+    def subsample_features(self, x, counts, first, conv):
+        return self._plain.subsample_features(x, counts, first, conv)
+
     def subsample_step(self, x, counts, conv):
         return self._plain.subsample_step(x, counts, conv)
 

@@ -107,7 +107,7 @@ def test_the_kernels_compile_without_a_gpu_and_keep_everything_in_registers(
     compiler = Compiler(capability)
     monkeypatch.setattr(triton_operations, "_launch", compiler.launch)
     run_all(dtype, head, taps)
-    assert [kernel.name for kernel in compiler.found] == ["subsample", "convolve", "attend"]
+    assert [kernel.name for kernel in compiler.found] == ["subsample_features", "subsample", "convolve", "attend"]
     for kernel in compiler.found:
         assert kernel.stack_bytes == 0, kernel
         assert kernel.shared_bytes <= MAX_SHARED_BYTES, kernel
@@ -123,6 +123,8 @@ def run_all(dtype: torch.dtype, head: int, taps: int) -> None:
 
     counts = empty(2, dtype=torch.int64)
     layout = BatchLayout(2, 104, counts, 16, empty())
+    convs = [DepthwiseConv(empty(256, 1, 3, 3), empty(9, 256), empty(256)) for _ in range(2)]
+    operations.subsample_features(empty(2, 128, 832, dtype=torch.float32).transpose(1, 2), counts, *convs)
     operations.subsample_step(
         empty(2, 416, 64, 256), counts, DepthwiseConv(empty(256, 1, 3, 3), empty(9, 256), empty(256))
     )
