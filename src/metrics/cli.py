@@ -29,16 +29,30 @@ def main(
     Raises:
         SystemExit: invalid arguments (2) or settings (1).
     """
-    options = _parser().parse_args(argv)
-    history = History(options.file or _default_path())
+    options = _options(argv)
+    path = options.file or _default_path()
     try:
         if options.follow:
-            return _follow(history, options.windows, clock, pause)
-        return _report(history, options, clock())
+            return _follow(History(path), options.windows, clock, pause)
+        if options.html or options.plot or options.prometheus:
+            return _write_files(path, options, clock())
+        return _report(History(path), options, clock())
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename == str(path.absolute()):
+            return _fail(f"No metrics yet: there is no file {error.filename}.")
         return _fail(f"{error.strerror}: {error.filename}")
     except KeyboardInterrupt:
         return 0 if options.follow else 130
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(argv)
+    printed = [f"--{name}" for name in ("json", "follow") if getattr(options, name)]
+    written = [f"--{name}" for name in ("html", "plot", "prometheus") if getattr(options, name)]
+    if printed and written:
+        parser.error(f"argument {written[0]}: not allowed with argument {printed[0]}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,8 +79,19 @@ def _parser() -> argparse.ArgumentParser:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of tables")
     output.add_argument("--follow", action="store_true", help=f"print anew every {REFRESH_S:g} s, until Ctrl-C")
-    output.add_argument(
-        "--plot", type=_png, metavar="FILE.png", help="draw the longest of the windows instead (needs matplotlib)"
+    files = parser.add_argument_group(
+        "files", "Written instead, whole or not at all; several may be asked for at once."
+    )
+    files.add_argument(
+        "--html", type=Path, metavar="FILE.html", help="draw all windows as a page that opens without a network"
+    )
+    files.add_argument("--plot", type=_png, metavar="FILE.png", help="draw the longest window (needs matplotlib)")
+    files.add_argument(
+        "--prometheus",
+        type=Path,
+        metavar="FILE.prom",
+        help="bring a file of counters up to date, for node_exporter's textfile collector; it counts on from what it"
+        " has, so run it at least once a day, and without --windows",
     )
     return parser
 
@@ -94,15 +119,26 @@ def _default_path() -> Path:
 
 
 def _report(history: History, options: argparse.Namespace, now: float) -> int:
-    try:
-        history.update(_since(options.windows, now))
-    except FileNotFoundError as error:
-        return _fail(f"No metrics yet: there is no file {error.filename}.")
-    if options.plot:
-        return _plot(history, max(options.windows, key=lambda window: window.seconds), now, options.plot)
+    history.update(_since(options.windows, now))
     summaries = _summaries(history, options.windows, now)
     _print(_to_json(history, summaries, now) if options.json else _to_text(history, summaries, now))
     return 0
+
+
+def _write_files(path: Path, options: argparse.Namespace, now: float) -> int:
+    """Write each file that is asked for. A picture that cannot be drawn does not keep the others from being written."""
+    from src.metrics import pictures, prometheus  # what the tables do not need
+
+    if options.prometheus and not prometheus.update_file(options.prometheus, path):
+        print(f"{options.prometheus} was not written by this command; its counters begin anew.", file=sys.stderr)
+    code = 0
+    for write, target in ((pictures.write_html, options.html), (pictures.write_plot, options.plot)):
+        try:
+            if target:
+                _print(write(target, path, options.windows, now))
+        except pictures.CannotDraw as reason:
+            code = _fail(str(reason))
+    return code
 
 
 def _follow(history: History, windows: Sequence[ReportWindow], clock: Clock, pause: Callable[[float], None]) -> int:
@@ -116,20 +152,6 @@ def _follow(history: History, windows: Sequence[ReportWindow], clock: Clock, pau
             text = f"No metrics yet: waiting for {error.filename}."
         _print(CLEAR + text if sys.stdout.isatty() else text + "\n")
         pause(REFRESH_S)
-
-
-def _plot(history: History, window: ReportWindow, now: float, path: Path) -> int:
-    try:
-        from src.metrics import plot
-    except ModuleNotFoundError:
-        return _fail("--plot needs matplotlib; install it with: pip install '.[plot]'")
-    try:
-        bins = plot.split_into_bins(history.requests, window, now)
-    except ValueError:
-        return _fail(f"Nothing to draw: no request ended in the last {window.name}.")
-    plot.draw(bins, path)
-    _print(f"Drew the last {window.name} to {path}.")
-    return 0
 
 
 def _since(windows: Sequence[ReportWindow], now: float) -> float:

@@ -1,111 +1,127 @@
-"""A plot of requests, latency and errors over time, as a PNG. Needs matplotlib (the extra `plot`)."""
+"""The operator's picture as a PNG: the panels of the HTML page, drawn by matplotlib (the extra `plot`)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from src.metrics.history import Column, Requests
-from src.metrics.parser import Failure
-from src.metrics.report import Percentiles, ReportWindow, count_failures
+from src.metrics.figures import length, moment
+from src.metrics.palette import PALETTE
+from src.metrics.panels import Panel, Trend, panels_of
+from src.metrics.scale import time_ticks
+from src.metrics.series import Series
 
-BINS = 120
-SHORTEST_S = 60.0
-"""Shortest time span of a plot, so that a few requests are not stretched over its whole width."""
-DAY_S = 86400
-"""matplotlib's unit of time is days since 1970."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """The requests that ended in one of the equal slices of time of a plot."""
-
-    start_s: float
-    width_s: float
-    ok: int
-    errors: dict[Failure, int]
-    total_s: Percentiles
+WIDTH_IN = 12
+PANEL_IN = 1.75
+"""Height of a panel in inches."""
+DPI = 100
+INK, SOFT, HAIRLINE, PAPER = (PALETTE[name].light for name in ("ink", "ink-soft", "hairline", "paper"))
 
 
-def split_into_bins(requests: Requests, window: ReportWindow, now: float) -> list[Bin]:
-    """Return the bins of the window that ends at `now` (Unix seconds), without the time before its first request.
-
-    Raises:
-        ValueError: the window has no requests.
-    """
-    inside = requests.between(now - window.seconds, now)
-    start = min(float(inside["ts"].min()), now - SHORTEST_S)
-    edges = np.linspace(start, now, BINS + 1)
-    bin_of = np.digitize(inside["ts"], edges[1:-1])
-    width_s = (now - start) / BINS
-    return [_bin(float(edge), width_s, inside.where(bin_of == index)) for index, edge in enumerate(edges[:-1])]
-
-
-def _bin(start_s: float, width_s: float, requests: Requests) -> Bin:
-    done = requests.where(requests.ok)
-    return Bin(
-        start_s=start_s,
-        width_s=width_s,
-        ok=len(done),
-        errors=count_failures(requests),
-        total_s=Percentiles.of(done["duration_total_s"]),
+def draw(series: Series) -> bytes:
+    """Return the panels of a series that have values, one below the other, as a PNG."""
+    panels = [panel for panel in panels_of(series) if not panel.is_empty]
+    figure = Figure(
+        figsize=(WIDTH_IN, PANEL_IN * len(panels) + 0.8), layout=ConstrainedLayoutEngine(hspace=0.06), facecolor=PAPER
     )
+    figure.suptitle(_range_in_words(series), x=0.01, ha="left", fontsize=11, color=INK)
+    all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, panel in zip(all_axes, panels, strict=True):
+        _draw_panel(axes, panel, series)
+    ticks = time_ticks(series.start_s, series.end_s)
+    span_s = series.end_s - series.start_s
+    all_axes[-1].set_xticks([tick.place * span_s for tick in ticks], [tick.label for tick in ticks])
+    all_axes[-1].set_xlim(0, span_s)
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+    return content.getvalue()
 
 
-def draw(bins: Sequence[Bin], path: Path) -> None:
-    """Write a plot of at least one bin to `path` as a PNG.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    figure = Figure(figsize=(12, 9), layout="constrained")
-    load, latency, errors = figure.subplots(3, sharex=True)
-    _draw_load(load, bins)
-    _draw_latency(latency, bins)
-    _draw_errors(errors, bins)
-    locator = AutoDateLocator()
-    errors.xaxis.set_major_locator(locator)
-    errors.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    errors.set_xlabel(f"UTC, {bins[0].width_s / 60:.3g} minutes for each bar")
-    figure.savefig(path, format="png", dpi=100)
+def _range_in_words(series: Series) -> str:
+    return f"{moment(series.start_s)}, to {moment(min(series.end_s, series.now))}, {length(series.width_s)} each"
 
 
-def _draw_load(axes: Axes, bins: Sequence[Bin]) -> None:
-    per_minute = 60 / bins[0].width_s
-    ok = np.array([each.ok for each in bins]) * per_minute
-    failed = np.array([sum(each.errors.values()) for each in bins]) * per_minute
-    _draw_bars(axes, bins, ok, label="ok", color="tab:blue")
-    _draw_bars(axes, bins, failed, bottom=ok, label="errors", color="tab:red")
-    axes.set_ylabel("requests per minute")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+def _draw_panel(axes: Axes, panel: Panel, series: Series) -> None:
+    scale = panel.scale
+    _style(axes)
+    axes.set_title(f"{panel.title}: {panel.unit}", loc="left", fontsize=10, color=INK)
+    if panel.log:
+        axes.set_yscale("log")
+    axes.set_yticks([scale.value(tick.place) for tick in scale.ticks], [tick.label for tick in scale.ticks])
+    axes.minorticks_off()
+    axes.set_ylim(scale.low, scale.high)
+    _draw_uptime(axes, series)
+    if panel.bars:
+        _draw_bars(axes, panel, series)
+    else:
+        for trend in reversed(panel.trends):
+            _draw_line(axes, trend, scale.low, series)
+    if len(panel.trends) > 1:
+        names = {trend.name: index for index, trend in enumerate(panel.trends)}
+        handles, labels = axes.get_legend_handles_labels()
+        order = sorted(range(len(labels)), key=lambda index: names[labels[index].replace(r"\$", "$")])
+        axes.legend(
+            [handles[index] for index in order],
+            [labels[index] for index in order],
+            loc="lower right",
+            bbox_to_anchor=(1, 0.97),
+            ncols=len(labels),
+            fontsize=9,
+            frameon=False,
+            labelcolor=INK,
+        )
 
 
-def _draw_latency(axes: Axes, bins: Sequence[Bin]) -> None:
-    middles = [(each.start_s + each.width_s / 2) / DAY_S for each in bins]
-    for name in ("p50", "p95", "p99"):
-        values = [getattr(each.total_s, name) for each in bins]
-        axes.plot(middles, [np.nan if value is None else value for value in values], marker=".", label=name)
-    axes.set_ylabel("total of successes, s")
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+def _style(axes: Axes) -> None:
+    axes.set_facecolor(PAPER)
+    axes.grid(axis="y", color=HAIRLINE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=SOFT, labelsize=9, length=3, color=HAIRLINE)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(HAIRLINE)
 
 
-def _draw_errors(axes: Axes, bins: Sequence[Bin]) -> None:
-    below = np.zeros(len(bins))
-    for kind in sorted({kind for each in bins for kind in each.errors}):
-        counts = np.array([each.errors.get(kind, 0) for each in bins])
-        _draw_bars(axes, bins, counts, bottom=below, label=str(kind))
-        below = below + counts
-    axes.set_ylabel("errors")
-    if below.any():
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+def _draw_uptime(axes: Axes, series: Series) -> None:
+    """Draw the times without a sign of the service, and a dotted line at each start."""
+    span_s = series.end_s - series.start_s
+    for gap in series.uptime.gaps:
+        start, end = (min(span_s, max(0.0, ts - series.start_s)) for ts in (gap.start_s, gap.end_s))
+        if end > start:
+            gap_colour = PALETTE["gap"].light
+            axes.axvspan(start, end, facecolor="none", edgecolor=gap_colour, hatch="////", linewidth=0, zorder=0.5)
+    for ts in series.uptime.restarts:
+        if series.start_s < ts < series.end_s:
+            axes.axvline(ts - series.start_s, color=SOFT, linewidth=0.8, linestyle=":")
 
 
-def _draw_bars(axes: Axes, bins: Sequence[Bin], heights: Column, **style: Any) -> None:
-    starts = [each.start_s / DAY_S for each in bins]
-    axes.bar(starts, heights, bins[0].width_s / DAY_S, align="edge", **style)
+def _draw_bars(axes: Axes, panel: Panel, series: Series) -> None:
+    starts = series.width_s * np.arange(len(series.bins))
+    width = series.width_s * (1 if len(series.bins) > 100 else 0.86)
+    below = np.zeros(len(series.bins))
+    for trend, edges in zip(panel.trends, panel.stacked(), strict=True):
+        heights = np.array(edges) - below
+        axes.bar(
+            starts + series.width_s / 2,
+            heights,
+            width,
+            bottom=below,
+            label=trend.name.replace("$", r"\$"),
+            color=PALETTE[trend.shade].light,
+            linewidth=0,
+        )
+        below = np.array(edges)
+
+
+def _draw_line(axes: Axes, trend: Trend, lowest: float, series: Series) -> None:
+    """Draw a line through the middles of bins, broken where there is no value; a single value is a point."""
+    values = np.array([np.nan if value is None else max(value, lowest) for value in trend.values])
+    middles = series.width_s * (np.arange(len(values)) + 0.5)
+    style: dict[str, Any] = {"color": PALETTE[trend.shade].light, "linewidth": 2 if trend.shade == "accent" else 1.3}
+    axes.plot(middles, values, label=trend.name.replace("$", r"\$"), linestyle="--" if trend.dashed else "-", **style)
+    known = ~np.isnan(values)
+    lone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]
+    axes.plot(middles[lone], values[lone], linestyle="none", marker="_", **style)

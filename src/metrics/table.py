@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from src.metrics.figures import MISSING, number, seconds, share
 from src.metrics.report import Percentiles, Summary
 
 SEPARATOR = "  "
-MISSING = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +55,12 @@ def _lines(columns: Sequence[Sequence[str]]) -> list[str]:
     return [SEPARATOR.join(line) for line in zip(*columns, strict=True)]
 
 
-def _number(value: float | None, decimals: int = 1) -> str:
-    return MISSING if value is None else f"{value:.{decimals}f}"
-
-
-def _seconds(value: float | None) -> str:
-    """Return seconds with up to three decimals, fewer if the text would exceed five characters."""
-    decimals = 3
-    while value is not None and decimals and round(value, decimals) >= 10 ** (4 - decimals):
-        decimals -= 1
-    return _number(value, decimals)
-
-
 def _percent(summary: Summary) -> str:
-    """Return the success rate, rounded down, so that 100% means that nothing failed."""
-    if not summary.requests:
-        return MISSING
-    hundredths = summary.ok * 10_000 // summary.requests
-    return f"{hundredths // 100}.{hundredths % 100:02}%"
+    return share(summary.ok, summary.requests)
 
 
 def _percentiles(percentiles: Percentiles) -> str:
-    return _triple(_seconds(percentiles.p50), _seconds(percentiles.p95), _seconds(percentiles.p99))
+    return _triple(seconds(percentiles.p50), seconds(percentiles.p95), seconds(percentiles.p99))
 
 
 def _triple(*texts: str) -> str:
@@ -87,11 +71,11 @@ _COLUMNS = [
     _TableColumn("", "window", lambda summary: summary.window.name),
     _TableColumn("", "requests", lambda summary: str(summary.requests)),
     _TableColumn("", "success", _percent),
-    _TableColumn("", "req/min", lambda summary: _number(summary.requests_per_minute)),
-    _TableColumn("", "audio min", lambda summary: _number(summary.audio_s / 60)),
-    _TableColumn("", "RTFx", lambda summary: _number(summary.rtfx)),
+    _TableColumn("", "req/min", lambda summary: number(summary.requests_per_minute)),
+    _TableColumn("", "audio min", lambda summary: number(summary.audio_s / 60)),
+    _TableColumn("", "RTFx", lambda summary: number(summary.rtfx)),
     _TableColumn("total s", _triple("p50", "p95", "p99"), lambda summary: _percentiles(summary.total_s)),
     _TableColumn("queue wait s", _triple("p50", "p95", "p99"), lambda summary: _percentiles(summary.queue_wait_s)),
     _TableColumn("inference s", _triple("p50", "p95", "p99"), lambda summary: _percentiles(summary.inference_s)),
-    _TableColumn("", "batch", lambda summary: _number(summary.mean_batch_size, 2)),
+    _TableColumn("", "batch", lambda summary: number(summary.mean_batch_size, 2)),
 ]

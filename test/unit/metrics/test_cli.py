@@ -258,3 +258,65 @@ def test_a_plot_of_nothing_is_not_drawn(path, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main(["--file", str(path), "--plot", str(tmp_path / "plot.png")], clock=lambda: NOW + 30 * 86400) == 1
     assert capsys.readouterr().err == "Nothing to draw: no request ended in the last 3d.\n"
+
+
+# Files
+
+
+def test_counters_for_prometheus_are_written_in_silence_and_need_no_requests_in_the_windows(path, tmp_path, capsys):
+    target = tmp_path / "parakeet.prom"
+    for _ in range(2):
+        assert report("--file", path, "--windows", "1s", "--prometheus", target) == 0
+        assert capsys.readouterr() == ("", "")
+    assert 'code="429",error="queue_full"} 1\n' in target.read_text()
+
+
+def test_a_file_that_is_not_of_this_command_is_named(path, tmp_path, capsys):
+    target = tmp_path / "parakeet.prom"
+    target.write_text("mine\n")
+    assert report("--file", path, "--prometheus", target) == 0
+    assert capsys.readouterr().err == f"{target} was not written by this command; its counters begin anew.\n"
+
+
+@pytest.mark.parametrize("option", ["--html", "--prometheus"])
+def test_a_folder_that_does_not_exist_is_one_sentence(path, tmp_path, option, capsys):
+    assert report("--file", path, option, tmp_path / "no" / "load.png") == 1
+    assert capsys.readouterr().err.startswith(f"No such file or directory: {tmp_path / 'no'}")
+
+
+@pytest.mark.parametrize("option", ["--html", "--plot", "--prometheus"])
+def test_without_a_log_no_file_is_written(tmp_path, option, capsys):
+    assert report("--file", tmp_path / "metrics.log", option, tmp_path / "load.png") == 1
+    assert capsys.readouterr().err == f"No metrics yet: there is no file {tmp_path}/metrics.log.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_is_drawn_over_the_windows_that_were_asked_for(path, tmp_path, capsys):
+    target = tmp_path / "load.html"
+    assert report("--file", path, "--windows", "30m", "3h", "--html", target) == 0
+    assert capsys.readouterr().out == f"Drew the last 30m and 3h to {target}.\n"
+    assert target.read_text().startswith("<!doctype html>")
+
+
+def test_several_files_are_written_at_once_and_one_that_cannot_be_drawn_does_not_keep_the_others(
+    path, tmp_path, capsys
+):
+    names = ["load.html", "load.prom"]
+    files = [tmp_path / name for name in names]
+    assert report("--file", path, "--html", files[0], "--prometheus", files[1]) == 0
+    assert all(file.is_file() for file in files)
+    files[1].unlink()
+    assert report("--file", path, "--windows", "1s", "--html", files[0], "--prometheus", files[1]) == 0
+    write_log(path, [a_record(NOW - 3600)])
+    files[0].unlink()
+    assert report("--file", path, "--windows", "1s", "--html", files[0], "--prometheus", files[1]) == 1
+    assert [file.is_file() for file in files] == [False, True]
+    assert capsys.readouterr().err == "Nothing to draw: no request ended in the last 1s.\n"
+
+
+@pytest.mark.parametrize("printed", ["--json", "--follow"])
+def test_files_and_printed_reports_exclude_each_other(printed, capsys):
+    with pytest.raises(SystemExit) as exit:
+        report(printed, "--html", "load.html")
+    assert exit.value.code == 2
+    assert f"argument --html: not allowed with argument {printed}" in capsys.readouterr().err

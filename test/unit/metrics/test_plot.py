@@ -1,26 +1,39 @@
-"""The bins of a plot; it is drawn in test_cli."""
+"""The plot: the panels of the page, as a PNG."""
 
 import pytest
-from records import NOW, a_failure, a_record, history_of, write_log
+from day_of_traffic import day_of_traffic
+from records import NOW, a_failure, a_record, write_log
 
 from src.metrics.report import ReportWindow
+from src.metrics.series import Series, read_series
 
 plot = pytest.importorskip("src.metrics.plot", exc_type=ModuleNotFoundError)
 
 
-def test_the_bins_of_a_plot_hold_every_request_once(tmp_path):
-    records = [*(a_record(NOW - 60 * minute) for minute in range(120)), a_failure(429, "queue_full", NOW)]
-    history = history_of(write_log(tmp_path / "metrics.log", records))
-    bins = plot.split_into_bins(history.requests, ReportWindow.parse("3d"), NOW)
-    assert len(bins) == plot.BINS
-    assert bins[0].start_s == NOW - 119 * 60
-    assert bins[-1].start_s + bins[-1].width_s == pytest.approx(NOW)
-    assert sum(each.ok for each in bins) == 120
-    assert [each.errors for each in bins if each.errors] == [{(429, "queue_full"): 1}]
-    assert bins[-1].errors
+@pytest.fixture
+def series(tmp_path):
+    def read(*records) -> Series:
+        log = write_log(tmp_path / "metrics.log", records)
+        return read_series(log, [ReportWindow.parse("24h")], NOW).series["24h"]
+
+    return read
 
 
-def test_a_window_without_requests_has_no_bins(tmp_path):
-    history = history_of(write_log(tmp_path / "metrics.log", [a_record(NOW - 7200)]))
-    with pytest.raises(ValueError, match="zero-size"):
-        plot.split_into_bins(history.requests, ReportWindow.parse("1h"), NOW)
+def size_of(png: bytes) -> tuple[int, int]:
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    return int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
+
+
+def test_a_day_is_drawn_panel_by_panel_and_always_alike(series):
+    day = series(*day_of_traffic(NOW, per_hour=20))
+    png = plot.draw(day)
+    assert size_of(png) == (1200, 1480)
+    assert plot.draw(day) == png
+
+
+def test_panels_without_values_are_left_out(series):
+    assert size_of(plot.draw(series(a_failure(429, "$queue_full$ <&"))))[1] < 700
+
+
+def test_a_single_request_is_a_picture_too(series):
+    assert size_of(plot.draw(series(a_record(queue_wait_s=0.0))))[0] == 1200

@@ -1,0 +1,59 @@
+"""Prometheus' text format, read by a strict parser."""
+
+from exposition_parser import parse, value
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from records import NOW, a_failure, a_record
+
+from src.metrics.counters import Counters
+from src.metrics.exposition import expose
+from src.metrics.parser import Parser
+
+
+def exposed(*records) -> str:
+    parser, counters = Parser(), Counters()
+    counters.add([parser.parse(record.to_line().encode()) for record in records], parser)
+    return expose(counters)
+
+
+def test_every_metric_has_help_type_and_a_name_with_its_unit():
+    text = exposed(a_record(process_started=NOW - 9), a_failure(429, "queue_full", count=3))
+    samples = parse(text)
+    assert {name for name, _ in samples} == {
+        "parakeet_requests_total",
+        "parakeet_audio_seconds_total",
+        "parakeet_model_busy_seconds_total",
+        *(
+            f"parakeet_{name}_{part}"
+            for name in (
+                "request_duration_seconds",
+                "queue_wait_seconds",
+                "inference_duration_seconds",
+                "batch_size_clips",
+            )
+            for part in ("bucket", "sum", "count")
+        ),
+        "parakeet_log_skipped_lines_total",
+        "parakeet_last_request_timestamp_seconds",
+        "parakeet_process_start_time_seconds",
+    }
+    assert value(samples, "parakeet_requests_total", outcome="refused", code="429", error="queue_full") == 3
+    assert value(samples, "parakeet_request_duration_seconds_bucket", le="0.1") == 0
+    assert value(samples, "parakeet_request_duration_seconds_bucket", le="0.25") == 1
+    assert value(samples, "parakeet_request_duration_seconds_sum") == 0.12
+
+
+hostile = st.text(st.sampled_from('a"\\\n{},= #é<&\r\t\u2028'), max_size=8)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(hostile, hostile, hostile), min_size=1, max_size=4))
+def test_labels_keep_any_text(names):
+    samples = parse(exposed(*(a_failure(500, error, model=model, route=route) for model, route, error in names)))
+    labels = [dict(labels) for name, labels in samples if name == "parakeet_requests_total"]
+    expected = {(model or "unknown", route or "unknown", error) for model, route, error in names}
+    assert {(each["model"], each["route"], each["error"]) for each in labels} == expected
+
+
+def test_nothing_counted_is_valid_too():
+    assert set(parse(expose(Counters())).values()) == {0.0}
