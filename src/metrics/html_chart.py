@@ -48,10 +48,10 @@ def _horizontal(tick: Tick) -> str:
 
 def _times(series: Series) -> Iterator[str]:
     for index, tick in enumerate(time_ticks(series.start_s, series.end_s)):
-        x, often = _percent(tick.place), " often" if index % 2 else ""
-        often += " last" if tick.place > 1 - _NARROW / 3 else ""
+        x, kind = _percent(tick.place), ("", " odd", " second", " odd")[index % 4]  # narrow screens leave some out
+        kind += " last" if tick.place > 1 - _NARROW / 3 else ""
         yield f'<line class="tick" x1="{x}" x2="{x}" y1="{HEIGHT}" y2="{HEIGHT + 4}"/>'
-        yield f'<text class="time{often}" x="{x}" y="{HEIGHT + _TEXT_BELOW}">{tick.label}</text>'
+        yield f'<text class="time{kind}" x="{x}" y="{HEIGHT + _TEXT_BELOW}">{tick.label}</text>'
 
 
 def _gaps(series: Series) -> Iterator[str]:

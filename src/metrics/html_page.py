@@ -7,7 +7,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from src.metrics.figures import clock, length, moment, number, period, seconds, share
+from src.metrics.figures import clock, day, length, moment, number, period, seconds, share
 from src.metrics.html_chart import chart
 from src.metrics.outcome import RequestOutcome
 from src.metrics.palette import PALETTE
@@ -198,7 +198,7 @@ def _values(panel: Panel, series: Series) -> str:
     """Return the table of all values: a row for each bin, named by its start."""
     with_day = series.end_s - series.start_s > 86400
     rows = [
-        ((moment(start).removesuffix(" UTC") if with_day else clock(start)), *cells)
+        (f"{day(start)}, {clock(start)}" if with_day else clock(start), *cells)
         for start, cells in value_rows(panel, series)
     ]
     return _table((("from, UTC", *(trend.name for trend in panel.trends)), *rows), "values")

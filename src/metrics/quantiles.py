@@ -10,7 +10,8 @@ from src.metrics.history import Column
 from src.metrics.report import Percentiles
 
 EXACT = 2_000
-"""Most values that are kept as they are. Beyond that they are counted in buckets."""
+"""Values that are kept as they are, unless a `Quantiles` is told otherwise. If there are more, they are counted in
+buckets."""
 LOWEST_S = 1e-4
 HIGHEST_S = 1e6
 GROWTH = 1.01
@@ -25,9 +26,13 @@ class Quantiles:
 
     The percentiles are exact, with linear interpolation, while there are few values. After that they are off by half a
     percent at most; values beyond `LOWEST_S` and `HIGHEST_S` then count as these.
+
+    Args:
+        most_exact: how many values are kept as they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_exact: float | None = None) -> None:
+        self._most_exact = EXACT if most_exact is None else most_exact
         self._values: list[Column] = []
         self._buckets: npt.NDArray[np.int64] | None = None
         self._count = 0
@@ -49,14 +54,14 @@ class Quantiles:
             return
         if len(known):
             self._values.append(known)
-        if self._count > EXACT:
+        if self._count > self._most_exact:
             self._buckets = self._counts()
             self._values = []
 
     @classmethod
     def merged(cls, parts: Iterable["Quantiles"], *, most_exact: float = math.inf) -> "Quantiles":
         """Return the values of all parts: in buckets if one of them is, or if there are more than `most_exact`."""
-        found, parts = cls(), list(parts)
+        found, parts = cls(most_exact), list(parts)
         found._count = sum(map(len, parts))
         if found._count <= most_exact and all(part.is_exact for part in parts):
             found._values = [values for part in parts for values in part._values]

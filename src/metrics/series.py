@@ -26,6 +26,8 @@ MIN_BINS = 12
 """A series has at least so many bins, so that a few requests are not stretched over its whole width."""
 WIDTHS_S = (1, 5, 10, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400)
 """Widths of bins. Each divides the next, so that bins can be merged; they begin at full minutes, hours, days UTC."""
+EXACT_OF_SOURCE = 50_000
+"""Requests of a route and model whose percentiles are exact. There are fewer of these than of bins."""
 BLOCK_LINES = 20_000
 _DTYPE = np.dtype([(name, np.float64) for name in Row._fields])
 
@@ -131,8 +133,8 @@ class _Binning:
         if not len(rows):
             return
         self._widen(float(rows["ts"].min()), float(rows["ts"].max()))
-        _add_by(np.floor(rows["ts"] / self.width_s), rows, self.bins, failures)
-        _add_by(rows["source"], rows, self.sources, failures)
+        _add_by(np.floor(rows["ts"] / self.width_s), rows, self.bins, failures, EXACT)
+        _add_by(rows["source"], rows, self.sources, failures, EXACT_OF_SOURCE)
 
     def _widen(self, first_ts: float, last_ts: float) -> None:
         """Make the bins so wide that there are not more than `MAX_BINS` if they also cover these times."""
@@ -174,10 +176,11 @@ class _Binning:
         return min(first, last + 1 - MIN_BINS), last + 1
 
 
-def _add_by(keys: Column, rows: Rows, tallies: dict[int, Tally], failures: Sequence[Failure]) -> None:
-    """Add each of the rows to the tally of its key."""
+def _add_by(keys: Column, rows: Rows, tallies: dict[int, Tally], failures: Sequence[Failure], most_exact: int) -> None:
+    """Add each of the rows to the tally of its key. New tallies are exact for `most_exact` requests."""
     found, key_of = np.unique(keys, return_inverse=True)
     order = np.argsort(key_of, kind="stable")
     bounds = np.searchsorted(key_of[order], np.arange(len(found) + 1))
     for index, key in enumerate(found):
-        tallies.setdefault(int(key), Tally()).add(rows[order[bounds[index] : bounds[index + 1]]], failures)
+        tally = tallies.setdefault(int(key), Tally.exact(most_exact))
+        tally.add(rows[order[bounds[index] : bounds[index + 1]]], failures)

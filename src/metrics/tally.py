@@ -55,6 +55,11 @@ class Tally:
         """Return the number of requests with an outcome."""
         return int(self.outcomes[OUTCOMES.index(outcome)])
 
+    @classmethod
+    def exact(cls, most: int) -> "Tally":
+        """Return a tally without requests whose percentiles are exact for up to `most` of them."""
+        return cls(total=Quantiles(most), queue_wait=Quantiles(most))
+
     def add(self, rows: Rows, failures: Sequence[Failure]) -> None:
         """Add lines. `failures` has the kinds of failure that they name by number."""
         kinds = (rows["failure"] + 1).astype(np.int64)
