@@ -1,41 +1,11 @@
 """Counters in Prometheus' text format (prometheus.io, "Exposition formats", version 0.0.4)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 from src.metrics.counters import Counters, Histogram, SourceCounters
 from src.metrics.outcome import outcome_of
-
-
-def expose(counters: Counters) -> str:
-    """Return all metrics, each with its HELP and TYPE, in a fixed order. The text is empty if nothing was counted."""
-    lines = [
-        *_family("parakeet_requests_total", "counter", "Requests and realtime items that ended.", _requests(counters)),
-        *_per_source(
-            counters, "parakeet_audio_seconds_total", "Audio of the successful requests.", lambda s: s.audio_s
-        ),
-        *_per_source(
-            counters,
-            "parakeet_model_busy_seconds_total",
-            "Time that the model was busy. Audio divided by it is RTFx.",
-            lambda source: source.busy_s,
-        ),
-    ]
-    for name, help_text, histogram_of in _HISTOGRAMS:
-        lines += _family(name, "histogram", help_text, _histogram(counters, name, histogram_of))
-    lines += _family(
-        "parakeet_log_skipped_lines_total",
-        "counter",
-        "Lines of the metrics log that could not be read.",
-        [_sample("parakeet_log_skipped_lines_total", {}, counters.skipped_lines)],
-    )
-    for name, help_text, value in (
-        ("parakeet_last_request_timestamp_seconds", "End of the latest request.", counters.last_ts),
-        ("parakeet_process_start_time_seconds", "Start of the process that served last.", counters.process_started),
-    ):
-        lines += _family(name, "gauge", help_text, [_sample(name, {}, value)] if value else [])
-    return "".join(line + "\n" for line in lines)
-
 
 _HISTOGRAMS: Sequence[tuple[str, str, Callable[[SourceCounters], Histogram]]] = (
     (
@@ -61,44 +31,97 @@ _HISTOGRAMS: Sequence[tuple[str, str, Callable[[SourceCounters], Histogram]]] = 
 )
 
 
-def _requests(counters: Counters) -> Iterator[str]:
-    for source, found in sorted(counters.sources.items()):
-        for failure, count in sorted(found.requests.items()):
-            labels = {
-                **source._asdict(),
-                "outcome": outcome_of(failure.code).name.lower(),
-                "code": str(failure.code),
-                "error": failure.error,
-            }
-            yield _sample("parakeet_requests_total", labels, count)
+def expose(counters: Counters, service: str) -> str:
+    """Return all metrics, each with its HELP and TYPE, in a fixed order.
+
+    Args:
+        counters: what was counted.
+        service: a label of every series, which tells the services of one machine apart.
+    """
+    return _Exposition(counters, service).text
 
 
-def _per_source(
-    counters: Counters, name: str, help_text: str, value_of: Callable[[SourceCounters], float]
-) -> list[str]:
-    samples = [_sample(name, source._asdict(), value_of(found)) for source, found in sorted(counters.sources.items())]
-    return _family(name, "counter", help_text, samples)
+@dataclass(frozen=True, slots=True)
+class _Exposition:
+    counters: Counters
+    service: str
+
+    @property
+    def text(self) -> str:
+        lines = [
+            *_family("parakeet_requests_total", "counter", "Requests and realtime items that ended.", self._requests()),
+            *self._per_source(
+                "parakeet_audio_seconds_total", "Audio of the successful requests.", lambda source: source.audio_s
+            ),
+            *self._per_source(
+                "parakeet_model_busy_seconds_total",
+                "Time that the model was busy. Audio divided by it is RTFx.",
+                lambda source: source.busy_s,
+            ),
+        ]
+        for name, help_text, histogram_of in _HISTOGRAMS:
+            lines += _family(name, "histogram", help_text, self._histogram(name, histogram_of))
+        return "".join(line + "\n" for line in [*lines, *self._of_log()])
+
+    def _of_log(self) -> Iterator[str]:
+        """Yield what has no source."""
+        values = (
+            (
+                "parakeet_log_skipped_lines_total",
+                "counter",
+                "Lines of the metrics log that could not be read.",
+                self.counters.skipped_lines,
+            ),
+            (
+                "parakeet_last_request_timestamp_seconds",
+                "gauge",
+                "End of the latest request; 0 if there is none.",
+                self.counters.last_ts,
+            ),
+            (
+                "parakeet_process_start_time_seconds",
+                "gauge",
+                "Start of the process that served last; 0 if that is not known.",
+                self.counters.process_started,
+            ),
+        )
+        for name, kind, help_text, value in values:
+            yield from _family(name, kind, help_text, [self._sample(name, {}, value)])
+
+    def _requests(self) -> Iterator[str]:
+        for source, found in sorted(self.counters.sources.items()):
+            for failure, count in sorted(found.requests.items()):
+                labels = {
+                    **source._asdict(),
+                    "outcome": outcome_of(failure.code).name.lower(),
+                    "code": str(failure.code),
+                    "error": failure.error,
+                }
+                yield self._sample("parakeet_requests_total", labels, count)
+
+    def _per_source(self, name: str, help_text: str, value_of: Callable[[SourceCounters], float]) -> list[str]:
+        sources = sorted(self.counters.sources.items())
+        samples = [self._sample(name, source._asdict(), value_of(found)) for source, found in sources]
+        return _family(name, "counter", help_text, samples)
+
+    def _histogram(self, name: str, histogram_of: Callable[[SourceCounters], Histogram]) -> Iterator[str]:
+        for source, found in sorted(self.counters.sources.items()):
+            labels, histogram = source._asdict(), histogram_of(found)
+            cumulative = list(accumulate(histogram.counts))
+            for bound, count in zip([*map(_number, histogram.bounds), "+Inf"], cumulative, strict=True):
+                yield self._sample(f"{name}_bucket", {**labels, "le": bound}, count)
+            yield self._sample(f"{name}_sum", labels, histogram.total)
+            yield self._sample(f"{name}_count", labels, cumulative[-1])
+
+    def _sample(self, name: str, labels: Mapping[str, str], value: float) -> str:
+        pairs = [f'{label}="{_escaped(text)}"' for label, text in {"service": self.service, **labels}.items()]
+        return f"{name}{{{','.join(pairs)}}} {_number(value)}"
 
 
-def _histogram(counters: Counters, name: str, histogram_of: Callable[[SourceCounters], Histogram]) -> Iterator[str]:
-    for source, found in sorted(counters.sources.items()):
-        labels, histogram = source._asdict(), histogram_of(found)
-        cumulative = list(accumulate(histogram.counts))
-        for bound, count in zip([*map(_number, histogram.bounds), "+Inf"], cumulative, strict=True):
-            yield _sample(f"{name}_bucket", {**labels, "le": bound}, count)
-        yield _sample(f"{name}_sum", labels, histogram.total)
-        yield _sample(f"{name}_count", labels, cumulative[-1])
-
-
-def _family(name: str, kind: str, help_text: str, samples: Sequence[str] | Iterator[str]) -> list[str]:
+def _family(name: str, kind: str, help_text: str, samples: Iterable[str]) -> list[str]:
     """Return the lines of a metric; none if it has no samples."""
     found = list(samples)
     return [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}", *found] if found else []
-
-
-def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
-    pairs = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-    return f"{name}{{{pairs}}} {_number(value)}" if pairs else f"{name} {_number(value)}"
 
 
 def _escaped(text: str) -> str:

@@ -60,10 +60,10 @@ class CountedLog:
         gone = [(identity, offset) for identity, offset in self.offsets.items() if identity not in present]
         self.offsets = dict(gone[-GONE_FILES:]) | present
 
-    def to_text(self) -> str:
-        """Return the content of the file."""
+    def to_text(self, service: str) -> str:
+        """Return the content of the file. `service` is a label of every series."""
         state = [STATE_VERSION, self.counters.to_json(), self.offsets]
-        return f"{expose(self.counters)}{STATE}{json.dumps(state, separators=(',', ':'))}\n"
+        return f"{expose(self.counters, service)}{STATE}{json.dumps(state, separators=(',', ':'))}\n"
 
     @classmethod
     def from_text(cls, text: str) -> "CountedLog":
@@ -84,6 +84,9 @@ class CountedLog:
 def update_file(path: Path, log: Path) -> bool:
     """Bring the file at `path` up to date with the log, whole or not at all.
 
+    The file's name without `.prom` is the label `service` of every series: the collector refuses equal series in two
+    files of its folder.
+
     Returns:
         Whether counting went on. It begins anew, with all lines that the log still has, where there is no file, and
         where the file was not written by this function; only the latter returns False.
@@ -99,7 +102,7 @@ def update_file(path: Path, log: Path) -> bool:
         except (ValueError, TypeError, AttributeError):
             counted, goes_on = CountedLog(), False
         counted.count(log)
-        write_whole(path, counted.to_text().encode())
+        write_whole(path, counted.to_text(path.name.removesuffix(".prom")).encode("utf-8", "replace"))
     return goes_on
 
 

@@ -211,6 +211,8 @@ def test_each_committed_item_has_one_line_in_the_metrics(tiny, tmp_path):
     assert [line["audio_len_s"] for line in lines] == [pytest.approx(2.75, abs=0.01), 0.2]
     assert lines[0]["batch_size"] == 1
     assert lines[0]["duration_inference_s"] > 0
+    assert [line["sessions"] for line in lines] == [1, 1]
+    assert lines[0]["process_started"] == lines[1]["process_started"] < lines[0]["ts"]
 
 
 def test_an_item_that_meets_a_full_queue_fails_and_the_session_goes_on(held):

@@ -97,5 +97,4 @@ def _failure(chance: random.Random, busy: bool) -> tuple[int, str] | None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
     write_log(Path(sys.argv[1]), day_of_traffic(time.time()))

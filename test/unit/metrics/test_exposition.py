@@ -13,7 +13,7 @@ from src.metrics.parser import Parser
 def exposed(*records) -> str:
     parser, counters = Parser(), Counters()
     counters.add([parser.parse(record.to_line().encode()) for record in records], parser)
-    return expose(counters)
+    return expose(counters, "gpu0")
 
 
 def test_every_metric_has_help_type_and_a_name_with_its_unit():
@@ -55,5 +55,10 @@ def test_labels_keep_any_text(names):
     assert {(each["model"], each["route"], each["error"]) for each in labels} == expected
 
 
+def test_every_series_names_its_service():
+    samples = parse(exposed(a_record(), a_failure(429, "queue_full")))
+    assert {dict(labels)["service"] for _, labels in samples} == {"gpu0"}
+
+
 def test_nothing_counted_is_valid_too():
-    assert set(parse(expose(Counters())).values()) == {0.0}
+    assert set(parse(expose(Counters(), 'a"b\\c\nd')).values()) == {0.0}

@@ -106,6 +106,15 @@ def test_whatever_happens_between_runs_every_counter_only_grows(tmp_path, target
     assert requests(target) == len(day_of_traffic(NOW, per_hour=20))
 
 
+def test_the_files_of_one_folder_have_no_series_in_common(log, tmp_path):
+    found = []
+    for name in ("gpu0.prom", "gpu1.prom"):
+        update_file(tmp_path / name, log)
+        found.append(parse((tmp_path / name).read_text()))
+    assert not found[0].keys() & found[1].keys()
+    assert {dict(labels)["service"] for _, labels in found[1]} == {"gpu1"}
+
+
 def test_lines_that_cannot_be_read_are_counted_apart(log, target):
     log.write_text("broken\n" + log.read_text() + "{}\n")
     for _ in range(2):
