@@ -28,10 +28,10 @@ class Histogram:
         self.counts = self.counts or [0] * (len(self.bounds) + 1)
 
     def add(self, value: float) -> None:
-        """Add a value, unless it is NaN."""
+        """Add a value, unless it is NaN. A negative one, which no service writes, counts as 0: counters only grow."""
         if not math.isnan(value):
             self.counts[bisect_left(self.bounds, value)] += 1
-            self.total += value
+            self.total += max(value, 0)
 
 
 @dataclass(slots=True)
@@ -54,7 +54,8 @@ class SourceCounters:
         self.requests[kind] = self.requests.get(kind, 0) + int(row.requests)
         self.batch_size.add(row.batch_size)
         if not math.isnan(row.duration_inference_s):
-            self.busy_s += row.duration_inference_s / (1 if math.isnan(row.batch_size) else max(row.batch_size, 1))
+            clips = 1 if math.isnan(row.batch_size) else max(row.batch_size, 1)
+            self.busy_s += max(row.duration_inference_s, 0) / clips
         if failure is None:
             self.audio_s += 0 if math.isnan(row.audio_len_s) else max(row.audio_len_s, 0)
             self.total_s.add(row.duration_total_s)

@@ -10,6 +10,8 @@ from src.metrics.figures import clock, day
 MOST_TIME_TICKS = 9
 _TIME_STEPS_S = (1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
 _DAY_S = 86400
+_MOST = 1e300
+"""Sums beyond it are no numbers that a picture could be about."""
 LEAST_S = 0.001
 """Durations on a logarithmic scale begin here: a wait of nothing has no logarithm."""
 
@@ -43,7 +45,7 @@ class Scale:
 def linear_scale(top: float, *, whole: bool = False) -> Scale:
     """Return a scale from 0 to a round number of at least `top`, with up to five ticks above 0, at whole numbers only
     if `whole`."""
-    top = top if top > 0 else 1.0
+    top = top if 0 < top < _MOST else 1.0
     decade = 10.0 ** math.floor(math.log10(top))
     step = next(decade * factor for factor in (0.2, 0.5, 1, 2) if top <= decade * factor * 5)
     step = max(step, 1.0) if whole else step

@@ -23,8 +23,8 @@ class Uptime:
     processes: dict[float, float] = field(default_factory=dict)
 
     def add(self, rows: Rows) -> None:
-        """Add lines. Those that do not name their process tell nothing."""
-        known = rows[~np.isnan(rows["process_started"])]
+        """Add lines. Those that do not name their process, or one that began after them, tell nothing."""
+        known = rows[rows["process_started"] <= rows["ts"]]
         for started in np.unique(known["process_started"]):
             last = float(known["ts"][known["process_started"] == started].max())
             self.processes[float(started)] = max(last, self.processes.get(float(started), last))

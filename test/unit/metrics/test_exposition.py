@@ -62,3 +62,14 @@ def test_every_series_names_its_service():
 
 def test_nothing_counted_is_valid_too():
     assert set(parse(expose(Counters(), 'a"b\\c\nd')).values()) == {0.0}
+
+
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(numbers, numbers, numbers), min_size=1, max_size=4))
+def test_whatever_numbers_a_log_has_they_are_exposed(lines):
+    names = ("audio_len_s", "duration_inference_s", "batch_size")
+    records = [a_record(duration_total_s=line[0], **dict(zip(names, line, strict=True))) for line in lines]
+    assert value(parse(exposed(*records)), "parakeet_requests_total") == len(lines)

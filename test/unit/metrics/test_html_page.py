@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from day_of_traffic import day_of_traffic
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from page_reader import PageReader
 from records import NOW, a_failure, a_record, write_log
 
@@ -173,3 +175,27 @@ def test_only_the_busiest_of_very_many_routes_are_listed(rendered):
     page = PageReader.read(rendered(*(a_record(route=f"/{index:02}") for index in range(25)), windows=("1h",)))
     assert len(page.tables["route0"]["by-source"]) == 21
     assert "5 more had fewer requests." in page.text
+
+
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.floats(0, 10)
+odd_records = st.builds(
+    a_record,
+    ts=st.floats(NOW - 90_000, NOW + 100) | st.floats(allow_nan=False, allow_infinity=False),
+    audio_len_s=numbers,
+    duration_total_s=numbers,
+    duration_inference_s=numbers,
+    queue_wait_s=numbers,
+    batch_size=numbers,
+    sessions=numbers,
+    process_started=numbers | st.floats(NOW - 90_000, NOW + 100),
+    status=st.sampled_from(["ok", "error"]),
+    code=st.integers(-5, 1000),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(odd_records, min_size=1, max_size=6))
+def test_whatever_numbers_a_log_has_there_is_a_whole_page(tmp_path_factory, records):
+    log = write_log(tmp_path_factory.mktemp("log") / "metrics.log", [a_record(NOW - 50), *records])
+    windows = [ReportWindow.parse("24h")]
+    PageReader.read(render(read_series(log, windows, NOW), windows, log, NOW))

@@ -30,5 +30,5 @@ def test_a_process_that_takes_over_while_another_still_answers_leaves_no_gap():
 
 def test_lines_that_name_no_process_tell_nothing():
     uptime = Uptime()
-    uptime.add(rows((10, math.nan), (500, math.nan)))
+    uptime.add(rows((10, math.nan), (500, math.nan), (30, 1e300)))
     assert (uptime.gaps, uptime.restarts) == ([], [])
