@@ -1,7 +1,8 @@
 """Run many speech detections together, in one call of the network per step.
 
 Detections are not gathered for a time window. All that wait when a thread becomes free start together, and those that
-come meanwhile join at the next call. Only one thread at a time runs the network, so its batches grow under load.
+come meanwhile join at the next call. A batch has one thread, and another batch begins only once all others are full: a
+full one takes half the time of as many detections by themselves.
 """
 
 import asyncio
@@ -61,9 +62,9 @@ class DetectionQueue:
         self._waiting: deque[_Task] = deque()
         self._running: list[_Task] = []
 
-    def __bool__(self) -> bool:
-        """Whether any detection waits or runs."""
-        return bool(self._waiting or self._running)
+    def __len__(self) -> int:
+        """The number of detections that wait or run."""
+        return len(self._waiting) + len(self._running)
 
     def submit(self, detection: Detection[Result]) -> "Future[Result]":
         """Add a detection, and return the future of its result. Cancelling the future cancels the detection."""
@@ -99,13 +100,14 @@ class MicroBatcher:
 
     Args:
         detector: the speech detector.
-        threads: runs the network, in one thread at a time.
+        threads: run the network.
+        max_batches: how many batches run at a time, each in a thread.
     """
 
-    def __init__(self, detector: SpeechDetector, threads: Executor) -> None:
-        self._queue = DetectionQueue(detector)
+    def __init__(self, detector: SpeechDetector, threads: Executor, max_batches: int = 1) -> None:
+        self._queues = [DetectionQueue(detector) for _ in range(max_batches)]
         self._threads = threads
-        self._runner: asyncio.Task[None] | None = None
+        self._runners: dict[DetectionQueue, asyncio.Task[None]] = {}
 
     async def submit(self, detection: Detection[Result]) -> Result:
         """Run a detection together with the others that are submitted at the time, and return its result.
@@ -113,16 +115,17 @@ class MicroBatcher:
         Raises:
             Exception: any error of the detection or of the detector.
         """
-        future = self._queue.submit(detection)
-        if self._runner is None:
-            self._runner = asyncio.create_task(self._run())
+        queue = next((queue for queue in self._queues if len(queue) < MAX_BATCH), min(self._queues, key=len))
+        future = queue.submit(detection)
+        if queue not in self._runners:
+            self._runners[queue] = asyncio.create_task(self._run(queue))
         return await asyncio.wrap_future(future)
 
-    async def _run(self) -> None:
+    async def _run(self, queue: DetectionQueue) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while self._queue:
-                await loop.run_in_executor(self._threads, self._queue.run_next)
+            while queue:
+                await loop.run_in_executor(self._threads, queue.run_next)
         finally:
-            self._runner = None
-            self._queue.cancel()
+            del self._runners[queue]
+            queue.cancel()

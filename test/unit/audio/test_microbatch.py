@@ -89,10 +89,11 @@ def test_an_error_fails_only_its_own_detection(detector):
     assert [answer.result() for answer in answers] == [run_detection(detector.spans(samples)) for samples in clips]
 
 
-async def held_batcher(detector, threads, held: threading.Event) -> MicroBatcher:
-    """A microbatcher whose only thread does something else until `held` is set."""
-    threads.submit(held.wait)
-    return MicroBatcher(detector, threads)
+async def held_batcher(detector, threads, held: threading.Event, max_batches: int = 1) -> MicroBatcher:
+    """A microbatcher whose threads do something else until `held` is set."""
+    for _ in range(max_batches):
+        threads.submit(held.wait)
+    return MicroBatcher(detector, threads, max_batches)
 
 
 def test_detections_submitted_while_the_thread_is_busy_run_together(detector, calls):
@@ -110,6 +111,32 @@ def test_detections_submitted_while_the_thread_is_busy_run_together(detector, ca
     with ThreadPoolExecutor(1) as threads:
         assert asyncio.run(ask()) == [True] * 5
     assert calls == [5]
+
+
+def test_a_second_batch_begins_once_the_first_is_full_and_has_a_thread_of_its_own(detector, monkeypatch):
+    async def ask() -> list[tuple]:
+        batcher = await held_batcher(detector, threads, held, max_batches=2)
+        samples = clip("fsdd-jackson-1")
+        asked = [asyncio.create_task(batcher.submit(detector.spans(samples))) for _ in range(MAX_BATCH + 3)]
+        await asyncio.sleep(0)  # now they wait
+        held.set()
+        return await asyncio.gather(*asked)
+
+    both = threading.Barrier(2)
+    run, sizes = Silero.run, []
+
+    def met(network, blocks, states):
+        if len(sizes) < 2:
+            sizes.append(len(blocks))
+            both.wait(60)  # for the other batch, which runs at the same time
+        return run(network, blocks, states)
+
+    monkeypatch.setattr(Silero, "run", met)
+    held = threading.Event()
+    with ThreadPoolExecutor(2) as threads:
+        found = asyncio.run(ask())
+    assert sorted(sizes) == [3, MAX_BATCH]
+    assert set(found) == {run_detection(detector.spans(clip("fsdd-jackson-1")))}
 
 
 def test_detections_are_cancelled_if_the_threads_are_gone(detector):
