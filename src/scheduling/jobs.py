@@ -10,6 +10,9 @@ The order is one number, the rank: the time a job was enqueued minus the head st
 nothing starves. A client gets high priority for at most half a batch of waiting jobs at a time, and normal priority for
 the rest. Otherwise high would mean nothing as soon as one client asks for nothing else.
 
+Where sessions commit more than the model can take, their clips alone would fill it for longer than an upload may wait.
+So after a batch of them, up to half a batch of uploads that have waited for half of their time go first.
+
 Likewise, at most half a batch of a client's steps have their place in the order at a time. The rest are held back: they
 fill batches that have room, behind all other jobs, and each gets its place when one of those before it has left. So the
 step of another client waits for half a batch of them, even if the model is much too slow for all that this one sends.
@@ -20,7 +23,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import count
+from itertools import count, islice
 
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.batch_limits import preferred_batch_size
@@ -50,7 +53,8 @@ MAX_LATE_S = 0.4
 """Lateness of a step that counts, in seconds. So lateness orders steps; kinds are further apart."""
 
 HELD_BACK_S = 1e6
-"""What the rank of a step that is held back is later, in seconds: it comes after all that are not."""
+"""What the rank of a step that is held back is later, in seconds: it comes after all that are not. The rank of an
+upload that goes first is as much earlier."""
 
 SIMILAR_LENGTH = 2.0
 """Clips share a batch if the longest is at most this many times the shortest: at most half of a batch is padding."""
@@ -94,6 +98,8 @@ class Job:
     """How long ago its audio was there when it was enqueued, in seconds; for steps."""
     is_held_back: bool = False
     """Whether the queue holds it back, as a client's other steps come first."""
+    goes_first: bool = False
+    """Whether it goes before all others, as it has waited for long while clips of sessions were taken."""
 
     @property
     def is_step(self) -> bool:
@@ -104,7 +110,7 @@ class Job:
     def rank(self) -> float:
         """Its key in the order; the lowest goes first."""
         head_start_s = self.kind.value + self.priority.value + min(max(self.late_s, 0.0), MAX_LATE_S)
-        return self.enqueued_at - head_start_s + (HELD_BACK_S if self.is_held_back else 0.0)
+        return self.enqueued_at - head_start_s + HELD_BACK_S * (self.is_held_back - self.goes_first)
 
     @property
     def length(self) -> int:
@@ -371,7 +377,25 @@ class JobQueue:
         batch = [job for _, _, job in entries[:whole]]
         for job in reversed(batch):  # steps that are held back first: none of these takes the place of another
             self._forget(job)
+        if batch and all(job.kind is Kind.REALTIME and not job.is_step for job in batch):
+            self._let_uploads_go_first(now)
         return Popped(batch, expired)
+
+    def _let_uploads_go_first(self, now: float) -> None:
+        """Put up to half a batch of uploads before all other jobs, if they have waited for half of their time."""
+        for deadline, number, job in [*islice(self._by_deadline.entries, self._half_batch)]:
+            is_upload = not job.is_step and job.kind is not Kind.REALTIME
+            if is_upload and not job.goes_first and now >= (job.enqueued_at + deadline) / 2:
+                self._reorder(job, number, goes_first=True)
+
+    def _reorder(self, job: Job, number: int, *, goes_first: bool = False) -> None:
+        """Give a job that was overdue, or held back, its new place in the order."""
+        if job in self._forming.entries or job is self._forming.outgrown_by:
+            self._unform()
+        self._others[type(job.work)].remove(self._entries[job])
+        job.is_held_back, job.goes_first = False, goes_first
+        self._entries[job] = entry = (job.rank, number, job)
+        self._insert(entry)
 
     def _new_batch(self) -> _NextBatch:
         return _NextBatch(self._max_batch, self._max_batch_samples)
@@ -471,13 +495,8 @@ class JobQueue:
         """Give a step that is held back its place in the order."""
         _, number, job = entry
         self._remove_held_back(client, entry)
-        if job in self._forming.entries or job is self._forming.outgrown_by:
-            self._unform()
-        self._others[StreamStep].remove(entry)
-        job.is_held_back = False
         self._in_order[client] += 1
-        self._entries[job] = in_order = (job.rank, number, job)
-        self._insert(in_order)
+        self._reorder(job, number)
 
     def _remove_held_back(self, client: str, entry: Entry[Job]) -> None:
         self._held_back[client].remove(entry)

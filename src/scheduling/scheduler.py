@@ -62,6 +62,8 @@ class Admission:
     """How its body arrives."""
     has_submitted: bool = False
     """Whether it has submitted a job."""
+    queued_at: float | None = None
+    """When its first job joined the queue; None before that."""
     ended_with: ServiceError | None = None
     """The error that the scheduler has ended it with."""
 
@@ -292,7 +294,8 @@ class Scheduler:
         """Queue a clip, and return its transcript once the model has run it.
 
         The first clip of an upload waits for a limited time, and the request counts as started with it. Its further
-        clips wait as long as it takes, for memory too. Cancelling the call removes the job from the queue.
+        clips wait as long as it takes, for memory too. If they are no chunks, they have the place in the order that
+        the first one had: it is what the model gets again. Cancelling the call removes the job from the queue.
 
         Args:
             admission: that of the clip's request.
@@ -317,7 +320,10 @@ class Scheduler:
         # An upload can be sent again, but not live speech.
         waits_forever = not is_first or kind is Kind.REALTIME
         deadline = math.inf if waits_forever else now + self._settings.max_queue_wait_s
-        job = Job(Clip(samples, keywords), admission.slot, now, deadline, kind, priority)
+        if admission.queued_at is None:
+            admission.queued_at = now
+        since = now if kind is Kind.CHUNK else admission.queued_at
+        job = Job(Clip(samples, keywords), admission.slot, since, deadline, kind, priority)
         self._push(job)
         self._resubmissions.job_queued(now)
         future: asyncio.Future[Outcome[Transcript]] = loop.create_future()

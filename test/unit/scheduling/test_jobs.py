@@ -80,6 +80,29 @@ def test_a_stream_of_realtime_jobs_does_not_starve_a_chunk():
     assert 0 < at < 3, "it waits for those that came within the difference of the head starts, and for no others"
 
 
+def test_uploads_that_have_waited_for_half_of_their_time_are_served_beside_more_sessions_than_can_be():
+    waiting = queue(slots=99, max_batch=2)
+    uploads = [pushed(waiting, at=at / 10, deadline=2.0 + at / 10) for at in range(2)]
+    items = [pushed(waiting, at=0.0, kind=Kind.REALTIME, priority=Priority.HIGH) for _ in range(20)]
+    assert waiting.pop_batch(0.9).batch == items[:2]
+    assert waiting.pop_batch(1.0).batch == items[2:4], "until then, sessions go first"
+    assert waiting.pop_batch(1.0).batch == [uploads[0], items[4]]
+    assert waiting.pop_batch(1.2).batch == items[5:7], "and every second batch is still theirs"
+    late = pushed(waiting, at=1.2, kind=Kind.REALTIME, priority=Priority.HIGH)
+    assert waiting.pop_batch(1.2).batch == [uploads[1], items[7]]
+    assert [each for _ in range(7) for each in waiting.pop_batch(1.9).batch] == [*items[8:], late]
+
+
+def test_of_many_late_uploads_half_a_batch_goes_first_at_a_time():
+    waiting = queue(slots=99, max_batch=4)
+    uploads = [pushed(waiting, at=0.0, deadline=2.0) for _ in range(5)]
+    items = [pushed(waiting, at=0.0, kind=Kind.REALTIME) for _ in range(12)]
+    assert waiting.pop_batch(1.5).batch == items[:4]
+    assert waiting.pop_batch(1.5).batch == [*uploads[:2], *items[4:6]]
+    assert waiting.pop_batch(1.5).batch == items[6:10]
+    assert waiting.pop_batch(1.5).batch == [*uploads[2:4], *items[10:]]
+
+
 def test_a_batch_takes_clips_of_like_length_and_leaves_the_others_their_turn():
     waiting = queue()
     first = pushed(waiting, at=0, seconds=10)

@@ -27,6 +27,7 @@ class PlainList:
         self.jobs: list[Job] = []
         """In the order of their arrival."""
         self.held_back: set[Job] = set()
+        self.going_first: set[Job] = set()
         self.is_gathering = False
 
     @property
@@ -46,15 +47,26 @@ class PlainList:
         """Remove jobs, and give their places to others of the same clients."""
         self.jobs = [job for job in self.jobs if job not in jobs]
         self.held_back.intersection_update(self.jobs)
+        self.going_first.intersection_update(self.jobs)
         for job in sorted(self.held_back, key=self.rank_of):
             steps = [each for each in self.steps if each.slot.client == job.slot.client and each not in self.held_back]
             if len(steps) < MAX_BATCH // 2:
                 self.held_back.discard(job)
 
-    def rank_of(self, job: Job) -> tuple[bool, float, int]:
+    def let_uploads_go_first(self, batch: list[Job], now: float) -> None:
+        """After a batch of sessions' clips alone, put up to half a batch of uploads first that wait for long."""
+        if not batch or any(job.kind is not Kind.REALTIME or isinstance(job.work, StreamStep) for job in batch):
+            return
+        hurried = sorted((job for job in self.jobs if job.deadline < math.inf), key=lambda job: job.deadline)
+        for job in hurried[: MAX_BATCH // 2]:
+            is_upload = isinstance(job.work, Clip) and job.kind is not Kind.REALTIME
+            if is_upload and now >= (job.enqueued_at + job.deadline) / 2:
+                self.going_first.add(job)
+
+    def rank_of(self, job: Job) -> tuple[int, float, int]:
         """Its place in the order."""
         rank = job.enqueued_at - job.kind.value - job.priority.value - min(max(job.late_s, 0.0), 0.4)
-        return job in self.held_back, rank, self.jobs.index(job)
+        return (job in self.held_back) - (job in self.going_first), rank, self.jobs.index(job)
 
     def next_batch(self) -> tuple[list[Job], bool]:
         """Return the next batch, and whether it is full."""
@@ -138,6 +150,7 @@ class LikeAPlainList(RuleBasedStateMachine):
         batch = batch[: preferred_batch_size(len(batch), self.whole)]
         assert popped.batch == batch
         self.plain.remove(batch)
+        self.plain.let_uploads_go_first(batch, self.now)
 
     @rule()
     def look(self):

@@ -371,6 +371,29 @@ async def test_further_clips_of_a_request_wait_for_room_where_a_first_is_refused
         await asyncio.gather(first, *others)
 
 
+@pytest.mark.parametrize(("kind", "order"), [(Kind.UPLOAD, ["1", "2", "4", "3"]), (Kind.CHUNK, ["1", "2", "3", "4"])])
+@in_virtual_time
+async def test_what_the_model_gets_again_goes_before_requests_that_came_later_and_a_next_chunk_does_not(kind, order):
+    model = VirtualModel()
+    async with (
+        running(model, lanes=1, microbatch_max_batch=1) as scheduler,
+        scheduler.admit() as admission,
+    ):
+        first = asyncio.create_task(scheduler.transcribe(admission, clip(1), kind=kind))
+        await model.next_started()
+        await asyncio.sleep(0.1)
+        others = asking(scheduler, clip(2), clip(3))
+        await settled()
+        model.release()
+        await first
+        await model.next_started()
+        again = asyncio.create_task(scheduler.transcribe(admission, clip(4), kind=kind))
+        await settled()
+        model.release_all()
+        await asyncio.gather(again, *others)
+    assert model.clips == order
+
+
 @in_virtual_time
 async def test_each_stream_gets_the_results_of_its_own_steps_and_its_own_decoder_state():
     async with running(VirtualModel(held=False)) as scheduler:
