@@ -63,6 +63,8 @@ class SessionListener:
         while True:
             await self._due.wait()
             self._calls.deliver(await self._batcher.submit(self._session, self._calls.lock))
+            if self._session.needs_room:  # not in the round, where all other sessions would wait for it
+                await self._calls.in_thread(self._session.make_room)
             self._due.clear()
             self.check()
             self._on_heard()

@@ -106,6 +106,8 @@ class GainControl:
     def apply_together(controls: "Sequence[GainControl]", parts: Sequence[Samples]) -> list[Samples]:
         """Return for each of several streams its next frames with their gain (samples,), exactly as `apply` does.
 
+        If this raises, no stream has changed.
+
         Args:
             controls: the gain control of each stream, without lookahead.
             parts: for each stream, its next whole frames (samples,), at least one.
@@ -122,12 +124,14 @@ class GainControl:
         level = _level(_transient(windows)[is_frame], decayed_db[is_frame])
         levelled = _levelled(frames, level)
         found: list[Samples] = []
+        states: list[tuple[Loudness, Loudness]] = []
         start = 0
-        for control, count, heard, decayed in zip(controls, counts.tolist(), loudness, decayed_db, strict=True):
-            control._loudness = heard[count : count + SUSTAIN_FRAMES - 1].copy()
-            control._last_decayed_db = decayed[count - 1 : count].copy()
+        for count, heard, decayed in zip(counts.tolist(), loudness, decayed_db, strict=True):
+            states.append((heard[count : count + SUSTAIN_FRAMES - 1].copy(), decayed[count - 1 : count].copy()))
             found.append(levelled[start : start + count].ravel())
             start += count
+        for control, state in zip(controls, states, strict=True):
+            control._loudness, control._last_decayed_db = state
         return found
 
     def _upcoming(self, loudness_db: Loudness) -> Loudness:

@@ -33,5 +33,15 @@ def probabilities_of(detector: SpeechDetector, batch: Sequence[LiveFrames]) -> l
     """
     if not batch:
         return []
-    levelled = GainControl.apply_together([each.gain for each in batch], [each.samples for each in batch])
+    try:
+        levelled = GainControl.apply_together([each.gain for each in batch], [each.samples for each in batch])
+    except Exception:  # one stream's, which must not be all streams'
+        return [_alone(each) for each in batch]
     return detector.feed_each([cast("SpeechStream", each.stream) for each in batch], levelled)
+
+
+def _alone(frames: LiveFrames) -> Probabilities | Exception:
+    try:
+        return frames.probabilities()
+    except Exception as error:
+        return error

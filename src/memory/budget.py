@@ -57,31 +57,35 @@ class Budget:
 
     def release(self, reservation: "Reservation") -> None:
         """Release a reservation: see `Reservation.release`."""
-        self.resize(reservation, 0)
         with self._lock:
-            self._reservations.discard(reservation)
+            if reservation in self._reservations:
+                self._set_size(reservation, 0)
+                self._reservations.remove(reservation)
 
     def resize(self, reservation: "Reservation", to_bytes: int, *, overdraw: bool = False) -> bool:
         """Resize a reservation: see `Reservation.resize` and `Reservation.overdraw`."""
-        if max(to_bytes, reservation.bytes) <= reservation.guaranteed_bytes:  # in its own share: others are unaffected
-            self._times_shrunk += to_bytes < reservation.bytes  # two threads may count as one
-            reservation.bytes = to_bytes
-            return True
         with self._lock:
             if reservation not in self._reservations:  # released, while a thread was still at work for its holder
                 return True
-            more = reservation.beyond_guarantee(to_bytes) - reservation.beyond_guarantee(reservation.bytes)
-            fits = more <= max(0, self._free_bytes)
+            fits = self._growth(reservation, to_bytes) <= max(0, self._free_bytes)
             if not fits and overdraw and self._overdrawn in (None, reservation):
                 self._overdrawn = reservation
             elif not fits and any(each.bytes for each in self._reservations if each is not reservation):
                 return False
-            self._free_bytes -= more
-            if self._free_bytes >= 0:
-                self._overdrawn = None
-            self._times_shrunk += to_bytes < reservation.bytes
-            reservation.bytes = to_bytes
+            self._set_size(reservation, to_bytes)
             return True
+
+    def _growth(self, reservation: "Reservation", to_bytes: int) -> int:
+        """Return how much more of what is for all a reservation takes if it is resized."""
+        return reservation.beyond_guarantee(to_bytes) - reservation.beyond_guarantee(reservation.bytes)
+
+    def _set_size(self, reservation: "Reservation", to_bytes: int) -> None:
+        """Set the size of a reservation, with the lock held."""
+        self._free_bytes -= self._growth(reservation, to_bytes)
+        if self._free_bytes >= 0:
+            self._overdrawn = None
+        self._times_shrunk += to_bytes < reservation.bytes
+        reservation.bytes = to_bytes
 
 
 class Reservation:

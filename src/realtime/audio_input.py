@@ -33,7 +33,8 @@ class AudioInput:
     The methods that return turn events compute them lazily. The caller handles each event before it asks for the next.
 
     `drain` decodes what waits, and detects the turns in it. Whoever runs many inputs together takes the same steps for
-    each: `decode` a slice, get the probabilities of its frames, and `detect` the turns.
+    each: `decode` a slice, get the probabilities of its frames, and `detect` the turns. Then, where it holds up nobody
+    else, `make_room` of each that `needs_room`.
 
     Args:
         format: the format of appended bytes, until `configure` changes it.
@@ -108,6 +109,8 @@ class AudioInput:
         while self.is_decodable and self.undecoded_s:
             frames = self.decode()
             yield from self.detect(frames.probabilities() if frames else None)
+            if self.needs_room:
+                self.make_room()
 
     def decode(self) -> LiveFrames | None:
         """Move a slice of the waiting audio to the buffer, at most `SLICE_S`, given that it `is_decodable`.
@@ -132,7 +135,6 @@ class AudioInput:
             probabilities: the probability of speech in each frame (frames,); None if there were no frames.
         """
         if self._detector is None:
-            self._drop_silence_before_speech()
             return
         for event in self._detector.process(probabilities) if probabilities is not None else ():
             self._is_leftover = not isinstance(event, TurnStarted)
@@ -201,11 +203,18 @@ class AudioInput:
         keep_from = min(keep_from, self.buffer.end - round(kept_s * SAMPLE_RATE))
         self.buffer.drop_until(max(keep_from, self.buffer.end - self._max_samples))
 
-    def _drop_silence_before_speech(self) -> None:
-        """Make room in a buffer that is almost full: some clients send silence for hours before they commit."""
+    @property
+    def needs_room(self) -> bool:
+        """Whether the buffer is almost full, and may begin with silence that only its client could end."""
+        is_full = self._detector is None and len(self.buffer) >= FULL_SHARE * self._max_samples
+        return is_full and self.buffer.start != self._speech_start
+
+    def make_room(self) -> None:
+        """Drop the silence before speech: some clients send silence for hours before they commit.
+
+        It looks for speech in up to `SEARCHED_S` of audio, which takes a tenth of a second.
+        """
         buffer = self.buffer
-        if len(buffer) < FULL_SHARE * self._max_samples or buffer.start == self._speech_start:
-            return
         size = min(len(buffer), round(SEARCHED_S * SAMPLE_RATE)) // FRAME_SAMPLES * FRAME_SAMPLES
         searched = buffer.copy(buffer.start, buffer.start + size)
         analyzer = SpeechAnalyzer(self._new_stream)

@@ -168,6 +168,20 @@ class Session:
         self._handle_turns(self._input.detect(probabilities))
         return self._take_outputs()
 
+    @property
+    def needs_room(self) -> bool:
+        """Whether `make_room` is to be called before more audio is decoded. May be asked while a call runs."""
+        return self._input.needs_room
+
+    def make_room(self) -> list[Output]:
+        """Drop the silence that fills the buffer of a client that commits itself. It takes a tenth of a second.
+
+        There are no outputs.
+        """
+        if self._input.needs_room:
+            self._input.make_room()
+        return self._take_outputs()
+
     def audio_due(self, step_s: float | None = None) -> bool:
         """Return whether the waiting audio should be decoded now; less of it may wait for more.
 

@@ -36,7 +36,8 @@ class BatchedState(Protocol):
     time_jumps: "torch.Tensor | None"
     """How many frames each clip's last token reaches beyond those, (clips,) int64; None for an RNN-T."""
     fusion_states_list: "list[torch.Tensor]"
-    """Each clip's place in its boosting tree, (clips,) int64; empty if the computer is without keywords."""
+    """Each clip's place, (clips,) int64, in each language model and boosting tree that the checkpoint's settings name,
+    and at last in the tree of its keywords, if the computer has room for keywords."""
 
 
 class LabelLoopingComputer(Protocol):

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 StateRow = NDArray[np.uint8]
 """The decoder state of one utterance, (bytes,)."""
 
-_INTEGERS = 4
-"""Integers at the beginning of a row: the last token, the frames decoded, the jump, and the place in the tree."""
+_INTEGERS = 3
+"""Integers at the beginning of a row: the last token, the frames decoded and the jump. The places follow: where the
+utterance is in each of the checkpoint's own language models and boosting trees, and in the tree of its keywords."""
 
 
 class StateRows:
@@ -35,20 +36,22 @@ class StateRows:
     def __init__(self, start: BatchedState) -> None:
         self._start = start
         self._shapes = [each.shape[1:] for each in _floats(start)]
+        self._places = len(start.fusion_states_list)
         self._start_row = self.pack(start, 1)
         [self._start_on_host] = to_host([self._start_row])
 
     def pack(self, state: BatchedState, clips: int) -> "torch.Tensor":
         """Return the states of the first `clips` clips, (clips, bytes) uint8 on their device.
 
-        A state from a computer without keywords has no place in a boosting tree; it gets the root's.
+        A state from a computer without keywords has no place in a tree of keywords; it gets the root's.
         """
         import torch
 
-        [root] = self._start.fusion_states_list
-        [place] = state.fusion_states_list or [root.expand(len(state.labels))]
+        places = list(state.fusion_states_list)
+        roots = self._start.fusion_states_list[len(places) :]  # of the keywords, which are the last
+        places += [root.expand(len(state.labels)) for root in roots]
         jumps = state.labels if state.time_jumps is None else state.time_jumps  # an RNN-T has no jumps
-        integers = torch.stack([state.labels, state.decoded_lengths, jumps, place], dim=1)[:clips]
+        integers = torch.stack([state.labels, state.decoded_lengths, jumps, *places], dim=1)[:clips]
         floats = torch.cat([each[:clips].flatten(1) for each in _floats(state)], dim=1)
         floats = floats.to(self._start.predictor_outputs.dtype)
         return torch.cat([integers.view(torch.uint8), floats.view(torch.uint8)], dim=1)
@@ -57,10 +60,10 @@ class StateRows:
         """Return NeMo's state of the clips of `rows`, (clips, bytes), for a computer with or without keywords."""
         import torch
 
-        first_float = _INTEGERS * torch.int64.itemsize
+        first_float = (_INTEGERS + self._places) * torch.int64.itemsize
         integers = _copy(rows[:, :first_float]).view(torch.int64)
         # Without gaps, as the kernel of the boosting trees reads places one after the other.
-        labels, decoded_lengths, jumps, place = integers.t().contiguous().unbind(0)
+        labels, decoded_lengths, jumps, *places = integers.t().contiguous().unbind(0)
         floats = _copy(rows[:, first_float:]).view(self._start.predictor_outputs.dtype)
         pieces = torch.split(floats, [shape.numel() for shape in self._shapes], dim=1)
         outputs, *states = (piece.view(-1, *shape) for piece, shape in zip(pieces, self._shapes, strict=True))
@@ -70,7 +73,7 @@ class StateRows:
             labels=labels,
             decoded_lengths=decoded_lengths,
             time_jumps=None if self._start.time_jumps is None else jumps,
-            fusion_states_list=[place] if with_keywords else [],
+            fusion_states_list=places if with_keywords else places[:-1],
             predictor_outputs=outputs,
             predictor_states=tuple(each.movedim(0, 1).contiguous() for each in states),
         )

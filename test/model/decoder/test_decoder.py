@@ -10,11 +10,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from media import clip
+from omegaconf import open_dict
 
 from src.engine import transfers
+from src.engine.checkpoint import TINY
 from src.engine.decoder.cuda_graphs import set_up_graphs
 from src.engine.decoder.decoder import Decoder
 from src.engine.model import StreamStep
+from src.engine.network import freeze, quiet_nemo, restore_network
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
 from src.settings import Settings
@@ -234,6 +237,23 @@ def test_what_cannot_be_captured_as_a_whole_is_captured_step_by_step(tiny, monke
         assert (computer.state.batch_size, computer.state.max_time) == (clips, 400)
         assert computer.cuda_graphs_mode is computer.CudaGraphsMode.NO_WHILE_LOOPS
     assert "no libnvrtc.so.13" in caplog.text
+
+
+def test_a_checkpoint_with_a_boosting_tree_of_its_own_is_decoded_with_and_without_keywords(tiny):
+    """Its decoder states have two places: one in the checkpoint's tree, and one in that of the keywords."""
+    with quiet_nemo():
+        network = restore_network(TINY, "tiny")
+        freeze(network, 1)
+        with open_dict(network.cfg.decoding):
+            network.cfg.decoding.greedy.boosting_tree = {"key_phrases_list": ["Anna"]}
+            network.cfg.decoding.greedy.boosting_tree_alpha = 0.0  # so that its texts are those without it
+        decoder = Decoder(network, Settings().boost_alpha)
+    assert len(decoder._states._start.fusion_states_list) == 2
+    rounds = [range(len(NAMES))] * 3
+    assert_alike(stepped(tiny, decoder, streams(), rounds), stepped(tiny, tiny._decoder, streams(), rounds))
+    for keywords in (None, BOOSTS):
+        expected = decoded(tiny, tiny._decoder, NAMES, keywords)
+        assert_alike(decoded(tiny, decoder, NAMES, keywords), expected)
 
 
 def test_without_graphs_it_goes_on(tiny, decoder):

@@ -101,6 +101,17 @@ async def test_it_is_decoded_in_order_also_while_the_session_is_busy():
 
 
 @in_virtual_time
+async def test_a_buffer_of_silence_is_emptied_after_the_round_that_has_filled_it():
+    async with listening(manual_client(max_audio_s=10)) as each:
+        for _ in range(60):  # more than the buffer could hold
+            await each.append(0.5, silence)
+            await asyncio.sleep(0.5)
+        assert each.heard > 1
+        assert each.session.make_room() == []
+        assert each.session._input.held_s < 9.5
+
+
+@in_virtual_time
 async def test_an_error_of_the_detector_ends_the_listener():
     class Broken(Loudness):
         def feed(self, samples: Any) -> Any:

@@ -23,14 +23,14 @@ class Live:
     def __init__(self, detector: SpeechDetector, name: str, level: float = 1.0) -> None:
         samples = clip(name) * np.float32(level)
         self._left = samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES]
-        self._gain, self.stream = GainControl(), detector.new_stream()
+        self.gain, self.stream = GainControl(), detector.new_stream()
 
     def __bool__(self) -> bool:
         return len(self._left) > 0
 
     def next(self, frames: int) -> LiveFrames:
         now, self._left = np.split(self._left, [frames * FRAME_SAMPLES])
-        return LiveFrames(now, self._gain, self.stream)
+        return LiveFrames(now, self.gain, self.stream)
 
 
 @pytest.mark.parametrize("most", [1, 4, 40])
@@ -48,6 +48,15 @@ def test_streams_together_have_the_probabilities_of_each_by_itself(detector, mos
 def test_an_error_stays_with_its_stream_and_the_others_go_on(detector):
     good, broken, expected = (Live(detector, "piper-joe-1") for _ in range(3))
     broken.stream.held = np.empty((2, 2), np.float32)
+    for _ in range(3):
+        one, error = probabilities_of(detector, [good.next(5), broken.next(5)])
+        assert isinstance(error, ValueError)
+        np.testing.assert_allclose(np.asarray(one), expected.next(5).probabilities(), atol=3e-5)
+
+
+def test_an_error_of_the_gain_control_stays_with_its_stream_too(detector):
+    good, broken, expected = (Live(detector, "piper-joe-1") for _ in range(3))
+    broken.gain._loudness = np.zeros(3, np.float32)
     for _ in range(3):
         one, error = probabilities_of(detector, [good.next(5), broken.next(5)])
         assert isinstance(error, ValueError)

@@ -1,7 +1,9 @@
 """A byte budget shared by many holders (src.memory.budget)."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +43,34 @@ def test_a_reservation_that_was_released_takes_nothing():
     with budget.reserved() as other, budget.reserved() as third:
         assert other.resize(40)
         assert third.resize(10)
+
+
+class Overtaken:
+    """A lock after whose first release another thread does something."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile: list[Callable[[], object]] = [meanwhile]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._meanwhile:
+            self._meanwhile.pop()()
+
+
+@pytest.mark.parametrize("shares", [0, 1])
+def test_a_thread_that_asks_for_more_during_the_release_takes_nothing(shares):
+    budget = Budget(100, shares)
+    late = budget.reserve(guaranteed=True)
+    assert late.resize(60)
+    budget._lock = Overtaken(lambda: late.resize(90))
+    late.release()
+    assert budget.reserved_bytes == 0
+    free = 100 - 50 * shares
+    with budget.reserved() as other, budget.reserved() as third:
+        assert other.resize(1)
+        assert third.resize(free - 1)
 
 
 def test_a_share_is_there_whatever_others_hold():

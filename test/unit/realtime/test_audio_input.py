@@ -186,6 +186,30 @@ def test_silence_never_takes_more_than_a_turn_may(idle_timeout_ms):
     assert most_s <= 5 + SLICE_S
 
 
+def test_room_is_made_before_speech_and_not_while_a_slice_is_processed():
+    """The search takes long, and in a round all other sessions would wait for it."""
+    searches: list[Loudness] = []
+
+    def new_stream() -> Loudness:
+        searches.append(Loudness())
+        return searches[-1]
+
+    audio = new_input(detection=None, new_stream=new_stream, max_s=10)
+    audio.append(pcm16(np.concatenate([silence(6.0), speech(3.0)])))
+    while audio.undecoded_s:
+        assert not audio.needs_room
+        audio.decode()
+        assert list(audio.detect(None)) == []
+    assert audio.needs_room
+    assert searches == []
+    audio.make_room()
+    assert audio.held_s == pytest.approx(4.0, abs=0.1)
+    audio.append(pcm16(speech(5.5)))
+    list(audio.drain())
+    assert audio.held_s == pytest.approx(9.5, abs=0.1), "it begins with speech"
+    assert not audio.needs_room
+
+
 def test_with_detection_off_all_audio_is_one_item():
     audio = new_input(detection=None)
     audio.append(pcm16(np.concatenate([silence(20.0), speech(1.0), silence(20.0)])))

@@ -107,6 +107,19 @@ def test_a_state_without_a_place_in_a_tree_gets_the_root_and_a_computer_without_
     assert rows.unpack(plain, with_keywords=False).fusion_states_list == []
 
 
+def test_the_places_in_the_checkpoints_own_language_models_come_back_with_and_without_keywords(dtype):
+    own, others = made(1, dtype, seed=98).fusion_states_list, made(3, dtype, seed=97).fusion_states_list
+    rows = StateRows(replace(made(1, dtype, seed=99), fusion_states_list=[*own, torch.tensor([7])]))
+    state = made(3, dtype)
+    keywords = state.fusion_states_list
+    back = rows.unpack(rows.pack(replace(state, fusion_states_list=[*others, *keywords]), 3), with_keywords=True)
+    assert_same(back, replace(state, fusion_states_list=[*others, *keywords]))
+    plain = rows.pack(replace(state, fusion_states_list=others), 3)
+    assert_same(rows.unpack(plain, with_keywords=False), replace(state, fusion_states_list=others))
+    root = torch.tensor([7, 7, 7])
+    assert_same(rows.unpack(plain, with_keywords=True), replace(state, fusion_states_list=[*others, root]))
+
+
 def test_an_rnn_t_has_no_jumps(dtype):
     rows = StateRows(replace(made(1, dtype, seed=99), time_jumps=None))
     state = replace(made(2, dtype), time_jumps=None)
