@@ -16,6 +16,7 @@ from src.realtime.config import SessionConfig
 SECRET_PREFIX = "ek_"
 """Prefix of OpenAI's temporary keys. Its SDKs allow keys with this prefix in browsers."""
 MAX_SECRETS = 5000
+"""Temporary keys at a time, for all keys together. Each key may have an equal share of them."""
 RETRY_S = 60.0
 
 
@@ -82,11 +83,14 @@ class ClientSecrets:
     Args:
         now: a monotonic clock in seconds.
         max_secrets: how many may exist at a time.
+        owners: number of keys that they are made with; each may have an equal share.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, max_secrets: int = MAX_SECRETS) -> None:
+    def __init__(
+        self, now: Callable[[], float] = time.monotonic, max_secrets: int = MAX_SECRETS, owners: int = 1
+    ) -> None:
         self._now = now
-        self._max_secrets = max_secrets
+        self._share = max(1, max_secrets // max(1, owners))
         self._stored: dict[str, _StoredSecret] = {}
 
     def mint(self, owner: int | None, session: SessionConfig, seconds: int) -> ClientSecret:
@@ -98,12 +102,12 @@ class ClientSecrets:
             seconds: how long it is valid.
 
         Raises:
-            TooManySecrets: there are as many temporary keys as may exist.
+            TooManySecrets: this owner has as many temporary keys as it may have.
         """
         now = self._now()
         self._stored = {name: stored for name, stored in self._stored.items() if stored.expires_at > now}
-        if len(self._stored) >= self._max_secrets:
-            message = f"There are {self._max_secrets} temporary keys already. Try again later."
+        if sum(stored.credential.owner == owner for stored in self._stored.values()) >= self._share:
+            message = f"Your key has made {self._share} temporary keys that have not expired. Try again later."
             raise TooManySecrets(message, retry_after_s=RETRY_S)
         name = secrets.token_hex(8)
         value = f"{SECRET_PREFIX}{name}{secrets.token_hex(24)}"

@@ -42,6 +42,25 @@ def test_there_are_only_so_many_secrets_until_some_expire():
     assert secrets.credential(secrets.mint(0, CONFIG, 60).value)
 
 
+def test_no_owner_uses_up_the_share_of_another():
+    clock = ManualClock()
+    secrets = ClientSecrets(clock, max_secrets=6, owners=3)
+    for _ in range(2):
+        secrets.mint(0, CONFIG, 60)
+    with pytest.raises(TooManySecrets, match="has made 2 temporary keys"):
+        secrets.mint(0, CONFIG, 60)
+    for owner in (1, 2, 1, 2):
+        assert secrets.credential(secrets.mint(owner, CONFIG, 60).value).owner == owner
+    clock.now_s += 61
+    secrets.mint(0, CONFIG, 60)
+
+
+@pytest.mark.parametrize("owners", [0, 5])
+def test_each_owner_may_have_one_secret_at_least(owners):
+    secrets = ClientSecrets(max_secrets=2, owners=owners)
+    assert secrets.credential(secrets.mint(None, CONFIG, 60).value)
+
+
 def test_each_key_has_its_own_owner():
     keys = ApiKeys(["first", "second"])
     assert [keys.credential(key).owner for key in ("first", "second")] == [0, 1]
