@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs the service, and runs it again after a fatal fault (exit code 70) and after a signal that was no request to stop.
 # start_bg.sh starts this and makes a file once the service has become ready; until then, its end is the end of this
-# too, so that whoever waits for the first start hears that it failed. SIGTERM (stop.sh) stops the service, then this.
-# No signal says that it is ready: one that comes just as the service ends would be taken for its exit code.
+# too, so that whoever waits for the first start hears that it failed. SIGTERM (stop.sh), SIGINT and SIGHUP stop the
+# service, then this. No signal says that it is ready: one that comes just as the service ends would be taken for its
+# exit code.
 #
 # The wait before a start doubles from 1 s to 60 s. It is 1 s again after a service that was up for
 # PARAKEET_RESTART_RESET_S seconds, 300 by default.
@@ -81,7 +82,7 @@ supervise() {
     done
 }
 
-trap stop TERM INT
+trap stop TERM INT HUP
 make_log_dir
 exec 8>>"$supervisor_file" # stays open, and thereby locked, for as long as this process lives
 flock --timeout 1 8 || fail "Another supervisor is at work; stop it first: bash scripts/stop.sh"

@@ -13,6 +13,7 @@ from src.app import create_app
 from src.engine.model import Model
 from src.engine.nemo_model import NemoModel
 from src.memory.process import keep_freed_blocks, limit_malloc_arenas, limit_onednn_caches
+from src.metrics.server_log import ServerLogHandler, server_log_path
 from src.server.listener import ListenError, authority, listen
 from src.server.server import Server, raise_descriptor_limit, server_config
 from src.settings import Settings, SettingsError
@@ -32,7 +33,8 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     Args:
         load: loads the model.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO, stream=sys.stderr)
+    output = ServerLogHandler(sys.stderr)
+    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO, handlers=[output])
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no log line shows them
     try:
         settings = Settings(_env_file=".env")
@@ -41,6 +43,7 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
         for line in str(error).splitlines():
             logging.error(line)
         return 1
+    output.bound(server_log_path(settings.log_dir))
 
     code = 0
 
@@ -58,7 +61,7 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     )
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", LOOPBACKS)
     services = services_of(app)
-    config = server_config(app, services.message_memory, forwarded_allow_ips=trusted)
+    config = server_config(app, services.message_memory, on_refused=services.note_refusal, forwarded_allow_ips=trusted)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns about each client that sends nonsense
     server = Server(config, services.drain)
     if not settings.keys and not _is_loopback(settings.host):

@@ -27,6 +27,7 @@ from src.errors import QueueFull
 from src.memory.budget_queue import BudgetQueue
 from src.memory.limits import memory_limit_bytes
 from src.memory.plan import MemoryPlan
+from src.metrics.trace import write_refusal
 from src.realtime.audio_batcher import AudioBatcher
 from src.runtime import Runtime
 from src.settings import Settings
@@ -117,7 +118,7 @@ def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_path
         body_reader=BodyReader(
             max_bytes=settings.max_upload_bytes, max_total_bytes=plan.uploads, timeout_s=settings.upload_timeout_s
         ),
-        client_secrets=ClientSecrets(),
+        client_secrets=ClientSecrets(owners=len(settings.keys)),
         known_paths=known_paths,
         metrics=runtime.metrics,
         sessions=runtime.sessions,
@@ -128,6 +129,7 @@ def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_path
         audio_batcher=AudioBatcher(detector, runtime.rounds_pool),
         realtime_pool=runtime.realtime_pool,
         created_at=int(time.time()),
+        note_refusal=partial(write_refusal, runtime.metrics, settings.model_name),
         drain=runtime.drain,
     )
 

@@ -15,6 +15,7 @@ from src.memory.budget import Budget
 from src.memory.plan import MIB, MemoryPlan
 from src.memory.process import freeze_gc, trim_heap_periodically
 from src.metrics import MetricsLog
+from src.metrics.trace import write_counts, write_counts_periodically
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 
@@ -41,7 +42,7 @@ class Runtime:
         self._plan = plan
         self.scheduler = Scheduler(settings, on_breakdown)
         self.sessions = SessionSlots(settings.max_sessions)
-        self.metrics = MetricsLog(settings.log_dir, live_sessions=self.sessions.__len__)
+        self.metrics = MetricsLog(settings.log_dir, settings.max_log_mb * MIB, self.sessions.__len__)
         self.sandbox = Sandbox(
             timeout_s=settings.decode_timeout_s,
             memory_mb=settings.decode_memory_mb,
@@ -69,6 +70,7 @@ class Runtime:
         background = [
             asyncio.create_task(self._load(load, on_failure)),
             asyncio.create_task(trim_heap_periodically(self._work_done)),
+            asyncio.create_task(write_counts_periodically(self.metrics)),
         ]
         self.io_pool.submit(self._start_sandbox)
         log.info("Memory that may be taken: %s.", self._plan)
@@ -89,6 +91,7 @@ class Runtime:
         for pool in (self.decode_pool, self.io_pool, self.realtime_pool, self.rounds_pool):
             pool.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.sandbox.close)
+        write_counts(self.metrics)
         self.metrics.close()
 
     def _work_done(self) -> int:

@@ -146,6 +146,8 @@ class Settings(BaseSettings):
     """Path prefix under which a proxy serves this service, such as `/stt`; the proxy may remove it or not."""
     log_dir: Path = Path("logs")
     """Folder of the service's logs; a relative path starts at the project's top level."""
+    max_log_mb: int = Field(2048, ge=2)
+    """Size of the metrics log with its old parts, in MiB; the oldest are removed."""
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -57,6 +57,9 @@ class Services:
     """Threads that decode realtime audio, apart from those of uploads, which may be busy for long."""
     created_at: int
     """When the application was made, in Unix seconds."""
+    note_refusal: Callable[[str, int, str], None]
+    """Writes to the logs that the server has answered a request in place of the application: its protocol (`HTTP` or
+    `WS`), the status and the error's code."""
     drain: Callable[[], Awaitable[None]]
     """Takes no more work, and returns when all work has ended or the grace period is over."""
 

@@ -4,7 +4,6 @@ A `ServiceError` carries its status, headers and body. Errors of the framework b
 are not 2xx have the same form. `src.server.errors` answers what never reaches the application.
 """
 
-import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,8 +16,7 @@ from starlette.websockets import WebSocket
 
 from src.api.dependencies import services_of, trace_of
 from src.errors import InvalidRequest, MethodNotAllowed, ServiceError, error_body
-
-log = logging.getLogger("src.access")
+from src.metrics.trace import Trace
 
 
 class ErrorDetail(BaseModel):
@@ -62,9 +60,17 @@ def error_response(error: ServiceError) -> JSONResponse:
 async def send_error(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer the connection of `scope` with an error; a WebSocket gets it in place of its handshake."""
     if scope["type"] == "websocket":
-        await WebSocket(scope, receive, send).send_denial_response(error_response(error))
+        await refuse_handshake(WebSocket(scope, receive, send), error)
     else:
         await _traced_response(Request(scope, receive), error)(scope, receive, send)
+
+
+async def refuse_handshake(websocket: WebSocket, error: ServiceError) -> None:
+    """Answer the handshake of a WebSocket with an error, and note its code in the trace of the handshake."""
+    trace: Trace | None = websocket.scope.get("state", {}).get("trace")
+    if trace:
+        trace.error_code = error.code
+    await websocket.send_denial_response(error_response(error))
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -113,6 +119,4 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
 async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a connection whose path no route has, or none for its protocol."""
     error = services_of(scope["app"]).known_paths.missing(scope)
-    if scope["type"] == "websocket":
-        log.info("WS unknown refused: %d %s", error.status, error.code)
     await send_error(error, scope, receive, send)

@@ -1,7 +1,6 @@
 """Tracing: the ASGI middleware that gives each request an id, and writes its lines to the logs when it ends."""
 
 import logging
-import os
 import re
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -9,9 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.errors import error_response
 from src.api.paths import DOCUMENTATION, PROBES, route_path
-from src.errors import ClientGone, ServiceError
+from src.errors import ClientGone, InvalidApiKey, ServiceError
 from src.metrics import MetricsLog
-from src.metrics.trace import CLIENT_CLOSED, Trace, write_trace
+from src.metrics.trace import CLIENT_CLOSED, Trace, new_request_id, write_trace
 
 log = logging.getLogger("src.access")
 
@@ -23,6 +22,8 @@ class RequestTrace:
 
     Like OpenAI's, answers have `x-request-id`, which is the caller's if that is valid, and `openai-processing-ms`. An
     unexpected exception is logged and becomes an answer 500 without details.
+
+    Of WebSockets, the handshakes that are refused are written; each item of a session has a line of its own.
 
     Args:
         app: the application behind it.
@@ -44,12 +45,28 @@ class RequestTrace:
         self._unlogged_paths = unlogged_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection of `scope`. Only HTTP is traced."""
-        if scope["type"] != "http":
+        """Serve one connection of `scope`."""
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         trace = Trace(_request_id(Headers(scope=scope).get("x-request-id")))
         scope.setdefault("state", {})["trace"] = trace
+        serve = self._serve_request if scope["type"] == "http" else self._serve_websocket
+        await serve(trace, scope, receive, send)
+
+    async def _serve_websocket(self, trace: Trace, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket, and write its handshake to the logs if the application refuses it."""
+
+        async def send_traced(message: Message) -> None:
+            if message["type"] == "websocket.http.response.start":
+                trace.status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = trace.request_id
+                self._write(scope, trace, "WS")
+            await send(message)
+
+        await self._app(scope, receive, send_traced)
+
+    async def _serve_request(self, trace: Trace, scope: Scope, receive: Receive, send: Send) -> None:
         answered = False
 
         async def send_traced(message: Message) -> None:
@@ -73,14 +90,21 @@ class RequestTrace:
             if not answered:
                 await error_response(error)(scope, receive, send_traced)
         finally:
-            self._write(scope, trace)
+            if route_path(scope) not in self._unlogged_paths:
+                self._write(scope, trace, scope["method"])
 
-    def _write(self, scope: Scope, trace: Trace) -> None:
-        if route_path(scope) in self._unlogged_paths:
-            return
+    def _write(self, scope: Scope, trace: Trace, method: str) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
-        write_trace(trace, self._metrics, model=self._model, route=route, label=f"{scope['method']} {route}")
+        client = scope.get("client") if trace.status == InvalidApiKey.status else None
+        write_trace(
+            trace,
+            self._metrics,
+            model=self._model,
+            route=route,
+            label=f"{method} {route}",
+            client=client[0] if client else None,
+        )
 
 
 def _request_id(given: str | None) -> str:
-    return given if given and _VALID_ID.fullmatch(given) else f"req_{os.urandom(16).hex()}"
+    return given if given and _VALID_ID.fullmatch(given) else new_request_id()

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 from src.api.audio_clock import AudioClock
 from src.api.auth import client_of
 from src.api.dependencies import Services, services_of
-from src.api.errors import error_response
+from src.api.errors import refuse_handshake
 from src.api.item_traces import ItemTraces
 from src.api.outbox import Outbox, SlowReader
 from src.api.realtime_handshake import read_handshake
@@ -80,12 +80,10 @@ async def realtime(websocket: WebSocket) -> None:
     """Serve one session."""
     services = services_of(websocket.app)
     served = services.served_model_for(websocket.scope)
-    route: str = websocket.scope["route"].path
     try:
         params = _accepted_handshake(websocket, services, served)
     except ServiceError as error:
-        log.info("WS %s refused: %d %s", route, error.status, error.code)
-        await websocket.send_denial_response(error_response(error))
+        await refuse_handshake(websocket, error)
         return
     with services.sessions.acquire() as slot, services.session_audio.reserved(guaranteed=True) as memory:
         subprotocol = "realtime" if "realtime" in websocket.scope["subprotocols"] else None

@@ -1,4 +1,4 @@
-"""The metrics log: JSON lines in `metrics/metrics.log`, with a new file at each midnight UTC and seven old ones kept.
+"""The metrics log: JSON lines in `metrics/metrics.log`, with a new file at each midnight UTC; see `rotated_file.py`.
 
 `write` only puts a record on a bounded queue. A thread turns records into lines and writes them, all records of a fifth
 of a second at once: in a busy service, waking the thread for each line would cost more than the lines themselves. If
@@ -6,26 +6,24 @@ the disk fails (full, read-only, stuck, folder removed), lines are lost and coun
 log has one message when that begins and one when it is over.
 """
 
-import itertools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from io import TextIOWrapper
-from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 from queue import SimpleQueue
 
 from src.metrics.record import Record
+from src.metrics.refusals import RefusalCounter
+from src.metrics.rotated_file import RotatedFile
 
 MAX_BACKLOG = 10_000
 """Most records that wait for a slow disk: some megabytes, or minutes of a busy service."""
 BATCH_S = 0.2
 """Longest time that a record waits for others to be written with. A process that is killed loses those records."""
-KEPT_DAYS = 7
 CLOSE_TIMEOUT_S = 5.0
+MAX_BYTES = 2 << 30
+"""What the log and its old parts may take together."""
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +40,19 @@ class MetricsLog:
 
     Args:
         log_dir: the folder of logs.
+        max_bytes: what the log and its old parts may take together; the oldest parts are removed.
         live_sessions: returns the number of realtime sessions that are open; None where nobody counts them.
     """
 
-    def __init__(self, log_dir: Path, live_sessions: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(
+        self, log_dir: Path, max_bytes: int = MAX_BYTES, live_sessions: Callable[[], int | None] = lambda: None
+    ) -> None:
         self.path = metrics_path(log_dir.absolute())
+        self.refusals = RefusalCounter()
+        """Decides which refused requests have lines of their own."""
         self.live_sessions = live_sessions
         self.process_started = time.time()
+        self._max_bytes = max_bytes
         self._queue: SimpleQueue[Record | threading.Event | None] = SimpleQueue()
         self._batch: list[Record | threading.Event | None] = []  # taken off the queue by the thread
         self._flush_now = threading.Event()  # tells the thread not to wait for more records
@@ -94,7 +98,7 @@ class MetricsLog:
             self._count_lost(waiting, f"{waiting} lines were still waiting when the log was closed")
 
     def _run(self) -> None:
-        file = _DailyFile(self.path)
+        file = RotatedFile(self.path, self._max_bytes)
         while None not in self._batch:
             self._batch = []
             self._collect()
@@ -112,7 +116,7 @@ class MetricsLog:
         while not self._queue.empty():
             self._batch.append(self._queue.get())
 
-    def _append(self, records: list[Record], file: "_DailyFile") -> None:
+    def _append(self, records: list[Record], file: RotatedFile) -> None:
         lines = b"".join(map(self._line, records))
         written = 0
         try:
@@ -145,73 +149,3 @@ class MetricsLog:
         with self._lock:
             self._failing = False
         logger.warning("metrics are written to %s again; %d lines were lost so far", self.path, self._failures)
-
-
-class _DailyFile(TimedRotatingFileHandler):
-    """The standard library's rotating file. It also copes with a renamed, removed or torn file, and raises its errors.
-
-    `logging` flushes and closes all handlers at exit and when it is configured. This handler belongs to its thread
-    alone, so those calls do nothing, and a stuck disk does not delay the exit.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, when="midnight", utc=True, backupCount=KEPT_DAYS, encoding="utf-8", delay=True)
-
-    def flush(self) -> None:
-        """Do nothing: writes are not buffered."""
-
-    def close(self) -> None:
-        """Do nothing: `abandon` closes the file."""
-
-    def abandon(self) -> None:
-        """Close the file. The next line opens it again."""
-        with suppress(OSError):  # closing flushes the buffer, which fails once more on a full disk
-            super().close()
-
-    def append(self, lines: bytes) -> int:
-        """Append lines and return the number of bytes written. Starts a new file if the day or the path's file changed.
-
-        Raises:
-            OSError: nothing was written.
-        """
-        self._follow_path()
-        if self.shouldRollover(logging.makeLogRecord({})):
-            self.doRollover()
-        if not self.stream:
-            self.stream = self._open()
-        return os.write(self.stream.fileno(), lines)
-
-    def rotation_filename(self, default_name: str) -> str:
-        """Return an unused name. After the clock was set back, the standard library would overwrite a file."""
-        names = itertools.chain([default_name], (f"{default_name}.{part}" for part in itertools.count(1)))
-        return next(name for name in names if not os.path.exists(name))
-
-    def _follow_path(self) -> None:
-        """Close a file that is no longer the one at the path: it was removed, or another process rotated it."""
-        try:
-            found = os.stat(self.baseFilename)
-        except FileNotFoundError:
-            found = None
-        if found and self.stream and os.path.samestat(found, os.fstat(self.stream.fileno())):
-            return
-        if not found:
-            if self.stream:
-                logger.warning("%s was removed; a new one is begun", self.baseFilename)
-            os.makedirs(os.path.dirname(self.baseFilename), exist_ok=True)
-        self.abandon()
-        # The next rotation follows from the file's age, as another process that shares it may have rotated it already.
-        self.rolloverAt = self.computeRollover(int(found.st_mtime if found else time.time()))
-
-    def _open(self) -> TextIOWrapper:
-        _end_torn_line(self.baseFilename)
-        return open(self.baseFilename, "a", encoding="utf-8")
-
-
-def _end_torn_line(path: str) -> None:
-    """Add a line break after an incomplete last line, which a crash or a full disk has left."""
-    if not os.path.isfile(path) or not os.path.getsize(path):
-        return
-    with open(path, "ab+") as file:  # append mode keeps what another process appends meanwhile
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":
-            file.write(b"\n")

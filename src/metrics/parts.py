@@ -6,13 +6,13 @@ same day: `metrics.log.2026-11-22.1`, `.2` and so on.
 
 import errno
 import os
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from src.metrics.parser import Parser, Row
+from src.metrics.rotated_file import parts_of
 
 TAIL_BYTES = 64 * 1024
 """Read from the end of a rotated file to find its last line."""
@@ -83,11 +83,9 @@ def ended_before(part: BinaryIO, since: float, parser: Parser) -> bool:
 
 def _rotated_names(path: Path) -> list[str]:
     """Return the names of the rotated files, oldest first: by date, then by number."""
-    pattern = re.compile(re.escape(path.name) + r"\.(\d{4}-\d{2}-\d{2})(?:\.(\d{1,9}))?")
-    matches: list[re.Match[str]] = []
     with suppress(FileNotFoundError, NotADirectoryError):
-        matches = [match for name in os.listdir(path.parent) if (match := pattern.fullmatch(name))]
-    return [match[0] for match in sorted(matches, key=lambda match: (match[1], int(match[2] or 0), match[0]))]
+        return [part.name for part in parts_of(path)]
+    return []
 
 
 def _open(path: Path, stack: ExitStack) -> BinaryIO | None:

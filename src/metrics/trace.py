@@ -1,16 +1,27 @@
 """The trace of a request or realtime item: its status and figures while it runs, and its log lines at the end."""
 
+import asyncio
 import logging
+import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from src.metrics.log import MetricsLog
 from src.metrics.record import Record
+from src.metrics.refusals import Refusal
 
 log = logging.getLogger("src.access")
 
 CLIENT_CLOSED = 499
 """Status of a request whose client disconnected before the response. nginx uses the same number."""
+COUNTED_S = 60.0
+"""How often the refused requests without a line of their own are written, as one line for each kind."""
+
+
+def new_request_id() -> str:
+    """Return a unique request id in OpenAI's form: `req_` and 32 hexadecimal digits."""
+    return f"req_{os.urandom(16).hex()}"
 
 
 @dataclass(slots=True)
@@ -89,8 +100,12 @@ class Trace:
         )
 
 
-def write_trace(trace: Trace, metrics: MetricsLog, *, model: str, route: str, label: str) -> None:
+def write_trace(
+    trace: Trace, metrics: MetricsLog, *, model: str, route: str, label: str, client: str | None = None
+) -> None:
     """Write a request or item that ends now to the metrics log and to the access log, one line each.
+
+    Requests that fail before they bring audio are only counted when many come: see `write_counts`.
 
     Args:
         trace: the request or item.
@@ -98,10 +113,50 @@ def write_trace(trace: Trace, metrics: MetricsLog, *, model: str, route: str, la
         model: name of the model.
         route: path template of the route.
         label: its name in the access log, such as `POST /v1/audio/transcriptions` or `WS /v1/realtime item`.
+        client: the address that it came from, if the access log is to name that.
     """
-    record = trace.record(
-        model=model, route=route, sessions=metrics.live_sessions(), process_started=metrics.process_started
-    )
+    if trace.status >= 400 and trace.measured.audio_len_s is None:
+        refusal = Refusal(model, route, label, trace.status, trace.error_code)
+        if not metrics.refusals.has_line(refusal, time.monotonic()):
+            return
+    record = _record(trace, metrics, model, route)
     metrics.write(record)
     audio = "" if record.audio_len_s is None else f", audio {record.audio_len_s:.2f} s"
-    log.info("%s %s in %.3f s%s, %s", label, trace.outcome, record.duration_total_s, audio, record.request_id)
+    origin = f", from {client}" if client else ""
+    log.info("%s %s in %.3f s%s, %s%s", label, trace.outcome, record.duration_total_s, audio, record.request_id, origin)
+
+
+def _record(trace: Trace, metrics: MetricsLog, model: str, route: str) -> Record:
+    return trace.record(
+        model=model, route=route, sessions=metrics.live_sessions(), process_started=metrics.process_started
+    )
+
+
+def write_refusal(metrics: MetricsLog, model: str, protocol: str, status: int, code: str) -> None:
+    """Write a request that the server has answered in place of the application: broken, too slow or no WebSocket.
+
+    Args:
+        metrics: the metrics log.
+        model: name of the model.
+        protocol: `HTTP` or `WS`.
+        status: the answer's status.
+        code: the error's code.
+    """
+    trace = Trace(new_request_id(), status=status, error_code=code)
+    write_trace(trace, metrics, model=model, route="unknown", label=f"{protocol} unknown")
+
+
+def write_counts(metrics: MetricsLog) -> None:
+    """Write the refused requests that had no line of their own since the last call, one line for each kind."""
+    for refusal, count in metrics.refusals.take_counts().items():
+        trace = Trace("", status=refusal.status, error_code=refusal.code)
+        record = _record(trace, metrics, refusal.model, refusal.route)
+        metrics.write(replace(record, duration_total_s=0.0, count=count))
+        log.info("%s %s, %d more like it", refusal.label, trace.outcome, count)
+
+
+async def write_counts_periodically(metrics: MetricsLog) -> NoReturn:
+    """Call `write_counts` every `COUNTED_S`, until cancelled."""
+    while True:
+        await asyncio.sleep(COUNTED_S)
+        write_counts(metrics)

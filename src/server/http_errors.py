@@ -1,9 +1,13 @@
 """Errors that the server answers in place of the application, in the shape of the API's own."""
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 
 from src.errors import error_body
+
+OnRefused = Callable[[str, int, str], None]
+"""Called with `HTTP` or `WS`, the status and the code of an error that the server answers itself."""
 
 
 def error_json(status: int, code: str, message: str) -> bytes:

@@ -5,7 +5,6 @@ while it is idle, while a head or a body is incomplete, while a response is not 
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -15,11 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from src.server.eviction import EvictionRank, make_room
 from src.server.flow_control import PipelineFlowControl
-from src.server.http_errors import raw_response
+from src.server.http_errors import OnRefused, raw_response
 from src.server.slow_reader import SlowReaderGuard
 from src.server.transport import LINGER_S, ProtocolTransport
-
-log = logging.getLogger("src.access")
 
 MAX_HEAD_BYTES = 32 * 1024
 """Largest request line and headers together. It is checked after each `FEED_BYTES`; a head may exceed it by as much."""
@@ -40,15 +37,17 @@ class HttpProtocol(HttpToolsProtocol):
         options: uvicorn's own.
         head_s: time limit for a request's head in seconds, from the first byte of the request or from the connection.
         max_connections: connections beyond which some are evicted.
+        on_refused: called for each request that is answered in place of the application.
     """
 
     transport: ProtocolTransport  # type: ignore[assignment] # a Transport in all that uvicorn uses
     flow: PipelineFlowControl
     is_evicted = False
 
-    def __init__(self, *options: Any, head_s: float, max_connections: int, **named: Any) -> None:
+    def __init__(self, *options: Any, head_s: float, max_connections: int, on_refused: OnRefused, **named: Any) -> None:
         super().__init__(*options, **named)
         self._head_s = head_s
+        self._on_refused = on_refused
         self._max_connections = max_connections
         self._in_head = True
         self._head_bytes = 0
@@ -283,17 +282,20 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer in place of the application, after all requests before, and close the connection."""
         if self.transport.is_closing() or self._final_response is not None:
             return
-        log.info("HTTP refused: %d %s", status, code)
         self._clear_deadline()
         self._final_response = raw_response(status, code, message)
-        self._abandon_request()
+        if not self._abandon_request():  # else the application notes the end of the request
+            self._on_refused("HTTP", int(status), code)
         self._send_final_response()
 
-    def _abandon_request(self) -> None:
-        """Take back a request whose body will stay incomplete: the final response is its response."""
+    def _abandon_request(self) -> bool:
+        """Take back a request whose body will stay incomplete: the final response is its response.
+
+        Return whether there is one.
+        """
         broken = self.cycle
         if broken is None or broken.response_complete or not broken.more_body:
-            return
+            return False
         if self.pipeline and self.pipeline[0][0] is broken:
             self.pipeline.popleft()
         elif broken.response_started:
@@ -301,6 +303,7 @@ class HttpProtocol(HttpToolsProtocol):
         broken.disconnected = True
         broken.message_event.set()
         self._unanswered -= 1
+        return True
 
     def _send_final_response(self) -> None:
         if self._final_response is not None and self.is_idle and not self.transport.is_closing():

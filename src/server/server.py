@@ -3,6 +3,8 @@
 import logging
 import os
 import resource
+import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from src.memory.budget import Budget
+from src.server.http_errors import OnRefused
 from src.server.http_protocol import HttpProtocol
 from src.server.websocket_protocol import WebSocketProtocol
 
@@ -41,6 +44,7 @@ def server_config(
     *,
     head_s: float = HEAD_S,
     max_connections: int = MAX_CONNECTIONS,
+    on_refused: OnRefused = lambda *_: None,
     **options: Any,
 ) -> uvicorn.Config:
     """Return the configuration of the server for `app`.
@@ -50,11 +54,12 @@ def server_config(
         message_memory: budget for WebSocket messages that are incomplete or wait for the application.
         head_s: time limit for a request's head, in seconds.
         max_connections: connections beyond which some that wait for their client are closed.
+        on_refused: called for each request that the server answers in place of the application.
         options: uvicorn's own, such as host and port.
     """
     max_connections = min(max_connections, _connections_by_descriptors())
-    new_http = partial(HttpProtocol, head_s=head_s, max_connections=max_connections)
-    new_websocket = partial(WebSocketProtocol, head_s=head_s, memory=message_memory)
+    new_http = partial(HttpProtocol, head_s=head_s, max_connections=max_connections, on_refused=on_refused)
+    new_websocket = partial(WebSocketProtocol, head_s=head_s, memory=message_memory, on_refused=on_refused)
     return uvicorn.Config(
         app,
         http=new_http,  # type: ignore[arg-type] # declared as a class, but only ever called
@@ -85,9 +90,10 @@ def _connections_by_descriptors() -> int:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with an orderly end: on SIGTERM or SIGINT it finishes requests, then closes the port.
+    """uvicorn's server with an orderly end: on SIGTERM, SIGINT or SIGHUP it finishes requests, then closes the port.
 
-    A second signal ends the process at once.
+    A second signal ends the process at once, unless it is SIGHUP, of which a terminal that closes sends several. Under
+    `nohup`, SIGHUP is ignored.
 
     Args:
         config: as `server_config` returns it.
@@ -101,14 +107,29 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle signals as uvicorn does, but do not raise them again at the end: a stop on request exits with 0."""
-        with super().capture_signals():
+        with super().capture_signals(), self._hangups_captured():
             try:
                 yield
             finally:
                 self._captured_signals.clear()
 
+    @contextmanager
+    def _hangups_captured(self) -> Iterator[None]:
+        """Handle SIGHUP as well, which would end the process without a drain, unless it is ignored."""
+        before = signal.getsignal(signal.SIGHUP)
+        if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signal.signal(signal.SIGHUP, self.handle_exit)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal."""
+        if self._captured_signals and sig == signal.SIGHUP:
+            return
         if self._captured_signals:
             log.warning("A second signal: the process ends at once.")
             logging.shutdown()

@@ -11,6 +11,7 @@ from websockets.protocol import OPEN
 
 from src.memory.budget import Budget, Reservation
 from src.server.eviction import EvictionRank
+from src.server.http_errors import OnRefused
 from src.server.plain_frames import plain_message
 from src.server.transport import LINGER_S, ProtocolTransport
 from src.server.websocket_handshake import JsonErrorProtocol
@@ -50,16 +51,18 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         options: uvicorn's own.
         head_s: time limit for the answer to the handshake, in seconds.
         memory: budget for messages. If it is full, the connection with the oldest incomplete message is closed.
+        on_refused: called for each handshake that is rejected in place of the application, or not answered in time.
     """
 
     transport: ProtocolTransport  # type: ignore[assignment] # a Transport in all that uvicorn uses
     is_evicted = False
 
-    def __init__(self, *options: Any, head_s: float, memory: Budget, **named: Any) -> None:
+    def __init__(self, *options: Any, head_s: float, memory: Budget, on_refused: OnRefused, **named: Any) -> None:
         super().__init__(*options, **named)
         self.conn = JsonErrorProtocol(
-            extensions=self.conn.available_extensions, max_size=self.config.ws_max_size, logger=self.logger
+            on_refused, extensions=self.conn.available_extensions, max_size=self.config.ws_max_size, logger=self.logger
         )
+        self._on_refused = on_refused
         self._head_s = head_s
         self._early = b""  # received before the handshake was answered
         self._memory = memory
@@ -168,14 +171,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         try:
             content = {"text": data.decode()} if self.curr_msg_data_type == "text" else {"bytes": data}
         except UnicodeDecodeError:
-            self.conn.send_close(INVALID_DATA)
-            self.handle_parser_exception()
+            self._refuse_text()
             return
         message: Any = {"type": "websocket.receive", **content}
         self.queue.put_nowait(message)
         self._queued_bytes += len(data)
         if self._queued_bytes > MAX_WAITING_BYTES or self.queue.qsize() > MAX_WAITING:
             self._pause_reading()
+
+    def _refuse_text(self) -> None:
+        """Close the connection for text that is not UTF-8, unless the client's own close frame is parsed already.
+
+        The parser reads all frames of a segment before the first is handled, and answers a close frame at once.
+        """
+        if self.conn.state is OPEN:
+            self.conn.send_close(INVALID_DATA)
+        self.handle_parser_exception()
 
     async def receive(self) -> Any:
         """Return the application's next message. From here on, the application accounts for its memory."""
@@ -199,6 +210,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """Answer a ping; end the connection if too many answers wait for the client to read them."""
+        if self._ignores_input:  # nothing more may be written
+            return
         super().handle_ping()
         if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.transport.abort()
@@ -305,7 +318,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _abort_unanswered(self) -> None:
         if not self.handshake_complete:
-            log.info("WS refused: its handshake was not answered within %g s", self._head_s)
+            self._on_refused("WS", int(HTTPStatus.REQUEST_TIMEOUT), "request_timeout")
             self.transport.abort()
 
     def _close(self, transport: asyncio.Transport) -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import queue_bench
 import serve_bench
 import session_overhead_bench
 import sessions_bench
+import siege_bench
 import word_delays
 from instant_model import InstantModel
 from live_session import HeardItem, LiveResult
@@ -387,6 +389,14 @@ def test_a_short_index_bench_counts_every_answer_and_the_service_lives(tmp_path)
     assert "the service lives" in ran.stdout, ran.stderr
     assert " got 400" in ran.stdout
     assert ran.stdout == (tmp_path / "index_bench.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("is_alive", "statuses", "passes"),
+    [(True, [200, 429, 503], True), (True, [429, 503], False), (True, [200, 0], False), (False, [200], False)],
+)
+def test_a_siege_is_withstood_if_others_are_served_or_told_to_come_back(is_alive, statuses, passes):
+    assert siege_bench.passed(is_alive, Counter(statuses)) is passes
 
 
 def test_a_short_loop_bench_sends_what_is_asked_for_and_tells_the_longest_probe_beside_it(tmp_path):

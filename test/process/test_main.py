@@ -122,6 +122,17 @@ def test_sigterm_under_load_answers_every_open_request_and_exits_with_0(tmp_path
     assert len(log.read_text().splitlines()) == 64
 
 
+def test_a_terminal_that_closes_ends_the_service_in_order(tmp_path):
+    """It sends SIGHUP, some shells do too, and a second one changes nothing."""
+    with slow_service(tmp_path) as (process, port):
+        connections = [send(port) for _ in range(4)]
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=300).is_success
+        for _ in range(2):
+            process.send_signal(signal.SIGHUP)
+        assert [status_of(each) for each in connections] == [200] * 4
+        assert process.wait(300) == 0
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_the_process_at_once(tmp_path, second):
     with service_of(WITH_HELD_MODEL, tmp_path) as (process, port):

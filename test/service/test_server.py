@@ -15,11 +15,13 @@ import httpx
 import numpy as np
 import pytest
 from fakes import HeldModel, clip
+from keys import KEY
 from running_service import serving, until
 from uvicorn.server import ServerState
 from websockets.sync.client import connect
 
 from src.memory.budget import Budget
+from src.metrics.log import metrics_path
 from src.server import http_protocol, slow_reader, websocket_protocol
 from src.server.server import server_config
 from src.settings import Settings
@@ -121,6 +123,27 @@ def test_a_head_that_does_not_come_to_its_end_is_answered_408(service, sent):
     with opened(service, sent) as slow:
         assert error_in(answered(slow)) == (408, "request_timeout")
     assert is_served(service)
+
+
+def test_whatever_is_refused_has_a_line_in_the_metrics_whoever_refuses_it(tmp_path):
+    """Broken HTTP, a slow head, handshakes that are broken, wrong, of no route or without a key; and who guessed it."""
+    upgrade = UPGRADES["websocket"] + b"\r\n"
+    key = b"api-key: " + KEY.encode() + b"\r\n"
+    refused = [
+        (b"nonsense\r\n\r\n", 400, "invalid_http"),
+        (POST, 408, "request_timeout"),
+        (b"GET /v1/realtime HTTP/1.1\r\nHost: x\r\n" + upgrade, 401, "invalid_api_key"),
+        (b"GET /v1/none HTTP/1.1\r\nHost: x\r\n" + key + upgrade, 404, "not_found"),
+        (b"GET /v1/realtime?sample_rate=1 HTTP/1.1\r\nHost: x\r\n" + key + upgrade, 400, "invalid_value"),
+        (b"GET " + HANDSHAKE + b"X: " + b"y" * 9000 + b"\r\n\r\n", 431, "headers_too_large"),
+    ]
+    with served(tmp_path, api_keys=KEY) as service:
+        for sent, status, code in refused:
+            with opened(service, sent) as connection:
+                assert error_in(answered(connection)) == (status, code)
+    lines = [json.loads(line) for line in metrics_path(tmp_path).read_text().splitlines()]
+    assert [(line["code"], line["error"]) for line in lines] == [(status, code) for _, status, code in refused]
+    assert all(line["request_id"] for line in lines)
 
 
 def test_a_second_request_on_a_connection_has_no_more_time_for_its_head(service):

@@ -42,6 +42,8 @@ class FakeTransport(asyncio.Transport):
         self.protocol.data_received(data)
 
     def write(self, data: Any) -> None:
+        if self.is_eof_written:
+            raise RuntimeError("Cannot call write() after write_eof()")  # as asyncio's transports do
         self.written += data
 
     def get_write_buffer_size(self) -> int:

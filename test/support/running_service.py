@@ -74,7 +74,7 @@ def serving(
     """
     app = create_app(settings, load=load)
     services = services_of(app)
-    config = server_config(app, services.message_memory, port=0, **options)
+    config = server_config(app, services.message_memory, on_refused=services.note_refusal, port=0, **options)
     server = Server(config, services.drain)
     opened = threading.Event()
 

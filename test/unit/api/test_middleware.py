@@ -1,14 +1,16 @@
 """Tracing: the id and the headers of each answer, and its lines in the logs, whatever the application does."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 from in_process import client_of
 from starlette.responses import PlainTextResponse
 
+from src.api.errors import send_error
 from src.api.middleware import RequestTrace
-from src.errors import ClientGone
+from src.errors import ClientGone, InvalidApiKey, TooManySessions
 from src.metrics import MetricsLog
 
 
@@ -98,3 +100,48 @@ async def test_probes_and_documentation_leave_no_record(tmp_path, path):
     async with client_of(traced.app) as client:
         assert (await client.get(path)).headers["x-request-id"]
     assert traced.records() == []
+
+
+def handshake(client: tuple[str, int] | None = ("192.0.2.7", 1234)) -> dict:
+    """The scope of a WebSocket."""
+    return {"type": "websocket", "path": "/v1/realtime", "headers": [], "client": client}
+
+
+@pytest.mark.parametrize("error", [InvalidApiKey("Which key?"), TooManySessions("Full.", retry_after_s=1)])
+async def test_a_handshake_that_is_refused_leaves_a_record_and_has_its_id(tmp_path, caplog, error):
+    caplog.set_level(logging.INFO, "src.access")
+    sent = []
+
+    async def refuse(scope, receive, send):
+        await send_error(error, scope | {"extensions": {"websocket.http.response": {}}}, receive, send)
+
+    async def send(message):
+        sent.append(message)
+
+    traced = Traced(refuse, tmp_path)
+    await traced.app(handshake(), None, send)
+    (record,) = traced.records()
+    assert (record["code"], record["error"], record["route"]) == (error.status, error.code, "unknown")
+    assert dict(sent[0]["headers"])[b"x-request-id"].decode() == record["request_id"]
+    assert ("from 192.0.2.7" in caplog.messages[-1]) == (error.status == 401), "who guesses keys is named"
+
+
+async def test_a_session_leaves_no_record_of_its_own(tmp_path):
+    async def accept(scope, receive, send):
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 1000})
+
+    async def send(message):
+        pass
+
+    traced = Traced(accept, tmp_path)
+    await traced.app(handshake(client=None), None, send)
+    assert traced.records() == []
+
+
+async def test_a_wrong_key_over_http_is_logged_with_its_address(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "src.access")
+    traced = Traced(PlainTextResponse("no", 401), tmp_path)
+    async with client_of(traced.app) as client:
+        await client.get("/v1/x")
+    assert "from 192.0.2.1" in caplog.messages[-1]

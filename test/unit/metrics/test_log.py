@@ -90,7 +90,9 @@ def first_line_of(path) -> str:
 def test_what_comes_together_is_written_at_once(tmp_path, monkeypatch):
     written: list[Any] = []
     write_to_disk = os.write
-    monkeypatch.setattr("src.metrics.log.os.write", lambda fd, data: written.append(data) or write_to_disk(fd, data))
+    monkeypatch.setattr(
+        "src.metrics.rotated_file.os.write", lambda fd, data: written.append(data) or write_to_disk(fd, data)
+    )
     monkeypatch.setattr("src.metrics.log.BATCH_S", 60)
     log = MetricsLog(tmp_path)
     for number in range(1000):

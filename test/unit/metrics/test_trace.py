@@ -1,10 +1,24 @@
 """The trace of a request: the figures of its clips, and its lines in the logs."""
 
+import asyncio
 import json
 import logging
+from pathlib import Path
+
+from virtual_time import in_virtual_time
 
 from src.metrics import MetricsLog
-from src.metrics.trace import CLIENT_CLOSED, Measurements, Trace, write_trace
+from src.metrics.refusals import BURST
+from src.metrics.trace import (
+    CLIENT_CLOSED,
+    COUNTED_S,
+    Measurements,
+    Trace,
+    write_counts,
+    write_counts_periodically,
+    write_refusal,
+    write_trace,
+)
 
 
 def measured() -> Measurements:
@@ -90,3 +104,66 @@ def test_a_line_says_how_many_sessions_are_open_and_since_when_the_process_runs(
     first, second = [json.loads(line) for line in metrics.path.read_text().splitlines()]
     assert (first["sessions"], second["sessions"]) == (7, 7)
     assert first["process_started"] == second["process_started"] <= first["ts"]
+
+
+def test_a_request_that_the_server_itself_refuses_has_its_lines_too(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "src.access")
+    metrics = MetricsLog(tmp_path)
+    write_refusal(metrics, "tiny", "HTTP", 400, "invalid_http")
+    metrics.close()
+    line = json.loads(metrics.path.read_text())
+    assert (line["status"], line["code"], line["error"], line["route"]) == ("error", 400, "invalid_http", "unknown")
+    assert line["request_id"].startswith("req_")
+    assert caplog.messages[0].startswith("HTTP unknown 400 invalid_http in 0.")
+
+
+def test_the_address_is_named_where_it_is_given(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "src.access")
+    metrics = MetricsLog(tmp_path)
+    trace = Trace("req-1", status=401, error_code="invalid_api_key")
+    write_trace(trace, metrics, model="tiny", route="unknown", label="WS unknown", client="192.0.2.7")
+    metrics.close()
+    assert caplog.messages[0].endswith(", req-1, from 192.0.2.7")
+
+
+def flooded(log_dir: Path) -> MetricsLog:
+    """A log after many requests with a wrong key."""
+    metrics = MetricsLog(log_dir)
+    for number in range(BURST + 3000):
+        trace = Trace(f"req-{number}", status=401, error_code="invalid_api_key")
+        write_trace(trace, metrics, model="tiny", route="unknown", label="POST unknown")
+    return metrics
+
+
+def test_of_a_flood_of_refused_requests_some_have_lines_and_the_rest_is_one(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "src.access")
+    metrics = flooded(tmp_path)
+    write_counts(metrics)
+    write_counts(metrics)
+    metrics.close()
+    *single, last = [json.loads(line) for line in metrics.path.read_text().splitlines()]
+    assert BURST <= len(single) < BURST + 3000
+    assert not any("count" in line for line in single)
+    assert len(single) + last["count"] == BURST + 3000
+    assert (last["code"], last["error"], last["request_id"]) == (401, "invalid_api_key", "")
+    assert caplog.messages[-1] == f"POST unknown 401 invalid_api_key, {last['count']} more like it"
+    assert len(caplog.messages) == len(single) + 1
+
+
+def test_requests_that_brought_audio_have_a_line_each_whatever_became_of_them(tmp_path):
+    metrics = flooded(tmp_path)
+    for number in range(2 * BURST):
+        trace = Trace(f"audio-{number}", status=503, error_code="queue_timeout", measured=measured())
+        write_trace(trace, metrics, model="tiny", route="/v1/audio/transcriptions", label="POST")
+    metrics.close()
+    assert metrics.path.read_text().count('"audio-') == 2 * BURST
+
+
+@in_virtual_time
+async def test_what_is_counted_is_written_every_minute(tmp_path):
+    metrics = flooded(tmp_path)
+    writing = asyncio.create_task(write_counts_periodically(metrics))
+    await asyncio.sleep(COUNTED_S + 1)
+    writing.cancel()
+    metrics.close()
+    assert '"count":' in metrics.path.read_text().splitlines()[-1]

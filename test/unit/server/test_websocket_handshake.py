@@ -19,7 +19,9 @@ from src.server.websocket_handshake import JsonErrorProtocol
     ],
 )
 def test_a_rejection_is_a_json_error(status, code):
-    response = JsonErrorProtocol().reject(status, "The reason.\n")
+    refused = []
+    response = JsonErrorProtocol(lambda *refusal: refused.append(refusal)).reject(status, "The reason.\n")
+    assert refused == [("WS", status, code)]
     assert response.status_code == status
     assert response.headers["Content-Type"] == "application/json"
     assert response.headers["Content-Length"] == str(len(response.body))
@@ -28,5 +30,5 @@ def test_a_rejection_is_a_json_error(status, code):
 
 
 def test_a_rejection_without_a_reason_has_a_message_too():
-    response = JsonErrorProtocol().reject(403, "")
+    response = JsonErrorProtocol(lambda *_: None).reject(403, "")
     assert json.loads(response.body)["error"]["message"] == "The connection is refused."

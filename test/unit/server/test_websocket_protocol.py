@@ -174,6 +174,28 @@ async def test_text_that_is_not_utf_8_closes_the_connection():
     assert client.transport.is_aborted
 
 
+@pytest.mark.parametrize(
+    ("after", "code"),
+    [
+        (Frame(Opcode.PING, b"?"), 1007),
+        (Frame(Opcode.PONG, b"?"), 1007),
+        (Frame(Opcode.BINARY, b"more"), 1007),
+        (Frame(Opcode.CLOSE, b"\x03\xe8"), 1000),  # which the parser has answered before the text is read
+    ],
+    ids=lambda value: value.opcode.name if isinstance(value, Frame) else None,
+)
+@in_virtual_time
+async def test_text_that_is_not_utf_8_closes_the_connection_whatever_comes_with_it(after, code):
+    """In fragments, and so by websockets' own parser."""
+    client = Client(Server(EchoApp()))
+    assert await client.status() == 101
+    frames = [Frame(Opcode.TEXT, b"a", fin=False), Frame(Opcode.CONT, b"\xff"), after]
+    client.transport.receive(b"".join(frame.serialize(mask=True) for frame in frames))
+    assert await client.close_code() == code
+    await asyncio.sleep(LINGER_S + 1)
+    assert client.transport.is_aborted
+
+
 @in_virtual_time
 async def test_what_comes_before_the_handshake_is_answered_waits_for_that():
     app = EchoApp()
