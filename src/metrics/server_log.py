@@ -7,7 +7,7 @@ import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 MAX_BYTES = 32 << 20
 """Size of the log from which on it is put aside; one old part is kept. To copy so much takes 20 ms."""
@@ -21,7 +21,7 @@ def server_log_path(log_dir: Path) -> Path:
     return log_dir / "server.log"
 
 
-class ServerLogHandler(logging.StreamHandler[TextIO]):
+class ServerLogHandler(logging.StreamHandler[IO[str]]):
     """Writes log lines to a stream; if that is the service's own log file, keeps the file from growing for ever.
 
     The file is copied to `server.log.1` and emptied. It is not renamed, as other processes append to it too: the
@@ -32,7 +32,7 @@ class ServerLogHandler(logging.StreamHandler[TextIO]):
         max_bytes: size of the file from which on it is put aside.
     """
 
-    def __init__(self, stream: TextIO, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, stream: IO[str], max_bytes: int = MAX_BYTES) -> None:
         super().__init__(stream)
         self._max_bytes = max_bytes
         self._path: Path | None = None
@@ -62,7 +62,7 @@ class ServerLogHandler(logging.StreamHandler[TextIO]):
             os.ftruncate(descriptor, 0)
 
 
-def _appends_to(stream: TextIO, path: Path) -> bool:
+def _appends_to(stream: IO[str], path: Path) -> bool:
     """Return whether a stream appends to the file at `path`, so that the next line after a cut begins the file."""
     try:
         descriptor = stream.fileno()

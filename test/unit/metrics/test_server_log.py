@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from src.metrics import server_log
 from src.metrics.server_log import LINES_BETWEEN_LOOKS, ServerLogHandler, server_log_path
 
 MAX_BYTES = 10_000
@@ -76,7 +75,7 @@ def test_a_disk_that_is_too_full_for_the_old_part_costs_old_lines_only(path, mon
         target.write_bytes(b"a part of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(server_log.shutil, "copyfile", full)
+    monkeypatch.setattr("src.metrics.server_log.shutil.copyfile", full)
     with handler_to(path, path) as handler:
         write(handler, 0, 5000)
     assert path.stat().st_size <= MAX_BYTES + 10 * LINES_BETWEEN_LOOKS
