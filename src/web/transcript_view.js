@@ -165,15 +165,22 @@ export class TranscriptView {
     return new StaticRange({ startContainer: node, startOffset: from, endContainer: node, endOffset: to });
   }
 
-  /** Scroll the transcript, and only it, until a place is well inside its view. */
+  /** Scroll the transcript, and only it, until a place is well inside the part of it that is on the screen. */
   #reveal(place) {
     const range = this.#rangeOf(place);
     for (let attempt = 0; attempt < 2; attempt++) { // blocks that come into view get their true height
       const word = range.getBoundingClientRect();
-      const view = this.element.getBoundingClientRect();
-      if (word.top >= view.top + 8 && word.bottom <= view.bottom - word.height) return;
-      this.element.scrollTop += word.top - view.top - view.height / 3;
+      const { top, bottom } = this.#visiblePart();
+      if (word.top >= top + 8 && word.bottom <= bottom - word.height) return;
+      this.element.scrollTop += word.top - top - (bottom - top) / 3;
     }
+  }
+
+  /** The part of the transcript that is on the screen, or all of it if hardly any is. */
+  #visiblePart() {
+    const { top, bottom } = this.element.getBoundingClientRect();
+    const [first, last] = [Math.max(top, 0), Math.min(bottom, innerHeight)];
+    return last - first > 120 ? { top: first, bottom: last } : { top, bottom };
   }
 
   #listen() {
