@@ -19,6 +19,11 @@ def seconds(value: float | None) -> str:
     return number(value, decimals)
 
 
+def shortened(text: str, most: int = 40) -> str:
+    """Return the beginning of a text, with an ellipsis if it has more than `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "\u2026"
+
+
 def share(part: int, whole: int) -> str:
     """Return a share in percent, rounded down, so that 100% means all; a dash if there is nothing to share."""
     if not whole:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from src.metrics.figures import MISSING, length, number, seconds, share
+from src.metrics.figures import MISSING, length, number, seconds, share, shortened
 from src.metrics.outcome import RequestOutcome
 from src.metrics.parser import Failure
 from src.metrics.quantiles import Quantiles
@@ -207,7 +207,7 @@ def _errors(series: Series, each: str) -> Panel:
     kinds = sorted(counts, key=lambda kind: (-counts[kind], kind))
     shown = kinds if len(kinds) <= ERROR_KINDS + 1 else kinds[:ERROR_KINDS]
     trends = [
-        Trend(str(kind), shade, _counts(series, partial(_failures, kinds=[kind])))
+        Trend(shortened(str(kind)), shade, _counts(series, partial(_failures, kinds=[kind])))
         for kind, shade in zip(shown, (*_KIND_SHADES, "others"), strict=False)
     ]
     if len(shown) < len(kinds):

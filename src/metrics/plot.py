@@ -57,18 +57,13 @@ def _draw_panel(axes: Axes, panel: Panel, series: Series) -> None:
     if panel.bars:
         _draw_bars(axes, panel, series)
     else:
-        for trend in reversed(panel.trends):
-            _draw_line(axes, trend, scale.low, series)
+        for index, trend in enumerate(panel.trends):
+            _draw_line(axes, trend, scale.low, series, zorder=4 - 0.1 * index)  # the first above the others
     if len(panel.trends) > 1:
-        names = {trend.name: index for index, trend in enumerate(panel.trends)}
-        handles, labels = axes.get_legend_handles_labels()
-        order = sorted(range(len(labels)), key=lambda index: names[labels[index].replace(r"\$", "$")])
         axes.legend(
-            [handles[index] for index in order],
-            [labels[index] for index in order],
             loc="lower right",
             bbox_to_anchor=(1, 0.97),
-            ncols=len(labels),
+            ncols=len(panel.trends),
             fontsize=9,
             frameon=False,
             labelcolor=INK,
@@ -116,11 +111,12 @@ def _draw_bars(axes: Axes, panel: Panel, series: Series) -> None:
         below = np.array(edges)
 
 
-def _draw_line(axes: Axes, trend: Trend, lowest: float, series: Series) -> None:
+def _draw_line(axes: Axes, trend: Trend, lowest: float, series: Series, zorder: float) -> None:
     """Draw a line through the middles of bins, broken where there is no value; a single value is a point."""
     values = np.array([np.nan if value is None else max(value, lowest) for value in trend.values])
     middles = series.width_s * (np.arange(len(values)) + 0.5)
-    style: dict[str, Any] = {"color": PALETTE[trend.shade].light, "linewidth": 2 if trend.shade == "accent" else 1.3}
+    width = 2 if trend.shade == "accent" else 1.3
+    style: dict[str, Any] = {"color": PALETTE[trend.shade].light, "linewidth": width, "zorder": zorder}
     axes.plot(middles, values, label=trend.name.replace("$", r"\$"), linestyle="--" if trend.dashed else "-", **style)
     known = ~np.isnan(values)
     lone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]

@@ -13,6 +13,11 @@ def test_seconds_have_at_most_five_characters_while_they_can(value, text):
     assert figures.seconds(value) == text
 
 
+def test_a_long_name_is_shortened():
+    assert figures.shortened("429 queue_full") == "429 queue_full"
+    assert figures.shortened("x" * 10_000) == "x" * 39 + "\u2026"
+
+
 def test_a_share_is_rounded_down_so_that_all_means_all():
     assert figures.share(1, 1) == "100.00%"
     assert figures.share(99_999, 100_000) == "99.99%"
