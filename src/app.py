@@ -14,11 +14,12 @@ from src.api.body import BodyReader
 from src.api.client_limits import ClientLimits
 from src.api.cors import CrossOrigin
 from src.api.dependencies import Services, provide
+from src.api.docs import docs_routes
 from src.api.errors import add_error_handlers, documented_errors
 from src.api.keys import ApiKeys, ClientSecrets
 from src.api.known_paths import KnownPaths
 from src.api.middleware import RequestTrace
-from src.api.paths import DOCUMENTATION, PROBES, PathNormalizer
+from src.api.paths import DOCUMENTATION, OPENAPI, PROBES, UNLOGGED, PathNormalizer
 from src.api.web import web_routes
 from src.audio.vad import SpeechDetector
 from src.engine.model import Model
@@ -62,10 +63,18 @@ def create_app(
         async with runtime.running(lambda: load(settings), on_failure):
             yield
 
-    app = FastAPI(title="Parakeet speech-to-text", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="Parakeet speech-to-text",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url=OPENAPI,
+        docs_url=None,  # FastAPI's own pages load their scripts from another host
+        redoc_url=None,
+    )
     _add_routes(app)
     page = web_routes() if settings.web else []
-    app.router.routes.extend(page)
+    app.router.routes.extend([*docs_routes(app.openapi), *page])
     services = _services(settings, plan, runtime, KnownPaths(app.routes))
     provide(app, services)
     add_error_handlers(app)
@@ -92,13 +101,13 @@ def _add_middleware(app: FastAPI, services: Services, page: frozenset[str]) -> N
         keys=ApiKeys(settings.keys),
         secrets=services.client_secrets,
         limits=limits,
-        open_paths=PROBES | page,
+        open_paths=PROBES | DOCUMENTATION | page,
     )
     app.add_middleware(
         RequestTrace,
         metrics=services.metrics,
         model=settings.model_name,
-        unlogged_paths=PROBES | DOCUMENTATION | page,
+        unlogged_paths=UNLOGGED | page,
     )
     if settings.origins:
         app.add_middleware(CrossOrigin, origins=settings.origins)

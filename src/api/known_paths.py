@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import Scope
 
 from src.api.hints import MIN_SIMILARITY, nearest_path
-from src.api.paths import AZURE, WEB, route_path
+from src.api.paths import AZURE, DOCS, WEB, route_path
 from src.errors import UnknownPath
 
 VERSION = "/v1"
@@ -29,7 +29,7 @@ class KnownPaths:
         own = [
             (path, route)
             for path, route in found
-            if "{" not in path and path != "/" and not path.startswith((AZURE, WEB))
+            if "{" not in path and path != "/" and not path.startswith((AZURE, WEB, f"{DOCS}/"))
         ]
         self._paths = frozenset(path for path, _ in own)
         self._sockets = frozenset(path for path, route in own if isinstance(route, WebSocketRoute))

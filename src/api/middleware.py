@@ -7,7 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.errors import error_response
-from src.api.paths import DOCUMENTATION, PROBES, route_path
+from src.api.paths import UNLOGGED, route_path
 from src.errors import ClientGone, InvalidApiKey, ServiceError
 from src.metrics import MetricsLog
 from src.metrics.trace import CLIENT_CLOSED, Trace, new_request_id, write_trace
@@ -37,7 +37,7 @@ class RequestTrace:
         app: ASGIApp,
         metrics: MetricsLog,
         model: str,
-        unlogged_paths: frozenset[str] = PROBES | DOCUMENTATION,
+        unlogged_paths: frozenset[str] = UNLOGGED,
     ) -> None:
         self._app = app
         self._metrics = metrics

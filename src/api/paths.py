@@ -10,7 +10,11 @@ REALTIME = re.compile(r"/v1/realtime|/openai(/v1|/deployments/.+)?/realtime")
 """The paths of the WebSocket, Azure's among them."""
 PROBES = frozenset({"/healthz", "/readyz"})
 """They send no key, and would outnumber the requests that the metrics are about."""
-DOCUMENTATION = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+DOCS, REDOC, OPENAPI = "/docs", "/redoc", "/openapi.json"
+"""The description of the API for people, the same under the name that FastAPI's users know too, and for machines."""
+DOCS_STYLES = ("/docs/page.css", "/docs/docs.css")
+DOCUMENTATION = frozenset({DOCS, REDOC, *DOCS_STYLES})
+UNLOGGED = PROBES | DOCUMENTATION | {OPENAPI}
 WEB = "/web/"
 """Prefix of the paths of the page's files."""
 

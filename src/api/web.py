@@ -10,6 +10,7 @@ from src import __version__
 from src.api.dependencies import services_of
 from src.api.page_headers import page_headers
 from src.api.page_template import PageFacts, PageTemplate
+from src.api.paths import WEB
 from src.api.static_file import StaticFile
 
 FOLDER = Path(__file__).parent.parent / "web"
@@ -28,7 +29,18 @@ MEDIA_TYPES = {
 def web_routes(folder: Path = FOLDER) -> list[Route]:
     """Return the routes of the page and of each file in `folder`, which are read now."""
     files = [path for path in sorted(folder.iterdir()) if path.suffix in MEDIA_TYPES]
-    return [_page_route(PageTemplate((folder / PAGE).read_text())), *map(_file_route, files)]
+    page = _page_route(PageTemplate((folder / PAGE).read_text()))
+    return [page, *(file_route(f"{WEB}{path.name}", path) for path in files)]
+
+
+def file_route(route_path: str, file: Path) -> Route:
+    """Return the route of a file, which is read now."""
+    prepared = StaticFile.prepare(file.read_bytes(), MEDIA_TYPES[file.suffix])
+
+    async def send(request: Request) -> Response:
+        return prepared.answer(request.headers, page_headers(request.scope))
+
+    return Route(route_path, send, include_in_schema=False)
 
 
 def _page_route(template: PageTemplate) -> Route:
@@ -38,12 +50,3 @@ def _page_route(template: PageTemplate) -> Route:
         return html.answer(request.headers, page_headers(request.scope))
 
     return Route("/", page, include_in_schema=False)
-
-
-def _file_route(path: Path) -> Route:
-    file = StaticFile.prepare(path.read_bytes(), MEDIA_TYPES[path.suffix])
-
-    async def send(request: Request) -> Response:
-        return file.answer(request.headers, page_headers(request.scope))
-
-    return Route(f"/web/{path.name}", send, include_in_schema=False)

@@ -26,7 +26,6 @@ ROUTES = [
     ("POST", "/v1/realtime/client_secrets"),
     ("POST", "/v1/realtime/transcription_sessions"),
     ("GET", "/v1/realtime"),
-    ("GET", "/docs"),
     ("GET", "/openapi.json"),
     ("GET", "/no/such/route"),
     ("OPTIONS", "/v1/audio/transcriptions"),
@@ -68,8 +67,8 @@ def test_no_route_answers_without_a_right_key(service, method, path):
         assert KEY not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes_need_no_key(service, path):
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/"])
+def test_probes_and_pages_need_no_key(service, path):
     assert service.http.get(path).status_code == 200
 
 

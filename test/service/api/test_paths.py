@@ -47,7 +47,7 @@ SOCKETS = [path for path, methods in ROUTES if methods is None]
 
 
 PAGE_FILE = next(path for path in PATHS if path.startswith("/web/"))
-OPEN = {"/healthz", "/readyz", "/", PAGE_FILE}
+OPEN = {"/healthz", "/readyz", "/", PAGE_FILE, "/docs", "/docs/docs.css", "/docs/page.css", "/redoc"}
 """Paths that need no key."""
 
 
@@ -339,7 +339,10 @@ def test_a_proxys_prefix_is_known_whether_it_takes_it_off_or_not(prefixed, seen)
         answer = client.post("/v1/audio/transcriptions/", content=PCM, headers={"content-type": "audio/pcm"})
         assert answer.json()["text"] == "7"
         docs = client.get("/docs")
-        assert "'/stt/openapi.json'" in docs.text
+        assert '"/stt/openapi.json"' in docs.text
+        styles = re.findall(r'href="(/stt/docs/\w+\.css)"', docs.text)
+        assert len(styles) == 2
+        assert all(client.get(path.removeprefix("/stt")).status_code == 200 for path in styles)
         assert client.get("/openapi.json").json()["servers"] == [{"url": "/stt"}]
         missed = client.post("/audio/transcriptions").json()["error"]["message"]
         assert "There is no /stt/audio/transcriptions " in missed
@@ -371,4 +374,4 @@ def test_the_prefix_may_be_set_in_the_server(tmp_path):
     with serving(settings, lambda _: HeldModel(held=False), root_path="/stt") as service:
         assert service.http.get("/healthz").status_code == 200
         assert service.http.get("/stt/healthz").status_code == 200
-        assert "'/stt/openapi.json'" in service.http.get("/docs").text
+        assert '"/stt/openapi.json"' in service.http.get("/docs").text

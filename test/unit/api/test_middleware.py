@@ -94,7 +94,7 @@ async def test_a_client_that_has_gone_gets_no_answer_and_a_record(tmp_path):
     assert [(record["code"], record["error"]) for record in traced.records()] == [(499, "client_closed")]
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/docs/page.css", "/redoc", "/openapi.json"])
 async def test_probes_and_documentation_leave_no_record(tmp_path, path):
     traced = Traced(PlainTextResponse("hello"), tmp_path)
     async with client_of(traced.app) as client:

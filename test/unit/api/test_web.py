@@ -10,7 +10,7 @@ from src.api.dependencies import services_of
 from src.api.web import FOLDER, MEDIA_TYPES, web_routes
 
 KEY = "sk-page-test"
-FILES = sorted(path.name for path in FOLDER.iterdir() if path.name != "index.html")
+FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix != ".html")
 
 
 async def codes_recorded(log_dir, path: str, **settings) -> list[int]:
