@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Starts the service on the bundled checkpoint at a free port, sends it a bundled clip, once as a file and once as if it
-# were being spoken, and stops it.
+# were being spoken, and stops it; with --keep it runs on until Ctrl-C, for a look at its page.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
+keep=${1-}
+[[ -z $keep || $keep == --keep ]] || fail "usage: bash scripts/demo.sh [--keep]"
 clip=test/clips/piper-joe-1.flac
 reference=$(awk -F '\t' -v file="$(basename "$clip")" '$1 == file { print $4 }' test/clips/transcripts.tsv)
 
@@ -85,3 +87,12 @@ print(f"{time.monotonic() - started:7.1f} s  final: {text}")
 if text != reference:
     sys.exit("The final text is not the reference.")
 EOF
+
+if [[ $keep ]]; then
+    trap 'exit 0' INT TERM
+    echo "Page:      $(base_url)/ captions speech and transcribes files. The service runs until you press Ctrl-C."
+    wait "$pid"
+    fail "The service has ended by itself."
+fi
+echo "Page:      $(base_url)/ captioned speech and transcribed files; the service is stopped now."
+echo "To try it: bash scripts/demo.sh --keep"

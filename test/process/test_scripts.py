@@ -106,9 +106,9 @@ class Checkout:
     def run(self, script: str, **extra: str) -> subprocess.CompletedProcess[str]:
         return finish(self.start(script, **extra))
 
-    def start(self, script: str, **extra: str) -> subprocess.Popen[str]:
+    def start(self, script: str, *arguments: str, **extra: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [BASH, self.root / "scripts" / script],
+            [BASH, self.root / "scripts" / script, *arguments],
             cwd="/",
             env=self.environment(**extra),
             stdin=subprocess.DEVNULL,
@@ -448,8 +448,33 @@ def test_the_demo_transcribes_a_bundled_clip_whatever_the_settings_are(service: 
     assert result.returncode == 0, result.stderr
     assert "Sent:      curl -F file=@test/clips/piper-joe-1.flac http://127.0.0.1:" in result.stdout
     assert '"The black bicycle is under the tree."' in result.stdout
+    page, hint = result.stdout.splitlines()[-2:]
+    assert re.match(r"Page:      http://127\.0\.0\.1:\d+/ ", page)
+    assert hint == "To try it: bash scripts/demo.sh --keep"
     assert files_below(temporary) == set()
     assert not (service.root / "logs").exists()
+
+
+def test_the_demo_keeps_the_service_running_until_it_is_interrupted(stand_in: Checkout, tmp_path: Path) -> None:
+    python = stand_in.root / ".venv" / "bin" / "python"
+    # The programs that send clips come by stdin, as `-`; the stand-in would not transcribe any.
+    write_script(python, f'case $1 in -) cat >/dev/null ;; *) exec "{sys.executable}" "$@" ;; esac')
+    write(stand_in.root / "test" / "clips" / "transcripts.tsv")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    demo = stand_in.start("demo.sh", "--keep", TMPDIR=str(temporary))
+    assert demo.stdout
+    line = next(line for line in demo.stdout if line.startswith("Page:"))
+    port = line.split(":")[3].partition("/")[0]
+    assert get(port) == 200
+    demo.send_signal(signal.SIGINT)
+    assert finish(demo).returncode == 0
+    assert get(port) != 200
+    assert files_below(temporary) == set()
+
+
+def test_the_demo_refuses_what_it_does_not_know(checkout: Checkout) -> None:
+    assert_failed_with(finish(checkout.start("demo.sh", "--kept")), "usage: bash scripts/demo.sh [--keep]")
 
 
 # --- the supervisor
