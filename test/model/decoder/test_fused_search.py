@@ -14,7 +14,7 @@ BOTH = """
 from dataclasses import replace
 import torch
 from media import clip
-from src.engine.decoder import computers, search_selection
+from src.engine.decoder import computers, fused_search, search_selection, search_weights
 from src.engine.decoder.decoder import Decoder
 from src.engine.decoder.fused_search import FusedSearch
 from src.engine.decoder.loop_graph import run_loop
@@ -27,6 +27,8 @@ def select_search(network, start, graphs):
     return FusedSearch(weights_of(network), start, run_loop)
 
 tiny = NemoModel.load(Settings(model_id="tiny", device="cpu"))
+search_weights.COLUMNS = fused_search.COLUMNS = 128  # few programs, as the interpreter takes as long for small ones
+fused_search.UNITS = 64
 search_selection.CHECK_CLIPS, search_selection.CHECK_FRAMES = 2, 10
 nemos, search_selection.select_search = tiny._decoder, select_search
 fused = Decoder(tiny._network, Settings().boost_alpha)
