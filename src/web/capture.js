@@ -62,7 +62,7 @@ export class Capture {
     this.#node.port.onmessage = null;
     stopAll(this.#streams);
     this.#context.onstatechange = null;
-    this.#context.close();
+    if (this.#context.state !== "closed") this.#context.close();
   }
 }
 
