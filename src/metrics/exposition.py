@@ -1,6 +1,5 @@
 """Counters in Prometheus' text format (prometheus.io, "Exposition formats", version 0.0.4)."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -131,6 +130,4 @@ def _escaped(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    if math.isinf(value):
-        return "+Inf"
     return str(int(value)) if value == int(value) else repr(round(value, 6))

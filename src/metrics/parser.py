@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 from src.metrics.record import OPTIONAL_NAMES, Record
 
+MOST = 1e15
+"""Numbers beyond it, or below its negative, are no measurements; sums of what is left do not overflow."""
 UNKNOWN = "unknown"
 """Model or route of a line that names none."""
 
@@ -141,7 +143,7 @@ def _timestamp(value: object) -> float:
 def _number(value: object) -> float:
     if value is None:
         return math.nan
-    if (type(value) is float or type(value) is int) and math.isfinite(value):  # a bool is not a number here
+    if (type(value) is float or type(value) is int) and abs(value) <= MOST:  # a bool is not a number here, nor is NaN
         return value
     raise ValueError
 

@@ -10,10 +10,8 @@ from src.metrics.figures import clock, day
 MOST_TIME_TICKS = 9
 _TIME_STEPS_S = (1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
 _DAY_S = 86400
-_MOST = 1e300
-"""Sums beyond it are no numbers that a picture could be about."""
-LEAST_S = 0.001
-"""Durations on a logarithmic scale begin here: a wait of nothing has no logarithm."""
+LEAST_S, MOST_S = 0.001, 1e6
+"""Durations on a logarithmic scale lie between these: a wait of nothing has no logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Scale:
 def linear_scale(top: float, *, whole: bool = False) -> Scale:
     """Return a scale from 0 to a round number of at least `top`, with up to five ticks above 0, at whole numbers only
     if `whole`."""
-    top = top if 0 < top < _MOST else 1.0
+    top = top if top > 0 else 1.0
     decade = 10.0 ** math.floor(math.log10(top))
     step = next(decade * factor for factor in (0.2, 0.5, 1, 2) if top <= decade * factor * 5)
     step = max(step, 1.0) if whole else step
@@ -56,8 +54,9 @@ def linear_scale(top: float, *, whole: bool = False) -> Scale:
 
 def log_scale(least: float, most: float) -> Scale:
     """Return a scale of seconds over the decades that hold `least` to `most`, with a tick at each; one has more."""
-    low = math.floor(math.log10(max(least, LEAST_S)) + 1e-9)
-    high = max(low + 1, math.ceil(math.log10(max(most, LEAST_S)) - 1e-9))
+    least, most = (min(max(value, LEAST_S), MOST_S) for value in (least, most))
+    low = min(math.floor(math.log10(least) + 1e-9), round(math.log10(MOST_S)) - 1)
+    high = max(low + 1, math.ceil(math.log10(most) - 1e-9))
     factors = (1, 2, 5) if high - low == 1 else (1,)
     values = [factor * 10.0**decade for decade in range(low, high) for factor in factors] + [10.0**high]
     ends = 10.0**low, 10.0**high

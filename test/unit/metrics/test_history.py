@@ -74,6 +74,7 @@ BAD_LINES = [
     b'{"ts":1795000000,"status":"error","code":"500"}\n',
     b'{"ts":1795000000,"status":"error"}\n',
     b'{"ts":1795000000,"status":"ok","code":200,"audio_len_s":"10"}\n',
+    b'{"ts":1795000000,"status":"ok","code":200,"audio_len_s":1e16}\n',
     b'{"ts":1795000000,"status":"ok","code":200,"duration_total_s":[1]}\n',
     b'{"ts":1795000000,"status":"ok","code":200,"queue_wait_s":Infinity}\n',
 ]
