@@ -189,15 +189,28 @@ def test_mixed_batches_have_every_clip_and_are_the_same_each_time():
     assert set(names) == {name for batch in gpu_texts.mixed(names, 8, 1) for name in batch}
 
 
-def test_a_failing_test_makes_the_part_differ_and_is_told_with_its_reason(tmp_path):
-    sample = tmp_path / "test_sample.py"
-    sample.write_text("def test_good(): pass\ndef test_bad(): assert 1 == 2\n")
-    program = f"import gpu_tests, sys; sys.exit(gpu_tests.run({str(sample)!r}))"
+def gpu_tests_of(folder, text, limit_s):
+    """The exit code, the lines and the figures of the part for tests, on a file with this text."""
+    sample = folder / "test_sample.py"
+    sample.write_text(text)
+    program = f"import gpu_tests, sys; sys.exit(gpu_tests.run({str(sample)!r}, gpu_tests.Clock({limit_s})))"
     ran = subprocess.run([sys.executable, "-c", program], cwd=BENCHES, capture_output=True, text=True)
     lines = ran.stdout.split("\n")  # `splitlines` splits at what begins figures, too
     shown = [line for line in lines if not line.startswith(FIGURES)]
     figures = [json.loads(line.removeprefix(FIGURES)) for line in lines if line.startswith(FIGURES)]
-    assert ran.returncode == DIFFERENT
+    return ran.returncode, shown, figures
+
+
+def test_tests_for_which_there_is_no_time_are_left_out_and_the_part_is_done(tmp_path):
+    code, shown, figures = gpu_tests_of(tmp_path, "def test_one(): pass\ndef test_two(): pass\n", 0.1)
+    assert code == 0
+    assert [line.partition(":")[0] for line in shown if line] == ["left out test_one", "left out test_two"]
+    assert figures == []
+
+
+def test_a_failing_test_makes_the_part_differ_and_is_told_with_its_reason(tmp_path):
+    code, shown, figures = gpu_tests_of(tmp_path, "def test_good(): pass\ndef test_bad(): assert 1 == 2\n", 1e6)
+    assert code == DIFFERENT
     assert [each[name]["outcome"] for each in figures for name in each] == ["passed", "failed"]
     assert shown[0].startswith("passed")
     assert shown[0].endswith("test_good")
