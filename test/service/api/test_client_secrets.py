@@ -171,7 +171,7 @@ def test_minting_waits_for_the_model_and_works_without_keys(tmp_path):
 
 def test_a_secret_that_has_expired_opens_nothing(tmp_path, monkeypatch):
     clock = ManualClock()
-    monkeypatch.setattr(src.app, "ClientSecrets", lambda: ClientSecrets(clock))
+    monkeypatch.setattr(src.app, "ClientSecrets", lambda **options: ClientSecrets(clock, **options))
     with guarded(tmp_path) as service:
         secret = mint(service, {"expires_after": {"seconds": 60}}).json()["value"]
         assert created(service, secret)["type"] == "session.created"
