@@ -106,7 +106,7 @@ _SUMMARY = (
 
 def _summary(reading: Reading, windows: Sequence[ReportWindow]) -> Iterator[str]:
     rows = [(window.name, *_summary_row(reading.series.get(window.name))) for window in windows]
-    yield '<section class="wide" aria-label="All windows">'
+    yield '<section class="wide" tabindex="0" aria-label="All windows">'
     yield _table((_SUMMARY, *rows), "summary")
     yield "</section>"
 
@@ -219,7 +219,8 @@ def _breakdown(identity: str, field: str, groups: Sequence[Group]) -> Iterator[s
         "p99, s",
         "audio min",
     )
-    yield f'<div class="wide"><table class="by-source">{_head(headings)}<tbody>'
+    yield f'<div class="wide" tabindex="0" role="region" aria-label="By {field}">'
+    yield f'<table class="by-source">{_head(headings)}<tbody>'
     for group in groups[:MOST_GROUPS]:
         yield _group_row(group, most)
     yield "</tbody></table></div>"
