@@ -205,7 +205,7 @@ class TooManyForClient(TooManyForKey):
 
 
 class TooManySecrets(ServiceError):
-    """There are as many temporary keys as the server keeps."""
+    """A key has made as many temporary keys as it may have at a time."""
 
     status = 429
     type = "rate_limit_exceeded"

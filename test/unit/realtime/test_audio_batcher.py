@@ -100,6 +100,16 @@ def test_a_session_that_fails_fails_alone(detector, client):
     assert kinds(first) == kinds(last) == ["input_audio_buffer.speech_started"]
 
 
+def test_a_session_whose_gain_control_fails_fails_alone(detector, client):
+    failing, other = client(), client()
+    for each in (failing, other):
+        each.send_only(append(SPOKEN[:RATE]))
+    failing.session._input._detector._gain._loudness = np.zeros(3, np.float32)
+    results: Any = run_round(detector, [failing.session, other.session])
+    assert isinstance(results[0], ValueError)
+    assert kinds(results[1]) == ["input_audio_buffer.speech_started"]
+
+
 # When rounds run
 
 
