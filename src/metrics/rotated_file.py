@@ -68,10 +68,12 @@ class RotatedFile:
         Raises:
             OSError: nothing was written.
         """
-        status = self._follow_path()
-        if status and self._is_complete(status):
-            self._put_aside()
-        return os.write(self._opened(), lines)
+        self._follow_path()
+        descriptor = self._opened()
+        if self._is_complete(os.fstat(descriptor)):
+            self._put_aside(descriptor)
+            descriptor = self._opened()
+        return os.write(descriptor, lines)
 
     def abandon(self) -> None:
         """Close the file. The next line opens it again."""
@@ -80,37 +82,38 @@ class RotatedFile:
             with suppress(OSError):
                 os.close(descriptor)
 
-    def _follow_path(self) -> os.stat_result | None:
-        """Close a file that is no longer the one at the path, and return the status of that; None if there is none."""
+    def _follow_path(self) -> None:
+        """Close a file that is no longer the one at the path: it was removed, or another process has put it aside."""
+        held = None if self._descriptor is None else os.fstat(self._descriptor)
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
-            if self._descriptor is not None:
+            if held and not held.st_nlink:  # else it was put aside, and the next one is about to be made
                 logger.warning("%s was removed; a new one is begun", self._path)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self.abandon()
-            return None
-        if self._descriptor is None or not os.path.samestat(found, os.fstat(self._descriptor)):
+            return
+        if held and not os.path.samestat(found, held):
             self.abandon()
-            self._day = _day_of(found.st_mtime)
-        return found
+
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            # A pipe that was opened to be read, too, would not wait for a reader.
+            access = os.O_RDWR if self._path.is_file() else os.O_WRONLY
+            self._descriptor = os.open(self._path, access | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            status = os.fstat(self._descriptor)
+            self._day = _day_of(status.st_mtime if status.st_size else time.time())
+            if access == os.O_RDWR:
+                _end_torn_line(self._descriptor, status.st_size)
+        return self._descriptor
 
     def _is_complete(self, status: os.stat_result) -> bool:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return False
         return status.st_size >= self._part_bytes or self._day < _day_of(time.time())
 
-    def _opened(self) -> int:
-        if self._descriptor is None:
-            if not self._path.exists():
-                self._day = _day_of(time.time())
-            _end_torn_line(self._path)
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        return self._descriptor
-
-    def _put_aside(self) -> None:
+    def _put_aside(self, descriptor: int) -> None:
         """Put the file aside, unless another process does so or has just done so."""
-        descriptor = self._opened()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:  # these lines still go to the file as it is
@@ -147,11 +150,7 @@ def _day_of(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
-def _end_torn_line(path: Path) -> None:
+def _end_torn_line(descriptor: int, size_bytes: int) -> None:
     """Add a line break after an incomplete last line, which a crash or a full disk has left."""
-    if not path.is_file() or not path.stat().st_size:
-        return
-    with path.open("ab+") as file:  # append mode keeps what another process appends meanwhile
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":
-            file.write(b"\n")
+    if size_bytes and os.pread(descriptor, 1, size_bytes - 1) != b"\n":
+        os.write(descriptor, b"\n")

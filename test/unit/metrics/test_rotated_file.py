@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -127,6 +129,42 @@ def test_a_file_that_another_process_has_just_put_aside_is_followed(path):
     assert path.read_bytes() == LINE + b"second\n"
     for each in (first, second):
         each.abandon()
+
+
+def test_several_processes_that_put_a_file_aside_all_the_time_lose_no_line_and_no_file(path):
+    program = """
+import sys
+from pathlib import Path
+from src.metrics.rotated_file import RotatedFile
+file = RotatedFile(Path(sys.argv[1]), 1 << 30, 2000)
+for number in range(1000):
+    line = f"{sys.argv[2]} {number} {'x' * 50}\\n".encode()
+    assert file.append(line) == len(line)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(path)]
+    processes = [
+        subprocess.Popen([*command, str(number)], env=environment, stderr=subprocess.PIPE, text=True)
+        for number in range(3)
+    ]
+    assert [process.communicate(timeout=300)[1] for process in processes] == [""] * 3, "nothing is said, either"
+    lines = [line for part in path.parent.iterdir() for line in part.read_text().splitlines()]
+    assert sorted(line[:-51] for line in lines) == sorted(
+        f"{who} {number}" for who in range(3) for number in range(1000)
+    )
+    assert len(names(path.parent)) > 20
+
+
+def test_a_file_whose_path_is_free_for_a_moment_was_not_removed(path, caplog):
+    file = file_of(path)
+    file.append(LINE)
+    path.rename(path.with_name("a.log.2026-11-22"))
+    file.append(b"second\n")
+    assert caplog.messages == []
+    path.unlink()
+    file.append(b"third\n")
+    assert caplog.messages == [f"{path} was removed; a new one is begun"]
+    file.abandon()
 
 
 def test_without_locks_files_are_put_aside_all_the_same(path, monkeypatch):
