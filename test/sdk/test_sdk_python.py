@@ -17,6 +17,7 @@ from openai.types.audio import (
     Transcription,
     TranscriptionTextDeltaEvent,
     TranscriptionTextDoneEvent,
+    TranscriptionTextSegmentEvent,
     TranscriptionVerbose,
 )
 from running_service import Service, serving
@@ -158,6 +159,20 @@ def test_a_stream_has_logprobs_when_asked_for(transcribe: Transcribe):
     check_stream([*deltas, done])
     check_logprobs(done["logprobs"])
     check_logprobs([each for event in deltas for each in event["logprobs"]])
+
+
+def test_a_stream_with_times_is_made_of_events_that_the_sdk_knows(transcribe: Transcribe):
+    delta, *segments, done = transcribe(
+        stream=True, response_format="verbose_json", timestamp_granularities=["word", "segment"]
+    )
+    assert [type(event) for event in (delta, done)] == [TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent]
+    assert {type(event) for event in segments} == {TranscriptionTextSegmentEvent}
+    assert "".join(segment.text for segment in segments).strip() == done.text == TEXT
+    assert {segment.speaker for segment in segments} == {""}
+    assert all(segment.start < segment.end for segment in segments)
+    words = [word["word"] for segment in segments for word in segment.model_extra["words"]]
+    assert words == [word["word"] for word in done.model_extra["words"]]
+    assert len(done.model_extra["segments"]) == len(segments)
 
 
 def test_a_long_file_streams_the_text_that_it_has_as_a_whole(transcribe: Transcribe, transcripts):
