@@ -107,7 +107,7 @@ class TranscriptionResponse(Response):
         events = EventStream(options)
         run = _call if events.is_quick else asyncio.to_thread
         pieces = self._services.transcription.stream(
-            admission, upload, self._trace.measured, priority=options.priority, keywords=options.keywords
+            admission, upload, self._trace.measured, priority=options.priority, keywords=options.keywords, grows=True
         )
         async with aclosing(pieces):
             async for piece in pieces:

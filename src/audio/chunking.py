@@ -2,7 +2,8 @@
 
 A chunk ends in the middle of the longest pause in the last part of its allowed length. If there is no pause, the next
 chunk begins a few seconds before the end of this one, around the quietest point, so that each word near the seam is
-whole in one of the two. Long silence, also at the start and the end, is in no chunk.
+whole in one of the two. Short chunks overlap at pauses too, as words are understood better with what surrounds them.
+Long silence, also at the start and the end, is in no chunk.
 
 The speech detector processes all audio that needs a cut, at 0.6 ms per second of audio. A cheaper measure by loudness
 alone would find no silence in a noisy room. Audio that needs no cut never reaches the detector.
@@ -43,6 +44,8 @@ class Chunk:
     from_s: float
     to_s: float
     """This chunk owns the words between `from_s` and `to_s`; words in the overlap belong to its neighbour."""
+    shares_pause: bool = False
+    """Whether there is a pause around `to_s` in the overlap with the next chunk."""
 
     @property
     def end_s(self) -> float:
@@ -55,9 +58,12 @@ class _Cut(NamedTuple):
 
     end_s: float
     next_s: float
+    shares_pause: bool = False
 
 
-def split(blocks: Iterable[Samples], detector: SpeechDetector, *, chunk_seconds: float) -> Iterator[Chunk]:
+def split(
+    blocks: Iterable[Samples], detector: SpeechDetector, *, chunk_seconds: float, context_s: float = 0.0
+) -> Iterator[Chunk]:
     """Cut a stream of 16 kHz mono blocks into chunks, and yield each as soon as it is complete.
 
     Audio of at most `chunk_seconds` is one chunk, unchanged. Errors of `blocks` pass through.
@@ -66,20 +72,22 @@ def split(blocks: Iterable[Samples], detector: SpeechDetector, *, chunk_seconds:
         blocks: the audio, in arrays (samples,) of any size.
         detector: finds the pauses.
         chunk_seconds: the longest chunk, at least 10 s.
+        context_s: how much of its neighbours' audio a chunk has in addition, at most a quarter of `chunk_seconds`.
+            Short chunks need it to be understood like long ones.
     """
     rest_s = REST_SHARE * chunk_seconds
     pending = _PendingAudio(detector)
     is_uncut = True
     for samples in _joined_blocks(blocks, round(rest_s * SAMPLE_RATE)):
         pending.add(samples)
-        while pending.analyzed_s > chunk_seconds + rest_s:
+        while pending.analyzed_s > chunk_seconds + rest_s + 2 * context_s:
             is_uncut = False
-            yield from pending.take(_choose_cut(pending, chunk_seconds))
+            yield from pending.take(_choose_cut(pending, chunk_seconds, context_s))
     if is_uncut and 0 < pending.length_s <= chunk_seconds:
         yield from pending.take(_Cut(pending.length_s, pending.length_s))
     pending.end()
     while pending.length_s:
-        yield from pending.take(_choose_cut(pending, chunk_seconds))
+        yield from pending.take(_choose_cut(pending, chunk_seconds, context_s))
 
 
 class _PendingAudio:
@@ -97,6 +105,11 @@ class _PendingAudio:
     def length_s(self) -> float:
         """Its length."""
         return len(self._samples) / SAMPLE_RATE
+
+    @property
+    def seam_s(self) -> float:
+        """The middle of the overlap with the chunk before; 0 if there is none."""
+        return 0.0 if self._seam_s is None else max(0.0, self._seam_s - self._start / SAMPLE_RATE)
 
     @property
     def analyzed_s(self) -> float:
@@ -128,7 +141,7 @@ class _PendingAudio:
 
     def take(self, cut: _Cut) -> Iterator[Chunk]:
         """Apply a cut, and yield its chunk, if it has one."""
-        end, rest = map(self._sample, cut)
+        end, rest = self._sample(cut.end_s), self._sample(cut.next_s)
         if end:
             start_s = self._start / SAMPLE_RATE
             from_s = start_s if self._seam_s is None else self._seam_s
@@ -136,7 +149,7 @@ class _PendingAudio:
             self._seam_s = to_s if rest < end else None
             # A copy frees the memory of the rest; if there is no rest, it would only cost time.
             samples = self._samples if end == len(self._samples) else self._samples[:end].copy()
-            yield Chunk(samples, start_s, from_s, to_s)
+            yield Chunk(samples, start_s, from_s, to_s, cut.shares_pause)
         self._start += rest
         self._samples = self._samples[rest:]
         self._fed -= rest
@@ -149,9 +162,10 @@ class _PendingAudio:
         return round(time_s * SAMPLE_RATE) // FRAME_SAMPLES * FRAME_SAMPLES
 
 
-def _choose_cut(pending: _PendingAudio, chunk_s: float) -> _Cut:
-    """Return the first cut of audio that has ended, or that is longer than a chunk plus `REST_SHARE`."""
+def _choose_cut(pending: _PendingAudio, chunk_s: float, context_s: float) -> _Cut:
+    """Return the first cut of audio that has ended, or that is longer than a chunk, its context and the least rest."""
     length_s = pending.analyzed_s
+    own_s = min(context_s, pending.seam_s)  # where the chunk's own audio starts
     spans = pending.spans()
     if not spans:
         return _Cut(0, length_s if pending.ended else length_s - MARGIN_S)
@@ -162,18 +176,20 @@ def _choose_cut(pending: _PendingAudio, chunk_s: float) -> _Cut:
     last = pauses[-1]
     for pause in pauses:
         kept_s = pause.start_s + MARGIN_S
-        if pause.end_s - pause.start_s >= LONG_SILENCE_S and kept_s <= chunk_s:
+        if pause.end_s - pause.start_s >= LONG_SILENCE_S and kept_s <= own_s + chunk_s:
             return _Cut(kept_s, kept_s)
-    if pending.ended and length_s <= chunk_s:
+    if pending.ended and length_s <= own_s + chunk_s:
         return _Cut(min(last.start_s + MARGIN_S, length_s), length_s)
 
-    window = Span(SEARCH_SHARE * chunk_s, min(chunk_s, length_s - REST_SHARE * chunk_s))
+    last_s = min(own_s + chunk_s, length_s - REST_SHARE * chunk_s - context_s)
+    window = Span(own_s + SEARCH_SHARE * chunk_s, last_s)
     longest = max((_overlap(pause, window) for pause in pauses), key=_duration_s)
     if _duration_s(longest) >= MIN_PAUSE_S:
         middle_s = (longest.start_s + longest.end_s) / 2
-        return _Cut(middle_s, middle_s)
-    seam_s = pending.quietest_s(window.start_s, window.end_s - OVERLAP_S / 2)
-    return _Cut(seam_s + OVERLAP_S / 2, seam_s - OVERLAP_S / 2)
+        return _Cut(middle_s + context_s, middle_s - context_s, shares_pause=context_s > 0)
+    overlap_s = max(OVERLAP_S, 2 * context_s)
+    seam_s = pending.quietest_s(window.start_s, window.end_s + context_s - overlap_s / 2)
+    return _Cut(seam_s + overlap_s / 2, seam_s - overlap_s / 2)
 
 
 def _overlap(one: Span, other: Span) -> Span:

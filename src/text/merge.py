@@ -1,8 +1,8 @@
 """Merging the transcripts of a recording's chunks, one chunk after the other, into one transcript.
 
 Chunks that only touch are put one after the other. Chunks that overlap both have the words of the overlap, and each is
-least reliable at its own edge. They are joined at a word that both have at the same time, as near to the seam as
-possible. Each word is taken whole from one chunk or the other.
+least reliable at its own edge. They are joined in the pause around their seam, if there is one, else at a word that
+both have at the same time, as near to the seam as possible. Each word is taken whole from one chunk or the other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,6 +18,9 @@ SAME_TIME_S = 0.25
 """A word that two chunks share starts within this time in both. That is three frames: each chunk has its own frame grid
 and its own context."""
 
+QUIET_S = 0.12
+"""Chunks agree on a pause around their seam if neither has a word so near to it. Cuts are made in pauses of 0.3 s."""
+
 
 class TranscriptDelta(NamedTuple):
     """A part of a recording's transcript that is final. The texts of all deltas, concatenated, are the whole text."""
@@ -31,15 +34,17 @@ class Merger:
 
     def __init__(self) -> None:
         self._pending: list[Word] = []  # words in the overlap with the next chunk
+        self._shares_pause = False
         self._has_text = False
         self._last_start_s = 0.0
 
     def add(self, chunk: Chunk, transcript: Transcript) -> TranscriptDelta:
         """Add the next chunk, with times in `transcript` from the start of the chunk, and return what becomes final."""
         overlap_s = 2 * (chunk.end_s - chunk.to_s)
-        if not self._pending and not overlap_s:
+        if not (self._pending or overlap_s or self._shares_pause):
             return self._delta(_shift(transcript.tokens, chunk.start_s), transcript.text)
-        words = _join(self._pending, _words_in_recording(chunk, transcript), chunk.from_s)
+        words = _join(self._pending, _words_in_recording(chunk, transcript), chunk.from_s, self._shares_pause)
+        self._shares_pause = chunk.shares_pause
         final = len(words)
         while overlap_s and final and words[final - 1].end_s > chunk.end_s - overlap_s:
             final -= 1
@@ -91,11 +96,13 @@ def _shift(tokens: Iterable[Token], by_s: float) -> tuple[Token, ...]:
     return tuple(token._replace(start_s=token.start_s + by_s, end_s=token.end_s + by_s) for token in tokens)
 
 
-def _join(earlier: list[Word], later: list[Word], seam_s: float) -> list[Word]:
+def _join(earlier: list[Word], later: list[Word], seam_s: float, shares_pause: bool) -> list[Word]:
     """Return the last words of a chunk and all words of the next one, without duplicates in their overlap.
 
-    `seam_s` is the middle of the overlap.
+    `seam_s` is the middle of the overlap, and `shares_pause` says whether it is in a pause.
     """
+    if shares_pause and not any(_is_near(word, seam_s) for word in earlier + later):
+        return [word for word in earlier if word.end_s < seam_s] + [word for word in later if word.start_s > seam_s]
     if not earlier or not later or later[0].start_s >= earlier[-1].end_s:
         return earlier + later
     shared = [
@@ -107,6 +114,10 @@ def _join(earlier: list[Word], later: list[Word], seam_s: float) -> list[Word]:
     kept = [word for word in earlier if _middle_s(word) < seam_s]
     end_s = kept[-1].end_s if kept else 0.0
     return kept + [word for word in later if _middle_s(word) >= end_s]
+
+
+def _is_near(word: Word, seam_s: float) -> bool:
+    return word.start_s - QUIET_S < seam_s < word.end_s + QUIET_S
 
 
 def _is_same(one: Word, other: Word) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import replace
+from typing import NamedTuple
 
 from src.audio.blocks import BLOCK_SAMPLES
 from src.audio.chunking import Chunk, split
@@ -33,6 +34,20 @@ CHUNKS_AHEAD = 2
 """Chunks of one file that the scheduler has at a time: one to run and one to follow it."""
 READ_AHEAD_S = 600.0
 """Audio that is decoded before any of it is transcribed; 38 MB."""
+
+
+class ChunkLength(NamedTuple):
+    """How long the chunks of long audio are, in seconds."""
+
+    chunk_s: float
+    """The longest chunk."""
+    context_s: float = 0.0
+    """How much of its neighbours' audio it has in addition, on each side."""
+
+
+GROWING = ChunkLength(10.0, 2.0)
+"""How audio is cut whose text is to grow while it is transcribed. No more words are wrong than in chunks of two minutes
+(`test/benches/chunks_bench.py`); the model gets half as much audio again."""
 
 
 class TranscriptionService:
@@ -88,6 +103,7 @@ class TranscriptionService:
         *,
         priority: Priority = Priority.NORMAL,
         keywords: tuple[str, ...] = (),
+        grows: bool = False,
     ) -> AsyncGenerator[TranscriptDelta, None]:
         """Yield the transcript of `source`, each part as soon as it is final.
 
@@ -98,6 +114,7 @@ class TranscriptionService:
                 for each request that fails or whose client leaves, with the figures that it reached.
             priority: precedence over other requests of its kind.
             keywords: words and phrases to expect.
+            grows: whether each part has at most ten seconds of audio, for somebody who reads along.
 
         Raises:
             EmptyAudio, InvalidAudio, AudioTooLong: the audio cannot be used.
@@ -111,10 +128,15 @@ class TranscriptionService:
         size_bytes = audio_bytes(estimated_s(source, self._max_buffered_s))
         async with self._audio_memory.reserved(size_bytes) as reservation:
             memory = UploadReservation(self._audio_memory, reservation, self._max_buffered_s)
-            deltas = self._deltas(request, source, memory)
+            deltas = self._deltas(request, self._reader(source, measured, memory, self._length(grows)), memory)
             async with aclosing(deltas):
                 async for delta in deltas:
                     yield delta
+
+    def _length(self, grows: bool) -> ChunkLength:
+        """Return how long chunks are. With their context they are no longer than the settings allow."""
+        longest_s = self._settings.chunk_seconds
+        return GROWING if grows and GROWING.chunk_s + 2 * GROWING.context_s <= longest_s else ChunkLength(longest_s)
 
     @property
     def _max_buffered_s(self) -> float:
@@ -123,11 +145,11 @@ class TranscriptionService:
         return min(self._settings.max_audio_seconds, max(READ_AHEAD_S, chunks_s)) + EXTRA_S
 
     async def _deltas(
-        self, request: RequestContext, source: AudioSource, memory: UploadReservation
+        self, request: RequestContext, reader: ChunkReader, memory: UploadReservation
     ) -> AsyncGenerator[TranscriptDelta, None]:
         merger = Merger()
         running: deque[tuple[Chunk, asyncio.Task[Transcript]]] = deque()
-        async with aclosing(self._reader(source, request.measured, memory)) as reader:
+        async with aclosing(reader):
             try:
                 waiting = deque(await reader.next(2))
                 memory.release(0.0)
@@ -152,29 +174,31 @@ class TranscriptionService:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _reader(self, source: AudioSource, measured: Measurements, memory: UploadReservation) -> ChunkReader:
+    def _reader(
+        self, source: AudioSource, measured: Measurements, memory: UploadReservation, length: ChunkLength
+    ) -> ChunkReader:
         """Return a reader for the chunks of `source`.
 
         Short plain audio is read in the event loop, media files in a sandboxed process, and all else in a thread.
         """
-        chunk_s, limit_s = self._settings.chunk_seconds, self._settings.max_audio_seconds
+        limit_s = self._settings.max_audio_seconds
         if isinstance(source, ItemAudio):
-            pool = None if len(source.samples) <= chunk_s * SAMPLE_RATE else self._decode_pool
-            return ChunkReader(self._chunks(self._blocks(source.samples), measured), pool, measured)
-        samples = scale_if_short(source.plain, min(chunk_s, limit_s))
+            pool = None if len(source.samples) <= length.chunk_s * SAMPLE_RATE else self._decode_pool
+            return ChunkReader(self._chunks(self._blocks(source.samples), measured, length), pool, measured)
+        samples = scale_if_short(source.plain, min(length.chunk_s, limit_s))
         if samples is not None:
-            return ChunkReader(self._chunks(memory.track([samples]), measured), None, measured)
+            return ChunkReader(self._chunks(memory.track([samples]), measured, length), None, measured)
         if source.data and source.plain is None:
             decoding = self._sandbox.decode(source.data, max_seconds=limit_s)
-            chunks = self._chunks(memory.track(decoding.blocks()), measured)
+            chunks = self._chunks(memory.track(decoding.blocks()), measured, length)
             return ChunkReader(chunks, self._io_pool, measured, decoding, self._sandbox.room(source.data))
         blocks = decode_blocks(source.data, max_seconds=limit_s, pcm=source.pcm)
-        return ChunkReader(self._chunks(memory.track(blocks), measured), self._decode_pool, measured)
+        return ChunkReader(self._chunks(memory.track(blocks), measured, length), self._decode_pool, measured)
 
-    def _chunks(self, blocks: Iterable[Samples], measured: Measurements) -> Iterator[Chunk]:
+    def _chunks(self, blocks: Iterable[Samples], measured: Measurements, length: ChunkLength) -> Iterator[Chunk]:
         """Yield the chunks of decoded blocks. The detector only runs on audio that is longer than one chunk."""
         blocks = measure_audio(read_ahead(blocks, READ_AHEAD_S), measured)
-        yield from split(blocks, self._detector, chunk_seconds=self._settings.chunk_seconds)
+        yield from split(blocks, self._detector, chunk_seconds=length.chunk_s, context_s=length.context_s)
 
     def _blocks(self, samples: Samples) -> Iterable[Samples]:
         """Return an item's samples in blocks of the size in which files are decoded, so that both are cut alike.

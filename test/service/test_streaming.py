@@ -53,22 +53,34 @@ def test_who_asks_for_no_times_gets_none(chunked: Service):
     assert set(done) == {"type", "text", "usage"}
 
 
-def test_words_segments_and_cues_of_a_stream_are_those_of_the_formats(chunked: Service):
-    times: dict[str, Any] = {"timestamp_granularities[]": ["word", "segment"]}
-    body = chunked.upload(LONG, stream="true", response_format="verbose_json", **times).content
+TIMES: dict[str, Any] = {"timestamp_granularities[]": ["word", "segment"]}
+
+
+def timed_events(service: Service, audio: bytes) -> tuple[list[Any], Any]:
+    """The events of a stream with all times: those before the last, and the last."""
+    body = service.upload(audio, stream="true", response_format="verbose_json", **TIMES).content
     *parts, done = openai_schema.timed_events_of(body)
-    segments = [each for each in parts if each.type == "transcript.text.segment"]
+    return parts, done
+
+
+def test_segments_of_a_stream_come_while_its_text_grows(service: Service):
+    parts, done = timed_events(service, LONG)
     kinds = [each.type.rpartition(".")[2] for each in parts]
-    assert kinds.index("segment") < len(kinds) - 1 - kinds[::-1].index("delta")  # they come before the text is complete
+    assert kinds.count("delta") >= 6  # one for each ten seconds
+    assert "delta" in kinds[kinds.index("segment") :]
+    segments = [each for each in parts if each.type == "transcript.text.segment"]
     assert "".join(each.text for each in segments) == f" {done.text}"
     assert [word for each in segments for word in each.words] == done.words
     assert [(each.start, each.end) for each in segments] == [(each.start, each.end) for each in done.segments]
     assert done.duration == 60.446625
-    whole = chunked.upload(LONG, response_format="verbose_json", **times).json()
-    assert json.loads(done.model_dump_json(include={"segments", "words", "duration", "language", "text"})) == {
-        name: whole[name] for name in ("segments", "words", "duration", "language", "text")
-    }
-    srt = chunked.upload(LONG, response_format="srt").text
+
+
+def test_words_segments_and_cues_of_a_stream_are_those_of_the_formats(service: Service):
+    _, done = timed_events(service, CLIP)
+    whole = service.upload(CLIP, response_format="verbose_json", **TIMES).json()
+    names = {"text", "language", "duration", "segments", "words"}
+    assert json.loads(done.model_dump_json(include=names)) == {name: whole[name] for name in names}
+    srt = service.upload(CLIP, response_format="srt").text
     assert [f"{cue.text}\n" for cue in done.cues] == re.findall(r"-->.*\n((?:.+\n)+)", srt)
 
 

@@ -83,6 +83,38 @@ def test_cuts_fall_into_pauses_and_each_sentence_is_in_one_chunk(detector, chunk
     assert all(chunk.to_s == chunk.end_s for chunk in chunks)
 
 
+@pytest.mark.parametrize("has_pauses", [True, False])
+def test_short_chunks_have_context_on_both_sides_of_each_cut(detector, has_pauses):
+    load = clip if has_pauses else without_pauses(detector)
+    samples, _ = joined(sentences(), itertools.cycle(GAPS_S if has_pauses else [0.0]), load=load)
+    chunks = list(split(blocks(samples), detector, chunk_seconds=10, context_s=2))
+    assert_cut_from(samples, chunks, 14)
+    assert all(chunk.to_s - chunk.from_s <= 10.1 for chunk in chunks)
+    for earlier, later in itertools.pairwise(chunks):
+        assert earlier.to_s == later.from_s
+        assert earlier.end_s - earlier.to_s == pytest.approx(2, abs=0.04)
+        assert later.from_s - later.start_s == pytest.approx(2, abs=0.04)
+
+
+def test_context_does_not_bring_long_silence_back(detector):
+    speech = clip("rhvoice-slt-1")
+    samples = np.concatenate([speech, silence(LONG_SILENCE_S + 1), speech, silence(70), speech])
+    without, with_context = (
+        list(split(blocks(samples), detector, chunk_seconds=10, context_s=context_s)) for context_s in (0, 2)
+    )
+    assert [(each.start_s, each.end_s) for each in with_context] == [(each.start_s, each.end_s) for each in without]
+
+
+@pytest.mark.parametrize("length_s", np.arange(9.5, 26, 0.5).tolist())
+def test_audio_of_any_length_is_covered_whole_by_chunks_with_context(detector, length_s):
+    samples = clip("long-30s")[: round(length_s * SAMPLE_RATE)]
+    chunks = list(split(blocks(samples), detector, chunk_seconds=10, context_s=2))
+    assert_cut_from(samples, chunks, 14)
+    assert chunks[0].from_s <= 1
+    assert chunks[-1].to_s >= length_s - 1.5
+    assert all(earlier.to_s == later.from_s for earlier, later in itertools.pairwise(chunks))
+
+
 def test_the_chunks_do_not_depend_on_the_blocks(detector):
     samples, _ = joined(sentences()[:25], itertools.cycle(GAPS_S))
     by_size = [list(split(blocks(samples, size), detector, chunk_seconds=20)) for size in (320, 65_536, 10_000_000)]

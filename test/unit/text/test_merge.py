@@ -1,6 +1,7 @@
 """Chunks' transcripts as one: every word once, in order, at its time in the recording, as early as it is certain."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 from made_transcripts import merge, starts
@@ -86,6 +87,26 @@ def test_words_only_one_of_the_two_hears_are_kept():
 
 def test_spelling_may_differ_in_case_and_punctuation_where_two_chunks_meet():
     assert overlapping(heard("we go. Home", 7, 9, 10), heard("Go, home now.", 1, 2, 5)).text == "we go. Home now."
+
+
+def around_a_pause(first: Transcript, second: Transcript) -> Transcript:
+    """Merge two chunks, 0 to 12 s and 8 to 20 s, with a pause around 10 s."""
+    return merge([(replace(chunk(0, 12, to_s=10), shares_pause=True), first), (chunk(8, 20, from_s=10), second)])
+
+
+def test_around_a_pause_each_chunk_tells_its_own_side():
+    merged = around_a_pause(heard("a b c. Do", 7, 8.5, 9.3, 11.8), heard("bee sea. Don't go", 0.5, 1.3, 3.8, 4.5))
+    assert merged.text == "a b c. Don't go"
+    assert starts(merged) == [7, 8.5, 9.3, 11.8, 12.5]
+
+
+def test_half_a_word_at_the_edge_before_a_pause_is_dropped():
+    assert around_a_pause(heard("a domino.", 5, 7.6), heard("no. b c", 0.1, 3, 4)).text == "a domino. b c"
+
+
+def test_a_pause_that_only_one_of_the_two_hears_is_none():
+    merged = around_a_pause(heard("a b c", 8.5, 9.9, 11), heard("a b c d", 0.5, 1.9, 3, 6))
+    assert merged.text == "a b c d"
 
 
 def test_times_never_go_back_across_a_seam():

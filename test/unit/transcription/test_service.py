@@ -33,9 +33,11 @@ class Service:
         self._scheduler = scheduler
         self._transcription = transcription
 
-    async def deltas(self, source: AudioSource, measured: Measurements | None = None) -> list[str]:
+    async def deltas(
+        self, source: AudioSource, measured: Measurements | None = None, *, grows: bool = False
+    ) -> list[str]:
         async with self._scheduler.admit() as admission:
-            stream = self._transcription.stream(admission, source, measured or Measurements())
+            stream = self._transcription.stream(admission, source, measured or Measurements(), grows=grows)
             return [delta.text async for delta in stream]
 
     async def text(self, source: AudioSource) -> str:
@@ -65,6 +67,17 @@ def speech(*numbers: int) -> np.ndarray:
         parts.append(np.tile(SPEECH, 4)[: 8 * SAMPLE_RATE - 16_000])
         parts.append(np.full(16_000, number / 1000, np.float32))
     return np.concatenate(parts).astype(np.float32)
+
+
+@pytest.mark.parametrize(("chunk_seconds", "least"), [(120, 6), (14, 6), (13, 5)])
+async def test_audio_whose_text_grows_has_a_clip_for_each_ten_seconds(chunk_seconds, least):
+    audio = np.tile(SPEECH, round(60 * SAMPLE_RATE / len(SPEECH)))
+    async with serving(model := HeldModel(held=False), chunk_seconds=chunk_seconds) as service:
+        await service.deltas(Upload(wav(audio)), grows=True)
+        assert len(model.clips) >= least
+        model.batches.clear()
+        await service.deltas(Upload(wav(audio[: 9 * SAMPLE_RATE])), grows=True)
+        assert len(model.clips) == 1
 
 
 @pytest.mark.parametrize(
