@@ -77,12 +77,13 @@ class DetectionQueue:
 
         If one fails, its error is its result, and the others go on.
         """
-        tasks = [task for task in self._running if not task.future.cancelled()]
+        tasks = self._running = [task for task in self._running if not task.future.cancelled()]
         while self._waiting and len(tasks) < MAX_BATCH:
             task = self._waiting.popleft()
+            tasks.append(task)  # at once, so that whoever asks meanwhile sees all that is taken
             task.start()
-            if task.request:
-                tasks.append(task)
+            if not task.request:
+                tasks.pop()
         requests = [task.request for task in tasks if task.request]
         replies = self._detector.feed_each([each.stream for each in requests], [each.samples for each in requests])
         for task, reply in zip(tasks, replies, strict=True):

@@ -139,6 +139,21 @@ def test_a_second_batch_begins_once_the_first_is_full_and_has_a_thread_of_its_ow
     assert set(found) == {run_detection(detector.spans(clip("fsdd-jackson-1")))}
 
 
+def test_what_a_running_call_has_taken_counts(detector, monkeypatch):
+    queue = DetectionQueue(detector)
+    run, seen = Silero.run, []
+
+    def watched(network, blocks, states):
+        seen.append(len(queue))
+        return run(network, blocks, states)
+
+    monkeypatch.setattr(Silero, "run", watched)
+    for _ in range(3):
+        queue.submit(detector.spans(clip("fsdd-jackson-1")))
+    queue.run_next()
+    assert seen[0] == 3
+
+
 def test_detections_are_cancelled_if_the_threads_are_gone(detector):
     async def ask() -> None:
         batcher = await held_batcher(detector, threads, held)
