@@ -33,7 +33,8 @@ from src.errors import (
     UploadTooSlow,
 )
 from src.notifier import Notifier
-from src.scheduling.jobs import Clip, Job, JobQueue, Kind, Priority, Slot
+from src.scheduling.job_queue import JobQueue
+from src.scheduling.jobs import Clip, Job, Kind, Priority, Slot
 from src.scheduling.outcome import Outcome
 from src.scheduling.pace import Pace
 from src.scheduling.resubmissions import Resubmissions
@@ -459,6 +460,8 @@ class Scheduler:
             popped = self._queue.pop_batch(loop.time())
             for job in popped.expired:
                 self._end_expired(job)
+            if self._room.locked():  # a further clip waits for room
+                self._changes.notify()
             if popped.batch:
                 return popped.batch
 

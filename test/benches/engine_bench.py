@@ -42,7 +42,8 @@ from src.engine.encoder.attention import LocalAttention
 from src.engine.encoder.nemo_encoder import NemoEncoder
 from src.engine.model import Batch
 from src.engine.nemo_model import NemoModel
-from src.scheduling.jobs import Clip, Job, JobQueue, Slot
+from src.scheduling.job_queue import JobQueue
+from src.scheduling.jobs import Clip, Job, Slot
 from src.settings import Settings
 
 LATENCY_CLIP_S = 8.0

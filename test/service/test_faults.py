@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from src.engine.device_errors import MemoryExhausted
 from src.errors import DeviceLost
-from src.scheduling.jobs import JobQueue
+from src.scheduling.job_queue import JobQueue
 from src.settings import Settings
 
 LOST = DeviceLost("CUDA error: an illegal memory access was encountered")

@@ -395,6 +395,28 @@ async def test_what_the_model_gets_again_goes_before_requests_that_came_later_an
 
 
 @in_virtual_time
+async def test_a_further_clip_gets_room_as_soon_as_a_batch_has_left_the_queue():
+    model = VirtualModel()
+    async with (
+        running(model, lanes=1, max_queued_audio_s=5, microbatch_window_ms=1000) as scheduler,
+        scheduler.admit(),  # for which the first clip of a batch waits a second
+        scheduler.admit() as admission,
+    ):
+        first = asyncio.create_task(scheduler.transcribe(admission, clip(1)))
+        await model.next_started()
+        model.release()
+        await first
+        [other] = asking(scheduler, clip(2, seconds=4))
+        await settled()
+        further = asyncio.create_task(scheduler.transcribe(admission, clip(3, seconds=4)))
+        await model.next_started()
+        await settled()
+        assert (model.batches, scheduler.waiting) == ([["1"], ["2"]], 1)
+        model.release_all()
+        await asyncio.gather(other, further)
+
+
+@in_virtual_time
 async def test_each_stream_gets_the_results_of_its_own_steps_and_its_own_decoder_state():
     async with running(VirtualModel(held=False)) as scheduler:
         heard = await asyncio.gather(*advancing(scheduler, *(step(number) for number in range(20))))

@@ -14,7 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from src.engine.batch_limits import preferred_batch_size
 from src.engine.model import StreamStep
-from src.scheduling.jobs import SHORT_S, SIMILAR_LENGTH, Clip, Job, JobQueue, Kind, Priority
+from src.scheduling.job_queue import JobQueue
+from src.scheduling.jobs import Clip, Job, Kind, Priority
+from src.scheduling.next_batch import SHORT_S, SIMILAR_LENGTH
 
 SILENCE = np.zeros(40 * 16_000, np.float32)
 MAX_BATCH, MAX_BATCH_AUDIO_S = 4, 45.0
