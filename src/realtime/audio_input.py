@@ -62,8 +62,13 @@ class AudioInput:
         return len(self._undecoded) / self._bytes_per_s + len(self._decoded) / SAMPLE_RATE
 
     @property
+    def decodable_s(self) -> float:
+        """How much audio must wait to be decoded: the first waits until its format cannot change any more."""
+        return 0.0 if self._is_format_locked else FORMAT_LOCK_S
+
+    @property
     def is_decodable(self) -> bool:
-        """Whether waiting audio may be decoded: its format cannot change any more."""
+        """Whether waiting audio may be decoded."""
         return self._is_format_locked or self.undecoded_s >= FORMAT_LOCK_S
 
     @property

@@ -5,7 +5,7 @@ from one step to the next, so no text is taken back. Then it goes over the right
 is a hypothesis only, which the next step replaces.
 """
 
-import re
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,14 +16,14 @@ from src.engine.windowing import Windowing
 from src.realtime.chunk_ends import REST_FRAMES, ChunkEnds
 from src.realtime.whole_words import complete_words
 from src.realtime.window_plan import StepWindow, WindowPlan
-from src.text.transcript import WORD_START, Token, text_of
+from src.text.growing_text import GrowingText
+from src.text.transcript import Token
 
 MAX_HELD_S = 2.0
 """The longest that an incomplete word is held back, in seconds since it began. Text in scripts without spaces has no
 ends of words."""
-
-_UNCERTAIN = re.compile(r"[\s\ufffd]+\Z")
-"""The end of a text that later tokens may change: punctuation replaces a space, further bytes complete a character."""
+INCOMPLETE = "\ufffd"
+"""What stands for bytes that are no character, perhaps not yet."""
 
 
 class LiveTranscript:
@@ -46,8 +46,8 @@ class LiveTranscript:
         self._in_flight: StepWindow | None = None
         self._decoder_state: Any = None
         self._tokens: list[Token] = []
+        self._decoded = GrowingText()
         self._text = ""
-        self._decoded_text = ""  # of the tokens
         self._expected_text = ""  # of the tokens and the lookahead
 
     @property
@@ -79,23 +79,23 @@ class LiveTranscript:
         Args:
             samples: the length of the utterance so far.
             ended: whether that is all of it.
-            step_s: the shortest step in seconds. None: the chunks of a fixed grid, which do not depend on how the audio
-                arrived.
+            step_s: the shortest step in seconds; from the length of a chunk on, the steps are chunks of a grid. None:
+                those of a fixed grid, which do not depend on how the audio arrived.
         """
-        if self._in_flight is not None or not (ended or self.is_due(samples, step_s)):
+        if self._in_flight is not None or not (ended or self._plan.is_due(samples, step_s)):
             return None
-        if step_s is None:
-            return self._plan.next_on_grid(samples, ended)
+        if self._plan.is_on_grid(step_s):
+            return self._plan.next_on_grid(samples, ended, step_s)
         end = self._chunk_ends.next_end(self._plan.decoded_frames, samples // SAMPLES_PER_FRAME)
         return self._plan.next_in_time(samples, ended, end)
 
-    def is_due(self, samples: int, step_s: float | None = None) -> bool:
-        """Return whether an utterance that goes on has a next window. The arguments are those of `next_window`."""
-        if self._in_flight is not None:
-            return False
-        if step_s is None:
-            return self._plan.next_on_grid(samples, False) is not None
-        return self._plan.is_due(samples, step_s)
+    def due_at(self, step_s: float | None = None) -> float:
+        """Return with how many samples an utterance that goes on has a next window; infinity while a step is in flight.
+
+        Args:
+            step_s: as for `next_window`.
+        """
+        return math.inf if self._in_flight is not None else self._plan.due_at(step_s)
 
     def begin_step(self, window: StepWindow, samples: Samples) -> StreamStep:
         """Return the step that decodes the `samples` of a window. It is in flight until it is finished or cancelled."""
@@ -122,7 +122,7 @@ class LiveTranscript:
             self._add(result.tokens)
         lookahead = result.lookahead if counts else (*result.tokens, *result.lookahead)
         self._chunk_ends.look(lookahead, self._plan.seen_frames)
-        self._expected_text = text_of((*self._tokens, *lookahead)) if lookahead else self._decoded_text
+        self._expected_text = self._decoded.followed_by(lookahead) if lookahead else self._decoded.text
         return self._extend_text(self._certain_text())
 
     def cancel_step(self) -> None:
@@ -131,17 +131,17 @@ class LiveTranscript:
 
     def finish(self) -> str:
         """End the text after the last step. Return the rest of it, which was uncertain until now."""
-        self._expected_text = self._decoded_text
-        return self._extend_text(self._decoded_text)
+        self._expected_text = self._decoded.text
+        return self._extend_text(self._decoded.text)
 
     def _add(self, tokens: Sequence[Token]) -> None:
-        if tokens:  # hours of text are not put together for nothing
+        if tokens:
             self._tokens.extend(tokens)
-            self._decoded_text = text_of(self._tokens)
+            self._decoded.add(tokens)
 
     def _certain_text(self) -> str:
         """Return the text of the tokens so far without what later ones may change."""
-        text = _UNCERTAIN.sub("", self._decoded_text)
+        text = _certain(self._decoded.text)
         if self._held_s > MAX_HELD_S:
             return text
         return complete_words(text, self._expected_text[len(text) :], self._is_at_rest)
@@ -149,9 +149,8 @@ class LiveTranscript:
     @property
     def _held_s(self) -> float:
         """Seconds since the last word of the tokens so far began."""
-        starts = (token.start_s for token in reversed(self._tokens) if token.piece.startswith(WORD_START))
-        start_s = next(starts, self._tokens[0].start_s if self._tokens else 0.0)
-        return self._plan.decoded_frames * FRAME_SECONDS - start_s
+        last_word = self._decoded.last_word
+        return self._plan.decoded_frames * FRAME_SECONDS - (last_word[0].start_s if last_word else 0.0)
 
     @property
     def _is_at_rest(self) -> bool:
@@ -163,3 +162,12 @@ class LiveTranscript:
         delta = text[len(self._text) :]
         self._text += delta
         return delta
+
+
+def _certain(text: str) -> str:
+    """Return a text without the end that later tokens may change: punctuation replaces a space, further bytes complete
+    a character."""
+    certain = text.rstrip()
+    while certain.endswith(INCOMPLETE):
+        certain = certain.rstrip(INCOMPLETE).rstrip()
+    return certain

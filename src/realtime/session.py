@@ -11,6 +11,7 @@ A commit, by the client or by turn detection, makes an item of the audio in the 
 their order, then the live text of the current utterance.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -102,6 +103,7 @@ class Session:
         self._received_s = 0.0
         self._input = AudioInput(self._config.format, new_speech_stream, round(limits.max_audio_s * SAMPLE_RATE))
         self._utterance: Utterance | None = None
+        self._not_begun = LiveTranscript(limits.windowing)  # tells when the first step of any utterance is due
         self._paused_until = 0  # after a step has failed, live text waits until the buffer reaches this sample
         self._items = CommittedItems(beta=params.beta, new_id=new_id)
         self._in_flight: Work | None = None
@@ -183,7 +185,12 @@ class Session:
         return self._take_outputs()
 
     def audio_due(self, step_s: float | None = None) -> bool:
-        """Return whether the waiting audio should be decoded now; less of it may wait for more.
+        """Return whether the waiting audio should be decoded now. The argument is that of `due_audio_s`."""
+        waiting_s = self._input.undecoded_s
+        return waiting_s > 0 and waiting_s >= self.due_audio_s(step_s)
+
+    def due_audio_s(self, step_s: float | None = None) -> float:
+        """Return how many seconds of audio must wait to be decoded; less of it may wait for more.
 
         Turns are detected in a few frames of the detector at a time. Without turn detection, audio is only needed once
         there is enough for the next step of live text. May be called while another call runs.
@@ -191,12 +198,8 @@ class Session:
         Args:
             step_s: as for `next_work`.
         """
-        waiting_s = self._input.undecoded_s
-        if not waiting_s or not self._input.is_decodable:
-            return False
-        if self._input.detects_turns:
-            return waiting_s >= DETECTED_S
-        return waiting_s >= MAX_WAITING_S or self._has_step(round(self._input.held_s * SAMPLE_RATE), step_s)
+        due_s = DETECTED_S if self._input.detects_turns else min(MAX_WAITING_S, self._audio_to_step_s(step_s))
+        return max(due_s, self._input.decodable_s)
 
     def next_work(self, step_s: float | None = None) -> Work | None:
         """Return the next work for the model; None while other work is in flight, or if there is none.
@@ -262,6 +265,8 @@ class Session:
         self._config = config
         self._announces = True
         self._handle_turns(self._input.configure(config.format, config.detection))
+        if self._utterance and not config.hypothesis:  # the client may have just ceased to ask
+            self._emit(*self._utterance.shown.settle())
         if event.type == "session.update":
             self._emit_state("session.updated")
         else:
@@ -407,12 +412,13 @@ class Session:
         step = live.begin_step(window, buffer.view(buffer.start + window.start, buffer.start + window.stop))
         return StepWork(live, step, (len(buffer) - window.stop) / SAMPLE_RATE + self._input.undecoded_s)
 
-    def _has_step(self, samples: int, step_s: float | None) -> bool:
-        """Return whether there is a step of live text, not in flight, once the buffer has this many samples."""
-        if not self._has_live_text or self._input.buffer.start + samples < self._paused_until:
-            return False
-        live = self._live() or LiveTranscript(self._limits.windowing)
-        return live.is_due(samples, self._paced(step_s))
+    def _audio_to_step_s(self, step_s: float | None) -> float:
+        """Return how many seconds of audio must follow the buffer for a step of live text; infinity if none follows."""
+        if not self._has_live_text:
+            return math.inf
+        buffer = self._input.buffer
+        due_at = (self._live() or self._not_begun).due_at(self._paced(step_s))
+        return (max(due_at, self._paused_until - buffer.start) - len(buffer) - 0.5) / SAMPLE_RATE
 
     def _paced(self, step_s: float | None) -> float | None:
         """Return the shortest step. Text that is final must not depend on the load, nor on how the audio arrived."""

@@ -4,7 +4,6 @@ import re
 
 _FOLLOWED_BY_SPACE = re.compile(r"[^\w\s]*\s")
 """The rest of a text after a word that is complete: marks at most, then a space."""
-_LAST_WORD = re.compile(r"\s*\S+\Z")
 
 
 def complete_words(text: str, rest: str, at_rest: bool) -> str:
@@ -17,4 +16,7 @@ def complete_words(text: str, rest: str, at_rest: bool) -> str:
     """
     if _FOLLOWED_BY_SPACE.match(rest) or (at_rest and not rest.strip()):
         return text
-    return _LAST_WORD.sub("", text)
+    if text[-1:].isspace():
+        return text
+    before = text.rsplit(None, 1)[:-1]
+    return before[0] if before else ""

@@ -24,10 +24,12 @@ class StepWindow:
 
 
 class WindowPlan:
-    """The windows of one utterance: a fixed grid of chunks, or steps as short as the model has time for.
+    """The windows of one utterance: a grid of chunks, or steps as short as the model has time for.
 
-    On the fixed grid a chunk is decoded once its right context is there, so the windows do not depend on how the audio
-    arrived. A step of a given length sees all audio so far, and its chunk ends between words (`ChunkEnds`).
+    On the grid a chunk is decoded once its right context is there. If no length of steps is given, the grid is fixed:
+    the windows do not depend on how the audio arrived. Steps as long as a chunk or longer are on a grid as well, of
+    chunks of that length: their words come sooner and are better than if chunks ended between words. A shorter step
+    sees all audio so far, and its chunk ends between words (`ChunkEnds`).
 
     Args:
         windowing: the lengths of chunks and contexts.
@@ -42,17 +44,37 @@ class WindowPlan:
         self.seen_frames = 0
         """Frames up to the end of the last window."""
 
-    def next_on_grid(self, samples: int, ended: bool) -> StepWindow | None:
-        """Return the next window of the fixed grid for an utterance with this many samples; None if it is not due."""
-        take = self._whole_chunks(samples // SAMPLES_PER_FRAME)
+    def is_on_grid(self, step_s: float | None) -> bool:
+        """Return whether steps of this length are chunks of a grid; None: the fixed grid."""
+        return step_s is None or nearest_frames(step_s) >= self._windowing.chunk_frames
+
+    def due_at(self, step_s: float | None) -> int:
+        """Return with how many samples of the utterance its next window is due, while it goes on.
+
+        Args:
+            step_s: the shortest step in seconds; None: the fixed grid.
+        """
+        if step_s is None or self.is_on_grid(step_s):
+            return (self.decoded_frames + self._least_chunk(step_s) + self._windowing.right_frames) * SAMPLES_PER_FRAME
+        return (self.seen_frames + max(1, nearest_frames(step_s))) * SAMPLES_PER_FRAME
+
+    def is_due(self, samples: int, step_s: float | None) -> bool:
+        """Return whether an utterance that goes on, with this many samples so far, has a next window."""
+        return samples >= self.due_at(step_s)
+
+    def next_on_grid(self, samples: int, ended: bool, step_s: float | None = None) -> StepWindow | None:
+        """Return the next window of the grid for an utterance with this many samples; None if it is not due.
+
+        Args:
+            samples: the length of the utterance so far.
+            ended: whether that is all of it.
+            step_s: as for `due_at`.
+        """
+        take = self._whole_chunks(samples // SAMPLES_PER_FRAME, self._least_chunk(step_s))
         end = (self.decoded_frames + take + self._windowing.right_frames) * SAMPLES_PER_FRAME
         if not take and ended:
             return self._last(samples)
         return self._window(take, end) if take else None
-
-    def is_due(self, samples: int, step_s: float) -> bool:
-        """Return whether there are `step_s` seconds of audio after the last window."""
-        return samples // SAMPLES_PER_FRAME - self.seen_frames >= max(1, nearest_frames(step_s))
 
     def next_in_time(self, samples: int, ended: bool, end: ChunkEnd) -> StepWindow | None:
         """Return the window with all audio so far, None if the utterance has ended and all of it is decoded.
@@ -77,14 +99,20 @@ class WindowPlan:
         self.decoded_frames += window.take_frames if counts else 0
         self.seen_frames = max(self.seen_frames, window.stop // SAMPLES_PER_FRAME)
 
-    def _whole_chunks(self, frames: int) -> int:
-        """Return how many of `frames` the next step takes: whole chunks, or 0 if none is complete."""
-        chunk = self._windowing.chunk_frames
-        first = chunk if self.decoded_frames else self._windowing.first_frames
-        spare = frames - self.decoded_frames - self._windowing.right_frames - first
+    def _least_chunk(self, step_s: float | None) -> int:
+        """Return the frames of the next chunk on a grid of steps of this length, at least. The first waits for none."""
+        if not self.decoded_frames:
+            return self._windowing.first_frames
+        return max(self._windowing.chunk_frames, nearest_frames(step_s or 0.0))
+
+    def _whole_chunks(self, frames: int, least: int) -> int:
+        """Return how many of `frames` the next step takes: `least` and further whole chunks, or 0 if there are not as
+        many."""
+        spare = frames - self.decoded_frames - self._windowing.right_frames - least
         if spare < 0:
             return 0
-        return first + max(0, min(spare, self._max_frames - first)) // chunk * chunk
+        chunk = self._windowing.chunk_frames
+        return least + max(0, min(spare, self._max_frames - least)) // chunk * chunk
 
     def _last(self, samples: int) -> StepWindow | None:
         """Return the window with all that is left of an utterance, None if nothing is."""

@@ -45,10 +45,22 @@ def text_of(tokens: Iterable[Token]) -> str:
     NeMo decodes the pieces as SentencePiece does, including bytes in the form `<0xE2>`, and removes a space before a
     punctuation mark (NeMo's `AbstractRNNTDecoding.decode_tokens_to_str_with_strip_punctuation`).
     """
-    text = "".join([token.piece for token in tokens])
-    if "<0x" in text:
-        text = _BYTES.sub(_decode_bytes, text)
-    text = text.lstrip(WORD_START).replace(WORD_START, " ").replace(UNKNOWN, " \u2047 ")
+    return _written(_joined(tokens).lstrip(WORD_START))
+
+
+def text_added_by(tokens: Iterable[Token]) -> str:
+    """Return what tokens, the first of which begins a word, add to a text that is not empty: `text_of` of all tokens is
+    that text and this one."""
+    return _written(_joined(tokens))
+
+
+def _joined(tokens: Iterable[Token]) -> str:
+    pieces = "".join([token.piece for token in tokens])
+    return _BYTES.sub(_decode_bytes, pieces) if "<0x" in pieces else pieces
+
+
+def _written(pieces: str) -> str:
+    text = pieces.replace(WORD_START, " ").replace(UNKNOWN, " \u2047 ")
     return _SPACE_BEFORE_MARK.sub(_strip_space, text)
 
 

@@ -743,6 +743,16 @@ def test_a_client_may_ask_while_somebody_speaks_and_cease_to():
     assert hypotheses(speak(harness, speech(1.0))) == []
 
 
+def test_who_ceases_to_ask_while_somebody_speaks_is_left_with_no_provisional_words():
+    harness = manual_client()
+    harness.send(update(ASK))
+    assert hypotheses(speak(harness, speech(1.0)))[-1]
+    events = harness.send(update({"include": None}))
+    assert kinds(events) == ["hypothesis", "session.updated"]
+    assert hypotheses(events) == [""]
+    assert kinds(harness.send(update({"include": None}))) == ["session.updated"]
+
+
 def test_without_partial_text_there_is_no_hypothesis():
     harness = manual_client(partials=False, final_from_stream=True)
     harness.send(update(ASK))

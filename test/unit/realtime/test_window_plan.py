@@ -1,5 +1,7 @@
 """The windows of an utterance: on the fixed grid, and in steps as short as the model has time for."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from live_text import default
@@ -56,6 +58,33 @@ def test_steps_in_time_that_lag_take_only_so_much_at_once():
     assert window.stop == frames(10 + 0.96) * SAMPLES_PER_FRAME
 
 
+def test_steps_as_long_as_a_chunk_or_longer_are_chunks_of_that_length_with_their_right_context():
+    windowing = default()
+    for step_s in (windowing.chunk_s, 2 * windowing.chunk_s):
+        plan, ends = WindowPlan(windowing, 10), []
+        for samples in range(0, 12 * SECOND, 160):
+            while window := plan.next_on_grid(samples, False, step_s):
+                assert plan.is_due(samples, step_s)
+                assert window.stop == samples // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME, "at once"
+                plan.advance(window)
+                ends.append(plan.decoded_frames)
+            assert not plan.is_due(samples, step_s)
+        assert ends[0] == windowing.first_frames, "the first text waits no longer than ever"
+        assert {after - before for before, after in pairwise(ends)} == {frames(step_s)}
+
+
+def test_steps_may_become_longer_and_shorter_while_somebody_speaks():
+    windowing = default()
+    plan = WindowPlan(windowing, 10)
+    assert [plan.is_on_grid(step_s) for step_s in (0.24, 0.88, 0.96, 1.92, None)] == [False, False, True, True, True]
+    plan.advance(plan.next_in_time(3 * SECOND, False, ChunkEnd(20)))
+    due = plan.due_at(1.92)
+    assert due == (20 + frames(1.92) + windowing.right_frames) * SAMPLES_PER_FRAME
+    assert plan.next_on_grid(due - 1, False, 1.92) is None
+    plan.advance(plan.next_on_grid(due, False, 1.92))
+    assert plan.due_at(0.24) == due + 3 * SAMPLES_PER_FRAME
+
+
 ARRIVALS = st.lists(st.integers(0, 20_000) | st.integers(0, 400), max_size=12)
 WINDOWINGS = st.builds(Windowing, *[st.sampled_from([0.0, 0.08, 0.24, 0.5, 0.96])] * 3)
 STEPS_S = st.sampled_from([None, 0.08, 0.24, 1.92])
@@ -82,8 +111,8 @@ def test_every_frame_is_decoded_once_and_in_order_whatever_the_steps(windowing, 
 
 def _next(plan, samples, ended, step_s, more_settled):
     """Return the next window, whose chunk may end up to so many frames after the last."""
-    if step_s is None:
-        return plan.next_on_grid(samples, ended)
+    if plan.is_on_grid(step_s):
+        return plan.next_on_grid(samples, ended, step_s)
     if not ended and not plan.is_due(samples, step_s):
         return None
     end = min(samples // SAMPLES_PER_FRAME, plan.decoded_frames + more_settled)
