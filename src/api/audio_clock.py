@@ -13,6 +13,11 @@ class AudioClock:
     def __init__(self) -> None:
         self._origin: float | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether audio has come."""
+        return self._origin is not None
+
     def begin(self, received_s: float, now: float) -> None:
         """Note that audio has come. Only the first call counts."""
         if self._origin is None:

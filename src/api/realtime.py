@@ -15,6 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 from src.api.audio_clock import AudioClock
 from src.api.auth import client_of
 from src.api.dependencies import Services, services_of
+from src.api.direct_messages import take_messages
 from src.api.errors import refuse_handshake
 from src.api.item_traces import ItemTraces
 from src.api.outbox import Outbox, SlowReader
@@ -107,7 +108,7 @@ class _Connection:
     """One connection: tasks that read, listen, work and write, around a session that one of them at a time calls.
 
     The task that ends first decides how the connection is closed. An append of audio, by far the commonest message,
-    wakes none but the one that reads.
+    wakes none of them if it is short and comes while the one that reads waits for a message.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class _Connection:
         self._traces = ItemTraces(services.metrics, services.settings.model_name, self._route)
         scheduler = services.scheduler
         self._listener = SessionListener(
-            self._session, self._calls, services.audio_batcher, lambda: scheduler.step_s, lambda: self._worker.wake()
+            self._session, self._calls, services.audio_batcher, lambda: scheduler.step_s, lambda: self._worker.go_on()
         )
         self._clock = AudioClock()
         client = client_of(websocket)
@@ -148,6 +149,7 @@ class _Connection:
         )
         self._client_close_code = CLOSED_WITHOUT_CODE
         self._is_processing = False  # a message
+        self._awaits_message = False
         self._has_timed_out = False
         self._is_ending = False
 
@@ -158,9 +160,11 @@ class _Connection:
         parts = (self._listener.run(), self._worker.run(), self._end_on_request(), self._time_out())
         tasks: list[asyncio.Task[Close]] = [asyncio.create_task(part) for part in (self._read(), self._write(), *parts)]
         try:
+            take_messages(self._websocket.scope, self._take_append)
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             close = self._close_after(done.pop())
         finally:
+            take_messages(self._websocket.scope, None)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -211,7 +215,9 @@ class _Connection:
         return not (self._has_timed_out or self._session.backlogged)
 
     async def _receive(self) -> str | bytes:
+        self._awaits_message = True
         message = await self._websocket.receive()
+        self._awaits_message = False
         if message["type"] == "websocket.disconnect":
             self._client_close_code = message.get("code") or CLOSED_WITHOUT_CODE
             raise ClientGone
@@ -234,11 +240,30 @@ class _Connection:
         """Pass an event to the session, in a thread unless it only appends audio."""
         if isinstance(event, events.Append):
             await self._calls.now(self._session.receive, event)
-            self._clock.begin(self._session.received_s, asyncio.get_running_loop().time())
+            self._begin_clock()
             await self._listener.audio_came()
         else:
             await self._calls.in_thread(self._session.receive, event)
+            self._listener.check()
             self._worker.wake()
+
+    def _take_append(self, message: bytes) -> bool:
+        """Process a short message at once and return True if it appends audio and nothing is in the way of that."""
+        is_free = self._awaits_message and self._may_read() and not (self._is_ending or self._calls.lock.locked())
+        if not (is_free and self._listener.has_room and self._outbox.is_empty):
+            return False
+        append = events.plain_append(message)
+        if append is None:
+            return False
+        self._services.sessions.touch(self._slot)
+        self._calls.deliver(self._session.receive(append))
+        self._begin_clock()
+        self._listener.note_audio()
+        return True
+
+    def _begin_clock(self) -> None:
+        if not self._clock.has_begun:
+            self._clock.begin(self._session.received_s, asyncio.get_running_loop().time())
 
     # -- the session's outputs -----------------------------------------------------------------------------------------
 

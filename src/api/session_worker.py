@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from src.api.audio_clock import AudioClock
@@ -27,6 +28,9 @@ probabilities, hours of it take seconds."""
 
 class SessionWorker:
     """Runs the work that a session wants, one piece after the other.
+
+    Items are transcribed in the task of `run`. A step of live text, of which there are hundreds in a second, wakes no
+    task: it ends in a callback, and the next one begins there, unless somebody else is calling the session.
 
     Args:
         services: what transcribes.
@@ -56,11 +60,25 @@ class SessionWorker:
         self._client = client
         self._on_finished = on_finished
         self._woken = asyncio.Event()
-        self._step: asyncio.Future[StepResult] | None = None
+        self._work: Work | None = None  # in flight
+        self._step: asyncio.Future[StepResult] | None = None  # of the step in flight
+        self._outcome: WorkOutcome | None = None  # of a step that could not be finished at once
+        self._error: Exception | None = None  # that ends `run`
+        self._has_ended = False
 
     def wake(self) -> None:
         """Note that the session may have work."""
         self._woken.set()
+
+    def go_on(self) -> None:
+        """Begin the next work. To be called while nobody else calls the session."""
+        if self._work is not None or self._has_ended:
+            return
+        self._work = self._session.next_work(self._services.scheduler.step_s)
+        if isinstance(self._work, StepWork):
+            self._begin_step(self._work)
+        elif self._work is not None:
+            self._woken.set()
 
     def cancel_step(self) -> None:
         """Cancel the step in flight, if there is one."""
@@ -68,30 +86,89 @@ class SessionWorker:
             self._step.cancel()
 
     async def run(self) -> NoReturn:
-        """Run the session's work until cancelled."""
-        while True:
-            self._woken.clear()
-            async with self._calls.lock:
-                work = self._session.next_work(self._services.scheduler.step_s)
-            if work is None:
+        """Run the session's work until cancelled; raise what it raises beyond errors of the service."""
+        try:
+            while True:
+                async with self._calls.lock:
+                    self.go_on()
+                if isinstance(self._work, ItemWork):
+                    await self._finish(await self._outcome_of(self._work.item))
+                    continue
                 await self._woken.wait()
-            else:
-                await self._run(work)
+                self._woken.clear()
+                if self._error is not None:
+                    raise self._error
+                if self._outcome is not None:
+                    await self._finish(self._outcome)
+        finally:
+            self._has_ended = True
+            self.cancel_step()
 
-    async def _run(self, work: Work) -> None:
-        outcome = await self._outcome_of(work)
-        is_long = isinstance(work, ItemWork) or work.live.token_count > LONG_TEXT_TOKENS
-        await (self._calls.in_thread if is_long else self._calls.now)(self._session.finish, work, outcome)
+    async def _finish(self, outcome: WorkOutcome) -> None:
+        """Pass the outcome of the work in flight to the session, once nobody else calls it."""
+        work, self._outcome = self._work, None
+        call = self._calls.in_thread if self._takes_long else self._calls.now
+        await call(self._session.finish, work, outcome)
+        self._work = None
         self._on_finished()
 
-    async def _outcome_of(self, work: Work) -> WorkOutcome:
+    @property
+    def _takes_long(self) -> bool:
+        """Whether the text of the work in flight takes long to assemble."""
+        return not isinstance(self._work, StepWork) or self._work.live.token_count > LONG_TEXT_TOKENS
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _begin_step(self, work: StepWork) -> None:
+        now = asyncio.get_running_loop().time()
+        due_at = self._clock.due_at(self._session.received_s, work.beyond_s, now)
         try:
-            return await (self._transcribe(work.item) if isinstance(work, ItemWork) else self._decode(work))
-        except ServiceError as error:
+            self._step = self._services.scheduler.advance(work.step, client=self._client, due_at=due_at)
+        except Exception as error:
+            self._outcome = self._service_error(error)
+            self._woken.set()
+        else:
+            self._step.add_done_callback(partial(self._end_step, work))
+
+    def _end_step(self, work: StepWork, step: "asyncio.Future[StepResult]") -> None:
+        """Finish a step and begin the next one; leave that to `run` if somebody else is calling the session."""
+        self._step = None
+        outcome = self._outcome_of_step(step)
+        if self._has_ended:
+            return
+        if self._takes_long or self._calls.lock.locked():
+            self._outcome = outcome
+            self._woken.set()
+            return
+        self._work = None
+        try:
+            self._calls.deliver(self._session.finish(work, outcome))
+            self._on_finished()
+            self.go_on()
+        except Exception as error:
+            self._error = error
+            self._woken.set()
+
+    def _outcome_of_step(self, step: "asyncio.Future[StepResult]") -> StepResult | ServiceError | Cancelled:
+        if step.cancelled():
+            return Cancelled()
+        error = step.exception()
+        return step.result() if error is None else self._service_error(error)
+
+    # -- items ---------------------------------------------------------------------------------------------------------
+
+    async def _outcome_of(self, item: Item) -> WorkOutcome:
+        try:
+            return await self._transcribe(item)
+        except Exception as error:
+            return self._service_error(error)
+
+    def _service_error(self, error: BaseException) -> ServiceError:
+        """Return why work has failed, as the client may know it."""
+        if isinstance(error, ServiceError):
             return error
-        except Exception:
-            log.exception("%s: work failed", self._calls.session_id)
-            return ServiceError("The server met an unexpected error. Other items are not affected.")
+        log.error("%s: work failed", self._calls.session_id, exc_info=error)
+        return ServiceError("The server met an unexpected error. Other items are not affected.")
 
     async def _transcribe(self, item: Item) -> Transcript:
         async with self._services.scheduler.admit() as admission:
@@ -102,15 +179,3 @@ class SessionWorker:
                 priority=Priority.HIGH,  # its speaker waits for it; live text can wait
                 keywords=item.config.keywords,
             )
-
-    async def _decode(self, work: StepWork) -> StepResult | Cancelled:
-        """Return the result of a step, unless `cancel_step` comes first."""
-        now = asyncio.get_running_loop().time()
-        due_at = self._clock.due_at(self._session.received_s, work.beyond_s, now)
-        self._step = self._services.scheduler.advance(work.step, client=self._client, due_at=due_at)
-        try:
-            await asyncio.wait({self._step})
-            return Cancelled() if self._step.cancelled() else self._step.result()
-        finally:
-            self._step.cancel()
-            self._step = None

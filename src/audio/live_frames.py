@@ -31,8 +31,8 @@ def probabilities_of(detector: SpeechDetector, batch: Sequence[LiveFrames]) -> l
         detector: the detector of the streams. Its network processes all of them in one call.
         batch: for each stream, its next frames.
     """
-    if not batch:
-        return []
+    if len(batch) < 2:
+        return [_alone(each) for each in batch]  # what many share would cost one more than it saves
     try:
         levelled = GainControl.apply_together([each.gain for each in batch], [each.samples for each in batch])
     except Exception:  # one stream's, which must not be all streams'

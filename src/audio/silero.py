@@ -148,6 +148,8 @@ def _steps(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.in
         The streams, those with more frames first (streams,); the frames of all streams in the order of the steps
         (frames,); and the number of streams that have a frame in each step (steps,).
     """
+    if len(lengths) == 1:
+        return np.zeros(1, np.int64), np.arange(lengths[0]), np.ones(lengths[0], np.int64)
     streams = np.argsort(-lengths, kind="stable")
     steps = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
     places = np.repeat(np.argsort(streams), lengths)

@@ -153,7 +153,7 @@ ClientEvent = (
 )
 
 _CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(Annotated[ClientEvent, Field(discriminator="type")])
-_PLAIN_APPEND: TypeAdapter[Append] = TypeAdapter(_PlainAppend)
+_PLAIN_APPEND = TypeAdapter(_PlainAppend).validator
 
 
 _JSON_START = re.compile(rb'[ \t\r\n]*(\{[ \t\r\n]*["}]|\[[ \t\r\n]*[][{"0-9tfn-])')
@@ -170,14 +170,25 @@ def parse(message: str | bytes) -> ClientEvent:
     Raises:
         InvalidEvent: the message is not an event, or a field of it is invalid.
     """
-    if isinstance(message, str) and not has_too_many_values(message):
-        with suppress(ValidationError):  # which may just be another event
-            return _PLAIN_APPEND.validate_json(message)
-    return parse_any(message)
+    plain = plain_append(message) if isinstance(message, str) else None
+    return parse_any(message) if plain is None else plain
+
+
+def plain_append(message: str | bytes) -> Append | None:
+    """Return the event in a text message, which may come as UTF-8, if that is an append as nearly all clients send it.
+
+    That takes an eighth of the time of `parse_any`, whose result is the same.
+    """
+    if has_too_many_values(message):
+        return None
+    with suppress(ValidationError):  # which may just be another event
+        append: Append = _PLAIN_APPEND.validate_json(message)
+        return append
+    return None
 
 
 def parse_any(message: str | bytes) -> ClientEvent:
-    """Do what `parse` does, without its short way for appends, which takes an eighth of the time."""
+    """Do what `parse` does, without its short way for appends."""
     if not isinstance(message, str) and not _may_be_json(message):
         return _append(message)
     if has_too_many_values(message):

@@ -9,6 +9,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import OPEN
 
+from src.api.direct_messages import EXTENSION, Taker
 from src.memory.budget import Budget, Reservation
 from src.server.eviction import EvictionRank
 from src.server.http_errors import OnRefused
@@ -41,11 +42,12 @@ stops at one event beyond 64 KiB."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, changed in three ways.
+    """uvicorn's WebSocket protocol, changed in four ways.
 
-    A handshake is answered in time. A closed connection ends even if its client does not read: the close frame is
-    written after what the client has left unread. The fragments of a message are kept in one piece of memory, and
-    messages that are incomplete or wait for the application are within a budget.
+    A handshake is answered in time. An application may take short messages as they come (`src.api.direct_messages`). A
+    closed connection ends even if its client does not read: the close frame is written after what the client has left
+    unread. The fragments of a message are kept in one piece of memory, and messages that are incomplete or wait for the
+    application are within a budget.
 
     Args:
         options: uvicorn's own.
@@ -71,6 +73,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._incomplete_since = self._deferred_since = math.inf
         self._deferred = b""  # received when there was no memory for it
         self._ignores_input = False
+        self._taker: Taker | None = None
         self.waiting_since = self.loop.time()
 
     @property
@@ -99,6 +102,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._pause_reading()
             return
         data, self._deferred = self._deferred + data, b""
+        if self._taker and not self._ignores_input:
+            data = self._pass_plain_messages(data, self._taker)
+            if not data:
+                return
         if self._ignores_input or (self.handshake_complete and not self._reserve_or_defer(data)):
             return
         data = self._queue_plain_messages(data)
@@ -136,10 +143,27 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if event.fin:
             self.send_receive_event_to_app()
 
+    def handle_connect(self, event: Any) -> None:
+        """Begin a handshake."""
+        super().handle_connect(event)
+        if hasattr(self, "scope"):  # the handshake is valid
+            self.scope["extensions"][EXTENSION] = {"set": self._set_taker}
+
+    def _set_taker(self, taker: Taker | None) -> None:
+        self._taker = taker
+
+    def _pass_plain_messages(self, data: bytes, taker: Taker) -> bytes:
+        """Pass the messages that `data` begins with to the application, as far as each is one short frame of text and
+        it takes them. Return the rest of `data`. What is never queued needs no memory of its own."""
+        end = 0
+        if self.queue.empty() and self._may_be_plain:
+            while (message := plain_message(data, end)) and message.is_text and taker(message.payload):
+                end = message.end
+        return data[end:]
+
     def _queue_plain_messages(self, data: bytes) -> bytes:
         """Queue the messages that `data` begins with, as far as each is one short frame. Return the rest of `data`."""
-        conn = self.conn
-        if conn.state is not OPEN or conn.current_size is not None or conn.extensions or not self._is_between_frames:
+        if not self._may_be_plain:
             return data
         end = 0
         while not self._ignores_input and (message := plain_message(data, end)):
@@ -148,6 +172,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.frames = [message.payload]
             self.send_receive_event_to_app()
         return data[end:]
+
+    @property
+    def _may_be_plain(self) -> bool:
+        """Whether a frame that comes next may be a message by itself."""
+        conn = self.conn
+        is_open = conn.state is OPEN and conn.current_size is None and not conn.extensions
+        return is_open and self._is_between_frames
 
     @property
     def _is_between_frames(self) -> bool:

@@ -11,7 +11,7 @@ from session_harness import Loudness, SessionHarness, append, manual_client, sil
 from virtual_time import in_virtual_time, virtual_loop
 
 from src.api.session_calls import SessionCalls
-from src.api.session_listener import MAX_WAITING_S, SessionListener
+from src.api.session_listener import MAX_WAITING_S, RECHECK_S, SessionListener
 from src.audio.vad import SpeechDetector
 from src.realtime.audio_batcher import MAX_PAUSE_S, AudioBatcher
 
@@ -25,7 +25,8 @@ class Listening:
         self.calls = SessionCalls("sess_1", threads, lambda outputs: None)
         self.batcher = AudioBatcher(SpeechDetector(), threads)
         self.heard = 0
-        self.listener = SessionListener(self.session, self.calls, self.batcher, lambda: 0.16, self._count)
+        self.step_s = 0.16
+        self.listener = SessionListener(self.session, self.calls, self.batcher, lambda: self.step_s, self._count)
         self._client = client
 
     async def append(self, seconds: float, sound: Any = speech) -> None:
@@ -78,6 +79,24 @@ async def test_audio_that_became_due_by_another_event_is_decoded_when_it_is_chec
         await asyncio.sleep(2 * MAX_PAUSE_S)
         assert each.heard > heard
         assert each.session.undecoded_s == 0
+
+
+@in_virtual_time
+async def test_it_notices_soon_that_steps_have_become_shorter():
+    async with listening(manual_client()) as each:
+        each.step_s = 0.64
+        while not each.heard:
+            await each.append(0.1)
+            await virtual_loop().settled()
+        work: Any = each.session.next_work(0.64)
+        each.session.finish(work, step_result(work))
+        each.listener.check()
+        each.step_s, heard = 0.08, each.heard
+        await asyncio.sleep(MAX_PAUSE_S)
+        for _ in range(round(RECHECK_S / 0.04) + 1):
+            await each.append(0.04)
+        await asyncio.sleep(2 * MAX_PAUSE_S)
+        assert each.heard > heard
 
 
 @in_virtual_time

@@ -8,12 +8,14 @@ from fake_transport import FakeTransport
 from hypothesis import given
 from hypothesis import strategies as st
 from server_harness import EchoApp, Server
+from starlette.types import Receive, Scope, Send
 from virtual_time import VirtualLoop, in_virtual_time, virtual_loop
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
+from src.api.direct_messages import take_messages
 from src.server import websocket_protocol
 from src.server.eviction import EvictionRank
 from src.server.server import MAX_MESSAGE_BYTES
@@ -283,3 +285,77 @@ async def test_memory_comes_from_the_oldest_incomplete_message_or_else_the_one_t
     assert codes == ([1013, None, None] if is_old else [None, None, 1013])
     for client in (first, second, third):
         client.transport.abort()
+
+
+# Messages that the application takes as they come
+
+
+class TakingApp(EchoApp):
+    """Takes messages at once, as long as it may; others come to it by the queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_take = True
+        self.got: list[tuple[str, bytes]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        take_messages(scope, self._take)
+        await self.open.wait()
+        while (message := await receive())["type"] == "websocket.receive":
+            self.got.append(("queued", message["text"].encode()))
+
+    def _take(self, message: bytes) -> bool:
+        if self.may_take:
+            self.got.append(("taken", message))
+        return self.may_take
+
+
+def text_frames(*messages: bytes) -> bytes:
+    return b"".join(Frame(Opcode.TEXT, message).serialize(mask=True) for message in messages)
+
+
+@in_virtual_time
+async def test_an_application_takes_short_messages_as_they_come_and_in_order():
+    app = TakingApp()
+    client = Client(Server(app))
+    assert await client.status() == 101
+    client.transport.receive(text_frames(b"one", b"two"))
+    assert app.got == [("taken", b"one"), ("taken", b"two")], "before the event loop goes on"
+    app.may_take = False
+    client.transport.receive(text_frames(b"three"))
+    app.may_take = True
+    client.transport.receive(text_frames(b"four"))
+    await virtual_loop().settled()
+    client.transport.receive(text_frames(b"five"))
+    assert app.got[2:] == [("queued", b"three"), ("queued", b"four"), ("taken", b"five")]
+
+
+@in_virtual_time
+async def test_it_takes_no_parts_of_messages_and_none_while_others_are_queued():
+    app = TakingApp()
+    app.open.clear()
+    client = Client(Server(app))
+    assert await client.status() == 101
+    app.may_take = False
+    client.transport.receive(text_frames(b"one"))
+    app.may_take = True
+    client.transport.receive(text_frames(b"two"))
+    app.open.set()
+    await virtual_loop().settled()
+    frame = text_frames(b"three")
+    client.transport.receive(frame[:4])
+    client.transport.receive(frame[4:] + text_frames(b"four"))
+    await virtual_loop().settled()
+    assert app.got == [("queued", b"one"), ("queued", b"two"), ("queued", b"three"), ("queued", b"four")]
+
+
+@in_virtual_time
+async def test_what_is_taken_needs_no_memory_of_messages():
+    app = TakingApp()
+    client = Client(Server(app, memory_bytes=10))
+    assert await client.status() == 101
+    for _ in range(100):
+        client.transport.receive(text_frames(bytes(1000)))
+    assert len(app.got) == 100
