@@ -92,8 +92,9 @@ def _connections_by_descriptors() -> int:
 class Server(uvicorn.Server):
     """uvicorn's server with an orderly end: on SIGTERM, SIGINT or SIGHUP it finishes requests, then closes the port.
 
-    A second signal ends the process at once, unless it is SIGHUP, of which a terminal that closes sends several. Under
-    `nohup`, SIGHUP is ignored.
+    A second SIGTERM or SIGINT ends the process at once. SIGHUP does not count as one of the two: a terminal that closes
+    sends several to all processes, and those that get one tell others to end with SIGTERM. Under `nohup`, SIGHUP is
+    ignored.
 
     Args:
         config: as `server_config` returns it.
@@ -128,13 +129,14 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if self._captured_signals and sig == signal.SIGHUP:
-            return
-        if self._captured_signals:
+        if sig != signal.SIGHUP and any(each != signal.SIGHUP for each in self._captured_signals):
             log.warning("A second signal: the process ends at once.")
             logging.shutdown()
             os._exit(128 + sig)
-        super().handle_exit(sig, frame)
+        if self._captured_signals:
+            self._captured_signals.append(sig)  # uvicorn would take SIGINT for the wish to cut requests off
+        else:
+            super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Drain while the port is still open, so that new requests get 503 and not a closed port."""

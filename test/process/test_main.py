@@ -133,6 +133,18 @@ def test_a_terminal_that_closes_ends_the_service_in_order(tmp_path):
         assert process.wait(300) == 0
 
 
+@pytest.mark.parametrize("also", [signal.SIGTERM, signal.SIGINT])
+def test_a_terminal_that_closes_and_a_parent_that_passes_that_on_are_one_wish(tmp_path, also):
+    """The parent, such as a shell script with a trap for SIGHUP, tells the service to end with another signal."""
+    with slow_service(tmp_path) as (process, port):
+        connections = [send(port) for _ in range(4)]
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=300).is_success
+        for sent in (signal.SIGHUP, also, signal.SIGHUP):
+            process.send_signal(sent)
+        assert [status_of(each) for each in connections] == [200] * 4
+        assert process.wait(300) == 0
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_the_process_at_once(tmp_path, second):
     with service_of(WITH_HELD_MODEL, tmp_path) as (process, port):
