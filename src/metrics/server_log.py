@@ -1,5 +1,6 @@
 """The service's own log as a file of bounded size."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -25,7 +26,8 @@ class ServerLogHandler(logging.StreamHandler[IO[str]]):
     """Writes log lines to a stream; if that is the service's own log file, keeps the file from growing for ever.
 
     The file is copied to `server.log.1` and emptied. It is not renamed, as other processes append to it too: the
-    supervisor, and what it starts after this one. A disk that is too full for the copy costs the old lines.
+    supervisor, and what it starts after this one. A disk that is too full for the copy costs the old lines; if the copy
+    fails for another reason, the file grows. A file that others have renamed is theirs, and is left as it is.
 
     Args:
         stream: the stream, such as `sys.stderr`.
@@ -56,9 +58,13 @@ class ServerLogHandler(logging.StreamHandler[IO[str]]):
     def _put_aside_if_large(self, path: Path) -> None:
         descriptor = self.stream.fileno()
         with suppress(OSError):
-            if os.fstat(descriptor).st_size < self._max_bytes:
+            status = os.fstat(descriptor)
+            if status.st_size < self._max_bytes:
                 return
-            _copy(path, path.with_name(f"{path.name}.1"))
+            if status.st_nlink:  # else it was removed, and nobody can read what is in it
+                if not os.path.samestat(status, path.stat()):
+                    return
+                _copy(descriptor, path.with_name(f"{path.name}.1"))
             os.ftruncate(descriptor, 0)
 
 
@@ -73,11 +79,18 @@ def _appends_to(stream: IO[str], path: Path) -> bool:
         return False
 
 
-def _copy(path: Path, to: Path) -> None:
-    """Replace the file at `to` by a copy, unless the disk is too full for it."""
+def _copy(descriptor: int, to: Path) -> None:
+    """Replace the file at `to` by a copy of an open file, unless the disk is too full for it.
+
+    Raises:
+        OSError: there is no copy for another reason.
+    """
     partial = to.with_name(f"{to.name}.part")
     try:
-        shutil.copyfile(path, partial)
+        shutil.copyfile(f"/proc/self/fd/{descriptor}", partial)  # the descriptor itself is only for writing
         partial.replace(to)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise

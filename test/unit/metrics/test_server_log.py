@@ -1,6 +1,8 @@
 """The service's own log, of bounded size (src.metrics.server_log)."""
 
 import logging
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,3 +83,52 @@ def test_a_disk_that_is_too_full_for_the_old_part_costs_old_lines_only(path, mon
     assert path.stat().st_size <= MAX_BYTES + 10 * LINES_BETWEEN_LOOKS
     assert path.read_text().endswith("000004999\n")
     assert [each.name for each in path.parent.iterdir()] == ["server.log"]
+
+
+def test_a_log_that_was_renamed_is_left_as_it_is_and_so_is_the_new_one(path):
+    """logrotate renames the log and makes a new one. The service appends to the old one until it is started again."""
+    renamed = path.with_name("server.log-20261127")
+    with handler_to(path, path) as handler:
+        write(handler, 0, 200)
+        path.rename(renamed)
+        path.write_text("new\n")
+        write(handler, 200, 5000)
+    assert [int(line) for line in renamed.read_text().split()] == list(range(5200))
+    assert path.read_text() == "new\n"
+    assert not path.with_name("server.log.1").exists()
+
+
+def test_a_log_that_was_renamed_just_before_the_copy_is_the_one_that_is_copied(path, monkeypatch):
+    copyfile = shutil.copyfile
+    renamed = path.with_name("server.log.0")
+
+    def overtaken(source: str, target: Path) -> None:
+        path.rename(renamed)
+        path.write_text("new\n")
+        copyfile(source, target)
+
+    monkeypatch.setattr("src.metrics.server_log.shutil.copyfile", overtaken)
+    path.write_bytes(b"x" * MAX_BYTES)
+    with handler_to(path, path) as handler:
+        write(handler, 0, 1)
+    assert path.read_text() == "new\n"
+    assert path.with_name("server.log.1").read_bytes() == b"x" * MAX_BYTES
+    assert renamed.read_text() == "000000000\n"
+
+
+def test_a_removed_log_takes_no_more_of_the_disk_than_another(path):
+    with handler_to(path, path) as handler:
+        path.unlink()
+        write(handler, 0, 10_000)
+        assert os.fstat(handler.stream.fileno()).st_size <= MAX_BYTES + 10 * LINES_BETWEEN_LOOKS
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_copy_that_fails_on_a_disk_with_room_costs_no_line(path, monkeypatch):
+    def forbidden(source: str, target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("src.metrics.server_log.shutil.copyfile", forbidden)
+    with handler_to(path, path) as handler:
+        write(handler, 0, 5000)
+    assert len(path.read_text().split()) == 5000
