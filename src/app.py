@@ -74,7 +74,7 @@ def create_app(
     )
     _add_routes(app)
     page = web_routes() if settings.web else []
-    app.router.routes.extend([*docs_routes(app.openapi), *page])
+    app.router.routes.extend([*docs_routes(app.openapi, has_keys=bool(settings.keys)), *page])
     services = _services(settings, plan, runtime, KnownPaths(app.routes))
     provide(app, services)
     add_error_handlers(app)

@@ -8,7 +8,8 @@ import re
 from starlette.datastructures import URL
 from starlette.types import Scope
 
-HOST = re.compile(r"(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
+HOST = re.compile(r"(?:[\w.-]{1,253}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
+"""A host with its port that may be repeated to a client: a name has at most 253 characters (RFC 1035, 2.3.4)."""
 
 POLICY = (
     "default-src 'none'",

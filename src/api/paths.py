@@ -12,8 +12,8 @@ PROBES = frozenset({"/healthz", "/readyz"})
 """They send no key, and would outnumber the requests that the metrics are about."""
 DOCS, REDOC, OPENAPI = "/docs", "/redoc", "/openapi.json"
 """The description of the API for people, the same under the name that FastAPI's users know too, and for machines."""
-DOCS_STYLES = ("/docs/page.css", "/docs/docs.css")
-DOCUMENTATION = frozenset({DOCS, REDOC, *DOCS_STYLES})
+DOCS_FILES = ("/docs/page.css", "/docs/docs.css", "/docs/icon.svg")
+DOCUMENTATION = frozenset({DOCS, REDOC, *DOCS_FILES})
 UNLOGGED = PROBES | DOCUMENTATION | {OPENAPI}
 WEB = "/web/"
 """Prefix of the paths of the page's files."""

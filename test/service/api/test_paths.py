@@ -47,7 +47,7 @@ SOCKETS = [path for path, methods in ROUTES if methods is None]
 
 
 PAGE_FILE = next(path for path in PATHS if path.startswith("/web/"))
-OPEN = {"/healthz", "/readyz", "/", PAGE_FILE, "/docs", "/docs/docs.css", "/docs/page.css", "/redoc"}
+OPEN = {"/healthz", "/readyz", "/", PAGE_FILE, "/docs", "/docs/docs.css", "/docs/page.css", "/docs/icon.svg", "/redoc"}
 """Paths that need no key."""
 
 
@@ -339,10 +339,10 @@ def test_a_proxys_prefix_is_known_whether_it_takes_it_off_or_not(prefixed, seen)
         answer = client.post("/v1/audio/transcriptions/", content=PCM, headers={"content-type": "audio/pcm"})
         assert answer.json()["text"] == "7"
         docs = client.get("/docs")
-        assert '"/stt/openapi.json"' in docs.text
-        styles = re.findall(r'href="(/stt/docs/\w+\.css)"', docs.text)
-        assert len(styles) == 2
-        assert all(client.get(path.removeprefix("/stt")).status_code == 200 for path in styles)
+        assert "<code>/stt/openapi.json</code>, with the key" in docs.text
+        files = re.findall(r'href="(/stt/docs/\w+\.\w+)"', docs.text)
+        assert len(files) == 3
+        assert all(client.get(path.removeprefix("/stt")).status_code == 200 for path in files)
         assert client.get("/openapi.json").json()["servers"] == [{"url": "/stt"}]
         missed = client.post("/audio/transcriptions").json()["error"]["message"]
         assert "There is no /stt/audio/transcriptions " in missed
