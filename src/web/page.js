@@ -29,6 +29,7 @@ function setUpKey() {
 /** Lead the user to the field of the key. */
 function askForKey() {
   keyForm.hidden = false;
+  document.documentElement.classList.add("key-asked"); // captions mode hides the field otherwise
   keyField.setAttribute("aria-invalid", "true");
   keyField.focus();
 }

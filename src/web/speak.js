@@ -151,6 +151,7 @@ export class Speak {
 
   #showState({ name, problem: reason }) {
     this.#isListening = name === "listening";
+    if (this.#isListening) document.documentElement.classList.remove("key-asked");
     this.#say(STATES[name]);
     if (name === "closed") this.#closed(reason);
     else this.#problems.show(reason);

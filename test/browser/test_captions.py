@@ -166,6 +166,13 @@ async def test_a_full_server_is_said_with_the_seconds_and_tried_again(
     await stop(with_key)
 
 
+async def test_captions_mode_asks_for_the_key_where_it_can_be_seen(with_key: Visit, guarded: Service):
+    await with_key.page.goto(address(guarded, "?captions"))
+    assert await with_key.page.get_by_label("API key").is_hidden()
+    await start(with_key)
+    await with_key.page.get_by_label("API key").wait_for()
+
+
 async def test_captions_mode_follows_its_address(visit, service: Service, microphone: Microphone):
     microphone.speaks(0.5, FIRST, 1.0)
     seen = await visit(address(service, "?captions&size=64&color=ffe45c&background=102030"))
@@ -174,7 +181,7 @@ async def test_captions_mode_follows_its_address(visit, service: Service, microp
     captions = seen.page.get_by_role("log", name="Captions")
     look = await captions.evaluate("log => [getComputedStyle(log).fontSize, getComputedStyle(log).color]")
     assert look == ["64px", "rgb(255, 228, 92)"]
-    assert await captions.evaluate("log => log.clientHeight") == round(2 * 1.3 * 64)
+    assert await captions.evaluate("log => log.clientHeight") == round(2 * 1.4 * 64)
     assert await seen.page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(16, 32, 48)"
     assert await seen.page.get_by_role("heading", name="Files").is_hidden()
     await seen.page.get_by_role("button", name="Leave captions mode").click()
