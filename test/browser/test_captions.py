@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import numpy as np
 import pytest
 import pytest_asyncio
-from chromium import skip_without_browser
+from chromium import chromium, skip_without_browser
 from keys import KEY, OTHER_KEY
 from media import wav
 from running_service import Service, serving
@@ -36,6 +36,13 @@ async def start(seen: Visit) -> None:
 async def stop(seen: Visit) -> None:
     await seen.page.get_by_role("button", name="Stop captions").click()
     await seen.page.get_by_role("button", name="Start captions").wait_for()
+
+
+async def fail_to_record(seen: Visit, name: str) -> None:
+    """Let the browser of a page fail with an error of a name."""
+    await seen.page.evaluate(
+        "name => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', name); }; }", name
+    )
 
 
 def texts_of_turns(socket: Socket, service: Service) -> list[str]:
@@ -99,10 +106,10 @@ async def test_what_refuses_the_microphone_is_said_with_what_to_do(visit, servic
     denied = await visit(address(service), permissions=())
     session = await denied.page.context.new_cdp_session(denied.page)
     await session.send("Browser.setPermission", {"permission": {"name": "microphone"}, "setting": "denied"})
+    if not chromium().has_dialogs:
+        await fail_to_record(denied, "NotAllowedError")
     missing = await visit(address(service))
-    await missing.page.evaluate(
-        "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); }; }"
-    )
+    await fail_to_record(missing, "NotFoundError")
     insecure = await visit(address(service).replace("127.0.0.1", INSECURE))
     said = []
     for seen in (denied, missing, insecure):
@@ -220,9 +227,7 @@ async def test_nothing_serious_keeps_anybody_from_using_the_page(
 ):
     seen = await visit(address(service), color_scheme=scheme, viewport={"width": 320, "height": 700})
     await seen.page.locator("summary").first.click()
-    await seen.page.evaluate(
-        "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); }; }"
-    )
+    await fail_to_record(seen, "NotFoundError")
     await start(seen)
     await seen.problem()
     assert await serious_findings(seen.page) == []

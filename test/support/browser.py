@@ -51,11 +51,10 @@ async def launched(microphone: Microphone) -> AsyncIterator[Browser]:
     """Run Chromium with a microphone."""
     found = chromium()
     assert found
-    path, env = found
-    flags = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone.path}%noloop"]
+    flags = [*FLAGS, *found.flags, f"--use-file-for-fake-audio-capture={microphone.path}%noloop"]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=path, args=flags, chromium_sandbox=False, env={**os.environ, **env}
+            executable_path=found.path, args=flags, chromium_sandbox=False, env={**os.environ, **found.env}
         )
         yield browser
         await browser.close()

@@ -1,8 +1,10 @@
 """The browser that the page is tested in: Chromium from the system, else the one inside npm's `@sparticuz/chromium`."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -24,22 +26,42 @@ def skip_without_browser() -> None:
         pytest.skip("axe-core is not in test/browser/js; install it: bash scripts/test.sh", allow_module_level=True)
 
 
+@dataclass(frozen=True)
+class Chromium:
+    """A Chromium: its path, and what it needs in its environment."""
+
+    path: str
+    env: dict[str, str] = field(default_factory=dict)
+    has_dialogs: bool = True
+    """Whether it asks for the microphone. npm's cannot, and refuses it; a flag makes it grant everything."""
+
+    @property
+    def flags(self) -> list[str]:
+        """Flags that it needs."""
+        return [] if self.has_dialogs else ["--use-fake-ui-for-media-stream"]
+
+    @property
+    def starts(self) -> bool:
+        """Whether it is a Chromium: on some systems it is a script that asks to install one."""
+        command = [self.path, "--version"]
+        done = subprocess.run(command, env=os.environ | self.env, capture_output=True, text=True, timeout=120)
+        return done.returncode == 0 and "Chrom" in done.stdout
+
+
 @cache
-def chromium() -> tuple[str, dict[str, str]] | None:
-    """Return the path of Chromium and what it needs in its environment; None if there is none that starts."""
+def chromium() -> Chromium | None:
+    """Return the Chromium to use; None if there is none that starts."""
     for path in filter(None, map(shutil.which, COMMANDS)):
-        if _starts(path, {}):
-            return path, {}
+        if (found := Chromium(path)).starts:
+            return found
     if not (JS / "node_modules" / "@sparticuz").exists():
         return None
-    done = subprocess.run([node(), str(JS / "chromium.mjs")], capture_output=True, text=True, timeout=300)
-    path, libraries = done.stdout.split() if done.returncode == 0 else ("", "")
-    env = {"LD_LIBRARY_PATH": libraries}
-    return (path, env) if path and _starts(path, env) else None
-
-
-def _starts(path: str, env: dict[str, str]) -> bool:
-    """Return whether a program is a Chromium: on some systems it is a script that asks to install one."""
-    command = [path, "--version"]
-    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=120)
-    return done.returncode == 0 and "Chrom" in done.stdout
+    program = JS / "chromium.mjs"
+    with program.open() as lock:  # it unpacks into one place for all processes of a run
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run([node(), str(program)], capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        return None
+    path, libraries = done.stdout.split()
+    packed = Chromium(path, {"LD_LIBRARY_PATH": libraries}, has_dialogs=False)
+    return packed if packed.starts else None
