@@ -16,6 +16,9 @@ log = logging.getLogger("src.access")
 
 _VALID_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
+NAMED_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
+"""Methods that the logs name. Of the others, which have no route, clients know dozens."""
+
 
 class RequestTrace:
     """ASGI middleware: sets `request.state.trace` (a `Trace`), and writes it to the logs when the request ends.
@@ -91,7 +94,7 @@ class RequestTrace:
                 await error_response(error)(scope, receive, send_traced)
         finally:
             if route_path(scope) not in self._unlogged_paths:
-                self._write(scope, trace, scope["method"])
+                self._write(scope, trace, scope["method"] if scope["method"] in NAMED_METHODS else "other")
 
     def _write(self, scope: Scope, trace: Trace, method: str) -> None:
         route = getattr(scope.get("route"), "path", "unknown")

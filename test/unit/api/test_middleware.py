@@ -5,11 +5,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from in_process import client_of
+from fastapi.routing import iter_route_contexts
+from in_process import client_of, new_app
 from starlette.responses import PlainTextResponse
 
 from src.api.errors import send_error
-from src.api.middleware import RequestTrace
+from src.api.middleware import NAMED_METHODS, RequestTrace
 from src.errors import ClientGone, InvalidApiKey, TooManySessions
 from src.metrics import MetricsLog
 
@@ -145,3 +146,24 @@ async def test_a_wrong_key_over_http_is_logged_with_its_address(tmp_path, caplog
     async with client_of(traced.app) as client:
         await client.get("/v1/x")
     assert "from 192.0.2.1" in caplog.messages[-1]
+
+
+@pytest.mark.parametrize(
+    ("method", "named"),
+    [("GET", "GET"), ("HEAD", "HEAD"), ("OPTIONS", "OPTIONS"), ("PROPFIND", "other"), ("X", "other")],
+)
+async def test_a_method_that_no_route_has_is_not_named_so_that_a_client_cannot_make_up_kinds_of_requests(
+    tmp_path, caplog, method, named
+):
+    caplog.set_level(logging.INFO, "src.access")
+    traced = Traced(PlainTextResponse("no", 405), tmp_path)
+    async with client_of(traced.app) as client:
+        await client.request(method, "/v1/models")
+    assert caplog.messages[-1].startswith(f"{named} unknown 405 in ")
+
+
+def test_the_methods_that_are_named_are_those_of_the_routes_and_that_of_cors(tmp_path):
+    routes = iter_route_contexts(new_app(tmp_path).routes)
+    methods = {method for each in routes for method in getattr(each.original_route, "methods", None) or ()}
+    assert methods >= {"GET", "POST"}
+    assert methods | {"OPTIONS"} == NAMED_METHODS

@@ -1,6 +1,6 @@
 """Which refused requests have a line of their own (src.metrics.refusals)."""
 
-from src.metrics.refusals import BURST, LINES_PER_S, Refusal, RefusalCounter
+from src.metrics.refusals import BURST, LINES_PER_S, TOTAL_BURST, TOTAL_LINES_PER_S, Refusal, RefusalCounter
 
 WRONG_KEY = Refusal("tiny", "unknown", "POST unknown", 401, "invalid_api_key")
 FULL = Refusal("tiny", "/v1/audio/transcriptions", "POST /v1/audio/transcriptions", 429, "queue_full")
@@ -38,3 +38,20 @@ def test_a_clock_that_is_set_back_grants_nothing():
     counter = RefusalCounter()
     lines(counter, WRONG_KEY, BURST, now=1000.0)
     assert not counter.has_line(WRONG_KEY, 0.0)
+
+
+def test_all_kinds_together_have_a_bound_too_and_none_is_lost_without_a_count():
+    kinds = [WRONG_KEY._replace(route=f"/v1/{number}") for number in range(100)]
+    counter = RefusalCounter()
+    assert sum(lines(counter, kind, 100, now=0.0) for kind in kinds) == TOTAL_BURST
+    assert sum(counter.take_counts().values()) == 100 * 100 - TOTAL_BURST
+    found = sum(lines(counter, kind, 100, now=second) for second in range(1, 11) for kind in kinds)
+    assert found == TOTAL_LINES_PER_S * 10
+    assert sum(counter.take_counts().values()) == 10 * 100 * 100 - found
+
+
+def test_a_long_flood_of_one_kind_leaves_lines_for_others():
+    counter = RefusalCounter()
+    for second in range(600):
+        lines(counter, WRONG_KEY, 1000, now=second)
+        assert counter.has_line(FULL, second)
