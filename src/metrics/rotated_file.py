@@ -137,12 +137,19 @@ class RotatedFile:
         parts = parts_of(self._path)
         days = sorted({part.day for part in parts})[-KEPT_DAYS:]
         room = self._max_bytes - self._part_bytes
+        failed: OSError | None = None
         for part in reversed(parts):
             path = self._path.with_name(part.name)
-            with suppress(FileNotFoundError):
+            try:
                 room -= path.stat().st_size
                 if room < 0 or part.day not in days:
                     path.unlink()
+            except FileNotFoundError:  # another process has removed it
+                pass
+            except OSError as error:
+                failed = error
+        if failed:
+            logger.warning("an old part cannot be removed: %s", failed)
 
 
 def _day_of(seconds: float) -> str:

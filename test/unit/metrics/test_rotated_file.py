@@ -86,6 +86,24 @@ def test_days_are_kept_whole_however_many_parts_they_have(path):
     assert len(names(path.parent)) == 1 + 1 + 6 * 4
 
 
+def test_parts_that_cannot_be_removed_cost_no_line_and_are_told_in_one_message(path, caplog):
+    stuck = [path.with_name(f"a.log.2026-01-{day:02}") for day in (1, 2)]
+    for each in stuck:
+        each.mkdir()  # `unlink` fails on it, for root too
+    gone = path.with_name("a.log.2026-01-03")
+    for each in (gone, *(path.with_name(f"a.log.2026-02-{day:02}") for day in range(1, 8))):
+        each.write_bytes(LINE)
+    path.write_bytes(LINE * 10)
+    file = file_of(path)
+    assert file.append(b"next\n") == 5
+    file.abandon()
+    assert path.read_bytes() == b"next\n"
+    assert not gone.exists()
+    (message,) = caplog.messages
+    assert message.startswith("an old part cannot be removed: ")
+    assert str(stuck[0]) in message
+
+
 def test_the_next_part_of_a_day_is_newer_than_those_that_are_left_of_it(path):
     day = today()
     for part in (8, 9, 10):
