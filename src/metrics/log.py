@@ -120,8 +120,10 @@ class MetricsLog:
         lines = b"".join(map(self._line, records))
         written = 0
         try:
+            if lines:
+                written = file.append(lines)
             while written < len(lines):
-                written += file.append(lines[written:])
+                written += file.append_rest(lines[written:])
         except Exception as error:  # no line may stop the thread that writes the others
             file.abandon()
             self._count_lost(lines.count(b"\n", written), str(error))

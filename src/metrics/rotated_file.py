@@ -63,7 +63,7 @@ class RotatedFile:
         self._day = ""
 
     def append(self, lines: bytes) -> int:
-        """Append lines, and return the number of bytes written.
+        """Append lines, and return the number of bytes written: on a disk that fills up, fewer than given.
 
         Raises:
             OSError: nothing was written.
@@ -74,6 +74,14 @@ class RotatedFile:
             self._put_aside(descriptor)
             descriptor = self._opened()
         return os.write(descriptor, lines)
+
+    def append_rest(self, rest: bytes) -> int:
+        """Append what `append` has left of its lines, so that no line is torn over two files, and return the same.
+
+        Raises:
+            OSError: nothing was written.
+        """
+        return os.write(self._opened(), rest)
 
     def abandon(self) -> None:
         """Close the file. The next line opens it again."""

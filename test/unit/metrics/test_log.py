@@ -256,6 +256,21 @@ print(log.failures)
     assert json.loads(whole[-1])["request_id"] == "later"
 
 
+def test_a_disk_that_takes_a_part_of_the_lines_at_a_time_does_not_tear_one_over_two_files(tmp_path, monkeypatch):
+    write_to_disk = os.write
+    monkeypatch.setattr("src.metrics.rotated_file.os.write", lambda fd, data: write_to_disk(fd, data[:150]))
+    monkeypatch.setattr("src.metrics.log.BATCH_S", 60)  # until `close`: all lines are written together
+    log = MetricsLog(tmp_path, max_bytes=100_000)  # a file of half that size is put aside
+    ids = [str(number) for number in range(500)]
+    for each in ids:
+        log.write(a_record(request_id=each))
+    log.close()
+    assert log.path.stat().st_size > 100_000
+    assert ids_in(log.path) == ids
+    assert [each.name for each in log.path.parent.iterdir()] == ["metrics.log"]
+    assert log.failures == 0
+
+
 def test_a_line_torn_by_a_crash_does_not_swallow_the_next(tmp_path):
     path = tmp_path / "metrics" / "metrics.log"
     path.parent.mkdir()
