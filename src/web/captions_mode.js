@@ -65,7 +65,7 @@ function number(text, [least, most], fallback) {
 function colour(text, fallback) {
   const value = bare(text ?? "");
   if (COLOUR.test(value)) return `#${value}`;
-  return NAME.test(value) ? value : fallback;
+  return NAME.test(value) && (globalThis.CSS?.supports("color", value) ?? true) ? value : fallback; // node has no CSS
 }
 
 export class CaptionsMode {

@@ -6,7 +6,9 @@ const PIECE_S = 0.1;
 const RATES = [16_000, undefined, 48_000];
 /** The model's rate, so that nobody resamples twice; then what the device has, for browsers that convert nothing. */
 const MAX_RATE = 48_000;
+/** Without a click on the page the browser never resumes; after one, a Bluetooth device may take seconds. */
 const RESUME_MS = 1_000;
+const RESUME_AFTER_CLICK_MS = 5_000;
 
 /**
  * @typedef {object} CaptureChoice
@@ -104,15 +106,16 @@ async function screenSound() {
 /** Return a running audio context that takes all streams. Some browsers convert no rates: then it has the device's. */
 async function contextFor(streams, workletAddress) {
   for (const sampleRate of RATES) {
-    const context = new AudioContext(sampleRate ? { sampleRate } : {});
+    let context;
     try {
+      context = new AudioContext(sampleRate ? { sampleRate } : {});
       for (const each of streams) context.createMediaStreamSource(each).disconnect();
       if (context.sampleRate > MAX_RATE) throw new Refusal(problem("busy"));
       await context.audioWorklet.addModule(workletAddress);
       await resumed(context);
       return context;
     } catch (error) {
-      await context.close();
+      await context?.close();
       if (error instanceof Refusal && error.problem.kind === "no-gesture") throw error;
     }
   }
@@ -120,7 +123,8 @@ async function contextFor(streams, workletAddress) {
 }
 
 async function resumed(context) {
-  const late = new Promise((resolve) => setTimeout(resolve, RESUME_MS));
+  const limit_ms = navigator.userActivation?.hasBeenActive ? RESUME_AFTER_CLICK_MS : RESUME_MS;
+  const late = new Promise((resolve) => setTimeout(resolve, limit_ms));
   await Promise.race([context.resume(), late]);
   if (context.state !== "running") throw new Refusal(problem("no-gesture"));
 }

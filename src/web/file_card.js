@@ -35,6 +35,7 @@ export class FileCard {
     this.#show("Checking\u2026", [this.#cancel]);
   }
 
+  #name;
   #measures;
   #status;
   #progress;
@@ -114,10 +115,10 @@ export class FileCard {
   }
 
   #build() {
-    const name = element("h3", { id: `${this.#id}-name`, dir: "auto" }, this.file.name);
+    this.#name = element("h3", { id: `${this.#id}-name`, dir: "auto", tabindex: "-1" }, this.file.name);
     const actions = element("div", { class: "file-actions" }, this.#retry, this.#cancel, this.#remove);
-    const head = element("div", { class: "file-head" }, name, this.#measures, this.#status, actions);
-    const attributes = { class: "file", "aria-labelledby": name.id };
+    const head = element("div", { class: "file-head" }, this.#name, this.#measures, this.#status, actions);
+    const attributes = { class: "file", "aria-labelledby": this.#name.id };
     this.element = element("article", attributes, head, this.#progress, this.#problem);
     this.#showMeasures(null);
   }
@@ -151,7 +152,9 @@ export class FileCard {
     this.#progress.hidden = progress === undefined;
     if (typeof progress === "number") this.#progress.value = Math.min(1, progress);
     else this.#progress.removeAttribute("value");
-    if (focused?.hidden) buttons[0].focus({ preventScroll: true }); // a keyboard user stays at this file
+    // A keyboard user stays at this file, but not at a button that would throw its text away.
+    const next = buttons.find((each) => each !== this.#remove) ?? this.#name;
+    if (focused?.hidden) next.focus({ preventScroll: true });
   }
 
   #showMeasures(duration) {

@@ -35,7 +35,7 @@ export class FileResult {
     const grouping = page.settings.get("files-view", "paragraphs");
     const calls = { onPlay: (time_s) => this.#player?.play(time_s), announce: page.announce };
     this.#view = new TranscriptView(`Text of ${file.name}`, `${id}-hint`, grouping, calls);
-    this.#search = new SearchBar(this.#view);
+    this.#search = new SearchBar(this.#view, `Search in ${file.name}`);
     this.#hint = element("p", { id: `${id}-hint`, class: "transcript-hint" }, HINT);
     this.#tools = element("div", { class: "tools" }, this.#search.element, this.#groupings(id, grouping), this.#copy());
     this.element = element("div", { class: "result" }, this.#tools, this.#view.element, this.#hint);

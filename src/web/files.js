@@ -5,6 +5,7 @@ import { fileProblem } from "./file_problem.js";
 import { FileQueue } from "./file_queue.js";
 import { mediaFacts, refusalOf } from "./media_check.js";
 import { mediaTime } from "./media_time.js";
+import { hotWords } from "./session_settings.js";
 import { upload } from "./upload.js";
 
 const TICK_MS = 250;
@@ -116,14 +117,14 @@ class FilesPart {
       ["timestamp_granularities[]", "segment"],
     ];
     if (this.#page.language()) fields.push(["language", this.#page.language()]);
-    if (this.#page.keywords().trim()) fields.push(["keywords[]", this.#page.keywords()]);
+    for (const words of hotWords(this.#page.keywords())) fields.push(["keywords[]", words]);
     return fields;
   }
 
   #end(card, outcome) {
     this.#cancels.delete(card);
     const problem = outcome.kind === "done" ? null : fileProblem(outcome);
-    if (problem?.retry_s) this.#postpone(card, problem);
+    if (problem && problem.retry_s !== null) this.#postpone(card, problem);
     else {
       this.#fullness.delete(card);
       if (problem) this.#fail(card, problem);
@@ -148,7 +149,7 @@ class FilesPart {
   /** Send a file again by itself once the service may have room. Screen readers say so once, however long it takes. */
   #postpone(card, { sentence, retry_s }) {
     if (!this.#fullness.has(card)) this.#page.announce(`${card.file.name}: ${sentence} It is sent again by itself.`);
-    this.#queue.full(card, now_s(), retry_s);
+    this.#queue.full(card, now_s(), Math.max(1, retry_s));
     this.#fullness.set(card, sentence);
   }
 

@@ -18,7 +18,12 @@ export class ProblemBox {
   show(problem) {
     this.#box.hidden = !problem;
     if (!problem) return;
-    this.#sentence.textContent = problem.sentence;
-    this.#remedy.textContent = [problem.remedy, retryWords(problem)].filter(Boolean).join(" ");
+    write(this.#sentence, problem.sentence);
+    write(this.#remedy, [problem.remedy, retryWords(problem)].filter(Boolean).join(" "));
   }
+}
+
+/** Screen readers speak what is written, also if it was there before. */
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }

@@ -9,8 +9,11 @@ export class SearchBar {
   #found = 0;
   #current = -1;
 
-  /** @param {import("./transcript_view.js").TranscriptView} view */
-  constructor(view) {
+  /**
+   * @param {import("./transcript_view.js").TranscriptView} view
+   * @param {string} label - tells this search from others on the page
+   */
+  constructor(view, label) {
     this.#view = view;
     this.#field = element("input", { type: "search", placeholder: "Search", "aria-label": "Search in the text" });
     this.#count = element("span", { class: "search-count", role: "status" });
@@ -18,7 +21,7 @@ export class SearchBar {
       button("\u2191", () => this.#go(-1), { class: "step", "aria-label": "Previous place", disabled: true }),
       button("\u2193", () => this.#go(1), { class: "step", "aria-label": "Next place", disabled: true }),
     ];
-    this.element = element("div", { class: "search", role: "search" }, this.#field, this.#count, ...this.#steps);
+    this.element = element("div", { class: "search", role: "search", "aria-label": label }, this.#field, this.#count, ...this.#steps);
     this.#field.addEventListener("input", () => this.#search());
     this.#field.addEventListener("keydown", (event) => this.#pressed(event));
   }

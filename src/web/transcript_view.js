@@ -143,7 +143,7 @@ export class TranscriptView {
   /** `starts` has the index of the first word of each segment in it. */
   #newBlock(start) {
     const node = document.createTextNode("");
-    const label = `Play from ${spokenTime(start)}`;
+    const label = `${mediaTime(start)}, play from ${spokenTime(start)}`; // it begins with what is to be seen
     const time = button(mediaTime(start), () => this.#onPlay(start), { class: "time", tabindex: "-1", "aria-label": label });
     const text = element("p", { dir: "auto" }, node);
     const block = { element: element("div", { class: "block" }, time, text), node, start, length: 0, end: start, text: "", starts: [] };
