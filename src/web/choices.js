@@ -43,15 +43,18 @@ export class Choices {
   }
 
   /**
-   * Replace the options of a field after its first one. The kept choice stays chosen if it is among them.
+   * Replace the options of a field after its first one. The kept choice stays chosen if it is among them, or if there are
+   * none yet, as while the model loads.
    * @param {string} id
    * @param {{value: string, label: string}[]} options
    */
   offer(id, options) {
     const field = this.#fields.get(id);
-    const added = options.map(({ value, label }) => new Option(label, value));
+    const kept = this.#settings.get(id, USUAL[id]);
+    const known = options.length || !kept ? options : [{ value: kept, label: kept }];
+    const added = known.map(({ value, label }) => new Option(label, value));
     field.replaceChildren(field.options[0], ...added);
-    write(field, this.#settings.get(id, USUAL[id]), USUAL[id]);
+    write(field, kept, USUAL[id]);
   }
 }
 
