@@ -114,13 +114,13 @@ class HttpProtocol(HttpToolsProtocol):
         """Handle the end of a request's head: serve the request, unless it asks for an upgrade."""
         if self.parser.should_upgrade():
             return
+        super().on_headers_complete()  # first: it raises if the target cannot be read
         self._in_head = False
         self._head_bytes = 0
         self._unanswered += 1
         self.waiting_since = self.loop.time()
         self._clear_deadline()
         self._body_bytes = _declared_bytes(self.headers)
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Handle a part of a body."""

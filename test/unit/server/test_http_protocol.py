@@ -72,6 +72,19 @@ async def test_what_follows_a_request_and_is_no_http_is_answered_after_it():
     assert transport.is_closing()
 
 
+@pytest.mark.parametrize("target", [b"http://x", b"http://x:999999/", b"http://[::1"])
+@in_virtual_time
+async def test_a_target_that_cannot_be_read_is_answered_after_the_requests_before_it(target):
+    refused: list[tuple] = []
+    transport = Server(EchoApp(), on_refused=lambda *answer: refused.append(answer)).connect()
+    transport.receive(GET + b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    await settled()
+    assert (statuses(transport), error_code(transport)) == ([200, 400], "invalid_http")
+    assert refused == [("HTTP", 400, "invalid_http")]
+    await asyncio.sleep(LINGER_S + 1)
+    assert transport.is_closing()
+
+
 @in_virtual_time
 async def test_no_more_requests_are_read_than_may_wait():
     app = EchoApp()
