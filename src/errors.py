@@ -276,5 +276,10 @@ class ClientGone(Exception):
     """The client disconnected before its answer was ready."""
 
 
+SERVER_ANSWER = "server_answer"
+"""Key in the `state` of a request that the server answered in place of the application, which had begun to serve it.
+The value is the status and the error's code."""
+
+
 class ModelUnavailable(Exception):
     """The model cannot be loaded. The message is one sentence that says what to do."""

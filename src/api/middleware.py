@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.errors import error_response
 from src.api.paths import UNLOGGED, route_path
-from src.errors import ClientGone, InvalidApiKey, ServiceError
+from src.errors import SERVER_ANSWER, ClientGone, InvalidApiKey, ServiceError
 from src.metrics import MetricsLog
 from src.metrics.trace import CLIENT_CLOSED, Trace, new_request_id, write_trace
 
@@ -93,6 +93,7 @@ class RequestTrace:
             if not answered:
                 await error_response(error)(scope, receive, send_traced)
         finally:
+            trace.status, trace.error_code = scope["state"].get(SERVER_ANSWER, (trace.status, trace.error_code))
             if route_path(scope) not in self._unlogged_paths:
                 self._write(scope, trace, scope["method"] if scope["method"] in NAMED_METHODS else "other")
 

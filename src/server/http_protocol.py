@@ -12,6 +12,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from src.errors import SERVER_ANSWER
 from src.server.eviction import EvictionRank, make_room
 from src.server.flow_control import PipelineFlowControl
 from src.server.http_errors import OnRefused, raw_response
@@ -283,26 +284,30 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or self._final_response is not None:
             return
         self._clear_deadline()
+        if not self._in_head and self.cycle.response_complete:  # what breaks is the rest of a body that nobody reads
+            self.transport.close()
+            return
         self._final_response = raw_response(status, code, message)
-        if not self._abandon_request():  # else the application notes the end of the request
+        if self._in_head or not self._abandon_request(status, code):
             self._on_refused("HTTP", int(status), code)
         self._send_final_response()
 
-    def _abandon_request(self) -> bool:
-        """Take back a request whose body will stay incomplete: the final response is its response.
+    def _abandon_request(self, status: HTTPStatus, code: str) -> bool:
+        """Take back the request whose body breaks: the final response, which has this status and code, is its response.
 
-        Return whether there is one.
+        Return whether the application knows the request, and so notes its end.
         """
         broken = self.cycle
-        if broken is None or broken.response_complete or not broken.more_body:
-            return False
+        self._unanswered -= 1
         if self.pipeline and self.pipeline[0][0] is broken:
             self.pipeline.popleft()
-        elif broken.response_started:
+            return False
+        if broken.response_started:
             self._final_response = b""
+        else:
+            broken.scope["state"][SERVER_ANSWER] = (int(status), code)
         broken.disconnected = True
         broken.message_event.set()
-        self._unanswered -= 1
         return True
 
     def _send_final_response(self) -> None:

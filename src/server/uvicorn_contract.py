@@ -22,7 +22,7 @@ NAMES = {
         *("headers", "url"),  # of the request whose head is being read
     ),
     "uvicorn.protocols.http.httptools_impl.RequestResponseCycle": (
-        *("disconnected", "message_event", "more_body", "response_complete", "response_started"),
+        *("disconnected", "message_event", "more_body", "response_complete", "response_started", "scope"),
     ),
     "uvicorn.protocols.websockets.websockets_sansio_impl.WebSocketsSansIOProtocol": (
         *("connection_made", "connection_lost", "eof_received", "data_received"),

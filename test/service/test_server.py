@@ -126,9 +126,10 @@ def test_a_head_that_does_not_come_to_its_end_is_answered_408(service, sent):
 
 
 def test_whatever_is_refused_has_a_line_in_the_metrics_whoever_refuses_it(tmp_path):
-    """Broken HTTP, a slow head, handshakes that are broken, wrong, of no route or without a key; and who guessed it."""
+    """Broken HTTP, slow heads, broken bodies; handshakes that are broken, wrong, for no route or without a key."""
     upgrade = UPGRADES["websocket"] + b"\r\n"
     key = b"api-key: " + KEY.encode() + b"\r\n"
+    broken = b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nzz\r\n"
     refused = [
         (b"nonsense\r\n\r\n", 400, "invalid_http"),
         (POST, 408, "request_timeout"),
@@ -136,6 +137,7 @@ def test_whatever_is_refused_has_a_line_in_the_metrics_whoever_refuses_it(tmp_pa
         (b"GET /v1/none HTTP/1.1\r\nHost: x\r\n" + key + upgrade, 404, "not_found"),
         (b"GET /v1/realtime?sample_rate=1 HTTP/1.1\r\nHost: x\r\n" + key + upgrade, 400, "invalid_value"),
         (b"GET " + HANDSHAKE + b"X: " + b"y" * 9000 + b"\r\n\r\n", 431, "headers_too_large"),
+        (POST + key + broken, 400, "invalid_http"),
     ]
     with served(tmp_path, api_keys=KEY) as service:
         for sent, status, code in refused:

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 
 from src.api.errors import send_error
 from src.api.middleware import NAMED_METHODS, RequestTrace
-from src.errors import ClientGone, InvalidApiKey, TooManySessions
+from src.errors import SERVER_ANSWER, ClientGone, InvalidApiKey, TooManySessions
 from src.metrics import MetricsLog
 
 
@@ -93,6 +93,22 @@ async def test_a_client_that_has_gone_gets_no_answer_and_a_record(tmp_path):
     traced = Traced(left, tmp_path)
     await traced.app({"type": "http", "method": "GET", "path": "/v1/x", "headers": []}, None, send)
     assert [(record["code"], record["error"]) for record in traced.records()] == [(499, "client_closed")]
+
+
+@pytest.mark.parametrize("error", [None, ClientGone])
+async def test_a_request_that_the_server_has_answered_has_that_answer_in_its_record(tmp_path, error):
+    async def cut_off(scope, receive, send):
+        if error:
+            raise error
+        await PlainTextResponse("unheard")(scope, receive, send)
+
+    async def send(message):
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/x", "headers": []}
+    traced = Traced(cut_off, tmp_path)
+    await traced.app(scope | {"state": {SERVER_ANSWER: (400, "invalid_http")}}, None, send)
+    assert [(record["code"], record["error"]) for record in traced.records()] == [(400, "invalid_http")]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/docs/page.css", "/redoc", "/openapi.json"])

@@ -13,6 +13,7 @@ from src.server.eviction import EvictionRank
 from src.server.http_protocol import FEED_BYTES, MAX_HEAD_BYTES, MAX_PIPELINED
 from src.server.transport import LINGER_S
 
+BROKEN = b"POST /two HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n"
 HEAD_S = 10.0
 GET = b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /one HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
@@ -83,6 +84,45 @@ async def test_a_target_that_cannot_be_read_is_answered_after_the_requests_befor
     assert refused == [("HTTP", 400, "invalid_http")]
     await asyncio.sleep(LINGER_S + 1)
     assert transport.is_closing()
+
+
+@in_virtual_time
+async def test_a_body_that_breaks_while_its_request_waits_is_refused_as_the_application_never_sees_it():
+    app, refused = EchoApp(), []
+    transport = Server(app, on_refused=lambda *answer: refused.append(answer)).connect()
+    app.open.clear()
+    transport.receive(GET + BROKEN)
+    app.open.set()
+    await settled()
+    assert (statuses(transport), error_code(transport)) == ([200, 400], "invalid_http")
+    assert (app.requests, refused) == (["/one"], [("HTTP", 400, "invalid_http")])
+    await asyncio.sleep(LINGER_S + 1)
+    assert transport.is_closing()
+
+
+@in_virtual_time
+async def test_a_body_that_breaks_after_the_answer_to_its_request_gets_no_second_one():
+    refused: list[tuple] = []
+    app = EchoApp(reads_bodies=False)
+    transport = Server(app, on_refused=lambda *answer: refused.append(answer)).connect()
+    transport.receive(BROKEN[:-4])
+    await settled()
+    transport.receive(BROKEN[-4:] + GET)
+    assert (statuses(transport), app.requests, refused) == ([200], ["/two"], [])
+    assert transport.is_eof_written
+    await asyncio.sleep(LINGER_S + 1)
+    assert transport.is_closing()
+
+
+@in_virtual_time
+async def test_what_is_no_http_after_an_early_answer_and_the_rest_of_its_body_is_answered():
+    refused: list[tuple] = []
+    transport = Server(EchoApp(reads_bodies=False), on_refused=lambda *answer: refused.append(answer)).connect()
+    transport.receive(POST)
+    await settled()
+    transport.receive(b"bodynonsense\r\n\r\n")
+    assert (statuses(transport), refused) == ([200, 400], [("HTTP", 400, "invalid_http")])
+    await asyncio.sleep(LINGER_S + 1)
 
 
 @in_virtual_time
