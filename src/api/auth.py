@@ -49,9 +49,8 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            # A plain request for the WebSocket's path gets what that would get: browsers hide why one is refused.
-            meant = {**scope, "type": "websocket"} if is_realtime(scope) else scope
-            credential = self._credential(scope, is_socket=meant["type"] == "websocket")
+            meant = _meant(scope)
+            credential = self._credential(meant)
             client = self._limits.admit(meant, credential)
         except ServiceError as error:
             await send_error(error, scope, receive, send)
@@ -60,9 +59,9 @@ class Authentication:
             scope.setdefault("state", {}).update(credential=credential, client=client)
             await self._app(scope, receive, send)
 
-    def _credential(self, scope: Scope, *, is_socket: bool) -> Credential:
+    def _credential(self, scope: Scope) -> Credential:
         key = _sent_key(scope)
-        temporary = self._secrets.credential(key) if is_socket else None
+        temporary = self._secrets.credential(key) if scope["type"] == "websocket" else None
         return temporary or self._keys.credential(key)
 
 
@@ -76,6 +75,18 @@ def client_of(connection: HTTPConnection) -> str:
     """Return the name of the client that `Authentication` has set."""
     client: str = connection.state.client
     return client
+
+
+def _meant(scope: Scope) -> Scope:
+    """Return `scope` or, if it is of a plain request for the path of a WebSocket, that of a WebSocket.
+
+    Such a request gets what the WebSocket would get: browsers hide why one is refused, so pages ask in this way.
+    """
+    if scope["type"] == "websocket" or not is_realtime(scope):
+        return scope
+    lists = Headers(scope=scope).getlist("sec-websocket-protocol")
+    subprotocols = [name.strip() for each in lists for name in each.split(",")]
+    return {**scope, "type": "websocket", "subprotocols": subprotocols}
 
 
 def _sent_key(scope: Scope) -> str | None:

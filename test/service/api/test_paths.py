@@ -173,7 +173,8 @@ def test_the_key_may_be_in_azures_header(guarded, path):
     assert guarded.http.get(path, headers=AS_AZURE_DOES).status_code in (200, 426)
     if path not in OPEN:
         assert guarded.http.get(path, headers={"api-key": f"{KEY}x"}).status_code == 401
-        assert guarded.http.get(path, params={"api-key": KEY}).status_code == 401  # proxies log it
+        in_query = guarded.http.get(path, params={"api-key": KEY}).status_code
+        assert in_query == (426 if path in SOCKETS else 401)  # proxies log it
 
 
 @pytest.mark.parametrize("path", SOCKETS)
@@ -310,6 +311,24 @@ def test_a_websocket_at_another_path_is_not_found(service, path):
     assert (status, error["code"]) == (404, "not_found")
     assert path in error["message"]
     assert "Did you mean" not in error["message"]
+
+
+KEYS_OF_BROWSERS = {
+    "query": ({"api-key": KEY}, {}),
+    "header in the query": ({"Authorization": f"Bearer {KEY}"}, {}),
+    "subprotocol": ({}, {"sec-websocket-protocol": f"realtime, openai-insecure-api-key.{KEY}"}),
+}
+
+
+@pytest.mark.parametrize(("query", "headers"), KEYS_OF_BROWSERS.values(), ids=KEYS_OF_BROWSERS)
+def test_a_request_for_a_websockets_path_may_have_its_key_where_the_websocket_has_it(guarded, query, headers):
+    """A page asks so why a WebSocket was refused, and a proxy that loses the upgrade leaves the rest as it was."""
+    wrong = [{name: f"{value}x" for name, value in each.items()} for each in (query, headers)]
+    for path in SOCKETS:
+        answer = guarded.http.get(path, params=query, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (426, "upgrade_required")
+        assert guarded.http.get(path, params=wrong[0], headers=wrong[1]).status_code == 401
+    assert guarded.http.get("/v1/models", params=query, headers=headers).status_code == 401
 
 
 @pytest.mark.parametrize("path", SOCKETS)
