@@ -42,7 +42,7 @@ class Runtime:
         self._plan = plan
         self.scheduler = Scheduler(settings, on_breakdown)
         self.sessions = SessionSlots(settings.max_sessions)
-        self.metrics = MetricsLog(settings.log_dir, settings.max_log_mb * MIB, self.sessions.__len__)
+        self.metrics = MetricsLog(settings.log_dir, settings.max_log_mb * MIB, self.sessions.__len__, notes_end=True)
         self.sandbox = Sandbox(
             timeout_s=settings.decode_timeout_s,
             memory_mb=settings.decode_memory_mb,

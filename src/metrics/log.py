@@ -10,9 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
+from src.metrics.process_ends import note_end
 from src.metrics.record import Record
 from src.metrics.refusals import RefusalCounter
 from src.metrics.rotated_file import RotatedFile
@@ -42,10 +44,15 @@ class MetricsLog:
         log_dir: the folder of logs.
         max_bytes: what the log and its old parts may take together; the oldest parts are removed.
         live_sessions: returns the number of realtime sessions that are open; None where nobody counts them.
+        notes_end: whether `close` notes beside the log that this process ran until then; see `process_ends.py`.
     """
 
     def __init__(
-        self, log_dir: Path, max_bytes: int = MAX_BYTES, live_sessions: Callable[[], int | None] = lambda: None
+        self,
+        log_dir: Path,
+        max_bytes: int = MAX_BYTES,
+        live_sessions: Callable[[], int | None] = lambda: None,
+        notes_end: bool = False,
     ) -> None:
         self.path = metrics_path(log_dir.absolute())
         self.refusals = RefusalCounter()
@@ -53,6 +60,7 @@ class MetricsLog:
         self.live_sessions = live_sessions
         self.process_started = time.time()
         self._max_bytes = max_bytes
+        self._notes_end = notes_end
         self._queue: SimpleQueue[Record | threading.Event | None] = SimpleQueue()
         self._batch: list[Record | threading.Event | None] = []  # taken off the queue by the thread
         self._flush_now = threading.Event()  # tells the thread not to wait for more records
@@ -95,7 +103,8 @@ class MetricsLog:
         self._thread.join(CLOSE_TIMEOUT_S)
         if self._thread.is_alive():
             waiting = self._queue.qsize() + len(self._batch) - 1  # the None that stops the thread is not a record
-            self._count_lost(waiting, f"{waiting} lines were still waiting when the log was closed")
+            if waiting:
+                self._count_lost(waiting, f"{waiting} lines were still waiting when the log was closed")
 
     def _run(self) -> None:
         file = RotatedFile(self.path, self._max_bytes)
@@ -107,6 +116,10 @@ class MetricsLog:
                 if isinstance(item, threading.Event):
                     item.set()
         file.abandon()
+        self._batch = [None]  # what was in it is written
+        if self._notes_end:
+            with suppress(OSError):  # a full disk costs a reader only this
+                note_end(self.path, self.process_started, time.time())
 
     def _collect(self) -> None:
         """Wait for a record, then collect all that come within `BATCH_S` or until `flush` or `close` is called."""

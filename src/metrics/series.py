@@ -16,6 +16,7 @@ import numpy as np
 from src.metrics.history import Column
 from src.metrics.parser import Failure, Parser, Row, Source
 from src.metrics.parts import PartReader, ended_before, open_parts
+from src.metrics.process_ends import read_ends
 from src.metrics.quantiles import EXACT
 from src.metrics.report import ReportWindow
 from src.metrics.tally import Rows, Tally
@@ -69,9 +70,13 @@ def read_series(path: Path, windows: Sequence[ReportWindow], now: float) -> Read
         FileNotFoundError: there is no log yet.
         OSError: a part cannot be read.
     """
-    blocks = _Blocks(path, now - max(window.seconds for window in windows))
+    since = now - max(window.seconds for window in windows)
+    blocks = _Blocks(path, since)
     binnings = [_Binning(window, now) for window in windows]
     uptime = Uptime()
+    for started, ended in read_ends(path):
+        if since < ended <= now:
+            uptime.add_sign(started, ended)
     for rows in blocks:
         rows = rows[rows["ts"] <= now]
         uptime.add(rows)

@@ -1,4 +1,7 @@
-"""When the service ran, as far as its log can tell: each line names the start of the process that wrote it."""
+"""When the service ran, as far as its log can tell: each line names the start of the process that wrote it.
+
+A process that ended in order has also left its end.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from src.metrics.tally import Rows
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without a sign of the service: from a process's last line to the start of the next process."""
+    """A time without a sign of the service: from a process's end, or its last line, to the start of the next."""
 
     start_s: float
     end_s: float
@@ -18,7 +21,7 @@ class Gap:
 
 @dataclass(slots=True)
 class Uptime:
-    """Processes that wrote to the log: the end of the last request of each, by its start; in Unix seconds."""
+    """Processes that wrote to the log: the last sign of each, by its start; in Unix seconds."""
 
     processes: dict[float, float] = field(default_factory=dict)
 
@@ -27,7 +30,11 @@ class Uptime:
         known = rows[rows["process_started"] <= rows["ts"]]
         for started in np.unique(known["process_started"]):
             last = float(known["ts"][known["process_started"] == started].max())
-            self.processes[float(started)] = max(last, self.processes.get(float(started), last))
+            self.add_sign(float(started), last)
+
+    def add_sign(self, started: float, ts: float) -> None:
+        """Add a sign of the process that started at `started`, such as its orderly end; both in Unix seconds."""
+        self.processes[started] = max(ts, self.processes.get(started, ts))
 
     @property
     def restarts(self) -> list[float]:

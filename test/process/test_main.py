@@ -13,6 +13,9 @@ from keys import KEY
 from ports import reserved_port
 from service_process import WITH_HELD_MODEL, WITH_SLOW_MODEL, WITH_VERY_SLOW_MODEL, environment, is_ready, service_of
 
+from src.metrics.log import metrics_path
+from src.metrics.process_ends import read_ends
+
 
 def run(tmp_path, **settings) -> subprocess.CompletedProcess:
     """Run the service until it ends by itself."""
@@ -143,6 +146,8 @@ def test_a_terminal_that_closes_and_a_parent_that_passes_that_on_are_one_wish(tm
             process.send_signal(sent)
         assert [status_of(each) for each in connections] == [200] * 4
         assert process.wait(300) == 0
+    ((started, ended),) = read_ends(metrics_path(tmp_path / "logs"))
+    assert started < ended, "the metrics know that it ran until then"
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])

@@ -14,6 +14,7 @@ from records import a_record
 
 from src.metrics import MetricsLog
 from src.metrics.log import MAX_BACKLOG
+from src.metrics.process_ends import ends_path, read_ends
 
 SPEC_KEYS = [
     "ts",
@@ -358,6 +359,38 @@ while sys.argv[2] == "write" and os.listdir("/proc/self/fd") == open_files:
     pass  # until the log has opened its file
 """
     run_python(script, tmp_path, stuck_in)
+
+
+def test_a_process_that_ends_in_order_leaves_a_sign_of_it_beside_the_log(tmp_path):
+    started = time.time()
+    log = MetricsLog(tmp_path, notes_end=True)
+    write(log, "a")
+    assert list(read_ends(log.path)) == []
+    log.close()
+    ((process_started, ended),) = read_ends(log.path)
+    assert process_started == round(log.process_started, 6)
+    assert started - 1 <= process_started <= ended <= time.time() + 1
+    assert ids_in(log.path) == ["a"]
+
+
+@pytest.mark.parametrize("broken", ["no folder", "no file"])
+def test_a_disk_that_does_not_take_the_sign_of_the_end_holds_up_nothing(tmp_path, caplog, broken):
+    log = MetricsLog(tmp_path, notes_end=True)
+    if broken == "no file":
+        ends_path(log.path).mkdir(parents=True)
+    log.close()
+    assert (log.failures, error_messages(caplog)) == (0, [])
+
+
+def test_a_disk_that_is_stuck_at_the_sign_of_the_end_counts_no_line_as_lost(tmp_path, monkeypatch, caplog):
+    going_on = threading.Event()
+    monkeypatch.setattr("src.metrics.log.note_end", lambda *_: going_on.wait(300))
+    log = MetricsLog(tmp_path, notes_end=True)
+    write(log, "a")
+    monkeypatch.setattr("src.metrics.log.CLOSE_TIMEOUT_S", 0.01)
+    log.close()
+    going_on.set()
+    assert (log.failures, error_messages(caplog)) == (0, [])
 
 
 def test_the_log_runs_one_thread_which_ends_with_it(tmp_path):

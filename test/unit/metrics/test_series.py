@@ -15,8 +15,10 @@ from src.metrics import series as series_module
 from src.metrics.history import History
 from src.metrics.outcome import RequestOutcome
 from src.metrics.parser import Source
+from src.metrics.process_ends import note_end
 from src.metrics.report import ReportWindow, summarize
 from src.metrics.series import MAX_BINS, MIN_BINS, WIDTHS_S, Series, read_series
+from src.metrics.uptime import Gap
 
 ROUTE = "/v1/audio/transcriptions"
 
@@ -138,3 +140,19 @@ def test_memory_does_not_grow_with_the_lines(tmp_path, monkeypatch):
         tracemalloc.stop()
         assert sum(counts(series)) == times * len(lines)
     assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_a_quiet_night_before_an_orderly_restart_is_no_outage_but_one_before_a_crash_may_be(tmp_path):
+    first, second, third = NOW - 20 * HOUR, NOW - 10 * HOUR, NOW - HOUR
+    records = [
+        a_record(first + HOUR, process_started=first),
+        a_record(second + 60, process_started=second),  # and was killed, nobody knows when
+        a_record(third + 60, process_started=third),
+    ]
+    path = write_log(tmp_path / "metrics.log", records)
+    note_end(path, first, second - 2)
+    note_end(path, NOW - 100 * DAY, NOW - 99 * DAY)
+    note_end(path, NOW + 5, NOW + 10)
+    uptime = series_of(path).uptime
+    assert uptime.gaps == [Gap(second - 2, second), Gap(second + 60, third)]
+    assert uptime.restarts == [second, third]

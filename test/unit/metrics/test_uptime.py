@@ -32,3 +32,13 @@ def test_lines_that_name_no_process_tell_nothing():
     uptime = Uptime()
     uptime.add(rows((10, math.nan), (500, math.nan), (30, 1e300)))
     assert (uptime.gaps, uptime.restarts) == ([], [])
+
+
+def test_a_sign_of_a_process_ends_its_quiet_time():
+    uptime = Uptime()
+    uptime.add_sign(1, 39)
+    uptime.add(rows((10, 1), (30, 1), (41, 40)))
+    uptime.add_sign(40, 41)
+    uptime.add_sign(60, 70)  # it had no requests
+    assert uptime.gaps == [Gap(39, 40), Gap(41, 60)]
+    assert uptime.restarts == [40, 60]
