@@ -95,7 +95,7 @@ export class FileResult {
     const choices = [["paragraphs", "Paragraphs"], ["segments", "Segments"]].map(([value, text]) => {
       const choice = element("input", { type: "radio", name: `${id}-view`, value, checked: value === chosen });
       choice.addEventListener("change", () => this.#regroup(value));
-      return element("label", {}, choice, element("span", {}, text));
+      return element("label", {}, choice, text);
     });
     return element("fieldset", { class: "groupings" }, element("legend", { class: "unseen" }, "Show the text as"), ...choices);
   }

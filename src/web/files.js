@@ -89,8 +89,9 @@ class FilesPart {
   }
 
   #sendNext() {
-    for (const card of this.#queue.start(now_s())) this.#send(card);
-    this.#tick();
+    const now = now_s(); // one for both, or a wait that ends between them would never end
+    for (const card of this.#queue.start(now)) this.#send(card);
+    this.#tick(now);
   }
 
   #send(card) {
@@ -182,9 +183,9 @@ class FilesPart {
   }
 
   /** Count down while the service is full, and then go on. */
-  #tick() {
+  #tick(now) {
     clearTimeout(this.#ticks);
-    const wait_s = this.#queue.wait_s(now_s());
+    const wait_s = this.#queue.wait_s(now);
     for (const [card, sentence] of this.#fullness) {
       if (this.#queue.state(card) === "waiting") card.countDown(sentence, wait_s);
     }

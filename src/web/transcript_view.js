@@ -17,6 +17,8 @@ const READING_MS = 5000;
 /** Characters in a line of text and its height, about, as files.css has them on a wide screen. */
 const LINE_CHARACTERS = 75;
 const LINE_REM = 1.6;
+/** Blocks from which on those out of view are not laid out. The text of those is not in `innerText`. */
+const MANY_BLOCKS = 100;
 
 export class TranscriptView {
   #blocks = [];
@@ -148,6 +150,7 @@ export class TranscriptView {
     const text = element("p", { dir: "auto" }, node);
     const block = { element: element("div", { class: "block" }, time, text), node, start, length: 0, end: start, text: "", starts: [] };
     this.#blocks.push(block);
+    this.#layer.classList.toggle("long", this.#blocks.length >= MANY_BLOCKS);
     this.#tail.before(block.element);
     return block;
   }
