@@ -84,8 +84,16 @@ class Runtime:
             await self._close()
 
     async def drain(self) -> None:
-        """Take no more work, and return when all work has ended or the grace period is over."""
-        await asyncio.gather(self.scheduler.stop(self._grace_s), self.sessions.drain(self._grace_s + SESSION_END_S))
+        """Take no more work, and return when all work has ended or the grace period is over.
+
+        Sessions end first: what they have not committed yet is work for the model.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._grace_s
+        self.scheduler.refuse_requests()
+        await self.sessions.drain(self._grace_s)
+        await self.scheduler.stop(max(0.0, deadline - loop.time()))
+        await self.sessions.drain(SESSION_END_S)
 
     async def _close(self) -> None:
         for pool in (self.decode_pool, self.io_pool, self.realtime_pool, self.rounds_pool):

@@ -48,7 +48,9 @@ LONG_MESSAGE_CHARS = 1 << 16
 MESSAGE_COPIES = 5
 """How many times a message is in memory while it is parsed: itself, its audio as text, and that as it is decoded."""
 FINISH_S = 30.0
-"""How long a session that has timed out may take to finish the items that were committed."""
+"""How long a session that has timed out may take to finish its items."""
+TAKE_IN_S = 1.0
+"""How long a session that ends may take to process the messages that have come already."""
 
 
 class Close(NamedTuple):
@@ -148,10 +150,9 @@ class _Connection:
             services, self._session, self._calls, self._traces, self._clock, client, self._listener.check
         )
         self._client_close_code = CLOSED_WITHOUT_CODE
-        self._is_processing = False  # a message
         self._awaits_message = False
-        self._has_timed_out = False
         self._is_ending = False
+        self._has_ended = False
 
     async def run(self) -> None:
         """Serve the session to its end."""
@@ -193,29 +194,26 @@ class _Connection:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def _read(self) -> NoReturn:
-        """Process messages as they come, until the session times out."""
+        """Process messages as they come; drop those that come once the session has ended."""
         number = 0
         while True:
             if not self._may_read():
                 await self._changes.until(self._may_read)
             message = await self._receive()
-            if self._has_timed_out:
-                continue
-            self._services.sessions.touch(self._slot)
-            self._is_processing = True
-            await self._process(message)
-            self._is_processing = False
-            if self._is_ending:
-                self._changes.notify()
+            if not self._has_ended:
+                self._services.sessions.touch(self._slot)
+                await self._process(message)
             number += 1
             if not number % MESSAGES_AT_ONCE or not self._outbox.is_empty:
                 await asyncio.sleep(0)
 
     def _may_read(self) -> bool:
-        return not (self._has_timed_out or self._session.backlogged)
+        return self._has_ended or not self._session.backlogged
 
     async def _receive(self) -> str | bytes:
         self._awaits_message = True
+        if self._is_ending:
+            self._changes.notify()
         message = await self._websocket.receive()
         self._awaits_message = False
         if message["type"] == "websocket.disconnect":
@@ -297,29 +295,34 @@ class _Connection:
     # -- ending --------------------------------------------------------------------------------------------------------
 
     async def _time_out(self) -> Close:
-        """End when the session is too old or idle. What was committed is finished first."""
+        """End when the session is too old or idle."""
         settings, sessions = self._services.settings, self._services.sessions
         timeouts = SessionTimeouts(settings.realtime_session_s, settings.realtime_idle_s)
         started = time.monotonic()
         while True:
             age_s = time.monotonic() - started
-            is_awaited = self._is_processing or not self._session.idle
+            is_awaited = not (self._awaits_message and self._session.idle)
             left_s = timeouts.left_s(age_s, sessions.idle_s(self._slot), is_awaited=is_awaited)
             if left_s <= 0:
                 break
             await asyncio.sleep(left_s)
-        self._has_timed_out = True
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._finished(), FINISH_S)
+            await asyncio.wait_for(self._finish(), FINISH_S)
         return Close(1001, timeouts.reason(age_s))
 
     async def _end_on_request(self) -> Close:
         """End when the server needs the slot or stops."""
         await self._slot.should_end.wait()
-        await self._finished()
+        await self._finish()
         return STOPPING
 
-    async def _finished(self) -> None:
-        """Return when no message is being processed, every committed item has ended and every event was sent."""
+    async def _finish(self) -> None:
+        """Commit what has come, and return when every item has ended and every event was sent."""
         self._is_ending = True
-        await self._changes.until(lambda: not self._is_processing and self._session.idle and self._outbox.is_empty)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TAKE_IN_S):
+                await self._changes.until(lambda: self._awaits_message or self._session.backlogged)
+        self._has_ended = True
+        await self._calls.in_thread(self._session.end)
+        self._worker.wake()
+        await self._changes.until(lambda: self._session.idle and self._outbox.is_empty)

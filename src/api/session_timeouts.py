@@ -1,5 +1,7 @@
 """When a realtime session times out."""
 
+from src.text.durations import duration_in_words
+
 
 class SessionTimeouts:
     """Decides when a session is too old, or has been idle for too long.
@@ -32,5 +34,5 @@ class SessionTimeouts:
     def reason(self, age_s: float) -> str:
         """Return why a session of this age has timed out."""
         if age_s >= self._session_s:
-            return f"Your session hit the maximum duration of {self._session_s / 60:g} minutes."
-        return f"Your session was idle for {self._idle_s:g} seconds."
+            return f"Your session hit the maximum duration of {duration_in_words(self._session_s)}."
+        return f"Your session was idle for {duration_in_words(self._idle_s)}."

@@ -171,7 +171,7 @@ class SessionWorker:
         return ServiceError("The server met an unexpected error. Other items are not affected.")
 
     async def _transcribe(self, item: Item) -> Transcript:
-        async with self._services.scheduler.admit() as admission:
+        async with self._services.scheduler.admit(is_owed=True) as admission:
             return await self._services.transcription.transcribe(
                 admission,
                 ItemAudio(item.samples),

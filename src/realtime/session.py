@@ -229,6 +229,21 @@ class Session:
         self._complete_known()
         return self._take_outputs()
 
+    def end(self) -> list[Output]:
+        """Commit what the buffer holds, as no more audio comes: the open turn or, if the client commits, speech.
+
+        A client of the simple dialect gets its text as a response, as if it had asked for one.
+        """
+        self._handle_turns(self._input.flush())
+        if self._input.in_turn:
+            self._handle_turns([turns.TurnStopped(self._input.buffer.end)])
+            self._input.mark_committed()
+        elif not self._input.detects_turns and self._should_commit_rest:
+            self._commit_all()
+            if not self._announces:
+                self._put_out(self._items.create_response())
+        return self._take_outputs()
+
     # -- client events -------------------------------------------------------------------------------------------------
 
     def _dispatch(self, event: events.ClientEvent) -> None:
@@ -306,6 +321,13 @@ class Session:
     def _commit_all(self) -> None:
         self._commit(self._input.buffer.end, announced=self._announces)
         self._input.mark_committed()
+
+    @property
+    def _should_commit_rest(self) -> bool:
+        """Whether the buffer is long enough for an item, and holds speech or has a text that was shown."""
+        if self._input.committable < MIN_COMMIT_MS * SAMPLES_PER_MS:
+            return False
+        return bool(self._utterance and self._utterance.shown.text) or self._input.holds_speech
 
     def _clear(self) -> None:
         self._handle_turns(self._input.flush())

@@ -125,13 +125,18 @@ class JobQueue:
         """Whether the next batch is one of steps."""
         return self.has_batch and self._forming.first[2].is_step
 
+    @property
+    def has_slot(self) -> bool:
+        """Whether a slot is free."""
+        return self._held < self.slots
+
     def reserve(self, client: str | None = None) -> Slot:
         """Take a slot for a new request of `client`.
 
         Raises:
             QueueFull: all slots are taken.
         """
-        if self._held >= self.slots:
+        if not self.has_slot:
             raise QueueFull(f"All {self.slots} slots of the queue are taken. Try again later.")
         self._held += 1
         self._preparing += 1

@@ -103,7 +103,8 @@ class Scheduler:
         self._gathering: asyncio.TimerHandle | None = None  # until when steps wait for further steps
         self._admitted: dict[UploadProgress, Admission] = {}
         self._uploads = UploadsInProgress()
-        self._stopping = False
+        self._refuses = False  # further requests
+        self._stopped = False
         self._batches = 0  # out of the queue, and not finished
         self._batches_run = 0
         self._resubmissions = Resubmissions()
@@ -119,7 +120,7 @@ class Scheduler:
     @property
     def ready(self) -> bool:
         """Whether requests are admitted."""
-        return bool(self._lanes) and not self._stopping and not self._broken
+        return bool(self._lanes) and not self._refuses and not self._broken
 
     @property
     def model_failed(self) -> bool:
@@ -169,9 +170,15 @@ class Scheduler:
             ModelFailed: it has failed for good.
             ShuttingDown: the server is stopping.
         """
+        if self._refuses and not self._broken:
+            raise _shutting_down()
+        self._check_running()
+
+    def _check_running(self) -> None:
+        """Return if work is done: that of requests and, while the server stops, what it owes to open sessions."""
         if self._broken:
             raise self._broken
-        if self._stopping:
+        if self._stopped:
             raise _shutting_down()
         if not self._lanes:
             raise ModelNotReady("The model is still loading. Try again later.", retry_after_s=READY_RETRY_S)
@@ -186,7 +193,7 @@ class Scheduler:
         limits = self._model.limits.with_settings(self._settings)
         self._limit(limits)
         log.info("Batches: %s; %d requests at a time.", limits, self._queue.slots)
-        if not self._stopping:
+        if not self._refuses:
             self._lanes = [
                 asyncio.create_task(self._work(self._model, lane), name=f"lane-{lane}")
                 for lane in range(self._settings.lanes)
@@ -204,9 +211,13 @@ class Scheduler:
         min_step_s = min(self._settings.realtime_min_chunk_s, chunk_s)
         self._pace = Pace(min_step_s, 2 * chunk_s if min_step_s < chunk_s else chunk_s, limits.max_clips)
 
+    def refuse_requests(self) -> None:
+        """Admit no further request. What is owed to open sessions is still admitted, until `stop` is called."""
+        self._refuses = True
+
     async def stop(self, grace_s: float) -> None:
         """Reject new work, give what is in progress `grace_s` seconds, and end the rest with `ShuttingDown`."""
-        self._stopping = True
+        self._refuses = self._stopped = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._changes.until(lambda: self.admitted == 0)
@@ -218,11 +229,12 @@ class Scheduler:
             threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
-    async def admit(self, client: str | None = None) -> AsyncIterator[Admission]:
+    async def admit(self, client: str | None = None, *, is_owed: bool = False) -> AsyncIterator[Admission]:
         """Admit a request for the duration of the block: reserve a slot for it, and release that afterwards.
 
         Args:
             client: whose request it is, to limit its high priority; None for no limit.
+            is_owed: whether it is work for a session that is open, which a server that stops still does.
 
         Raises:
             ModelNotReady: the model is still loading.
@@ -231,7 +243,9 @@ class Scheduler:
             ShuttingDown: the server is stopping, or stopped before the end of the block.
             UploadTooSlow: the body came slowly, or had not begun to come, and another request needed the slot.
         """
-        self.check_ready()
+        self._check_running() if is_owed else self.check_ready()
+        if self._refuses:  # nobody else takes the next slot
+            await self._changes.until(lambda: self._queue.has_slot)
         slot = self._reserve_slot(client)
         scope = asyncio.timeout(None)
         admission = Admission(slot, scope, UploadProgress(asyncio.get_running_loop().time()))
@@ -356,13 +370,13 @@ class Scheduler:
             QueueFull: all slots are taken, or too much audio is waiting.
             OutOfMemory, TranscriptionFailed: the model cannot process this step; raised by the future.
         """
-        self.check_ready()
+        self._check_running()
         if self._has_compiled(step.keywords):
             return self._queue_step(step, self._reserve_slot(client), due_at)
         return asyncio.create_task(self._compile_and_advance(step, client, due_at))
 
     async def _compile_and_advance(self, step: StreamStep, client: str | None, due_at: float | None) -> StepResult:
-        async with self.admit(client) as admission:
+        async with self.admit(client, is_owed=True) as admission:
             admission.body_received()
             await self._compile(step.keywords)
             return await self._queue_step(step, admission.slot, due_at)

@@ -31,3 +31,8 @@ def test_a_client_that_waits_for_the_server_is_not_idle_and_may_think_about_the_
 def test_a_session_has_a_longest_duration_whatever_its_client_does(timeouts):
     assert timeouts.left_s(120, 0, is_awaited=True) <= 0
     assert timeouts.reason(120) == "Your session hit the maximum duration of 2 minutes."
+
+
+def test_a_short_limit_is_told_in_seconds():
+    assert SessionTimeouts(5, 0.5).reason(5) == "Your session hit the maximum duration of 5 seconds."
+    assert SessionTimeouts(5, 0.5).reason(1) == "Your session was idle for 0.5 seconds."

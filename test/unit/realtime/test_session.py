@@ -464,6 +464,91 @@ def test_a_format_change_loses_nothing_of_either_side():
     assert notice.audio_s == 2.0
 
 
+# The end of the session
+
+
+def test_the_end_stops_and_commits_an_open_turn():
+    harness = SessionHarness()
+    audio = np.concatenate([silence(1.0), speech(1.0)])
+    (started,) = harness.send(append(audio))
+    harness.collect(harness.session.end())
+    stopped, *item = harness.drain()
+    assert kinds([stopped, *item]) == ["speech_stopped", *NEW_ITEM]
+    assert (stopped["item_id"], stopped["audio_end_ms"]) == (started["item_id"], 2000)
+    assert texts(harness.run_all()) == [expected_text(audio[started["audio_start_ms"] * 16 :])]
+
+
+def test_the_end_takes_audio_that_nothing_has_decoded_yet():
+    harness = SessionHarness()
+    harness.send_only(append(np.concatenate([silence(0.2), speech(0.5)])))
+    harness.collect(harness.session.end())
+    assert kinds(harness.drain()) == ["speech_started", "speech_stopped", *NEW_ITEM]
+    assert len(texts(harness.run_all())) == 1
+
+
+@pytest.mark.parametrize("beta", [False, True])
+def test_the_end_commits_speech_where_the_client_commits(beta):
+    harness = manual_client(beta=beta)
+    harness.send(append(speech(0.5)))
+    harness.collect(harness.session.end())
+    announced = ["committed", "conversation.item.created"] if beta else NEW_ITEM
+    assert kinds(harness.drain()) == announced
+    assert texts(harness.run_all()) == [expected_text(speech(0.5))]
+
+
+def test_the_end_answers_a_client_of_the_simple_dialect_as_if_it_had_asked():
+    harness = simple_client()
+    harness.send(append(speech(0.5)))
+    harness.collect(harness.session.end())
+    events = [*harness.drain(), *harness.run_all()]
+    assert kinds(events)[0] == "response.created"
+    assert events[-1]["type"] == "response.completed"
+    assert events[-1]["response"]["output_text"] == expected_text(speech(0.5))
+
+
+@pytest.mark.parametrize(
+    "audio", [silence(5), speech(0.09), np.concatenate([silence(2), speech(0.1)])], ids=["silence", "short", "click"]
+)
+def test_the_end_makes_no_item_of_what_holds_no_speech(audio):
+    for harness in (manual_client(), simple_client()):
+        harness.send(append(audio))
+        harness.collect(harness.session.end())
+        assert harness.drain() == []
+    harness = SessionHarness()
+    harness.send(append(silence(5)))
+    harness.collect(harness.session.end())
+    assert harness.drain() == []
+
+
+def test_the_end_commits_what_was_shown_even_if_the_detector_hears_no_speech():
+    harness = manual_client()
+    harness.send(append(np.full(16_000, 0.01, np.float32)))
+    shown = [event for event in harness.run_all() if "delta" in event]
+    assert shown
+    harness.collect(harness.session.end())
+    assert kinds(harness.drain()) == NEW_ITEM
+
+
+def test_a_second_end_finds_nothing_to_commit():
+    for harness in (SessionHarness(), manual_client(), simple_client()):
+        harness.send(append(speech(1.0)))
+        harness.collect(harness.session.end())
+        assert harness.drain()
+        harness.collect(harness.session.end())
+        assert harness.drain() == []
+
+
+def test_the_end_cancels_the_step_of_the_turn_that_it_commits():
+    harness = SessionHarness()
+    harness.send(append(speech(1.0)))
+    step = harness.session.next_work()
+    assert isinstance(step, StepWork)
+    harness.collect(harness.session.end())
+    assert harness.cancelled == [step]
+    harness.finish(step, Cancelled())
+    assert len(texts(harness.run_all())) == 1
+
+
 # Live text
 
 

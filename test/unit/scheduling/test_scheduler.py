@@ -309,6 +309,29 @@ async def test_a_stop_finishes_what_was_admitted_and_refuses_the_rest():
 
 
 @in_virtual_time
+async def test_before_a_stop_requests_are_refused_while_open_sessions_get_what_is_owed_to_them():
+    model = VirtualModel(held=False)
+    async with running(model, queue_max_factor=1, microbatch_max_batch=1) as scheduler:
+        async with scheduler.admit():
+            scheduler.refuse_requests()
+            with pytest.raises(ShuttingDown):
+                await ask(scheduler, clip(99))
+            owed = asyncio.create_task(_ask_as_a_session(scheduler))
+            await settled()
+            assert not owed.done(), "it waits for the one slot"
+        assert (await owed).result.text == "7"
+        assert (await scheduler.advance(step(8))).tokens
+        await scheduler.stop(0)
+        with pytest.raises(ShuttingDown):
+            await _ask_as_a_session(scheduler)
+
+
+async def _ask_as_a_session(scheduler):
+    async with scheduler.admit(is_owed=True) as admission:
+        return await scheduler.transcribe(admission, clip(7), kind=Kind.REALTIME)
+
+
+@in_virtual_time
 async def test_after_the_grace_period_everyone_gets_an_error_also_those_in_the_model_and_those_still_uploading():
     model = VirtualModel()
     async with running(model) as scheduler:
