@@ -1,6 +1,5 @@
 """Run the service: `python -m src`."""
 
-import ipaddress
 import logging
 import os
 import sys
@@ -9,6 +8,7 @@ from functools import partial
 from typing import NoReturn
 
 from src.api.dependencies import services_of
+from src.api.origins import is_loopback_host
 from src.app import create_app
 from src.engine.model import Model
 from src.engine.nemo_model import NemoModel
@@ -64,7 +64,7 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     config = server_config(app, services.message_memory, on_refused=services.note_refusal, forwarded_allow_ips=trusted)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns about each client that sends nonsense
     server = Server(config, services.drain)
-    if not settings.keys and not _is_loopback(settings.host):
+    if not settings.keys and not is_loopback_host(settings.host):
         logging.warning("PARAKEET_API_KEYS is not set: whoever reaches port %d can use this service.", settings.port)
     logging.info("Loading %s; listening on http://%s", settings.model_id, authority(settings.host, settings.port))
     try:
@@ -72,13 +72,6 @@ def main(load: Callable[[Settings], Model] = NemoModel.load) -> int:
     except SystemExit:  # uvicorn exits so if the application cannot start; that has logged the reason
         return 1
     return code
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def run_and_exit(load: Callable[[Settings], Model] = NemoModel.load) -> NoReturn:

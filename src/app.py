@@ -19,6 +19,7 @@ from src.api.errors import add_error_handlers, documented_errors
 from src.api.keys import ApiKeys, ClientSecrets
 from src.api.known_paths import KnownPaths
 from src.api.middleware import RequestTrace
+from src.api.origins import OriginGuard, is_loopback_host
 from src.api.paths import DOCUMENTATION, OPENAPI, PROBES, UNLOGGED, PathNormalizer
 from src.api.web import web_routes
 from src.audio.vad import SpeechDetector
@@ -84,10 +85,10 @@ def create_app(
 
 def _add_routes(app: FastAPI) -> None:
     """Add all routes, the busiest first: the framework tries them in this order."""
-    app.include_router(transcriptions.router, responses=documented_errors(401))
+    app.include_router(transcriptions.router, responses=documented_errors(401, 403))
     app.include_router(health.router)
     for routes in (models, client_secrets, realtime, azure):
-        app.include_router(routes.router, responses=documented_errors(401))
+        app.include_router(routes.router, responses=documented_errors(401, 403))
 
 
 def _add_middleware(app: FastAPI, services: Services, page: frozenset[str]) -> None:
@@ -103,6 +104,8 @@ def _add_middleware(app: FastAPI, services: Services, page: frozenset[str]) -> N
         limits=limits,
         open_paths=PROBES | DOCUMENTATION | page,
     )
+    if not settings.keys and "*" not in settings.origins:
+        app.add_middleware(OriginGuard, origins=settings.origins, is_local=is_loopback_host(settings.host))
     app.add_middleware(
         RequestTrace,
         metrics=services.metrics,

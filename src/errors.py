@@ -67,12 +67,6 @@ class InvalidRequest(ServiceError):
     code = "invalid_value"
 
 
-class UnsupportedFormat(InvalidRequest):
-    """The response format needs something that the model does not provide."""
-
-    code = "unsupported_format"
-
-
 class UnsupportedLanguage(InvalidRequest):
     """The model does not know the language."""
 
@@ -111,6 +105,19 @@ class OriginNotAllowed(InvalidRequest):
     """The web page's origin is not in `PARAKEET_CORS_ORIGINS`."""
 
     code = "origin_not_allowed"
+
+
+class ForeignOrigin(OriginNotAllowed):
+    """The same, of a request or a handshake to a service without keys. A preflight request gets 400."""
+
+    status = 403
+
+
+class HostNotAllowed(InvalidRequest):
+    """The client reaches a service without keys by a name that may lead elsewhere."""
+
+    status = 403
+    code = "host_not_allowed"
 
 
 class ModelNotFound(InvalidRequest):

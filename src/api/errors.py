@@ -37,6 +37,7 @@ class ErrorAnswer(BaseModel):
 _DESCRIPTIONS = {
     400: "The request cannot be served as it is; `param` and `message` say why.",
     401: "The API key is missing, wrong or expired.",
+    403: "The request comes from a web page of another origin, and the service has no keys.",
     404: "The model is not served here.",
     408: "The body of the request arrived too slowly.",
     413: "The audio is too long, or the upload too large.",
