@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from src.api.fields import Fields
-from src.errors import InvalidRequest, UnsupportedFormat
+from src.errors import InvalidRequest
 from src.scheduling.jobs import Priority
 from src.text.keywords import parse_keywords
 from src.text.languages import language_code
 from src.wire.model_names import ServedModel
 
-FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
+SPEAKERS_FORMAT = "diarized_json"
+FORMATS = ("json", "text", "srt", "vtt", "verbose_json", SPEAKERS_FORMAT)
 TIMED_FORMATS = frozenset({"srt", "vtt", "verbose_json"})
 
 
@@ -25,10 +26,20 @@ class Options:
     logprobs: bool = False
     stream: bool = False
     times: bool = False
-    """Whether a stream has the times of segments and words."""
+    """Whether a stream has the times of segments and words. With speakers it has others."""
     language: str = "en"
     keywords: tuple[str, ...] = ()
     priority: Priority = Priority.NORMAL
+
+    @property
+    def speakers(self) -> bool:
+        """Whether the answer says who speaks."""
+        return self.response_format == SPEAKERS_FORMAT
+
+    @property
+    def has_segments(self) -> bool:
+        """Whether a stream has segments between its deltas."""
+        return self.times or self.speakers
 
 
 def parse_options(fields: Fields, served: ServedModel, languages: Sequence[str]) -> Options:
@@ -41,12 +52,12 @@ def parse_options(fields: Fields, served: ServedModel, languages: Sequence[str])
 
     Raises:
         InvalidRequest: a field has an invalid value; `param` names it.
-        ModelNotFound, UnsupportedFormat, UnsupportedLanguage: the server does not have what a field names.
+        ModelNotFound, UnsupportedLanguage: the server does not have what a field names.
     """
     served.check(fields.text("model"))
     fields.number("temperature", 0, 1)  # validated only: a greedy decoder has no temperature
     _check_chunking_strategy(fields)
-    response_format = _response_format(fields)
+    response_format = fields.choice("response_format", FORMATS, "json")
     granularities = fields.choices("timestamp_granularities", ("word", "segment"))
     return Options(
         response_format=response_format,
@@ -54,18 +65,11 @@ def parse_options(fields: Fields, served: ServedModel, languages: Sequence[str])
         segments="segment" in granularities or not granularities,
         logprobs="logprobs" in fields.choices("include", ("logprobs",)),
         stream=fields.flag("stream"),
-        times=bool(granularities) or response_format in TIMED_FORMATS,
+        times=response_format in TIMED_FORMATS or (bool(granularities) and response_format != SPEAKERS_FORMAT),
         language=language_code(fields.text("language"), languages),
         keywords=parse_keywords(fields.items("keywords"), fields.hint("prompt")),
         priority=Priority[fields.choice("priority", ("high", "normal", "low"), "normal").upper()],
     )
-
-
-def _response_format(fields: Fields) -> str:
-    if fields.text("response_format") == "diarized_json":
-        message = "`diarized_json` needs a model that tells speakers apart; this one does not. Use verbose_json."
-        raise UnsupportedFormat(message, param="response_format")
-    return fields.choice("response_format", FORMATS, "json")
 
 
 def _check_chunking_strategy(fields: Fields) -> None:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from src.api.errors import ErrorDetail
 from src.api.options import Options
+from src.api.speakers import diarized, speaker_segment
 from src.engine.frames import FRAME_SECONDS
 from src.errors import ServiceError
 from src.text.languages import LANGUAGES
@@ -146,6 +147,8 @@ def render(transcript: Transcript, options: Options, *, duration_s: float) -> Re
             return Response(vtt(cues_of(segments_of(transcript, duration_s), duration_s)), media_type="text/vtt")
         case "verbose_json":
             return _json(verbose(transcript, options, duration_s))
+        case "diarized_json":
+            return _json(diarized(transcript, duration_s))
         case _:
             return _json(plain(transcript, options, duration_s))
 
@@ -184,24 +187,27 @@ class EventStream:
     @property
     def is_quick(self) -> bool:
         """Whether the events only copy the text: words and log probabilities take 20 us for each token."""
-        return not (self._options.logprobs or self._options.times)
+        return not (self._options.logprobs or self._options.has_segments)
 
     def delta(self, text: str, tokens: Sequence[Token]) -> bytes:
         """Return the event for the next part of the text, which begins with its space, and keep the part for `done`.
 
-        Segments that are final with this part follow it, if times are asked for.
+        Segments that are final with this part follow it, if times or speakers are asked for.
         """
         self._text.append(text)
         self._tokens.extend(tokens)
         delta = sse(TextDelta(type="transcript.text.delta", delta=text, **self._logprobs(tokens)))
-        return delta + self._segment_events(self._segment_stream.add(text, tokens)) if self._options.times else delta
+        if not self._options.has_segments:
+            return delta
+        return delta + self._segment_events(self._segment_stream.add(text, tokens))
 
     def done(self, duration_s: float) -> bytes:
         """Return the last event, with the whole text of `duration_s` seconds of audio, after the last segments."""
         last = b""
         times: dict[str, Any] = {}
-        if self._options.times:
+        if self._options.has_segments:
             last = self._segment_events(self._segment_stream.finish(duration_s))
+        if self._options.times:
             times = _timed(self._segments, self._options, duration_s)
             times["cues"] = [_cue(cue) for cue in cues_of(self._segments, duration_s)]
         return last + sse(
@@ -216,9 +222,10 @@ class EventStream:
 
     def _segment_events(self, segments: Sequence[Segment]) -> bytes:
         """Return the events for the next segments, and keep these for `done`."""
+        event = speaker_segment if self._options.speakers else _text_segment
         first = len(self._segments)
         self._segments.extend(segments)
-        return b"".join(sse(_text_segment(number, segment)) for number, segment in enumerate(segments, start=first))
+        return b"".join(sse(event(number, segment)) for number, segment in enumerate(segments, start=first))
 
     @staticmethod
     def error(error: ServiceError) -> bytes:

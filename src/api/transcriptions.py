@@ -17,6 +17,7 @@ from src.api.openapi import TRANSCRIPTION_ANSWERS, TRANSCRIPTION_REQUEST
 from src.api.options import Options, parse_options
 from src.api.request import parse_request
 from src.api.responses import EventStream, Transcription, VerboseTranscription, is_quick, render
+from src.api.speakers import DiarizedTranscription
 from src.errors import ClientGone, ServiceError, UnsupportedModel
 from src.scheduling.scheduler import Admission
 from src.transcription.audio_source import Upload
@@ -38,7 +39,7 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 @router.post(
     "/v1/audio/transcriptions",
-    response_model=Transcription | VerboseTranscription,
+    response_model=Transcription | VerboseTranscription | DiarizedTranscription,
     openapi_extra=TRANSCRIPTION_REQUEST,
     responses=TRANSCRIPTION_ANSWERS | documented_errors(400, 404, 408, 413, 415, 429, 500, 503),
 )

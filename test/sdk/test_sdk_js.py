@@ -109,7 +109,6 @@ BAD = [
     ({"model": "gpt-9000"}, ("NotFoundError", 404, "model_not_found", "model")),
     ({"model": "gpt-9000", "stream": True}, ("NotFoundError", 404, "model_not_found", "model")),
     ({"language": "de"}, ("BadRequestError", 400, "unsupported_language", "language")),
-    ({"response_format": "diarized_json"}, ("BadRequestError", 400, "unsupported_format", "response_format")),
     ({"response_format": "yaml"}, ("BadRequestError", 400, "invalid_value", "response_format")),
     ({"temperature": 2}, ("BadRequestError", 400, "invalid_value", "temperature")),
     ({"priority": "urgent"}, ("BadRequestError", 400, "invalid_value", "priority")),

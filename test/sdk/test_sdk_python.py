@@ -15,6 +15,7 @@ from fakes import clip
 from media import CLIPS, wav
 from openai.types.audio import (
     Transcription,
+    TranscriptionDiarized,
     TranscriptionTextDeltaEvent,
     TranscriptionTextDoneEvent,
     TranscriptionTextSegmentEvent,
@@ -140,6 +141,22 @@ def test_each_sentence_is_a_segment_of_its_own(transcribe: Transcribe, transcrip
     assert len(answer["segments"]) >= len(sentences)
 
 
+def test_one_speaker_says_it_all_where_speakers_are_asked_for(transcribe: Transcribe):
+    options = {"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json", "chunking_strategy": "auto"}
+    answer = transcribe(**options)
+    assert isinstance(answer, TranscriptionDiarized)
+    assert (answer.text, answer.task) == (TEXT, "transcribe")
+    assert " ".join(segment.text for segment in answer.segments) == TEXT
+    assert {segment.speaker for segment in answer.segments} == {"A"}
+    events = transcribe(**options, stream=True)
+    segments = [event for event in events if isinstance(event, TranscriptionTextSegmentEvent)]
+    assert [(each.id, each.text, each.speaker) for each in segments] == [
+        (each.id, each.text, each.speaker) for each in answer.segments
+    ]
+    assert isinstance(events[-1], TranscriptionTextDoneEvent)
+    assert events[-1].text == TEXT
+
+
 def test_logprobs_come_when_asked_for(transcribe: Transcribe):
     answer = transcribe(include=["logprobs"])
     assert answer.text == TEXT
@@ -231,8 +248,6 @@ def test_what_clients_send_along_is_accepted(transcribe: Transcribe, options):
 BAD = [
     ({"language": "de"}, "unsupported_language", "language"),
     ({"language": "fr-FR"}, "unsupported_language", "language"),
-    ({"response_format": "diarized_json"}, "unsupported_format", "response_format"),
-    ({"response_format": "diarized_json", "stream": True}, "unsupported_format", "response_format"),
     ({"response_format": "yaml"}, "invalid_value", "response_format"),
     ({"temperature": 1.5}, "invalid_value", "temperature"),
     ({"temperature": -0.1}, "invalid_value", "temperature"),

@@ -76,6 +76,23 @@ class TranscriptionVerbose(Wire):
     usage: DurationUsage
 
 
+class SpeakerSegment(Wire):
+    type: Literal["transcript.text.segment"]
+    id: Annotated[str, Field(min_length=1)]
+    start: Seconds
+    end: Seconds
+    text: str
+    speaker: Annotated[str, Field(min_length=1)]
+
+
+class TranscriptionDiarized(Wire):
+    task: Literal["transcribe"]
+    duration: Seconds
+    text: str
+    segments: list[SpeakerSegment]
+    usage: DurationUsage
+
+
 class ErrorDetail(Wire):
     message: Annotated[str, Field(min_length=1)]
     type: Annotated[str, Field(min_length=1)]

@@ -6,7 +6,7 @@ import pytest
 
 from src.api.fields import Fields
 from src.api.options import parse_options
-from src.errors import InvalidRequest, ModelNotFound, UnsupportedFormat, UnsupportedLanguage
+from src.errors import InvalidRequest, ModelNotFound, UnsupportedLanguage
 from src.scheduling.jobs import Priority
 from src.wire.model_names import ServedModel
 
@@ -113,9 +113,8 @@ def test_the_language_is_the_one_that_is_asked_for_or_the_models_first():
     assert (error.value.code, error.value.param) == ("unsupported_language", "language")
 
 
-def test_speakers_cannot_be_told_apart():
-    with pytest.raises(UnsupportedFormat):
-        options(("response_format", "diarized_json"))
+def test_speakers_may_be_asked_for():
+    assert options(("response_format", "diarized_json")).response_format == "diarized_json"
 
 
 @pytest.mark.parametrize(
