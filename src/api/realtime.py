@@ -51,6 +51,8 @@ FINISH_S = 30.0
 """How long a session that has timed out may take to finish its items."""
 TAKE_IN_S = 1.0
 """How long a session that ends may take to process the messages that have come already."""
+SETTLE_S = 0.03
+"""If no message comes for so long, none was waiting on the way to the session."""
 
 
 class Close(NamedTuple):
@@ -150,6 +152,7 @@ class _Connection:
             services, self._session, self._calls, self._traces, self._clock, client, self._listener.check
         )
         self._client_close_code = CLOSED_WITHOUT_CODE
+        self._messages_read = 0
         self._awaits_message = False
         self._is_ending = False
         self._has_ended = False
@@ -157,6 +160,7 @@ class _Connection:
     async def run(self) -> None:
         """Serve the session to its end."""
         started = time.monotonic()
+        self._services.realtime_pool.submit(self._services.detector.load)  # it may be needed in the event loop
         await self._calls.now(self._session.open)
         parts = (self._listener.run(), self._worker.run(), self._end_on_request(), self._time_out())
         tasks: list[asyncio.Task[Close]] = [asyncio.create_task(part) for part in (self._read(), self._write(), *parts)]
@@ -195,7 +199,6 @@ class _Connection:
 
     async def _read(self) -> NoReturn:
         """Process messages as they come; drop those that come once the session has ended."""
-        number = 0
         while True:
             if not self._may_read():
                 await self._changes.until(self._may_read)
@@ -203,8 +206,8 @@ class _Connection:
             if not self._has_ended:
                 self._services.sessions.touch(self._slot)
                 await self._process(message)
-            number += 1
-            if not number % MESSAGES_AT_ONCE or not self._outbox.is_empty:
+            self._messages_read += 1
+            if not self._messages_read % MESSAGES_AT_ONCE or not self._outbox.is_empty:
                 await asyncio.sleep(0)
 
     def _may_read(self) -> bool:
@@ -321,8 +324,16 @@ class _Connection:
         self._is_ending = True
         with suppress(TimeoutError):
             async with asyncio.timeout(TAKE_IN_S):
-                await self._changes.until(lambda: self._awaits_message or self._session.backlogged)
+                await self._take_in()
         self._has_ended = True
         await self._calls.in_thread(self._session.end)
         self._worker.wake()
         await self._changes.until(lambda: self._session.idle and self._outbox.is_empty)
+
+    async def _take_in(self) -> None:
+        """Return once all messages are processed that have come, or none more may be read."""
+        read = -1
+        while read != self._messages_read:
+            read = self._messages_read
+            await self._changes.until(lambda: self._awaits_message or self._session.backlogged)
+            await asyncio.sleep(SETTLE_S)

@@ -61,6 +61,10 @@ class SpeechDetector:
         self._loading = threading.Lock()  # otherwise several threads at the start would each load a network
         self._network: Silero | None = None
 
+    def load(self) -> None:
+        """Load the network now, which takes a while. Otherwise the first that needs it does so."""
+        self._loaded_network()
+
     def probabilities(self, samples: Samples) -> Probabilities:
         """Return the probability of speech in each 32 ms frame of 16 kHz samples (samples,): (frames,).
 

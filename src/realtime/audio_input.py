@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from src.audio.gain import SILENCE_PEAK
+from src.audio.gain import FRAME_S, SILENCE_PEAK
 from src.audio.live_frames import LiveFrames
 from src.audio.pcm_stream import AudioFormat, StreamDecoder
-from src.audio.samples import SAMPLE_RATE
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import Probabilities, SpeechAnalyzer, SpeechStream, run_detection
 from src.realtime.buffer import AudioBuffer
@@ -86,7 +86,12 @@ class AudioInput:
     @property
     def holds_speech(self) -> bool:
         """Whether somebody speaks in the buffer. It takes the detector up to 0.7 ms for each second."""
-        samples = self.buffer.view(self.buffer.start, self.buffer.end)
+        return self.hears_speech(self.buffer.view(self.buffer.start, self.buffer.end))
+
+    def hears_speech(self, samples: Samples) -> bool:
+        """Return whether somebody speaks in the open turn or, if that is not certain, in 16 kHz audio (samples,)."""
+        if self._detector is not None and self._detector.speech_frames * FRAME_S >= MIN_SPEECH_S:
+            return True
         if not peak_exceeds(samples, SILENCE_PEAK):
             return False
         return run_detection(SpeechAnalyzer(self._new_stream).detect_speech(samples, MIN_SPEECH_S))
@@ -100,6 +105,18 @@ class AudioInput:
     def in_turn(self) -> bool:
         """Whether a detected turn is open."""
         return self._detector is not None and self._detector.turn_start is not None
+
+    @property
+    def sentence_end(self) -> int | None:
+        """Where speech has ended, on the session's clock, if the open turn may end after its sentence; else None."""
+        return self._detector.sentence_end if self._detector is not None else None
+
+    def stop_after_sentence(self) -> Iterator[TurnEvent]:
+        """Yield the end of the open turn, given that there is a `sentence_end`."""
+        assert self._detector is not None
+        stopped = self._detector.stop_after_sentence()
+        self._is_leftover = True
+        yield stopped
 
     def held_s_in(self, format: AudioFormat) -> float:
         """Return what `held_s` would be in another format, in which the first, undecoded audio may be longer."""

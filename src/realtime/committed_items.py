@@ -1,7 +1,7 @@
 """The committed items of a session, in the order of their commits: which wait for their texts, and who is told what."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from src.errors import ServiceError
 from src.realtime import events, item_events
@@ -21,13 +21,15 @@ class CommittedItems:
     Args:
         beta: whether the client gets events under their beta names.
         new_id: makes an id of a kind: `item`, `resp` or `seg`.
+        languages: codes of the languages that the model knows.
     """
 
-    def __init__(self, *, beta: bool, new_id: Callable[[str], str]) -> None:
+    def __init__(self, *, beta: bool, new_id: Callable[[str], str], languages: Sequence[str] = ()) -> None:
         self.kept = KeptItems()
         """The items that the client can look up."""
         self._beta = beta
         self._new_id = new_id
+        self._languages = languages
         self._waiting: deque[Item] = deque()
         self._previous_item_id: str | None = None
         self._responses = Responses(beta=beta)
@@ -74,7 +76,8 @@ class CommittedItems:
     def complete(self, item: Item, transcript: Transcript) -> Iterator[Output]:
         """End an item with its text, and yield its outputs."""
         if item.announced:
-            yield from item_events.completed(item, transcript, self._new_id)
+            heard = item.config.heard_languages(self._languages) if transcript.text else ()
+            yield from item_events.completed(item, transcript, self._new_id, None if self._beta else heard)
         self.kept.set_text(item.item_id, transcript.text)
         self._waiting.remove(item)
         yield from self._responses.end(item.item_id, transcript.text)

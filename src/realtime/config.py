@@ -22,6 +22,9 @@ from src.wire.model_names import ServedModel
 SEMANTIC_WAITS_MS = {"low": 8_000, "medium": 4_000, "auto": 4_000, "high": 2_000}
 """The longest pause that OpenAI's `semantic_vad` allows, by eagerness ("Realtime API reference", turn_detection)."""
 
+SENTENCE_PAUSES_MS = {"low": 1_600, "medium": 800, "auto": 800, "high": 600}
+"""The pause that ends a turn whose text ends a sentence, by eagerness. See test/benches/sentence_bench.py."""
+
 LIVE_MODELS = ("gpt-live-transcribe", "gpt-realtime-whisper")
 """OpenAI's models without turn detection. Their clients commit."""
 
@@ -96,7 +99,7 @@ class ServerVad(_Settings):
 
 
 class SemanticVad(_Settings):
-    """OpenAI's turn detection by meaning. Here a pause ends a turn, the longest that OpenAI would wait."""
+    """OpenAI's turn detection by meaning: a pause ends a turn, a much shorter one if the live text ends a sentence."""
 
     type: Literal["semantic_vad"]
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
@@ -106,7 +109,9 @@ class SemanticVad(_Settings):
     @property
     def detection(self) -> TurnDetection:
         """The settings for the turn detector."""
-        return TurnDetection(silence_duration_ms=SEMANTIC_WAITS_MS[self.eagerness])
+        return TurnDetection(
+            silence_duration_ms=SEMANTIC_WAITS_MS[self.eagerness], sentence_pause_ms=SENTENCE_PAUSES_MS[self.eagerness]
+        )
 
 
 class NoiseReduction(_Settings):
@@ -177,6 +182,22 @@ class SessionConfig:
     def granularities(self) -> frozenset[str]:
         """The timed parts of an item that the client asked for: `word`, `segment`."""
         return frozenset(self.transcription.timestamp_granularities or ())
+
+    def heard_languages(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the code of the language that is heard, if there is but one that it can be; else nothing.
+
+        The model does not say which language it hears. It is the one that the client has named, or the only one that
+        the model knows.
+
+        Args:
+            known: codes of the languages that the model knows.
+        """
+        candidates = [self.transcription.language] if self.transcription.language else self.transcription.languages
+        try:
+            codes = {language_code(each, known) for each in candidates or known}
+        except InvalidRequest:
+            return ()
+        return tuple(codes) if len(codes) == 1 else ()
 
     def updated(self, patch: Mapping[str, Any], served: ServedModel, languages: Sequence[str]) -> "SessionConfig":
         """Return the configuration with a client's changes.

@@ -388,6 +388,13 @@ class TranscriptionSegment(ServerEvent):
     end: float
 
 
+class HeardLanguage(BaseModel):
+    """A language that was heard."""
+
+    code: str
+    """ISO 639-1."""
+
+
 class TranscriptionCompleted(ServerEvent):
     """The final text of an item."""
 
@@ -399,6 +406,7 @@ class TranscriptionCompleted(ServerEvent):
     transcript: str
     usage: DurationUsage
     logprobs: list[TokenLogprob] = []
+    languages: list[HeardLanguage] = []
 
 
 class ItemErrorBody(BaseModel):

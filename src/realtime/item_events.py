@@ -1,6 +1,6 @@
 """The events of an item: that it exists, its text with words and segments, or why it has none."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from src.errors import ServiceError
 from src.realtime import events
@@ -23,13 +23,17 @@ def announced(item_id: str, previous_item_id: str | None, *, beta: bool) -> Iter
     yield events.ItemState(type="conversation.item.done", item=body, previous_item_id=previous_item_id)
 
 
-def completed(item: Item, transcript: Transcript, new_id: Callable[[str], str]) -> Iterator[events.ServerEvent]:
+def completed(
+    item: Item, transcript: Transcript, new_id: Callable[[str], str], languages: Sequence[str] | None = None
+) -> Iterator[events.ServerEvent]:
     """Yield the events with an item's final text: what is missing of its deltas, its words and segments, `completed`.
 
     Args:
         item: the item; its configuration says what else than the text the client asked for.
         transcript: the text, and its tokens with times from the start of the item.
         new_id: makes an id of a kind, here `seg`.
+        languages: codes of the languages that were heard, none if that is not certain; None for a client of beta, which
+            does not know that field.
     """
     yield from item.shown.settle(transcript.text)
     yield from _segments(item, transcript, new_id)
@@ -38,6 +42,8 @@ def completed(item: Item, transcript: Transcript, new_id: Callable[[str], str]) 
     )
     if item.config.logprobs:
         end = end.model_copy(update={"logprobs": logprobs_of(transcript.tokens)})
+    if languages is not None:
+        end = end.model_copy(update={"languages": [events.HeardLanguage(code=code) for code in languages]})
     yield end
 
 

@@ -1,10 +1,11 @@
 """The audio of a session on its way to text: an utterance until it is committed, then an item."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.realtime.config import SessionConfig
+from src.realtime.doubtful_text import Doubt
 from src.realtime.live import LiveTranscript
 from src.realtime.shown_text import ShownText
 
@@ -19,6 +20,8 @@ class Utterance:
     """Its live transcript, once that has begun."""
     start: int = 0
     """Where the live transcript begins, in samples since the session began."""
+    doubt: Doubt = field(default_factory=Doubt)
+    """Whether its live text may be shown."""
 
     @property
     def item_id(self) -> str:

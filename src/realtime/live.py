@@ -66,6 +66,11 @@ class LiveTranscript:
         return self._text
 
     @property
+    def seen_samples(self) -> int:
+        """How many samples of the utterance the steps so far have seen."""
+        return self._plan.seen_frames * SAMPLES_PER_FRAME
+
+    @property
     def hypothesis(self) -> str:
         """What may follow `text`: the word that is not complete, and the text of the right context."""
         return self._expected_text[len(self._text) :]

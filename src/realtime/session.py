@@ -21,6 +21,7 @@ from src.audio.pcm_stream import AudioFormat, Encoding, StreamDecoder
 from src.audio.samples import SAMPLE_RATE
 from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import Probabilities, SpeechStream
+from src.engine.frames import SAMPLES_PER_FRAME
 from src.engine.model import StepResult
 from src.errors import InvalidRequest, QueueFull, ServiceError
 from src.memory.budget import Reservation
@@ -36,6 +37,7 @@ from src.realtime.outputs import CancelWork, ItemWork, Output, StepWork, Work, W
 from src.realtime.session_limits import SessionLimits
 from src.realtime.session_params import SessionParams
 from src.realtime.shown_text import ShownText
+from src.text.segments import ends_sentence
 from src.text.transcript import Transcript
 from src.wire.model_names import ServedModel
 
@@ -49,6 +51,10 @@ MAX_WAITING_S = 1.0
 """Without turn detection, waiting audio is decoded from this much on, even if no step needs it."""
 DETECTED_S = 3 * FRAME_SAMPLES / SAMPLE_RATE
 """How much waiting audio is decoded to detect turns in it."""
+HEARD_BEFORE_S = 0.5
+"""Audio before a step's chunk in which speech counts as heard: its words may have begun there."""
+SENTENCE_SEEN_S = 0.24
+"""Audio after the last speech that a step must have seen before its text counts as that of a whole sentence."""
 SAMPLES_PER_MS = SAMPLE_RATE // 1000
 
 
@@ -105,7 +111,7 @@ class Session:
         self._utterance: Utterance | None = None
         self._not_begun = LiveTranscript(limits.windowing)  # tells when the first step of any utterance is due
         self._paused_until = 0  # after a step has failed, live text waits until the buffer reaches this sample
-        self._items = CommittedItems(beta=params.beta, new_id=new_id)
+        self._items = CommittedItems(beta=params.beta, new_id=new_id, languages=languages)
         self._in_flight: Work | None = None
         self._cancelled: StepWork | None = None  # the last step that a `CancelWork` was emitted for
         self._outputs: list[Output] = []
@@ -156,6 +162,7 @@ class Session:
     def process_audio(self) -> list[Output]:
         """Decode the waiting audio and detect turns in it."""
         self._handle_turns(self._input.drain())
+        self._end_sentence()
         return self._take_outputs()
 
     def decode_audio(self) -> LiveFrames | None:
@@ -168,6 +175,7 @@ class Session:
     def detect_turns(self, probabilities: Probabilities | None) -> list[Output]:
         """Detect turns in the slice that was decoded, given the probability of speech in each of its frames."""
         self._handle_turns(self._input.detect(probabilities))
+        self._end_sentence()
         return self._take_outputs()
 
     @property
@@ -222,6 +230,7 @@ class Session:
         self._in_flight = self._cancelled = None
         if isinstance(work, StepWork):
             self._finish_step(work, outcome)
+            self._end_sentence()
         elif isinstance(outcome, Transcript):
             self._put_out(self._items.complete(work.item, outcome))
         elif isinstance(outcome, ServiceError):
@@ -389,6 +398,15 @@ class Session:
                     )
                     self._commit(end, announced=True)
 
+    def _end_sentence(self) -> None:
+        """End the open turn if its speech has paused and its text, to the end of the speech, ends a sentence."""
+        end, live = self._input.sentence_end, self._live()
+        if end is None or live is None:
+            return
+        seen_until = self._input.buffer.start + live.seen_samples
+        if seen_until >= end + SENTENCE_SEEN_S * SAMPLE_RATE and ends_sentence(live.text + live.hypothesis):
+            self._handle_turns(self._input.stop_after_sentence())
+
     def _current(self) -> Utterance:
         """Return the current utterance. It gets its id when it is first needed."""
         if self._utterance is None:
@@ -473,7 +491,8 @@ class Session:
         else:
             work.live.cancel_step()
         if owner and isinstance(outcome, StepResult):
-            self._show(owner, work.live)
+            if self._may_show(owner, work):
+                self._show(owner, work.live)
         elif owner and isinstance(outcome, ServiceError):
             self._handle_step_error(owner, outcome)
 
@@ -500,6 +519,15 @@ class Session:
         return Transcript(live.text, live.tokens)
 
     # -- outputs -------------------------------------------------------------------------------------------------------
+
+    def _may_show(self, owner: Utterance | Item, work: StepWork) -> bool:
+        """Return whether the text after a step may be shown: the final text does not deny it."""
+        if isinstance(owner, Item) or self._limits.final_from_stream:
+            return True
+        live, step = work.live, work.step
+        start = max(0, step.skip_frames * SAMPLES_PER_FRAME - round(HEARD_BEFORE_S * SAMPLE_RATE))
+        text = live.text + live.hypothesis
+        return owner.doubt.allows(text, live.tokens, step.samples[start:], self._input.hears_speech)
 
     def _show(self, owner: Utterance | Item, live: LiveTranscript) -> None:
         """Emit what a step has added to the text that is shown, and the hypothesis if the client asked for it."""

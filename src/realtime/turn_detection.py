@@ -41,6 +41,9 @@ class TurnDetection:
     """The pause that ends a turn. The turn includes it."""
     idle_timeout_ms: int | None = None
     """Audio without a turn after which there is a timeout; None: never."""
+    sentence_pause_ms: int | None = None
+    """The shorter pause that ends a turn whose text ends a sentence, as the caller knows; None: it makes no difference.
+    The turn includes that much of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,34 @@ class TurnDetector:
         self._committed_until = until
         self._turn_start: int | None = None
         self._run = 0  # frames of speech in a row, while no turn is open
+        self._speech_frames = 0  # in the open turn
 
     @property
     def turn_start(self) -> int | None:
         """The first sample of the open turn; None if no turn is open."""
         return self._turn_start
+
+    @property
+    def sentence_end(self) -> int | None:
+        """Where the open turn's speech has ended, if the pause since is one that may end a sentence; else None."""
+        if self._turn_start is None or self.detection.sentence_pause_ms is None:
+            return None
+        return self._speech_end if self._clock >= self._speech_end + self._sentence_pause else None
+
+    def stop_after_sentence(self) -> TurnStopped:
+        """Close the open turn where a sentence has ended, which is to be the case (`sentence_end`)."""
+        end = self._speech_end + self._sentence_pause
+        self.mark_committed(end)
+        return TurnStopped(end)
+
+    @property
+    def _sentence_pause(self) -> int:
+        return _samples(self.detection.sentence_pause_ms or 0)
+
+    @property
+    def speech_frames(self) -> int:
+        """Frames of speech in the open turn, 0 if none is open."""
+        return self._speech_frames if self._turn_start is not None else 0
 
     @property
     def keep_from(self) -> int:
@@ -146,6 +172,7 @@ class TurnDetector:
             return None
         self._turn_start = self._padded_start(self._clock)
         self._speech_end = self._clock
+        self._speech_frames = self._run
         return TurnStarted(self._turn_start)
 
     def _time_out(self) -> IdleTimeout | None:
@@ -160,6 +187,7 @@ class TurnDetector:
     def _stop(self, probability: float) -> TurnStopped | None:
         if probability >= max(self.detection.threshold - HYSTERESIS, MIN_PAUSE_THRESHOLD):
             self._speech_end = self._clock
+            self._speech_frames += 1
             return None
         end = self._speech_end + _samples(self.detection.silence_duration_ms)
         if self._clock < end:

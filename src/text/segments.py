@@ -63,6 +63,12 @@ def _segment_without_words(transcript: Transcript, duration_s: float) -> tuple[S
     return (Segment(text, start_s, end_s, (), *_ids_and_mean(transcript.tokens)),)
 
 
+def ends_sentence(text: str) -> bool:
+    """Return whether a text that nothing follows ends with a sentence, and not with a word that may be abbreviated."""
+    words = text.split()
+    return bool(words) and _ends_sentence(words[-1], "")
+
+
 def _ids_and_mean(tokens: Sequence[Token]) -> tuple[tuple[int, ...], float]:
     mean = math.fsum(token.logprob for token in tokens) / max(1, len(tokens))
     return tuple(token.id for token in tokens), mean

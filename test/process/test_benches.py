@@ -21,6 +21,7 @@ import own_service
 import paced_sessions
 import pytest
 import queue_bench
+import sentence_bench
 import serve_bench
 import session_overhead_bench
 import sessions_bench
@@ -37,6 +38,7 @@ from src.engine.nemo_model import NemoModel
 from src.engine.windowing import Windowing
 from src.realtime.live import LiveTranscript
 from src.settings import Settings
+from src.text.transcript import WORD_START, Token, Transcript
 
 TEST = Path(__file__).parent.parent
 
@@ -446,3 +448,23 @@ def test_live_bench_prints_a_line_for_each_way(tmp_path, capsys, monkeypatch, ti
     assert line.startswith("fixed 4.8, 0.96, 0.96")
     [figures] = json.loads((tmp_path / "live_bench.json").read_text())
     assert figures["broken"] == 0
+
+
+def test_a_turn_ends_when_its_text_is_known_to_end_a_sentence_and_the_pause_is_over():
+    def ended_at(pause_s: float, until_s: float) -> float | None:
+        ends = [(1.0, 1.0, True), (1.5, 1.5, False), (2.0, 2.0, True), (2.5, 2.5, True), (3.0, 3.0, False)]
+        live = LiveTranscript(Windowing.from_settings(Settings()))
+        return sentence_bench.Sentence(clip_of(4), 1.0, 3.0, live, ends).ended_at(1.0, pause_s, until_s)
+
+    assert ended_at(0.2, 4.0) == 1.0  # from the step at 2 s on: that at 1 s had not seen enough
+    assert ended_at(1.2, 4.0) == pytest.approx(1.2)
+    assert ended_at(1.2, 1.1) is None
+    assert ended_at(2.5, 4.0) is None
+
+
+def test_a_clip_is_cut_at_its_longest_gap_near_the_middle():
+    words = [
+        Token(0, f"{WORD_START}{number}", at_s, at_s + 0.2, -0.1) for number, at_s in enumerate((0, 0.5, 1, 2, 2.3))
+    ]
+    assert sentence_bench.middle_of(Transcript("0 1 2 3 4", tuple(words)), 3 * SAMPLE_RATE) == round(1.6 * SAMPLE_RATE)
+    assert sentence_bench.middle_of(Transcript("0", tuple(words[:1])), SAMPLE_RATE) is None

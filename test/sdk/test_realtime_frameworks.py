@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from running_service import Service
+from running_service import Service, serving
 from sdk_realtime import (
     CLEAR,
     CLEARED,
@@ -41,6 +41,8 @@ from sdk_realtime import (
 )
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
+
+from src.settings import Settings
 
 BEARER = {"Authorization": "Bearer k"}
 
@@ -145,6 +147,22 @@ def test_livekit_finds_the_turns_itself_where_the_model_does_not(service: Servic
     assert texts(events) == [first.text(service), second.text(service)]
 
 
+def test_livekit_gets_the_final_of_an_open_turn_at_the_sessions_limit(tiny, tmp_path):
+    """It reads on to the end, connects again and goes on; what it has shown of the turn must have a final."""
+    detection = {"type": "server_vad", "prefix_padding_ms": 600, "silence_duration_ms": 350, "threshold": 0.5}
+    speech = Speech(0.3, FIRST)
+    configure = livekit_update(
+        transcription={"language": "en", "model": "gpt-4o-mini-transcribe"}, turn_detection=detection
+    )
+    steps = [configure, *speech.appends(LIVEKIT_PIECE_S), wait(COMPLETED)]
+    settings = Settings(model_id="tiny", log_dir=tmp_path, realtime_session_s=2)
+    with serving(settings, lambda _: tiny) as service:
+        events = livekit("gpt-4o-mini-transcribe").talk(service, steps)
+        check_session(events, GA, items=1)
+        check_turns(events, speech, service)
+    assert errors(events) == []
+
+
 # Pipecat configures the session after `session.created`, and sends audio from the beginning.
 
 
@@ -211,6 +229,17 @@ def test_openai_agents_commits_the_rest_and_clears(service: Service):
     check_session(events, GA, items=1)
     assert errors(events) == []
     assert texts(events) == [speech.text(service)]
+
+
+def test_openai_agents_gets_each_sentence_as_a_turn_of_its_own(service: Service):
+    """Its default, `semantic_vad`, ends a turn after a sentence, and not only after 4 s of silence."""
+    first, second, both = Speech(0.3, FIRST, 3.0), Speech(SECOND, 3.0), Speech(0.3, FIRST, 3.0, SECOND, 3.0)
+    steps = [*AGENTS_BEGIN, *first.appends(), wait(STOPPED, 1), *second.appends(), wait(STOPPED, 2), wait(COMPLETED, 2)]
+    events = Framework(AGENTS).talk(service, [*steps, *AGENTS_END])
+    check_session(events, GA, items=2)
+    check_turns(events, both, service)
+    first_end, second_start = of_kind(events, STOPPED)[0]["audio_end_ms"], of_kind(events, STARTED)[1]["audio_start_ms"]
+    assert second_start - first_end > 1500
 
 
 def test_openai_agents_gets_an_error_for_a_last_commit_that_comes_late(service: Service):

@@ -172,6 +172,7 @@ def test_the_ai_sdk_takes_every_answer(service: Service):
         {"model": "whisper-1", "options": {"timestampGranularities": ["word", "segment"], "include": ["logprobs"]}},
         {"model": "gpt-4o-transcribe", "options": {"language": "en", "prompt": "A story.", "temperature": 0}},
         {"model": "gpt-transcribe", "options": {"languages": ["en"], "keywords": ["bicycle"]}},
+        {"model": "gpt-4o-transcribe-diarize"},
     ]
     answers = run("ai_sdk.mjs", service.port, str(CLIP), calls)
     assert [answer.get("text", answer) for answer in answers] == [TEXT] * len(calls)

@@ -10,7 +10,7 @@ from fakes import HeldModel, clip
 from media import pcm16
 from realtime_client import COMPLETED, Client, session, speech
 from running_service import Service, serving, until
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from src.settings import Settings
@@ -34,11 +34,11 @@ def clients(service: Service) -> Iterator[dict[str, Client]]:
     """One client of each kind, which has sent a clip and committed nothing."""
     with ExitStack() as stack:
         opened = {
-            "GA, turns": stack.enter_context(session(service, QUERY)),
-            "GA, manual": stack.enter_context(session(service, QUERY)),
+            "GA, turns": stack.enter_context(session(service, QUERY, max_queue=None)),
+            "GA, manual": stack.enter_context(session(service, QUERY, max_queue=None)),
             "beta, turns": stack.enter_context(beta(service)),
             "beta, manual": stack.enter_context(beta(service)),
-            "simple": stack.enter_context(session(service)),
+            "simple": stack.enter_context(session(service, max_queue=None)),
         }
         for kind, client in opened.items():
             detection = SLOW_VAD if "turns" in kind else None
@@ -53,7 +53,7 @@ def clients(service: Service) -> Iterator[dict[str, Client]]:
 @contextmanager
 def beta(service: Service) -> Iterator[Client]:
     headers = {"OpenAI-Beta": "realtime=v1"}
-    with connect(f"ws://127.0.0.1:{service.port}/v1/realtime{QUERY}", additional_headers=headers) as ws:
+    with connect(f"ws://127.0.0.1:{service.port}/v1/realtime{QUERY}", additional_headers=headers, max_queue=None) as ws:
         client = Client(ws)
         assert client.next()["type"] == "transcription_session.created"
         yield client
@@ -78,6 +78,13 @@ def sending_on(clients: dict[str, Client]) -> Iterator[None]:
         done.set()
         for thread in threads:
             thread.join()
+
+
+def take_slots(service: Service, clients: dict[str, Client], stack: ExitStack) -> None:
+    """Open sessions until those of all clients have ended. Each new one ends the session that has been idle longest."""
+    while any(client.ws.protocol.close_rcvd is None for client in clients.values()):
+        with suppress(InvalidStatus):
+            stack.enter_context(session(service))
 
 
 def check_item(kind: str, events: list[dict[str, Any]], text: str) -> None:
@@ -110,8 +117,7 @@ def test_what_came_before_the_end_gets_its_text(tiny, tmp_path, transcripts, mon
         if way == "stop":
             service.stop()
         if way == "slot needed":
-            for _ in opened:
-                stack.enter_context(session(service))
+            take_slots(service, opened, stack)
         for kind, client in opened.items():
             events, close = client.end()
             check_item(kind, events, transcripts[CLIP])
@@ -138,11 +144,13 @@ def test_committed_items_that_wait_for_others_get_their_text_while_the_server_st
 
 def test_without_a_grace_period_an_open_turn_ends_with_an_error(tmp_path):
     settings = Settings(model_id="tiny", log_dir=tmp_path, shutdown_grace_s=0)
-    with serving(settings, lambda _: HeldModel()) as service, session(service, QUERY) as client:
+    model = HeldModel()
+    with serving(settings, lambda _: model) as service, session(service, QUERY) as client:
         client.append(speech(CLIP))
         client.until("input_audio_buffer.speech_started")
         service.stop()
         events, close = client.end()
+        model.release_all()
     assert events[-1]["error"]["code"] == "shutting_down"
     assert close.code == 1001
 

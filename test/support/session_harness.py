@@ -340,7 +340,8 @@ FORMS: dict[str, Any] = {
     "conversation.item.deleted": {"item_id": str},
     f"{TRANSCRIPTION}.delta": OF_ITEM | {"delta": str},
     f"{TRANSCRIPTION}.completed": OF_ITEM
-    | {"transcript": str, "usage": {"type": "duration", "seconds": int}, "logprobs?": LOGPROBS},
+    | {"transcript": str, "usage": {"type": "duration", "seconds": int}, "logprobs?": LOGPROBS}
+    | {"languages?": [{"code": str}]},
     f"{TRANSCRIPTION}.hypothesis": OF_ITEM | {"text": str},
     f"{TRANSCRIPTION}.segment": OF_ITEM | {"id": str, "text": str, "speaker": str, "start": float, "end": float},
     f"{TRANSCRIPTION}.failed": OF_ITEM | {"error": ERROR},

@@ -9,6 +9,7 @@ from media import pcm16
 from running_service import serving
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from src.settings import Settings
 
@@ -22,7 +23,9 @@ def handshake(service, origin, query=""):
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    settings = Settings(model_id="tiny", log_dir=tmp_path_factory.mktemp("logs"), cors_origins="https://app.example.com")
+    settings = Settings(
+        model_id="tiny", log_dir=tmp_path_factory.mktemp("logs"), cors_origins="https://app.example.com"
+    )
     with serving(settings, lambda _: HeldModel(held=False)) as running:
         yield running
 
@@ -63,5 +66,5 @@ def test_where_all_may_call_or_keys_are_asked_for_the_origin_does_not_count(tmp_
     settings = Settings(model_id="tiny", log_dir=tmp_path, **options)
     with serving(settings, lambda _: HeldModel(held=False)) as running:
         url = f"ws://127.0.0.1:{running.port}/v1/realtime"
-        with connect(url, origin=EVIL, additional_headers={"authorization": f"Bearer {KEY}"}) as ws:
+        with connect(url, origin=Origin(EVIL), additional_headers={"authorization": f"Bearer {KEY}"}) as ws:
             assert json.loads(ws.recv())["type"] == "session.created"

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from fakes import HeldModel, clip
 from media import CLIPS, resampled
+from openai_schema import TranscriptionDiarized
 from running_service import Service, serving, until
 
 from src.errors import ModelUnavailable
@@ -477,3 +478,11 @@ def test_a_model_name_is_found_if_it_is_accepted_and_only_then(service: Service,
     else:
         assert (described.json()["id"], taken.json()["text"]) == ("Systran/faster-whisper-large-v3", TEXT)
     assert name not in [model["id"] for model in listed]
+
+
+def test_the_ai_sdk_7_gets_what_it_asks_the_diarizing_model_for(service):
+    """Its call, replayed: `diarized_json` is its default for this model (@ai-sdk/openai 4)."""
+    fields = {"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json", "chunking_strategy": "auto"}
+    answer = service.upload(flac(), "audio.flac", **fields)
+    body = TranscriptionDiarized.model_validate_json(answer.raise_for_status().content)
+    assert (body.text, [(segment.text, segment.speaker) for segment in body.segments]) == (TEXT, [(TEXT, "A")])

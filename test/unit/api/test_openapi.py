@@ -43,5 +43,5 @@ async def test_the_document_has_openais_routes_and_no_aliases(tmp_path):
         "/readyz",
     }
     answers = document["paths"]["/v1/audio/transcriptions"]["post"]["responses"]
-    assert set(answers) == {"200", *map(str, (400, 401, 404, 408, 413, 415, 429, 500, 503))}
+    assert set(answers) == {"200", *map(str, (400, 401, 403, 404, 408, 413, 415, 429, 500, 503))}
     assert set(answers["200"]["content"]) == {"application/json", "text/plain", "text/vtt", "text/event-stream"}

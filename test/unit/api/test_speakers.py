@@ -18,7 +18,7 @@ DIARIZED = Options(response_format="diarized_json")
 def test_all_segments_are_one_speakers_and_their_texts_are_the_text():
     body = render(TREE, DIARIZED, duration_s=CLIP_S)
     assert body.headers["content-type"] == "application/json"
-    answer = openai_schema.TranscriptionDiarized.model_validate_json(body.body)
+    answer = openai_schema.TranscriptionDiarized.model_validate_json(bytes(body.body))
     assert [segment.speaker for segment in answer.segments] == ["A", "A"]
     assert [segment.id for segment in answer.segments] == ["seg_0", "seg_1"]
     assert [segment.text for segment in answer.segments] == ["The black bicycle is under the tree.", "Yes, it is."]
@@ -28,7 +28,7 @@ def test_all_segments_are_one_speakers_and_their_texts_are_the_text():
 
 def test_silence_has_no_segments():
     assert diarized(Transcript(""), 2.0).segments == []
-    assert json.loads(render(Transcript(""), DIARIZED, duration_s=2.0).body)["segments"] == []
+    assert json.loads(bytes(render(Transcript(""), DIARIZED, duration_s=2.0).body))["segments"] == []
 
 
 def test_a_stream_has_the_same_segments_between_its_deltas_and_its_end():

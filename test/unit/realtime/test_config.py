@@ -167,11 +167,12 @@ def test_null_stays_null():
 
 
 @pytest.mark.parametrize(
-    ("eagerness", "wait_ms"), [("low", 8_000), ("medium", 4_000), ("auto", 4_000), ("high", 2_000)]
+    ("eagerness", "wait_ms", "sentence_ms"),
+    [("low", 8_000, 1_600), ("medium", 4_000, 800), ("auto", 4_000, 800), ("high", 2_000, 600)],
 )
-def test_semantic_detection_waits_by_its_eagerness(eagerness, wait_ms):
+def test_semantic_detection_waits_by_its_eagerness(eagerness, wait_ms, sentence_ms):
     config = updated({"turn_detection": {"type": "semantic_vad", "eagerness": eagerness}})
-    assert config.detection == TurnDetection(silence_duration_ms=wait_ms)
+    assert config.detection == TurnDetection(silence_duration_ms=wait_ms, sentence_pause_ms=sentence_ms)
 
 
 def test_detection_is_as_asked():
@@ -416,3 +417,22 @@ def test_sessions_accept_the_model_names_that_requests_accept(model, taken):
     else:
         with pytest.raises(InvalidRequest, match="is not served here"):
             OPENAI.updated(nested(transcription={"model": model}), served, ("en",))
+
+
+@pytest.mark.parametrize(
+    ("transcription", "known", "heard"),
+    [
+        ({}, ("en",), ("en",)),
+        ({}, ("en", "de"), ()),
+        ({"language": "de-AT"}, ("en", "de"), ("de",)),
+        ({"languages": ["de"]}, ("en", "de"), ("de",)),
+        ({"languages": ["de", "en"]}, ("en", "de"), ()),
+        ({"languages": ["de", "deu"]}, ("en", "de"), ("de",)),
+        ({"languages": ["xx"]}, ("en", "de"), ()),
+        ({"languages": []}, ("en",), ("en",)),
+        ({}, (), ()),
+    ],
+)
+def test_a_language_was_heard_if_there_is_but_one_that_it_can_be(transcription, known, heard):
+    config = SessionConfig(AudioFormat(Encoding.PCM16, 16_000), 24_000, AudioTranscription(**transcription))
+    assert config.heard_languages(known) == heard

@@ -1,6 +1,7 @@
 """A session by its events alone: what a client receives, in which order, and the work for the model."""
 
 import base64
+from dataclasses import replace
 from itertools import pairwise
 from typing import cast
 
@@ -15,6 +16,7 @@ from session_harness import (
     RATE,
     RESPOND,
     WINDOWING,
+    Loudness,
     SessionHarness,
     append,
     expected_text,
@@ -32,6 +34,7 @@ from session_harness import (
     update,
 )
 
+from src.audio.silero import FRAME_SAMPLES
 from src.audio.vad import SpeechDetector, run_detection
 from src.engine.model import StepResult
 from src.errors import QueueFull
@@ -53,6 +56,18 @@ def create(audio: np.ndarray, **item) -> dict:
 
 def code(events: list[dict]) -> str:
     return only(events, "error")["error"]["code"]
+
+
+def faint(seconds: float) -> np.ndarray:
+    """Return a sound that `Loudness` does not take for speech."""
+    return np.full(round(seconds * RATE), 0.03, np.float32)
+
+
+def sure_step(work: StepWork) -> StepResult:
+    """The played model's result of a step, of which the model is sure."""
+    result = step_result(work)
+    tokens, ahead = (tuple(token._replace(logprob=0.0) for token in each) for each in (result.tokens, result.lookahead))
+    return replace(result, tokens=tokens, lookahead=ahead)
 
 
 # Configuration
@@ -435,6 +450,68 @@ def test_semantic_detection_waits_as_long_as_its_eagerness(eagerness, wait_s):
     assert only(events, "speech_stopped")["audio_end_ms"] == pytest.approx(2_000 + wait_s * 1_000, abs=32)
 
 
+def sentences_step(work: StepWork) -> StepResult:
+    """The played model's result of a step, with a full stop after each word."""
+    result = step_result(work)
+    tokens, ahead = (
+        tuple(token._replace(piece=f"{token.piece}.") for token in each) for each in (result.tokens, result.lookahead)
+    )
+    return replace(result, tokens=tokens, lookahead=ahead)
+
+
+@pytest.mark.parametrize(("eagerness", "pause_s"), [("low", 1.6), ("medium", 0.8), ("auto", 0.8), ("high", 0.6)])
+def test_semantic_detection_waits_less_after_a_sentence(eagerness, pause_s):
+    harness = SessionHarness(step=sentences_step)
+    harness.send(update({"turn_detection": {"type": "semantic_vad", "eagerness": eagerness}}))
+    harness.send(append(np.concatenate([silence(1.0), speech(1.0)])))
+    for _ in range(20):
+        harness.run_all(0.08)
+        harness.send(append(silence(0.1)))
+    events = harness.received
+    assert only(events, "speech_stopped")["audio_end_ms"] == pytest.approx(2_000 + pause_s * 1_000, abs=32)
+    assert len(texts(events)) == 1
+
+
+def test_a_sentence_ends_its_turn_also_if_its_text_comes_after_the_pause():
+    harness = SessionHarness(step=sentences_step)
+    harness.send(update({"turn_detection": {"type": "semantic_vad"}}))
+    harness.send(append(np.concatenate([silence(1.0), speech(1.0), silence(1.5)])))
+    assert "speech_stopped" not in kinds(harness.received)
+    events = harness.run_all(0.08)
+    assert only(events, "speech_stopped")["audio_end_ms"] == pytest.approx(2_800, abs=32)
+    assert kinds(harness.send(append(speech(0.5)))) == ["speech_started"]
+
+
+def test_a_text_that_ends_no_sentence_waits_for_the_longest_pause():
+    harness = SessionHarness()
+    harness.send(update({"turn_detection": {"type": "semantic_vad", "eagerness": "high"}}))
+    harness.send(append(np.concatenate([silence(1.0), speech(1.0)])))
+    for _ in range(15):
+        harness.run_all(0.08)
+        harness.send(append(silence(0.1)))
+    assert "speech_stopped" not in kinds(harness.received)
+    harness.send(append(silence(1.0)))
+    assert only(harness.received, "speech_stopped")["audio_end_ms"] == pytest.approx(4_000, abs=32)
+
+
+def test_speech_after_the_sentence_keeps_the_turn_open():
+    harness = SessionHarness(step=sentences_step)
+    harness.send(update({"turn_detection": {"type": "semantic_vad"}}))
+    harness.send(append(np.concatenate([silence(1.0), speech(1.0)])))
+    for audio in (silence(0.5), speech(0.5)) * 3:
+        harness.run_all(0.08)
+        harness.send(append(audio))
+    assert "speech_stopped" not in kinds(harness.received)
+
+
+def test_other_turn_detection_does_not_read_the_text():
+    harness = SessionHarness(step=sentences_step)
+    harness.send(update({"turn_detection": {"type": "server_vad", "silence_duration_ms": 3000}}))
+    harness.send(append(np.concatenate([silence(1.0), speech(1.0), silence(2.5)])))
+    harness.run_all(0.08)
+    assert "speech_stopped" not in kinds(harness.received)
+
+
 # Formats
 
 
@@ -521,10 +598,9 @@ def test_the_end_makes_no_item_of_what_holds_no_speech(audio):
 
 
 def test_the_end_commits_what_was_shown_even_if_the_detector_hears_no_speech():
-    harness = manual_client()
-    harness.send(append(np.full(16_000, 0.01, np.float32)))
-    shown = [event for event in harness.run_all() if "delta" in event]
-    assert shown
+    harness = manual_client(step=sure_step)
+    harness.send(append(faint(1.0)))
+    assert [event for event in harness.run_all() if "delta" in event]
     harness.collect(harness.session.end())
     assert kinds(harness.drain()) == NEW_ITEM
 
@@ -716,6 +792,65 @@ def test_many_items_too_short_for_a_step_may_wait_for_one_long_one():
     assert harness.session.idle
 
 
+# Live text that may be an invention
+
+
+class Deaf(Loudness):
+    """A speech detector that never hears speech."""
+
+    def feed(self, samples):
+        return np.zeros(len(samples) // FRAME_SAMPLES, np.float32)
+
+
+def test_words_are_not_shown_where_the_detector_hears_nobody_and_the_final_may_deny_them():
+    harness = manual_client(final=lambda samples: Transcript(""), new_speech_stream=Deaf)
+    harness.send(update({"include": ["item.input_audio_transcription.hypothesis"]}), append(faint(2.0)))
+    shown = [event for event in harness.run_all() if "delta" in event or "text" in event]
+    events = [*harness.send(COMMIT), *harness.run_all()]
+    assert shown == []
+    assert texts(events) == [""]
+    assert not [event for event in events if "delta" in event or event.get("text")]
+
+
+def test_what_was_held_back_is_shown_once_somebody_speaks():
+    heard = []
+
+    class Hears(Loudness):
+        def feed(self, samples):
+            heard.append(len(samples))
+            return super().feed(samples)
+
+    harness = manual_client(new_speech_stream=Hears)
+    harness.send(append(silence(1.0)))
+    assert not [event for event in harness.run_all(0.08) if "delta" in event]
+    harness.send(append(speech(1.0)))
+    events = harness.run_all(0.08)
+    checks = len(heard)
+    harness.send(append(silence(5.0)))
+    events += harness.run_all(0.08)
+    assert len(heard) == checks, "the detector is not asked again"
+    assert "".join(event["delta"] for event in events if "delta" in event).startswith("0 1 2")
+
+
+def test_many_sure_words_need_no_detector():
+    harness = manual_client(step=sure_step, new_speech_stream=Deaf)
+    harness.send(append(speech(1.0)))
+    assert [event for event in harness.run_all() if "delta" in event]
+
+
+def test_a_turn_in_which_speech_was_heard_needs_no_second_look():
+    harness = SessionHarness()
+    harness.send(append(np.concatenate([silence(1.0), speech(1.0)])))
+    harness.session._input._new_stream = None  # nothing asks for a stream
+    assert [event for event in harness.run_all() if "delta" in event]
+
+
+def test_text_that_is_final_as_it_is_is_shown_in_any_case():
+    harness = manual_client(final_from_stream=True, new_speech_stream=Deaf)
+    harness.send(append(faint(2.0)))
+    assert [event for event in harness.run_all() if "delta" in event]
+
+
 # Provisional words
 
 ASK = {"include": ["item.input_audio_transcription.hypothesis"]}
@@ -874,6 +1009,26 @@ def test_log_probabilities_come_where_they_are_asked_for():
     ]
     harness.send(update({"include": None}), append(speech(0.16)), COMMIT)
     assert "logprobs" not in only(harness.run_all(), "completed")
+
+
+@pytest.mark.parametrize("language", [None, "en", "en-US", "English"])
+def test_the_language_that_was_heard_is_on_the_text(language):
+    harness = manual_client()
+    harness.send(update({"audio": {"input": {"transcription": {"language": language}}}}))
+    harness.send(append(speech(0.5)), COMMIT)
+    assert only(harness.run_all(), "completed")["languages"] == [{"code": "en"}]
+
+
+def test_of_a_text_without_words_no_language_was_heard():
+    harness = manual_client(final=lambda samples: Transcript(""))
+    harness.send(append(silence(0.5)), COMMIT)
+    assert only(harness.run_all(), "completed")["languages"] == []
+
+
+def test_beta_has_no_such_field():
+    harness = manual_client(beta=True)
+    harness.send(append(speech(0.5)), COMMIT)
+    assert "languages" not in only(harness.run_all(), "completed")
 
 
 # Creating, retrieving and deleting items

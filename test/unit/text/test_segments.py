@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from made_transcripts import check_times, length_s, spoken, tokens, transcripts
 
-from src.text.segments import MAX_SEGMENT_S, PAUSE_S, Segment, segments_of
+from src.text.segments import MAX_SEGMENT_S, PAUSE_S, Segment, ends_sentence, segments_of
 from src.text.transcript import WORD_START, Token, Transcript
 from src.text.words import words_of
 
@@ -111,3 +111,23 @@ def test_segments_joined_are_the_text_and_none_is_too_long(made):
     for segment in found:
         assert len(segment.words) == 1 or segment.end_s - segment.start_s <= MAX_SEGMENT_S
         assert all(b.start_s - a.end_s <= PAUSE_S for a, b in pairwise(segment.words))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_end"),
+    [
+        ("It rains.", True),
+        ("Does it?", True),
+        ('He said, "Stop!"', True),
+        ("Wait\u2026", True),
+        ("It rains", False),
+        ("It rains,", False),
+        ("I met Dr.", False),
+        ("I met J.", False),
+        ("It is I.", True),
+        ("", False),
+        ("  ", False),
+    ],
+)
+def test_a_text_may_end_with_a_sentence(text, is_end):
+    assert ends_sentence(text) == is_end
