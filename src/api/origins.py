@@ -13,7 +13,6 @@ Clients that are not browsers send no `Origin`, or the service's own.
 """
 
 import ipaddress
-import logging
 import re
 from collections.abc import Sequence
 
@@ -23,8 +22,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from src.api.errors import send_error
 from src.api.paths import PROBES, route_path
 from src.errors import ForeignOrigin, HostNotAllowed, ServiceError
-
-log = logging.getLogger("src.access")
 
 PROXY_HEADERS = ("forwarded", "x-forwarded-host", "x-forwarded-for", "x-real-ip")
 """Headers that reverse proxies add."""
@@ -55,8 +52,6 @@ class OriginGuard:
             try:
                 self._check(scope)
             except ServiceError as error:
-                if scope["type"] == "websocket":
-                    log.info("WS refused: %d %s", error.status, error.code)
                 await send_error(error, scope, receive, send)
                 return
         await self._app(scope, receive, send)
