@@ -69,12 +69,12 @@ class SessionListener:
         """Have the waiting audio decoded if it is due. To be called when what a session waits for may have changed."""
         if self._round is not None:
             return
-        waiting_s, due_s = self._session.undecoded_s, self._session.due_audio_s(self._step_s())
-        if waiting_s and waiting_s >= due_s:
+        step_s = self._step_s()
+        if self._session.audio_due(step_s):
             self._round = self._batcher.submit(self._session, self._calls.lock)
             self._round.add_done_callback(self._end_round)
         else:
-            self._due_s = min(due_s, waiting_s + RECHECK_S)
+            self._due_s = min(self._session.due_audio_s(step_s), self._session.undecoded_s + RECHECK_S)
 
     async def run(self) -> NoReturn:
         """Make room in a full buffer when that is needed, until cancelled. Raise the error of a round that fails."""

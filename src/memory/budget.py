@@ -67,6 +67,10 @@ class Budget:
         with self._lock:
             if reservation not in self._reservations:  # released, while a thread was still at work for its holder
                 return True
+            if max(to_bytes, reservation.bytes) <= reservation.guaranteed_bytes:  # in its own share
+                self._times_shrunk += to_bytes < reservation.bytes
+                reservation.bytes = to_bytes
+                return True
             fits = self._growth(reservation, to_bytes) <= max(0, self._free_bytes)
             if not fits and overdraw and self._overdrawn in (None, reservation):
                 self._overdrawn = reservation

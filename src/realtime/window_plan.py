@@ -37,7 +37,9 @@ class WindowPlan:
     """
 
     def __init__(self, windowing: Windowing, catch_up_s: float = 0.0) -> None:
-        self._windowing = windowing
+        # Sessions ask with all audio that comes; the windowing would work these out each time.
+        self._left, self._right = windowing.left_frames, windowing.right_frames
+        self._chunk, self._first_chunk = windowing.chunk_frames, windowing.first_frames
         self._max_frames = nearest_frames(catch_up_s)
         self.decoded_frames = 0
         """Frames in the chunks of the steps so far."""
@@ -46,7 +48,7 @@ class WindowPlan:
 
     def is_on_grid(self, step_s: float | None) -> bool:
         """Return whether steps of this length are chunks of a grid; None: the fixed grid."""
-        return step_s is None or nearest_frames(step_s) >= self._windowing.chunk_frames
+        return step_s is None or nearest_frames(step_s) >= self._chunk
 
     def due_at(self, step_s: float | None) -> int:
         """Return with how many samples of the utterance its next window is due, while it goes on.
@@ -55,7 +57,7 @@ class WindowPlan:
             step_s: the shortest step in seconds; None: the fixed grid.
         """
         if step_s is None or self.is_on_grid(step_s):
-            return (self.decoded_frames + self._least_chunk(step_s) + self._windowing.right_frames) * SAMPLES_PER_FRAME
+            return (self.decoded_frames + self._least_chunk(step_s) + self._right) * SAMPLES_PER_FRAME
         return (self.seen_frames + max(1, nearest_frames(step_s))) * SAMPLES_PER_FRAME
 
     def is_due(self, samples: int, step_s: float | None) -> bool:
@@ -71,7 +73,7 @@ class WindowPlan:
             step_s: as for `due_at`.
         """
         take = self._whole_chunks(samples // SAMPLES_PER_FRAME, self._least_chunk(step_s))
-        end = (self.decoded_frames + take + self._windowing.right_frames) * SAMPLES_PER_FRAME
+        end = (self.decoded_frames + take + self._right) * SAMPLES_PER_FRAME
         if not take and ended:
             return self._last(samples)
         return self._window(take, end) if take else None
@@ -85,10 +87,9 @@ class WindowPlan:
             end: where the chunk may end.
         """
         frames = samples // SAMPLES_PER_FRAME
-        right = self._windowing.right_frames
-        most = self.decoded_frames + max(self._max_frames, self._windowing.chunk_frames)
-        if frames - right > most:  # it catches up
-            return self._window(most - self.decoded_frames, (most + right) * SAMPLES_PER_FRAME)
+        most = self.decoded_frames + max(self._max_frames, self._chunk)
+        if frames - self._right > most:  # it catches up
+            return self._window(most - self.decoded_frames, (most + self._right) * SAMPLES_PER_FRAME)
         if ended:
             return self._last(samples)
         take = max(0, end.frame - self.decoded_frames)
@@ -102,17 +103,16 @@ class WindowPlan:
     def _least_chunk(self, step_s: float | None) -> int:
         """Return the frames of the next chunk on a grid of steps of this length, at least. The first waits for none."""
         if not self.decoded_frames:
-            return self._windowing.first_frames
-        return max(self._windowing.chunk_frames, nearest_frames(step_s or 0.0))
+            return self._first_chunk
+        return max(self._chunk, nearest_frames(step_s or 0.0))
 
     def _whole_chunks(self, frames: int, least: int) -> int:
         """Return how many of `frames` the next step takes: `least` and further whole chunks, or 0 if there are not as
         many."""
-        spare = frames - self.decoded_frames - self._windowing.right_frames - least
+        spare = frames - self.decoded_frames - self._right - least
         if spare < 0:
             return 0
-        chunk = self._windowing.chunk_frames
-        return least + max(0, min(spare, self._max_frames - least)) // chunk * chunk
+        return least + max(0, min(spare, self._max_frames - least)) // self._chunk * self._chunk
 
     def _last(self, samples: int) -> StepWindow | None:
         """Return the window with all that is left of an utterance, None if nothing is."""
@@ -120,5 +120,5 @@ class WindowPlan:
         return self._window(take, samples) if take > 0 else None
 
     def _window(self, take_frames: int, stop: int, expected: tuple[int, ...] | None = None) -> StepWindow:
-        skip = min(self.decoded_frames, self._windowing.left_frames)
+        skip = min(self.decoded_frames, self._left)
         return StepWindow((self.decoded_frames - skip) * SAMPLES_PER_FRAME, stop, skip, take_frames, expected)
