@@ -26,7 +26,10 @@ _DEFINITIONS = (
     ("latency", "time from the arrival of a successful request to its end; p95: 95 of 100 were as fast or faster"),
     ("queue wait", "time that the first clip of a successful request waited for the model"),
     ("RTFx", "audio of the successful requests divided by the time that the model was busy"),
-    ("no service", "from the last request of one process to the start of the next; a dotted line is a start"),
+    (
+        "no service",
+        "from the end of a process, or its last request if it was killed, to the next; a dotted line is a start",
+    ),
 )
 
 

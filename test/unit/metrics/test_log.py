@@ -390,6 +390,7 @@ def test_a_disk_that_is_stuck_at_the_sign_of_the_end_counts_no_line_as_lost(tmp_
     monkeypatch.setattr("src.metrics.log.CLOSE_TIMEOUT_S", 0.01)
     log.close()
     going_on.set()
+    log._thread.join()
     assert (log.failures, error_messages(caplog)) == (0, [])
 
 
