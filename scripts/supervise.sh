@@ -82,7 +82,8 @@ supervise() {
     done
 }
 
-trap stop TERM INT HUP
+trap stop TERM INT
+trap '((is_stopping)) || stop' HUP # a second one is no wish to end at once
 make_log_dir
 exec 8>>"$supervisor_file" # stays open, and thereby locked, for as long as this process lives
 flock --timeout 1 8 || fail "Another supervisor is at work; stop it first: bash scripts/stop.sh"
