@@ -20,6 +20,10 @@ const ENDING_MS = 20_000;
 
 const STEADY_S = 5;
 /** A connection that lasts this long counts as no failure. */
+const AGAIN_S = 3;
+/** Until another try after an answer that would end a recording which has not begun: a proxy may give it meanwhile. */
+const FATAL = new Set(["no-key", "wrong-key", "foreign-page"]);
+/** Refusals that end also a recording that has been open. */
 const OPEN = 1;
 /** `WebSocket.OPEN`. */
 
@@ -197,14 +201,19 @@ export class Connection {
 
   #refused(reason) {
     if (this.#isClosed) return;
-    if (reason.retryS === null || (this.#isEnding && !this.#hasBeenOpen)) return this.#close(reason);
+    if (this.#isFatal(reason)) return this.#close(reason);
     this.#failures += 1;
     const isLost = this.#hasBeenOpen && reason.kind === "unreachable";
-    const seconds = Math.min(reason.retryS, isLost ? this.#failures : Infinity);
+    const seconds = Math.min(reason.retryS ?? AGAIN_S, isLost ? this.#failures : Infinity);
     const isSure = reason.kind !== "no-websocket" || this.#failures > 1; // the server may have been full just before
-    const shown = isLost ? problem("lost", { retryS: seconds }) : reason;
+    const shown = isLost ? problem("lost", { retryS: seconds }) : { ...reason, retryS: seconds };
     this.#report({ name: this.#hasBeenOpen ? "lost" : "connecting", problem: isSure ? shown : null });
     this.#timer = setTimeout(() => this.retryNow(), seconds * 1000);
+  }
+
+  /** Whether another try makes no sense. What was open before is likely to come back, whatever a proxy says till then. */
+  #isFatal({ kind, retryS }) {
+    return this.#hasBeenOpen ? FATAL.has(kind) : retryS === null || this.#isEnding;
   }
 
   // -- open ----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ export class Recording {
   }
 
   /**
-   * Begin. Throw a `Refusal` if there is no sound to record.
+   * Begin to record; `open` connects it. Throw a `Refusal` if there is no sound to record.
    * @param {object} server - see `Connection`
    * @param {import("./capture.js").CaptureChoice} sound
    * @param {() => {language: string, hotWords: string, pauseMs: number, hypothesis: boolean}} choice
@@ -42,8 +42,12 @@ export class Recording {
     const session = () => sessionOf({ rate: capture.rate, ...choice() });
     connection = new Connection(server, tape, turns, session, listener.state, listener.missed);
     for (const samples of early) connection.append(samples);
-    connection.open();
     return new Recording(capture, connection);
+  }
+
+  /** Connect to the service. What was heard by then is sent first. */
+  open() {
+    this.#connection.open();
   }
 
   /** Stop the sound, and resolve once the last words have their text. */

@@ -90,6 +90,7 @@ export class Speak {
       this.#checkKey();
       this.#recording = await Recording.start(this.#server, this.#sound, () => this.#choice, this.#listener());
       this.#showRunning(true);
+      this.#recording.open(); // not before: it may be refused at once
       this.#offerMicrophones();
     } catch (error) {
       this.#fail(error instanceof Refusal ? error.problem : problem("no-worklet"));
@@ -100,6 +101,7 @@ export class Speak {
   #checkKey() {
     const { facts, key } = this.#page;
     if (facts.wantsKey && !key.value) throw new Refusal(problem("no-key"));
+    if (facts.wantsKey && !key.isPossible) throw new Refusal(problem("wrong-key"));
   }
 
   async #stop() {

@@ -151,6 +151,10 @@ async def test_a_missing_and_a_wrong_key_are_said_and_the_right_one_works(with_k
     await start(with_key)
     await with_key.page.get_by_text("does not know this API key").wait_for()
     assert "wants an API key" in missing
+    await field.fill(f"Bearer {KEY}")  # no header can hold a space in it
+    await start(with_key)
+    await with_key.page.get_by_text("does not know this API key").wait_for()
+    assert await with_key.page.get_by_role("button", name="Start captions").is_visible()
     await field.fill(KEY)
     await start(with_key)
     await with_key.has_lines(1)

@@ -178,6 +178,26 @@ test("a server that stays away is tried again ever later, and what happens is sa
   assert.equal(Socket.all.length, 3);
 });
 
+test("an answer of a proxy while the server is away ends nothing", async () => {
+  const { connection, socket, states } = setUp({ answers: [answer(404, null), answer(405, null)] });
+  connection.open();
+  await settled();
+  await socket().opens();
+  connection.append(piece(0));
+  await socket().breaks();
+  await wait(0.2);
+  for (const count of [2, 3]) {
+    assert.equal(Socket.all.length, count);
+    await socket().breaks();
+    await settled();
+    assert.deepEqual([states.at(-1).name, states.at(-1).problem.kind, states.at(-1).problem.retryS], ["lost", "no-route", 3]);
+    await wait(3);
+  }
+  await socket().opens();
+  assert.deepEqual(states.at(-1), { name: "listening", problem: null });
+  assert.deepEqual(socket().audio, upTo(10));
+});
+
 test("a connection that says nothing is asked, and given up when it does not answer", async () => {
   const { connection, socket, states } = setUp();
   connection.open();
