@@ -4,14 +4,18 @@ export class AudioTape {
   #pieces = [];
   #start = 0;
   #end = 0;
+  #arrivals = [];
   #maxSamples;
+  #now;
 
   /**
    * @param {number} rate - samples a second
    * @param {number} maxS - the oldest audio goes when there is more than this
+   * @param {() => number} now - the time in ms since 1970
    */
-  constructor(rate, maxS) {
+  constructor(rate, maxS, now = Date.now) {
     this.rate = rate;
+    this.#now = now;
     this.#maxSamples = Math.round(rate * maxS);
   }
 
@@ -28,6 +32,7 @@ export class AudioTape {
   /** Add audio. @param {Int16Array} samples */
   append(samples) {
     this.#pieces.push(samples);
+    this.#arrivals.push(this.#now());
     this.#end += samples.length;
     this.dropBefore(this.#end - this.#maxSamples);
   }
@@ -40,6 +45,18 @@ export class AudioTape {
       gone += 1;
     }
     this.#pieces.splice(0, gone);
+    this.#arrivals.splice(0, gone);
+  }
+
+  /** Return when a sample was recorded, by the arrival of its piece. @param {number} sample @returns {Date} */
+  timeOf(sample) {
+    let [end, index] = [this.#start, 0];
+    for (; index < this.#pieces.length; index += 1) {
+      end += this.#pieces[index].length;
+      if (end >= sample) break;
+    }
+    const arrival = this.#arrivals[index] ?? this.#arrivals.at(-1) ?? this.#now();
+    return new Date(arrival - (Math.max(0, end - sample) * 1000) / this.rate);
   }
 
   /** Yield the kept audio from a sample on, in pieces. @returns {Generator<Int16Array>} */

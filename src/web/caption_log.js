@@ -51,7 +51,7 @@ export class CaptionLog {
 
   /** Say between the turns that something is missing. */
   note(text) {
-    this.#append("note").settled.textContent = text;
+    this.#append("note", this.#now()).settled.textContent = text;
     this.#keepUp();
   }
 
@@ -78,15 +78,14 @@ export class CaptionLog {
 
   #add(turn) {
     this.#releaseSpace();
-    const line = this.#append("turn");
+    const line = this.#append("turn", turn.at);
     this.#reserved = line;
     this.#lines.set(turn, line);
   }
 
-  #append(kind) {
+  #append(kind, at) {
     const document = this.#log.ownerDocument;
     const [element, time, text, settled, provisional] = ["div", "time", "p", "span", "span"].map((each) => document.createElement(each));
-    const at = this.#now();
     element.className = kind === "turn" ? "turn" : "turn note";
     time.textContent = clockTime(at);
     time.dateTime = at.toISOString();

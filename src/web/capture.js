@@ -6,6 +6,8 @@ const PIECE_S = 0.1;
 const RATES = [16_000, undefined, 48_000];
 /** The model's rate, so that nobody resamples twice; then what the device has, for browsers that convert nothing. */
 const MAX_RATE = 48_000;
+const FLUSH_MS = 500;
+/** How long the last sound may take from the audio thread to the page. */
 /** Without a click on the page the browser never resumes; after one, a Bluetooth device may take seconds. */
 const RESUME_MS = 1_000;
 const RESUME_AFTER_CLICK_MS = 5_000;
@@ -23,6 +25,7 @@ export class Capture {
   #streams;
   #context;
   #node;
+  #isStopped = false;
 
   constructor(streams, context, node) {
     this.#streams = streams;
@@ -59,12 +62,30 @@ export class Capture {
     }
   }
 
-  /** Stop recording, and give up the devices. */
-  stop() {
+  /** Stop recording once all that was recorded has been heard, and give up the devices. */
+  async stop() {
+    await this.#flushed();
+    this.abandon();
+  }
+
+  /** Stop recording at once, and give up the devices. */
+  abandon() {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
     this.#node.port.onmessage = null;
     stopAll(this.#streams);
     this.#context.onstatechange = null;
     if (this.#context.state !== "closed") this.#context.close();
+  }
+
+  /** Resolve once the audio thread has given out the rest, or is too slow. */
+  #flushed() {
+    const { port } = this.#node;
+    return new Promise((resolve) => {
+      port.addEventListener("message", ({ data }) => data === "flushed" && resolve());
+      port.postMessage("flush");
+      setTimeout(resolve, FLUSH_MS);
+    });
   }
 }
 
@@ -132,7 +153,7 @@ async function resumed(context) {
 function recorder(context, streams, heard) {
   const options = { channelCount: 1, channelCountMode: "explicit", processorOptions: { samples: Math.round(context.sampleRate * PIECE_S) } };
   const node = new AudioWorkletNode(context, "recorder", options);
-  node.port.onmessage = ({ data }) => heard(data);
+  node.port.onmessage = ({ data }) => data !== "flushed" && heard(data);
   for (const each of streams) context.createMediaStreamSource(each).connect(node); // they add up
   node.connect(context.destination); // it plays nothing, but what is not connected does not run everywhere
   context.onstatechange = () => context.state !== "closed" && context.resume(); // after a call on a phone

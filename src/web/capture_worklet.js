@@ -7,6 +7,7 @@ class Recorder extends AudioWorkletProcessor {
   constructor({ processorOptions }) {
     super();
     this.#piece = new Int16Array(processorOptions.samples);
+    this.port.onmessage = ({ data }) => data === "flush" && this.#flush();
   }
 
   /** Take 128 samples of each input; silence counts too, as the service's clock is the audio. */
@@ -21,11 +22,16 @@ class Recorder extends AudioWorkletProcessor {
     return true;
   }
 
+  /** Give out what there is of a piece, and a mark that all is given out. */
+  #flush() {
+    if (this.#filled) this.#post();
+    this.port.postMessage("flushed");
+  }
+
   #post() {
-    const full = this.#piece;
-    this.#piece = new Int16Array(full.length);
+    const piece = this.#piece.slice(0, this.#filled);
     this.#filled = 0;
-    this.port.postMessage(full, [full.buffer]);
+    this.port.postMessage(piece, [piece.buffer]);
   }
 }
 

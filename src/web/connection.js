@@ -238,6 +238,7 @@ export class Connection {
     if (event.type === "error") this.#receiveError(socket, event.error);
     this.#turns.receive(event, this.#sentTo);
     this.#tape.dropBefore(this.#turns.finishedTo);
+    if (this.#turns.mustRepeat) return this.#lost(socket, problem("busy-server"));
     if (this.#isFlushed && this.#turns.areFinal) this.#close(null);
   }
 

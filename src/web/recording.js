@@ -24,7 +24,7 @@ export class Recording {
    * @param {import("./capture.js").CaptureChoice} sound
    * @param {() => {language: string, hotWords: string, pauseMs: number, hypothesis: boolean}} choice
    * @param {object} listener - what is told: heard(samples, rate), changed(turn), removed(turn), state(state),
-   *   missed(seconds), ended() when the sound has ended by itself
+   *   missed(seconds), gaveUp(seconds), ended() when the sound has ended by itself
    */
   static async start(server, sound, choice, listener) {
     let connection = null;
@@ -38,7 +38,8 @@ export class Recording {
     const worklet = new URL("web/capture_worklet.js", server.base).href;
     capture = await Capture.start(sound, worklet, heard, listener.ended);
     const tape = new AudioTape(capture.rate, KEPT_S);
-    const turns = new Turns(capture.rate, listener.changed, listener.removed);
+    const more = { gaveUp: listener.gaveUp, timeOf: (sample) => tape.timeOf(sample) };
+    const turns = new Turns(capture.rate, listener.changed, listener.removed, more);
     const session = () => sessionOf({ rate: capture.rate, ...choice() });
     connection = new Connection(server, tape, turns, session, listener.state, listener.missed);
     for (const samples of early) connection.append(samples);
@@ -51,14 +52,14 @@ export class Recording {
   }
 
   /** Stop the sound, and resolve once the last words have their text. */
-  stop() {
-    this.#capture.stop();
+  async stop() {
+    await this.#capture.stop();
     return this.#connection.end();
   }
 
   /** Stop without waiting for the last words. */
   abandon() {
-    this.#capture.stop();
+    this.#capture.abandon();
     this.#connection.abandon();
   }
 

@@ -134,6 +134,7 @@ export class Speak {
       removed: (turn) => this.#log.remove(turn),
       state: (state) => this.#showState(state),
       missed: (seconds) => this.#log.note(`Not heard: ${Math.round(seconds)} s, as the connection was away too long.`),
+      gaveUp: (seconds) => this.#log.note(`Not transcribed: ${Math.ceil(seconds)} s, as the server failed at it again and again.`),
       ended: () => this.#end(problem("unplugged")),
     };
   }

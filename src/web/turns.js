@@ -4,6 +4,8 @@ const AROUND_S = 1;
 /** How far the start of a turn may move when its audio is sent again. */
 const REPEAT_S = 2;
 /** Audio that is sent again of a turn too long to be repeated as a whole: what was under way when the connection went. */
+const REPEATS = 2;
+/** How often the audio of a turn is sent again that the service failed to transcribe. */
 
 export class Turn {
   /** Text that stays until the turn's end. */
@@ -19,10 +21,12 @@ export class Turn {
   /**
    * @param {string} id - of its item on the present connection
    * @param {number} start - its first sample
+   * @param {Date} at - when that was spoken
    */
-  constructor(id, start) {
+  constructor(id, start, at) {
     this.id = id;
     this.start = start;
+    this.at = at;
   }
 
   /** The text to show. @returns {{settled: string, provisional: string}} */
@@ -53,6 +57,10 @@ export class Turns {
   #rate;
   #changed;
   #removed;
+  #gaveUp;
+  #timeOf;
+  #failures = 0;
+  #mustRepeat = false;
   #unfinished = [];
   #orphans = [];
   #base = 0;
@@ -62,16 +70,26 @@ export class Turns {
    * @param {number} rate - samples a second
    * @param {(turn: Turn) => void} changed - called when a turn is new or its text has changed
    * @param {(turn: Turn) => void} removed - called when a turn turns out to be none
+   * @param {object} more
+   * @param {(seconds: number) => void} more.gaveUp - called when so much audio has failed for good
+   * @param {(sample: number) => Date} more.timeOf - when a sample was spoken
    */
-  constructor(rate, changed, removed) {
+  constructor(rate, changed, removed, { gaveUp, timeOf }) {
     this.#rate = rate;
     this.#changed = changed;
     this.#removed = removed;
+    this.#gaveUp = gaveUp;
+    this.#timeOf = timeOf;
   }
 
   /** The end of the last turn that has its final text: audio before it is needed no more. */
   get finishedTo() {
     return this.#finishedTo;
+  }
+
+  /** Whether the service has failed on audio that it should get once more, over a new connection. */
+  get mustRepeat() {
+    return this.#mustRepeat;
   }
 
   /** Whether every turn has its final text. */
@@ -99,7 +117,7 @@ export class Turns {
       case "conversation.item.input_audio_transcription.completed":
         return this.#finish(event.item_id, event.transcript, sentTo);
       case "conversation.item.input_audio_transcription.failed":
-        return this.#finish(event.item_id, null, sentTo);
+        return this.#fail(event.item_id, sentTo);
     }
   }
 
@@ -118,6 +136,7 @@ export class Turns {
       from = Math.max(from, turn.end ?? heardTo - this.#rate * REPEAT_S);
     }
     this.#base = this.#finishedTo = from;
+    this.#mustRepeat = false;
     return { from, missed: Math.max(0, from - Math.max(heardTo, 0)) };
   }
 
@@ -137,7 +156,7 @@ export class Turns {
   }
 
   #begin(id, start) {
-    const turn = this.#adopt(id, start) ?? new Turn(id, start);
+    const turn = this.#adopt(id, start) ?? new Turn(id, start, this.#timeOf(start));
     this.#unfinished.push(turn);
     this.#changed(turn);
     return turn;
@@ -167,11 +186,25 @@ export class Turns {
 
   #finish(id, text, sentTo) {
     const turn = this.#find(id);
-    if (!turn && !text) return;
-    const ended = turn ?? this.#begin(id, this.#finishedTo);
-    ended.end ??= sentTo;
-    this.#finishedTo = Math.max(this.#finishedTo, ended.end);
-    this.#settle(ended, text ?? ended.shown.settled + ended.shown.provisional);
+    if (turn || text) this.#end(turn ?? this.#begin(id, this.#finishedTo), text, sentTo);
+  }
+
+  /** Keep a turn that failed for another try; after some, keep what was shown of it, and say so. */
+  #fail(id, sentTo) {
+    const turn = this.#find(id) ?? this.#begin(id, this.#finishedTo);
+    turn.end ??= sentTo;
+    this.#failures += 1;
+    this.#mustRepeat = this.#failures <= REPEATS && turn.end > this.#finishedTo;
+    if (this.#mustRepeat) return;
+    this.#end(turn, turn.shown.settled + turn.shown.provisional, sentTo);
+    this.#gaveUp((turn.end - turn.start) / this.#rate);
+  }
+
+  #end(turn, text, sentTo) {
+    turn.end ??= sentTo;
+    this.#failures = 0;
+    this.#finishedTo = Math.max(this.#finishedTo, turn.end);
+    this.#settle(turn, text);
     for (const orphan of this.#orphans.filter((each) => each.end !== null && each.end <= this.#finishedTo)) {
       this.#remove(orphan);
     }

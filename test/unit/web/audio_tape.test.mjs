@@ -32,3 +32,10 @@ test("audio that is needed no more can be dropped", () => {
   tape.dropBefore(6);
   assert.deepEqual([tape.start, tape.end, samples(tape, 0)], [6, 6, []]);
 });
+
+test("a sample has the time when it was recorded, as long as it is kept", () => {
+  let now = 0;
+  const tape = new AudioTape(10, 2, () => now);
+  for (now of [1000, 2000, 9000]) tape.append(new Int16Array(10)); // nothing was recorded from 2 s to 8 s
+  assert.deepEqual([10, 15, 20, 25, 30].map((sample) => tape.timeOf(sample).getTime()), [1000, 1500, 2000, 8500, 9000]);
+});

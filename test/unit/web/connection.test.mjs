@@ -72,9 +72,10 @@ function setUp({ key = "", answers = [] } = {}) {
   const server = { base: "http://host/stt/", wantsKey: key !== "", key: apiKey, fetch, WebSocket: Socket };
   const tape = new AudioTape(RATE, 120);
   const missed = [];
-  const turns = new Turns(RATE, () => {}, () => {});
+  const gaveUp = [];
+  const turns = new Turns(RATE, () => {}, () => {}, { gaveUp: (seconds) => gaveUp.push(seconds), timeOf: () => new Date(0) });
   const connection = new Connection(server, tape, turns, () => ({ type: "transcription" }), (state) => states.push(state), (seconds) => missed.push(seconds));
-  return { connection, states, requests, tape, turns, missed, socket: () => Socket.all.at(-1) };
+  return { connection, states, requests, tape, turns, missed, gaveUp, socket: () => Socket.all.at(-1) };
 }
 
 /** Let a timer run out. */
@@ -227,6 +228,45 @@ test("an end commits the last words and waits for their text", async () => {
   await socket().says({ type: "error", error: { event_id: "end" } });
   assert.equal(states.at(-1).name, "listening");
   await socket().says({ type: `${TEXT}.completed`, item_id: "a", transcript: "One." });
+  await end;
+  assert.deepEqual(states.at(-1), { name: "closed", problem: null });
+});
+
+test("a turn that fails is sent again over a new connection, twice at most", async () => {
+  const { connection, socket, tape, turns, gaveUp } = setUp();
+  connection.open();
+  await settled();
+  connection.append(piece(0));
+  connection.append(piece(10));
+  for (const count of [1, 2, 3]) {
+    await socket().opens();
+    assert.deepEqual([Socket.all.length, socket().audio], [count, upTo(20)]);
+    assert.deepEqual([gaveUp, turns.finishedTo, tape.start], [[], 0, 0]);
+    await socket().says({ type: "input_audio_buffer.speech_started", item_id: `a${count}`, audio_start_ms: 0 });
+    await socket().says({ type: "input_audio_buffer.speech_stopped", item_id: `a${count}`, audio_end_ms: 100 });
+    await socket().says({ type: `${TEXT}.failed`, item_id: `a${count}`, error: { code: "transcription_failed" } });
+    await wait(3);
+  }
+  assert.equal(Socket.all.length, 3);
+  assert.deepEqual([gaveUp, turns.finishedTo], [[0.1], 10]);
+});
+
+test("a turn that fails at the end is sent again before the connection closes", async () => {
+  const { connection, socket, states } = setUp();
+  connection.open();
+  await settled();
+  await socket().opens();
+  connection.append(piece(0));
+  await socket().says({ type: "input_audio_buffer.speech_started", item_id: "a", audio_start_ms: 0 });
+  const end = connection.end();
+  await socket().says({ type: "input_audio_buffer.committed", item_id: "a" });
+  await socket().says({ type: `${TEXT}.failed`, item_id: "a" });
+  await wait(0.2);
+  await socket().opens();
+  assert.deepEqual(socket().audio, upTo(10));
+  await socket().says({ type: "input_audio_buffer.speech_started", item_id: "b", audio_start_ms: 0 });
+  await socket().says({ type: `${TEXT}.completed`, item_id: "b", transcript: "One." });
+  await socket().says({ type: "error", error: { event_id: "end" } });
   await end;
   assert.deepEqual(states.at(-1), { name: "closed", problem: null });
 });

@@ -9,19 +9,22 @@ const TEXT = "conversation.item.input_audio_transcription";
 /** Turns, and what the page shows of them. */
 function shownTurns() {
   const shown = new Map();
+  const gaveUp = [];
   const turns = new Turns(
     RATE,
     (turn) => shown.set(turn, [turn.shown.settled, turn.shown.provisional, turn.isFinal]),
     (turn) => shown.delete(turn),
+    { gaveUp: (seconds) => gaveUp.push(seconds), timeOf: (sample) => new Date(sample / 16) },
   );
   const send = (...events) => events.forEach((event) => turns.receive(event, 100 * RATE));
-  return { turns, send, seen: () => [...shown.values()] };
+  return { turns, send, seen: () => [...shown.values()], times: () => [...shown.keys()].map(({ at }) => at.getTime()), gaveUp };
 }
 
 const started = (item_id, audio_start_ms) => ({ type: "input_audio_buffer.speech_started", item_id, audio_start_ms });
 const stopped = (item_id, audio_end_ms) => ({ type: "input_audio_buffer.speech_stopped", item_id, audio_end_ms });
 const delta = (item_id, text) => ({ type: `${TEXT}.delta`, item_id, delta: text });
 const hypothesis = (item_id, text) => ({ type: `${TEXT}.hypothesis`, item_id, text });
+const failed = (item_id) => ({ type: `${TEXT}.failed`, item_id, error: {} });
 const completed = (item_id, transcript) => ({ type: `${TEXT}.completed`, item_id, transcript });
 
 test("deltas settle, hypotheses replace one another, the final text replaces both", () => {
@@ -40,10 +43,35 @@ test("a turn without words disappears", () => {
   assert.ok(turns.areFinal);
 });
 
-test("a turn that fails keeps what was shown of it", () => {
-  const { send, seen } = shownTurns();
-  send(started("a", 0), delta("a", "The black"), stopped("a", 900), { type: `${TEXT}.failed`, item_id: "a" });
-  assert.deepEqual(seen(), [["The black", "", true]]);
+test("a turn that fails is asked for again, and in the end keeps what was shown of it", () => {
+  const { send, seen, turns, gaveUp } = shownTurns();
+  for (const id of ["a", "b", "c"]) {
+    turns.resume(0, 2 * RATE);
+    assert.ok(!turns.mustRepeat);
+    send(started(id, 0), delta(id, "The black"), stopped(id, 900), failed(id));
+    assert.equal(turns.mustRepeat, id !== "c");
+    assert.deepEqual(seen(), [["The black", "", id === "c"]]);
+    assert.equal(turns.finishedTo, id === "c" ? 0.9 * RATE : 0);
+  }
+  assert.deepEqual(gaveUp, [0.9]);
+  assert.ok(turns.areFinal);
+});
+
+test("a turn that failed once and then has its text is like any other", () => {
+  const { send, seen, turns, gaveUp } = shownTurns();
+  send(started("a", 0), hypothesis("a", "The"), stopped("a", 900), failed("a"));
+  assert.equal(turns.resume(0, 2 * RATE).from, 0);
+  send(started("b", 0), stopped("b", 900), completed("b", "The black bicycle."), started("c", 1000), failed("c"));
+  assert.deepEqual([seen()[0], gaveUp], [["The black bicycle.", "", true], []]);
+  assert.ok(turns.mustRepeat, "it counts anew for the next turn");
+});
+
+test("a turn has the time of its first sample, also when its audio is sent again", () => {
+  const { send, times, turns } = shownTurns();
+  send(started("a", 500), stopped("a", 1000), completed("a", "One."), started("b", 2000));
+  turns.resume(0, 3 * RATE);
+  send(started("c", 1000), completed("c", "Two."), started("d", 7000));
+  assert.deepEqual(times(), [500, 2000, 8000]);
 });
 
 test("audio without final text is sent again, and its turn goes on in its own line", () => {
