@@ -39,12 +39,12 @@ export function readAddress(search, usual = USUAL) {
   };
 }
 
-/** Return the address of captions mode in a look, given the page's. */
+/** Return the address of captions mode in a look, given the page's: there captions start by themselves. */
 export function addressOf(base, { size, color, background }) {
   const address = new URL(base);
   address.search = address.hash = "";
   const behind = background === "transparent" ? "transparent" : `background=${bare(background)}`;
-  return `${address.href}?captions&size=${size}&color=${bare(color)}&${behind}`;
+  return `${address.href}?captions&size=${size}&color=${bare(color)}&${behind}&start`;
 }
 
 /** Return the look of a choice in the settings: letters and background, such as "ffffff-transparent". */

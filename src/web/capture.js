@@ -6,11 +6,11 @@ const PIECE_S = 0.1;
 const RATES = [16_000, undefined, 48_000];
 /** The model's rate, so that nobody resamples twice; then what the device has, for browsers that convert nothing. */
 const MAX_RATE = 48_000;
-const FLUSH_MS = 500;
-/** How long the last sound may take from the audio thread to the page. */
 /** Without a click on the page the browser never resumes; after one, a Bluetooth device may take seconds. */
 const RESUME_MS = 1_000;
 const RESUME_AFTER_CLICK_MS = 5_000;
+/** How long the last sound may take from the audio thread to the page. */
+const FLUSH_MS = 500;
 
 /**
  * @typedef {object} CaptureChoice

@@ -42,6 +42,11 @@ export class Choices {
     return read(this.#fields.get(id));
   }
 
+  /** Return the kept value of a field, also while it is not among the options. */
+  kept(id) {
+    return this.#settings.get(id, USUAL[id]);
+  }
+
   /**
    * Replace the options of a field after its first one. The kept choice stays chosen if it is among them, or if there are
    * none yet, as while the model loads.
@@ -50,7 +55,7 @@ export class Choices {
    */
   offer(id, options) {
     const field = this.#fields.get(id);
-    const kept = this.#settings.get(id, USUAL[id]);
+    const kept = this.kept(id);
     const known = options.length || !kept ? options : [{ value: kept, label: kept }];
     const added = known.map(({ value, label }) => new Option(label, value));
     field.replaceChildren(field.options[0], ...added);

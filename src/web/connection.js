@@ -47,6 +47,7 @@ export class Connection {
   #isEnding = false;
   #isClosed = false;
   #isFlushed = false;
+  #isSettingRefused = false;
   #sentTo = 0;
   #heardTo = 0;
   #heardAt = 0;
@@ -236,6 +237,7 @@ export class Connection {
     if (this.#tape.end - this.#openedAt > STEADY_S * this.#tape.rate) this.#failures = 0;
     const event = JSON.parse(data);
     if (event.type === "error") this.#receiveError(socket, event.error);
+    if (event.type === "session.updated") this.#settingsTaken();
     this.#turns.receive(event, this.#sentTo);
     this.#tape.dropBefore(this.#turns.finishedTo);
     if (this.#turns.mustRepeat) return this.#lost(socket, problem("busy-server"));
@@ -244,8 +246,19 @@ export class Connection {
 
   #receiveError(socket, { event_id, code, message }) {
     if (event_id === "end") this.#isFlushed = true;
-    else if (event_id === "settings") this.#report({ name: "listening", problem: problem("setting", { remedy: message }) });
+    else if (event_id === "settings") this.#settingsRefused(message);
     else if (code === "queue_full") this.#lost(socket, problem("busy-server", { remedy: message }));
+  }
+
+  #settingsRefused(message) {
+    this.#isSettingRefused = true;
+    this.#report({ name: "listening", problem: problem("setting", { remedy: message }) });
+  }
+
+  #settingsTaken() {
+    if (!this.#isSettingRefused) return;
+    this.#isSettingRefused = false;
+    this.#report({ name: "listening", problem: null });
   }
 
   /** Have the server make a turn of the last words, and say when it has. */

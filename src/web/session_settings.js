@@ -1,9 +1,29 @@
 /** The settings of a transcription session, as the service wants them ("Realtime API reference", session.update). */
 
-/** Split hot words as people write them: by commas, semicolons or line breaks; each once. */
+const MAX_WORDS = 100;
+const MAX_LENGTH = 100;
+/** What the service takes of hot words: so many, each of so many characters. */
+
+/** Split hot words as people write them: by commas, semicolons or line breaks; each once, as many as the service takes. */
 export function hotWords(text) {
+  return allHotWords(text).filter(isShort).slice(0, MAX_WORDS);
+}
+
+/** Return what `hotWords` leaves out, in words; empty if nothing. */
+export function hotWordsNote(text) {
+  const words = allHotWords(text);
+  const long = words.find((each) => !isShort(each));
+  if (long) return `“${[...long].slice(0, 20).join("")}…” is left out: a hot word has ${MAX_LENGTH} characters at most.`;
+  return words.length > MAX_WORDS ? `Only the first ${MAX_WORDS} of these ${words.length} are used.` : "";
+}
+
+function allHotWords(text) {
   const words = text.split(/[,;\n]/).map((each) => each.trim());
   return [...new Set(words.filter(Boolean))];
+}
+
+function isShort(word) {
+  return [...word].length <= MAX_LENGTH;
 }
 
 /**

@@ -4,12 +4,15 @@ import { CaptionLog } from "./caption_log.js";
 import { CaptionsMode, addressOf, lookOf, readAddress } from "./captions_mode.js";
 import { microphones } from "./capture.js";
 import { Choices } from "./choices.js";
+import { copyText } from "./clipboard.js";
 import { fileTime } from "./clock_time.js";
 import { LevelMeter, SilenceWatch, levelOf } from "./level_meter.js";
 import { Refusal, problem } from "./problem.js";
 import { ProblemBox } from "./problem_box.js";
 import { Recording } from "./recording.js";
 import { plainText, saveFile, timedText } from "./saved_text.js";
+import { hotWordsNote } from "./session_settings.js";
+import { StateLine } from "./state_line.js";
 import { WakeLock } from "./wake_lock.js";
 
 const STATES = {
@@ -29,12 +32,14 @@ export class Speak {
   #log;
   #mode;
   #problems;
+  #state;
   #meter;
   #wakeLock = new WakeLock();
   #recording = null;
   #isBusy = false;
   #isListening = false;
   #silence = new SilenceWatch();
+  #addressLook = null;
 
   /**
    * @param {Document} document
@@ -45,10 +50,12 @@ export class Speak {
     this.#byId = (id) => document.getElementById(id);
     const byId = this.#byId;
     this.#log = new CaptionLog({ log: byId("captions"), newest: byId("newest"), hint: byId("captions-hint") });
+    this.#state = new StateLine(byId("state"));
     this.#meter = new LevelMeter(byId("level"));
     this.#problems = new ProblemBox({ box: byId("problem"), sentence: byId("problem-sentence"), remedy: byId("problem-remedy") });
-    this.#mode = new CaptionsMode(document.documentElement, byId("captions"), () => this.#log.follow());
+    this.#mode = new CaptionsMode(document.documentElement, byId("captions"), () => this.#modeChanged());
     this.#choices = new Choices(byId, page.settings, (id) => this.#chosen(id));
+    this.#noteHotWords();
     this.#offerLanguages();
     this.#offerMicrophones();
     this.#showAddress();
@@ -85,7 +92,7 @@ export class Speak {
     if (this.#isBusy) return;
     this.#isBusy = true;
     this.#problems.show(null);
-    this.#say("Asking for the sound…");
+    this.#state.say("Asking for the sound…");
     try {
       this.#checkKey();
       this.#recording = await Recording.start(this.#server, this.#sound, () => this.#choice, this.#listener());
@@ -107,7 +114,7 @@ export class Speak {
   async #stop() {
     if (this.#isBusy) return this.#recording.abandon(); // pressed again
     this.#isBusy = true;
-    this.#say("Waiting for the last words…");
+    this.#state.say("Waiting for the last words…");
     await this.#recording.stop();
     this.#isBusy = false;
   }
@@ -118,8 +125,8 @@ export class Speak {
   }
 
   get #sound() {
-    const [source, device, noise, echo, gain] = ["source", "device", "noise", "echo", "gain"].map((id) => this.#choices.get(id));
-    return { source, device, noise, echo, gain };
+    const [source, noise, echo, gain] = ["source", "noise", "echo", "gain"].map((id) => this.#choices.get(id));
+    return { source, device: this.#choices.kept("device"), noise, echo, gain };
   }
 
   get #choice() {
@@ -142,7 +149,7 @@ export class Speak {
   #hear(samples, rate) {
     this.#meter.show(levelOf(samples));
     const isSilent = this.#silence.isSilent(samples, rate);
-    if (this.#isListening) this.#say(isSilent ? SILENT : STATES.listening);
+    if (this.#isListening && !this.#isBusy) this.#state.say(isSilent ? SILENT : STATES.listening);
   }
 
   #show(turn) {
@@ -155,7 +162,7 @@ export class Speak {
   #showState({ name, problem: reason }) {
     this.#isListening = name === "listening";
     if (this.#isListening) document.documentElement.classList.remove("key-asked");
-    this.#say(STATES[name]);
+    this.#state.say(STATES[name]);
     if (name === "closed") this.#closed(reason);
     else this.#problems.show(reason);
   }
@@ -177,17 +184,12 @@ export class Speak {
   }
 
   #fail(reason) {
-    this.#say("");
+    this.#state.say("");
     this.#problems.show(reason);
     if (reason.kind === "no-key" || reason.kind === "wrong-key") this.#page.askForKey();
   }
 
   // -- what is shown -------------------------------------------------------------------------------------------------
-
-  #say(text) {
-    const state = this.#byId("state");
-    if (state.textContent !== text) state.textContent = text;
-  }
 
   #showRunning(isRunning) {
     this.#byId("start").textContent = isRunning ? "Stop captions" : "Start captions";
@@ -206,8 +208,8 @@ export class Speak {
   }
 
   async #copy() {
-    const done = await navigator.clipboard?.writeText(plainText(this.#log.lines)).then(() => true, () => false);
-    this.#say(done ? "Copied." : "The browser does not let this page copy. Save the text instead.");
+    const done = await copyText(plainText(this.#log.lines));
+    this.#state.mention(done ? "Copied." : "The browser does not let this page copy. Save the text instead.");
   }
 
   #clear() {
@@ -219,10 +221,11 @@ export class Speak {
   // -- choices -------------------------------------------------------------------------------------------------------
 
   #chosen(id) {
-    if (id === "size" || id === "colours") this.#showAddress();
+    if (id === "hot-words") this.#noteHotWords();
+    if (id === "size" || id === "colours") this.#chosenLook();
     else if (id === "awake") this.#wakeLock.wanted = this.#recording !== null && this.#choices.get("awake");
     else if (!SETTLED.has(id)) this.#recording?.update();
-    else if (this.#recording) this.#say("The other sound is used from the next start on.");
+    else if (this.#recording) this.#state.mention("The other sound is used from the next start on.");
   }
 
   #offerLanguages() {
@@ -240,18 +243,34 @@ export class Speak {
     return lookOf(this.#choices.get("size"), this.#choices.get("colours"));
   }
 
+  #noteHotWords() {
+    this.#byId("hot-words-left").textContent = hotWordsNote(this.hotWords);
+  }
+
+  #chosenLook() {
+    this.#addressLook = null;
+    this.#showAddress();
+  }
+
   #showAddress() {
     this.#byId("address").value = addressOf(this.#page.base, this.#look);
   }
 
   #enterMode() {
-    this.#mode.enter(this.#look);
+    this.#mode.enter(this.#addressLook ?? this.#look);
     this.#mode.fillScreen();
+    this.#byId("start").focus();
+  }
+
+  /** Captions mode was entered or left. What has the focus stays in view. */
+  #modeChanged() {
+    this.#log.follow();
+    if (!this.#mode.isOn) this.#byId("enter-mode").focus();
   }
 
   #followAddress(search) {
     const look = readAddress(search, this.#look);
-    if (look.captions) this.#mode.enter(look);
+    if (look.captions) this.#mode.enter((this.#addressLook = look));
     if (look.start) this.#start();
   }
 }

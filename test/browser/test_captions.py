@@ -197,12 +197,39 @@ async def test_captions_mode_follows_its_address(visit, service: Service, microp
     assert await seen.page.get_by_role("heading", name="Files").is_hidden()
     await seen.page.get_by_role("button", name="Leave captions mode").click()
     await seen.page.get_by_role("heading", name="Files").wait_for()
+    focus = "document.activeElement.id"
+    assert await seen.page.evaluate(focus) == "enter-mode"
+    await seen.page.get_by_role("button", name="Captions mode", exact=True).click()
+    assert await captions.evaluate("log => getComputedStyle(log).fontSize") == "64px"
+    assert await seen.page.evaluate(focus) == "start"
     await stop(seen)
     clear = await visit(address(service, "?captions&transparent"))
     behind = "getComputedStyle(document.documentElement).backgroundColor"
     assert await clear.page.evaluate(behind) == "rgba(0, 0, 0, 0)"
     await clear.page.keyboard.press("Escape")
     await clear.page.get_by_role("heading", name="Files").wait_for()
+
+
+async def test_the_address_for_obs_starts_by_itself_with_the_kept_microphone(
+    visit, service: Service, microphone: Microphone
+):
+    microphone.speaks(0.5, FIRST, 1.0)
+    seen = await visit(address(service))
+    await seen.page.evaluate("localStorage.setItem('parakeet.device', '\"kept\"')")
+    await seen.page.add_init_script(
+        """
+        window.asked = [];
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = (wanted) => {
+          asked.push(wanted.audio.deviceId);
+          return ask(wanted);
+        };
+        """
+    )
+    await seen.page.goto(await seen.page.get_by_label("Address for OBS or a second screen").input_value())
+    await seen.has_lines(1)
+    assert await seen.page.evaluate("asked") == [{"exact": "kept"}, None]  # it is not connected: any other will do
+    await stop(seen)
 
 
 async def test_the_keyboard_is_enough_and_choices_are_kept(visit, service: Service, microphone: Microphone):

@@ -26,7 +26,8 @@ test("a look survives its way through the address", () => {
     const look = lookOf("88", colours);
     const address = new URL(addressOf("http://localhost:8000/stt/?captions&x#y", look));
     assert.equal(address.pathname, "/stt/");
-    const { size, color, background } = readAddress(address.search);
+    const { captions, start, size, color, background } = readAddress(address.search);
+    assert.ok(captions && start);
     assert.deepEqual({ size, color, background }, { size: look.size, color: look.color, background: look.background });
   }
 });

@@ -278,6 +278,8 @@ test("a setting that the server refuses is named, and captions go on", async () 
   await socket().opens();
   await socket().says({ type: "error", error: { event_id: "settings", message: "Too many keywords." } });
   assert.deepEqual([states.at(-1).name, states.at(-1).problem.remedy], ["listening", "Too many keywords."]);
+  await socket().says({ type: "session.updated" });
+  assert.deepEqual(states.at(-1), { name: "listening", problem: null });
 });
 
 test("a minute that nobody heard is named", async () => {

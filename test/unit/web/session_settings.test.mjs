@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { hotWords, sessionOf } from "../../../src/web/session_settings.js";
+import { hotWords, hotWordsNote, sessionOf } from "../../../src/web/session_settings.js";
 
 test("hot words are what lies between commas, semicolons and line breaks", () => {
   assert.deepEqual(hotWords(" Parakeet, NeMo;Ann Lee\n, NeMo"), ["Parakeet", "NeMo", "Ann Lee"]);
   assert.deepEqual(hotWords("  "), []);
+});
+
+test("hot words that the service would refuse are left out, and that is said", () => {
+  const many = Array.from({ length: 102 }, (_, index) => `word ${index}`).join(", ");
+  assert.deepEqual([hotWords(many).length, hotWords(many).at(-1)], [100, "word 99"]);
+  assert.equal(hotWordsNote(many), "Only the first 100 of these 102 are used.");
+  const most = "\u{1F99C}".repeat(100); // characters, not UTF-16 units
+  assert.deepEqual(hotWords(`${most}, ${most}x, Ann`), [most, "Ann"]);
+  assert.match(hotWordsNote(`Ann, ${"long ".repeat(30)}`), /^“long long long long …” is left out: a hot word has 100 characters/);
+  assert.equal(hotWordsNote(`Ann, ${most}`), "");
 });
 
 test("a session has the chosen settings", () => {
