@@ -31,4 +31,5 @@ bin=$root/.venv/bin
 "$bin/mypy"
 "$bin/shellcheck" scripts/*.sh .ci/run
 # A process for each core, up to four: much of a test's time is waiting, and each process loads NeMo.
-exec "$python" -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal "$@"
+# One process more than cores, as many tests wait: for audio in real time, for a browser, for a service to start.
+exec "$python" -m pytest --numprocesses $(($(nproc) + 1)) --maxprocesses 4 --dist worksteal "$@"
