@@ -101,7 +101,7 @@ def choose_token(
         gate = tl.program_id(0) * 4 * UNITS + tl.arange(0, 4 * UNITS)
         at = embeddings + tl.where(emits, token, 0)[:, None] * (4 * HIDDEN) + gate[None, :]
         gates = tl.load(at, mask=emits[:, None] & (gate < 4 * HIDDEN)[None, :], other=0.0)
-        gates = _add_product(gates, hidden, row, emits, weight, gate, HIDDEN, DEPTH)
+        gates = _add_product(gates, hidden, row, emits, weight, gate, 4 * HIDDEN, HIDDEN, DEPTH)
         _update_state(gates, row, emits, cell, new_hidden, HIDDEN, UNITS, ROWS)
 
 
@@ -121,8 +121,8 @@ def run_layer(
         gate = tl.program_id(0) * 4 * UNITS + tl.arange(0, 4 * UNITS)
         gates = tl.zeros((ROWS, 4 * UNITS), tl.float32)
         gates += tl.load(bias + gate, mask=gate < 4 * HIDDEN, other=0.0)[None, :]
-        gates = _add_product(gates, new_below, row, emits, weight_below, gate, HIDDEN, DEPTH)
-        gates = _add_product(gates, hidden, row, emits, weight, gate, HIDDEN, DEPTH)
+        gates = _add_product(gates, new_below, row, emits, weight_below, gate, 4 * HIDDEN, HIDDEN, DEPTH)
+        gates = _add_product(gates, hidden, row, emits, weight, gate, 4 * HIDDEN, HIDDEN, DEPTH)
         _update_state(gates, row, emits, cell, new_hidden, HIDDEN, UNITS, ROWS)
         _copy(new_below, below, row, emits, tl.program_id(0) * UNITS + tl.arange(0, UNITS), HIDDEN)
 
@@ -149,13 +149,7 @@ def advance(
         exists = column < WIDTH
         output = tl.zeros((ROWS, COLUMNS), tl.float32)
         output += tl.load(bias + column, mask=exists, other=0.0)[None, :]
-        for start in range(0, HIDDEN, DEPTH):
-            part = start + tl.arange(0, DEPTH)
-            in_part = part < HIDDEN
-            of_clip, of_column = emits[:, None] & in_part[None, :], exists[:, None] & in_part[None, :]
-            state = tl.load(new_hidden + row[:, None] * HIDDEN + part[None, :], mask=of_clip, other=0.0)
-            weights = tl.load(weight + column[:, None] * HIDDEN + part[None, :], mask=of_column, other=0.0)
-            output = tl.dot(state, tl.trans(weights), output, input_precision="ieee")
+        output = _add_product(output, new_hidden, row, emits, weight, column, WIDTH, HIDDEN, DEPTH)
         target = predictions + row[:, None] * WIDTH + column[None, :]
         tl.store(target, output.to(predictions.dtype.element_ty), mask=emits[:, None] & exists[None, :])
         _copy(new_hidden, hidden, row, emits, column, HIDDEN)
@@ -188,17 +182,22 @@ def find_active(times, lengths, is_any_active, CLIPS: tl.constexpr, BLOCK: tl.co
 
 
 @triton.jit
-def _add_product(gates, x, row, mask, weight, gate, HIDDEN: tl.constexpr, DEPTH: tl.constexpr):
-    """Return gates (rows, 4 * units) plus the product of x (clips, HIDDEN) and the rows `gate` of weight."""
-    is_gate = gate < 4 * HIDDEN
+def _add_product(
+    total, x, row, mask, weight, column, SIZE: tl.constexpr, HIDDEN: tl.constexpr, DEPTH: tl.constexpr
+):  # fmt: skip
+    """Return total (rows, columns) plus the product of x (clips, HIDDEN) and rows `column` of weight (SIZE, HIDDEN).
+
+    Only the rows in `mask` are read.
+    """
+    is_column = column < SIZE
     for start in range(0, HIDDEN, DEPTH):
         part = start + tl.arange(0, DEPTH)
         exists = part < HIDDEN
         state = tl.load(x + row[:, None] * HIDDEN + part[None, :], mask=mask[:, None] & exists[None, :], other=0.0)
-        at = weight + gate[:, None] * HIDDEN + part[None, :]
-        weights = tl.load(at, mask=is_gate[:, None] & exists[None, :], other=0.0)
-        gates = tl.dot(state, tl.trans(weights), gates, input_precision="ieee")
-    return gates
+        at = weight + column[:, None] * HIDDEN + part[None, :]
+        weights = tl.load(at, mask=is_column[:, None] & exists[None, :], other=0.0)
+        total = tl.dot(state, tl.trans(weights), total, input_precision="ieee")
+    return total
 
 
 @triton.jit

@@ -73,13 +73,20 @@ def subsample_features(
         right, edge = _first_column(
             x, band + 1, edge, frame_stride, mel_stride, mels, have_features, are_real, first_taps
         )
-        total = offset
-        for j in tl.static_range(3):
-            total += taps[3 * j] * left[j]
-            total += taps[3 * j + 1] * centre[j]
-            total += taps[3 * j + 2] * right[j]
+        total = _convolved(taps, offset, left, centre, right, 0)
         tl.store(out + i * CHANNELS, total.to(out.dtype.element_ty), mask=exists & (first + i < new_bands))
         left = right
+
+
+@triton.jit
+def _convolved(taps, offset, left, centre, right, START: tl.constexpr):
+    """Return offset plus the 3 x 3 convolution of three columns, of each the three numbers from `START` on."""
+    total = offset
+    for j in tl.static_range(3):
+        total += taps[3 * j] * left[START + j]
+        total += taps[3 * j + 1] * centre[START + j]
+        total += taps[3 * j + 2] * right[START + j]
+    return total
 
 
 @triton.jit
@@ -93,11 +100,7 @@ def _first_column(x, band, left, frame_stride, mel_stride, mels, have_features, 
     in_band = (band >= 0) & (2 * band < mels)
     column = ()
     for i in tl.static_range(3):
-        total = taps[9]
-        for j in tl.static_range(3):
-            total += taps[3 * j] * left[2 * i + j]
-            total += taps[3 * j + 1] * centre[2 * i + j]
-            total += taps[3 * j + 2] * right[2 * i + j]
+        total = _convolved(taps, taps[9], left, centre, right, 2 * i)
         column = column + (tl.where(are_real[i] & in_band, tl.maximum(total, 0.0), 0.0),)
     return column, right
 
@@ -146,11 +149,7 @@ def subsample(
         band = 2 * (first + i)
         centre = _column(x, band, bands, row, masks, CHANNELS)
         right = _column(x, band + 1, bands, row, masks, CHANNELS)
-        total = offset
-        for j in tl.static_range(3):
-            total += taps[3 * j] * left[j]
-            total += taps[3 * j + 1] * centre[j]
-            total += taps[3 * j + 2] * right[j]
+        total = _convolved(taps, offset, left, centre, right, 0)
         tl.store(out + i * CHANNELS, total.to(out.dtype.element_ty), mask=exists & (first + i < new_bands))
         left = right
 

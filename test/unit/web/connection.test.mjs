@@ -78,6 +78,15 @@ function setUp({ key = "", answers = [] } = {}) {
   return { connection, states, requests, tape, turns, missed, gaveUp, socket: () => Socket.all.at(-1) };
 }
 
+/** Return the parts of a connection that is open and has begun its session. */
+async function opened() {
+  const parts = setUp();
+  parts.connection.open();
+  await settled();
+  await parts.socket().opens();
+  return parts;
+}
+
 /** Let a timer run out. */
 async function wait(seconds) {
   mock.timers.tick(seconds * 1000);
@@ -147,10 +156,7 @@ test("a refused WebSocket is asked about over HTTP, and tried again when the ser
 });
 
 test("after a lost connection all audio without a final text is sent again", async () => {
-  const { connection, socket, states } = setUp();
-  connection.open();
-  await settled();
-  await socket().opens();
+  const { connection, socket, states } = await opened();
   for (const first of [0, 10, 20, 30]) connection.append(piece(first));
   await socket().says({ type: "input_audio_buffer.speech_started", item_id: "a", audio_start_ms: 0 });
   await socket().says({ type: "input_audio_buffer.speech_stopped", item_id: "a", audio_end_ms: 150 });
@@ -165,10 +171,7 @@ test("after a lost connection all audio without a final text is sent again", asy
 });
 
 test("a server that stays away is tried again ever later, and what happens is said", async () => {
-  const { connection, socket, states } = setUp();
-  connection.open();
-  await settled();
-  await socket().opens();
+  const { connection, socket, states } = await opened();
   await socket().breaks();
   await wait(0.2);
   await socket().breaks();
@@ -200,10 +203,7 @@ test("an answer of a proxy while the server is away ends nothing", async () => {
 });
 
 test("a connection that says nothing is asked, and given up when it does not answer", async () => {
-  const { connection, socket, states } = setUp();
-  connection.open();
-  await settled();
-  await socket().opens();
+  const { connection, socket, states } = await opened();
   const speak = (pieces) => upTo(pieces).forEach(() => connection.append(piece(0)));
   const questions = () => socket().sent.filter(({ event_id }) => event_id === "life").length;
   speak(102);
@@ -216,10 +216,7 @@ test("a connection that says nothing is asked, and given up when it does not ans
 });
 
 test("an end commits the last words and waits for their text", async () => {
-  const { connection, socket, states } = setUp();
-  connection.open();
-  await settled();
-  await socket().opens();
+  const { connection, socket, states } = await opened();
   connection.append(piece(0));
   await socket().says({ type: "input_audio_buffer.speech_started", item_id: "a", audio_start_ms: 0 });
   const end = connection.end();
@@ -252,10 +249,7 @@ test("a turn that fails is sent again over a new connection, twice at most", asy
 });
 
 test("a turn that fails at the end is sent again before the connection closes", async () => {
-  const { connection, socket, states } = setUp();
-  connection.open();
-  await settled();
-  await socket().opens();
+  const { connection, socket, states } = await opened();
   connection.append(piece(0));
   await socket().says({ type: "input_audio_buffer.speech_started", item_id: "a", audio_start_ms: 0 });
   const end = connection.end();
@@ -272,10 +266,7 @@ test("a turn that fails at the end is sent again before the connection closes", 
 });
 
 test("a setting that the server refuses is named, and captions go on", async () => {
-  const { connection, socket, states } = setUp();
-  connection.open();
-  await settled();
-  await socket().opens();
+  const { connection, socket, states } = await opened();
   await socket().says({ type: "error", error: { event_id: "settings", message: "Too many keywords." } });
   assert.deepEqual([states.at(-1).name, states.at(-1).problem.remedy], ["listening", "Too many keywords."]);
   await socket().says({ type: "session.updated" });
@@ -283,10 +274,7 @@ test("a setting that the server refuses is named, and captions go on", async () 
 });
 
 test("a minute that nobody heard is named", async () => {
-  const { connection, socket, missed } = setUp();
-  connection.open();
-  await settled();
-  await socket().opens();
+  const { connection, socket, missed } = await opened();
   connection.append(piece(0));
   await socket().says({ type: "session.created" });
   await socket().breaks();
