@@ -16,11 +16,12 @@ from src.api.cors import CrossOrigin
 from src.api.dependencies import Services, provide
 from src.api.docs import docs_routes
 from src.api.errors import add_error_handlers, documented_errors
-from src.api.keys import ApiKeys, ClientSecrets
+from src.api.keys import ApiKeys
 from src.api.known_paths import KnownPaths
 from src.api.middleware import RequestTrace
 from src.api.origins import OriginGuard, is_loopback_host
 from src.api.paths import DOCUMENTATION, OPENAPI, PROBES, UNLOGGED, PathNormalizer
+from src.api.temporary_keys import TemporaryKeys
 from src.api.web import web_routes
 from src.audio.vad import SpeechDetector
 from src.engine.model import Model
@@ -46,6 +47,7 @@ def create_app(
     load: Callable[[Settings], Model] = NemoModel.load,
     on_failure: Callable[[], None] = lambda: None,
     on_breakdown: Callable[[], None] = lambda: None,
+    names_answers: bool = True,
 ) -> FastAPI:
     """Return the application. It loads the model when it starts.
 
@@ -54,6 +56,8 @@ def create_app(
         load: returns the model; called in the model's thread.
         on_failure: called when the model cannot be loaded. By then, the reason is in the log.
         on_breakdown: called when the model has failed permanently. By then, every request has its error.
+        names_answers: whether HTTP answers get the header `x-request-id` here. False in a server that adds it itself,
+            such as Ray Serve's; WebSockets, which that leaves alone, have theirs in any case.
     """
     plan = MemoryPlan.of(settings, memory_limit_bytes())
     settings = settings.model_copy(update={"max_queued_audio_s": plan.queued_audio_s})
@@ -79,7 +83,7 @@ def create_app(
     services = _services(settings, plan, runtime, KnownPaths(app.routes))
     provide(app, services)
     add_error_handlers(app)
-    _add_middleware(app, services, frozenset(route.path for route in page))
+    _add_middleware(app, services, frozenset(route.path for route in page), names_answers)
     return app
 
 
@@ -91,7 +95,7 @@ def _add_routes(app: FastAPI) -> None:
         app.include_router(routes.router, responses=documented_errors(401, 403))
 
 
-def _add_middleware(app: FastAPI, services: Services, page: frozenset[str]) -> None:
+def _add_middleware(app: FastAPI, services: Services, page: frozenset[str], names_answers: bool) -> None:
     """Add all middleware. The last one added sees a request first. `page` are the paths of the page and its files."""
     settings = services.settings
     limits = ClientLimits(
@@ -100,7 +104,7 @@ def _add_middleware(app: FastAPI, services: Services, page: frozenset[str]) -> N
     app.add_middleware(
         Authentication,
         keys=ApiKeys(settings.keys),
-        secrets=services.client_secrets,
+        temporary_keys=services.temporary_keys,
         limits=limits,
         open_paths=PROBES | DOCUMENTATION | page,
     )
@@ -111,6 +115,7 @@ def _add_middleware(app: FastAPI, services: Services, page: frozenset[str]) -> N
         metrics=services.metrics,
         model=settings.model_name,
         unlogged_paths=UNLOGGED | page,
+        names_answers=names_answers,
     )
     if settings.origins:
         app.add_middleware(CrossOrigin, origins=settings.origins)
@@ -130,7 +135,7 @@ def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_path
         body_reader=BodyReader(
             max_bytes=settings.max_upload_bytes, max_total_bytes=plan.uploads, timeout_s=settings.upload_timeout_s
         ),
-        client_secrets=ClientSecrets(owners=len(settings.keys)),
+        temporary_keys=TemporaryKeys(settings.keys, settings.secret_key.get_secret_value()),
         known_paths=known_paths,
         metrics=runtime.metrics,
         sessions=runtime.sessions,

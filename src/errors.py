@@ -211,14 +211,6 @@ class TooManyForClient(TooManyForKey):
     """The address has `PARAKEET_MAX_CONCURRENT_PER_CLIENT` requests and sessions in progress."""
 
 
-class TooManySecrets(ServiceError):
-    """A key has made as many temporary keys as it may have at a time."""
-
-    status = 429
-    type = "rate_limit_exceeded"
-    code = "too_many_client_secrets"
-
-
 class ModelNotReady(ServiceError):
     """The model is still loading."""
 

@@ -128,6 +128,9 @@ class Settings(BaseSettings):
 
     api_keys: SecretStr = SecretStr("")
     """API keys, separated by commas, or the path of a file with one key in each line. Clients must send one of them."""
+    secret_key: SecretStr = SecretStr("")
+    """Signs temporary keys: any long random text, the same for all replicas. Unset: derived from `api_keys`, so that
+    temporary keys end when these change."""
     max_concurrent_per_key: int = Field(0, ge=0)
     """Requests and realtime sessions of one key at a time, more get 429; 0: no limit."""
     max_concurrent_per_client: int = Field(0, ge=0)
@@ -186,6 +189,11 @@ class Settings(BaseSettings):
     @classmethod
     def _usable_keys(cls, keys: SecretStr) -> SecretStr:
         return SecretStr("\n".join(_keys(keys.get_secret_value())))
+
+    @field_validator("secret_key")
+    @classmethod
+    def _without_spaces(cls, secret: SecretStr) -> SecretStr:
+        return SecretStr(secret.get_secret_value().strip())  # a file that a variable is filled from ends with a newline
 
     @field_validator("strict_model", mode="before")
     @classmethod

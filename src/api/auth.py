@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from src.api.client_limits import ClientLimits
 from src.api.errors import send_error
-from src.api.keys import ApiKeys, ClientSecrets, Credential
+from src.api.keys import ApiKeys, Credential
 from src.api.paths import is_realtime, route_path
+from src.api.temporary_keys import TemporaryKeys
 from src.errors import ServiceError
 
 KEY_PROTOCOL = "openai-insecure-api-key."
@@ -29,17 +30,22 @@ class Authentication:
     Args:
         app: the application behind it.
         keys: the keys that are valid everywhere.
-        secrets: the temporary keys, which are valid for WebSockets.
+        temporary_keys: the temporary keys, which are valid for WebSockets.
         limits: what each client may have in progress at a time.
         open_paths: paths that need no key.
     """
 
     def __init__(
-        self, app: ASGIApp, keys: ApiKeys, secrets: ClientSecrets, limits: ClientLimits, open_paths: frozenset[str]
+        self,
+        app: ASGIApp,
+        keys: ApiKeys,
+        temporary_keys: TemporaryKeys,
+        limits: ClientLimits,
+        open_paths: frozenset[str],
     ) -> None:
         self._app = app
         self._keys = keys
-        self._secrets = secrets
+        self._temporary_keys = temporary_keys
         self._limits = limits
         self._open_paths = open_paths
 
@@ -61,7 +67,7 @@ class Authentication:
 
     def _credential(self, scope: Scope) -> Credential:
         key = _sent_key(scope)
-        temporary = self._secrets.credential(key) if scope["type"] == "websocket" else None
+        temporary = self._temporary_keys.credential(key) if scope["type"] == "websocket" else None
         return temporary or self._keys.credential(key)
 
 

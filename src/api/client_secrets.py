@@ -13,8 +13,9 @@ from src.api.auth import credential_of
 from src.api.body import BodyReader, parse_json
 from src.api.dependencies import Services, ServicesDep
 from src.api.errors import documented_errors
-from src.api.keys import ClientSecret, Credential
+from src.api.keys import Credential
 from src.api.session_slots import new_session_id
+from src.api.temporary_keys import MAX_LIFETIME_S, TemporaryKey
 from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
 from src.realtime.config import AudioTranscription, SessionConfig, unset_to_none
@@ -29,7 +30,7 @@ class ExpiresAfter(BaseModel):
     """How long a key is valid."""
 
     anchor: Literal["created_at"] = "created_at"
-    seconds: Annotated[int, Field(ge=10, le=7200)] = DEFAULT_S
+    seconds: Annotated[int, Field(ge=10, le=MAX_LIFETIME_S)] = DEFAULT_S
 
 
 class SecretRequest(BaseModel):
@@ -140,11 +141,11 @@ def _validated(requested: dict[str, Any]) -> SecretRequest:
 
 def _mint(
     services: Services, credential: Credential, session: dict[str, Any] | None, seconds: int
-) -> tuple[SessionConfig, ClientSecret]:
+) -> tuple[SessionConfig, TemporaryKey]:
     """Return the configuration of the requested session, and a temporary key for it."""
     services.scheduler.check_ready()  # before, the model's languages are unknown
     served = services.served_model
     rate = services.settings.realtime_openai_rate
     config = SessionConfig(AudioFormat(Encoding.PCM16, rate), rate, AudioTranscription(model=served.name))
     config = config.updated(session or {}, served, services.scheduler.languages)
-    return config, services.client_secrets.mint(credential.owner, config, seconds)
+    return config, services.temporary_keys.mint(credential.owner, config, seconds)

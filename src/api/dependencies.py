@@ -15,10 +15,10 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from src.api.body import BodyReader
-from src.api.keys import ClientSecrets
 from src.api.known_paths import KnownPaths
 from src.api.paths import is_azure
 from src.api.session_slots import SessionSlots
+from src.api.temporary_keys import TemporaryKeys
 from src.audio.vad import SpeechDetector
 from src.memory.budget import Budget
 from src.memory.budget_queue import BudgetQueue
@@ -40,7 +40,7 @@ class Services:
     transcription: TranscriptionService
     served_model: ServedModel
     body_reader: BodyReader
-    client_secrets: ClientSecrets
+    temporary_keys: TemporaryKeys
     known_paths: KnownPaths
     metrics: MetricsLog
     sessions: SessionSlots

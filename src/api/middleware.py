@@ -33,6 +33,8 @@ class RequestTrace:
         metrics: the metrics log.
         model: name of the served model, for the metrics log.
         unlogged_paths: paths whose requests are in no log.
+        names_answers: whether HTTP answers get the header `x-request-id` here. If not, a server around the application
+            adds it; that server gives requests without an id one, so that the logs have the same.
     """
 
     def __init__(
@@ -41,11 +43,14 @@ class RequestTrace:
         metrics: MetricsLog,
         model: str,
         unlogged_paths: frozenset[str] = UNLOGGED,
+        *,
+        names_answers: bool = True,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._model = model
         self._unlogged_paths = unlogged_paths
+        self._names_answers = names_answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of `scope`."""
@@ -78,7 +83,8 @@ class RequestTrace:
                 answered = True
                 trace.status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = trace.request_id
+                if self._names_answers:
+                    headers["x-request-id"] = trace.request_id
                 headers["openai-processing-ms"] = str(round(trace.total_s * 1000))
             await send(message)
 

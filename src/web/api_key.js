@@ -48,15 +48,14 @@ export class ApiKey {
  * @param {typeof fetch} fetch
  * @param {string} address - of `v1/realtime/client_secrets`
  * @param {ApiKey} key
- * @param {object} session - the settings that sessions with the key begin with
  */
-export async function temporaryKey(fetch, address, key, session) {
+export async function temporaryKey(fetch, address, key) {
   if (!key.value) throw new Refusal(problem("no-key"));
   if (!key.isPossible) throw new Refusal(problem("wrong-key"));
   const answer = await request(fetch, address, {
     method: "POST",
     headers: { ...key.headers, "Content-Type": "application/json" },
-    body: JSON.stringify({ expires_after: { anchor: "created_at", seconds: 60 }, session }),
+    body: JSON.stringify({ expires_after: { anchor: "created_at", seconds: 60 } }),
   });
   if (!answer.ok) throw new Refusal(await refusalOf(answer));
   return (await answer.json()).value;

@@ -149,7 +149,7 @@ export class Connection {
 
   #temporaryKey() {
     const { fetch, base, key } = this.#server;
-    return temporaryKey(fetch, new URL("v1/realtime/client_secrets", base).href, key, this.#session());
+    return temporaryKey(fetch, new URL("v1/realtime/client_secrets", base).href, key);
   }
 
   get #address() {

@@ -76,7 +76,6 @@ export function problem(kind, { retryS = null, remedy } = {}) {
 const BY_CODE = {
   too_many_sessions: "full",
   rate_limit_exceeded: "too-much",
-  too_many_client_secrets: "busy-server",
   model_not_ready: "loading",
   model_failed: "stopping",
   shutting_down: "stopping",

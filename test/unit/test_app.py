@@ -4,6 +4,7 @@ from in_process import client_of, new_app
 
 from src import __version__
 from src.api.dependencies import Services, services_of
+from src.app import create_app
 from src.memory.limits import memory_limit_bytes
 from src.memory.plan import MemoryPlan
 from src.settings import Settings
@@ -44,3 +45,11 @@ async def test_a_prefix_is_removed_before_anything_else_looks_at_the_path(tmp_pa
     async with client_of(new_app(tmp_path, root_path="/stt")) as client:
         assert (await client.get("/stt/v1/models/")).status_code == 200
         assert (await client.get("/v1/models")).status_code == 200
+
+
+async def test_a_server_around_it_may_name_the_answers(tmp_path):
+    app = create_app(Settings(model_id="tiny", log_dir=tmp_path, api_keys="sk-app-test"), names_answers=False)
+    async with client_of(app) as client:
+        for path, status in (("/healthz", 200), ("/v1/models", 401), ("/v1/realtime", 401)):
+            answer = await client.get(path)
+            assert (answer.status_code, "x-request-id" in answer.headers) == (status, False)

@@ -88,6 +88,14 @@ def test_an_empty_variable_counts_as_unset(monkeypatch):
     assert Settings().port == 8000
 
 
+@pytest.mark.parametrize(("written", "secret"), [("", ""), (" \n", ""), (" a b\n", "a b")])
+def test_a_secret_has_no_space_around_it_and_is_not_shown(monkeypatch, written, secret):
+    monkeypatch.setenv("PARAKEET_SECRET_KEY", written)
+    settings = Settings()
+    assert settings.secret_key.get_secret_value() == secret
+    assert "a b" not in repr(settings)
+
+
 @pytest.mark.parametrize(
     ("value", "meant"), [("auto", "auto"), ("1", "1"), ("0", "0"), ("true", "1"), ("False", "0"), ("", "auto")]
 )

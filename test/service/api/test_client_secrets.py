@@ -1,17 +1,18 @@
-"""Temporary keys: made over HTTP, valid for the WebSocket until they expire, with their session configuration."""
+"""Temporary keys: made over HTTP, valid for the WebSocket of every replica until they expire, with their settings."""
 
 import json
+from random import Random
 
 import pytest
 from guarded_service import address, bearer, guarded
-from keys import KEY, OTHER_KEY
+from keys import KEY, OTHER_KEY, THIRD_KEY
 from manual_clock import ManualClock
 from openai import AsyncOpenAI, OpenAI
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 import src.app
-from src.api.keys import ClientSecrets
+from src.api.temporary_keys import MAX_CHARS, TemporaryKeys
 
 SESSION = {
     "type": "transcription",
@@ -163,6 +164,81 @@ def test_a_secret_counts_for_the_key_that_made_it(tmp_path):
             assert created(service, others)["type"] == "session.created"
 
 
+def refused(service, secret) -> str:
+    """The code of the error that a session with a temporary key gets."""
+    with pytest.raises(InvalidStatus) as rejected, connect(address(service), additional_headers=bearer(secret)):
+        pass
+    assert rejected.value.response.status_code == 401
+    return json.loads(rejected.value.response.body)["error"]["code"]
+
+
+def test_a_secret_of_one_replica_is_good_at_the_others_and_counts_there_for_the_key_that_made_it(service, tmp_path):
+    secret = mint(service, {"session": SESSION}).json()["value"]
+    with (
+        guarded(tmp_path, api_keys=f"{THIRD_KEY},{OTHER_KEY},{KEY}", max_concurrent_per_key=1) as replica,
+        connect(address(replica), additional_headers=bearer(secret)) as socket,
+    ):
+        begun = json.loads(socket.recv())["session"]["audio"]["input"]
+        assert begun["format"] == {"type": "audio/pcmu"}
+        assert begun["transcription"]["keywords"] == ["parakeet"]
+        assert mint(replica, key=KEY).status_code == 429
+        assert mint(replica, key=OTHER_KEY).status_code == 200
+
+
+def test_after_a_restart_the_secrets_of_a_key_that_was_removed_are_good_no_longer(tmp_path):
+    with guarded(tmp_path, secret_key="sign with this") as service:
+        removed, kept = (mint(service, key=key).json()["value"] for key in (KEY, OTHER_KEY))
+        assert created(service, removed)["type"] == "session.created"
+    with guarded(tmp_path, secret_key=" sign with this\n", api_keys=f"{OTHER_KEY},sk-new") as restarted:
+        assert refused(restarted, removed) == "invalid_api_key"
+        assert created(restarted, kept)["type"] == "session.created"
+
+
+@pytest.mark.parametrize("part", [slice(3, 4), slice(40, 41), slice(-44, -43), slice(-1, None)])
+def test_a_secret_that_was_changed_opens_nothing(service, part):
+    secret = list(mint(service).json()["value"])
+    secret[part] = "B" if secret[part] != ["B"] else "C"
+    assert refused(service, "".join(secret)) == "invalid_api_key"
+
+
+def test_the_longest_secret_fits_beside_all_that_sdks_send_and_longer_settings_are_refused(service):
+    noise, fitting, too_long = "".join(Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=12_000)), 0, 12_000
+    while too_long - fitting > 1:
+        middle = (fitting + too_long) // 2
+        body = {"session": {"audio": {"input": {"transcription": {"prompt": noise[:middle]}}}}}
+        answer = mint(service, body)
+        if answer.status_code == 200:
+            secret, fitting = answer.json()["value"], middle
+        else:
+            error, too_long = answer.json()["error"], middle
+    assert (error["code"], error["param"]) == ("invalid_value", "session")
+    assert "session.update" in error["message"]
+    assert len(secret) > MAX_CHARS - 10
+    protocols = ["realtime", f"openai-insecure-api-key.{secret}", "openai-beta.realtime-v1", "openai-project.proj_0123"]
+    for sent in (
+        {"subprotocols": protocols},
+        {"additional_headers": bearer(secret)},
+        {"uri": f"{address(service)}?api-key={secret}"},
+    ):
+        with connect(**{"uri": address(service)} | sent) as socket:
+            session = json.loads(socket.recv())["session"]
+        told = session.get("audio", {}).get("input", {}).get("transcription") or session["input_audio_transcription"]
+        assert told["prompt"] == noise[:fitting]
+
+
+@pytest.mark.parametrize("prompt", ["\0", "\u2028ß 🦜"])
+def test_odd_text_in_the_settings_is_kept(service, prompt):
+    secret = mint(service, {"session": {"audio": {"input": {"transcription": {"prompt": prompt}}}}}).json()["value"]
+    assert created(service, secret)["session"]["audio"]["input"]["transcription"]["prompt"] == prompt
+
+
+@pytest.mark.parametrize("setting", [{"transcription": {"prompt": "\ud800"}}, {"noise_reduction": {"type": "\udfff"}}])
+def test_text_that_no_answer_could_repeat_is_refused(service, setting):
+    body = json.dumps({"session": {"audio": {"input": setting}}})
+    answer = service.http.post(ROUTES[0], headers=bearer(KEY), content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_value")
+
+
 def test_minting_waits_for_the_model_and_works_without_keys(tmp_path):
     with guarded(tmp_path, api_keys="") as service:
         secret = mint(service, {"session": SESSION}, key="none").json()["value"]
@@ -171,11 +247,14 @@ def test_minting_waits_for_the_model_and_works_without_keys(tmp_path):
 
 def test_a_secret_that_has_expired_opens_nothing(tmp_path, monkeypatch):
     clock = ManualClock()
-    monkeypatch.setattr(src.app, "ClientSecrets", lambda **options: ClientSecrets(clock, **options))
+    monkeypatch.setattr(src.app, "TemporaryKeys", lambda *options: TemporaryKeys(*options, now=clock))
     with guarded(tmp_path) as service:
-        secret = mint(service, {"expires_after": {"seconds": 60}}).json()["value"]
+        answer = mint(service, {"expires_after": {"seconds": 60}}).json()
+        secret = answer["value"]
+        assert answer["expires_at"] == clock.now_s + 60
+        clock.now_s += 59
         assert created(service, secret)["type"] == "session.created"
-        clock.now_s += 61
+        clock.now_s += 1
         for sent in ({"additional_headers": bearer(secret)}, {"subprotocols": [f"openai-insecure-api-key.{secret}"]}):
             with pytest.raises(InvalidStatus) as rejected, connect(address(service), **sent):
                 pass

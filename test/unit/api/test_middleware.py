@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.routing import iter_route_contexts
 from in_process import client_of, new_app
+from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 
 from src.api.errors import send_error
@@ -18,10 +19,10 @@ from src.metrics import MetricsLog
 class Traced:
     """An application behind `RequestTrace`, and the records that it leaves."""
 
-    def __init__(self, app, log_dir: Path) -> None:
+    def __init__(self, app, log_dir: Path, *, names_answers: bool = True) -> None:
         self._log_dir = log_dir
         self._metrics = MetricsLog(log_dir)
-        self.app = RequestTrace(app, self._metrics, "tiny")
+        self.app = RequestTrace(app, self._metrics, "tiny", names_answers=names_answers)
 
     def records(self) -> list[dict]:
         """Close the metrics log and return its lines."""
@@ -52,6 +53,30 @@ async def test_a_callers_id_is_kept_if_it_is_valid(tmp_path, given, kept):
     async with client_of(Traced(PlainTextResponse("hello"), tmp_path).app) as client:
         answer = await client.get("/", headers={"x-request-id": given})
     assert (answer.headers["x-request-id"] == given) == kept
+
+
+@pytest.mark.parametrize("given", [{}, {"x-request-id": "order-66"}])
+async def test_a_server_around_the_application_may_give_the_id_that_the_answer_and_the_record_have(tmp_path, given):
+    traced = Traced(PlainTextResponse("hello"), tmp_path, names_answers=False)
+
+    async def around(scope, receive, send):
+        """Do as Ray Serve's `RequestIdMiddleware` does."""
+        headers = MutableHeaders(scope=scope)
+        if "x-request-id" not in headers:
+            headers.append("x-request-id", "made-outside")
+
+        async def send_named(message):
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append("X-Request-ID", headers["x-request-id"])
+            await send(message)
+
+        await traced.app(scope, receive, send_named)
+
+    async with client_of(around) as client:
+        answer = await client.get("/v1/x", headers=given)
+    assert answer.headers.get_list("x-request-id") == [given.get("x-request-id", "made-outside")]
+    assert answer.headers["openai-processing-ms"]
+    assert [record["request_id"] for record in traced.records()] == answer.headers.get_list("x-request-id")
 
 
 async def test_an_unexpected_exception_is_a_500_without_details(tmp_path, caplog):

@@ -122,6 +122,7 @@ test("a key is traded for a temporary one, and stands in no address", async () =
   await settled();
   assert.equal(requests[0].address, "http://host/stt/v1/realtime/client_secrets");
   assert.equal(requests[0].options.headers.Authorization, "Bearer sk-mine");
+  assert.deepEqual(Object.keys(JSON.parse(requests[0].options.body)), ["expires_after"], "a key has to fit in a header");
   assert.deepEqual(socket().protocols, ["realtime", "openai-insecure-api-key.ek_1"]);
   assert.doesNotMatch(socket().address, /key|sk-|ek_/);
 });
