@@ -79,6 +79,12 @@ class UnsupportedModel(InvalidRequest):
     code = "unsupported_model"
 
 
+class SpeakersUnavailable(InvalidRequest):
+    """This server cannot tell speakers apart: what it needs for that is not installed, or cannot be loaded."""
+
+    code = "speakers_unavailable"
+
+
 class UnknownPath(InvalidRequest):
     """No route has the path, or none for this protocol."""
 

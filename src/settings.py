@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     """How the convolutional front end splits a batch: 1 as suits the device, -1 not at all, or a power of two."""
     boost_alpha: float = Field(1.5, ge=0, le=5)
     """How much a request's keywords are boosted over other words; 0 turns boosting off."""
+    diarizer: str = Field("resemblyzer", min_length=1)
+    """What tells speakers apart: `resemblyzer` (a small network and clustering), or the hub id or the path of the
+    `.nemo` file of a Sortformer."""
+    max_speakers: int = Field(8, ge=1)
+    """The most speakers that are told apart in one recording or session."""
 
     chunk_seconds: float = Field(120, ge=10)
     """Longer audio is cut at pauses into chunks of at most this many seconds."""

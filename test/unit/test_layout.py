@@ -21,6 +21,7 @@ FLOORS = [
     "engine.encoder",
     "engine.decoder",
     "engine.nemo_model",
+    "diarization",
     "scheduling",
     "transcription",
     "realtime",

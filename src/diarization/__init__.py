@@ -1,0 +1,1 @@
+"""Who says what: the speakers of a recording or of a realtime session."""
