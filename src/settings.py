@@ -39,6 +39,9 @@ class Settings(BaseSettings):
 
     model_id: str = "nvidia/parakeet-tdt-0.6b-v2"
     """Hub id, path of a `.nemo` file, or `tiny` (the bundled checkpoint for demos and tests)."""
+    languages: str = ""
+    """Languages of the model, codes separated by commas, the one to assume first. Unset: what the checkpoint names, or
+    what is known of published models, else English."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -82,7 +82,7 @@ class Model(Protocol):
 
     @property
     def languages(self) -> Sequence[str]:
-        """ISO 639-1 codes of the languages that it transcribes, the default first."""
+        """ISO 639-1 codes of the languages that it transcribes, the one to assume first."""
 
     @property
     def limits(self) -> BatchLimits:

@@ -24,6 +24,7 @@ from src.engine.device import describe_device, limit_torch_threads, resolve_devi
 from src.engine.device_errors import MemoryExhausted, classify_device_errors, one_line
 from src.engine.frames import FRAME_SECONDS
 from src.engine.model import Batch, StepBatch, StepResult, StreamStep
+from src.engine.model_languages import languages_of
 from src.engine.network import freeze, move_to_device, quiet_nemo, restore_network
 from src.errors import DeviceLost, ModelUnavailable
 from src.settings import Settings
@@ -60,10 +61,17 @@ class NemoModel:
         encoder: features and encoder for batches.
         decoder: the decoder of `network`.
         limits: how large batches should be.
+        languages: ISO 639-1 codes of the languages that it transcribes, the one to assume first.
     """
 
     def __init__(
-        self, network: Any, device: "torch.device", encoder: BatchEncoder, decoder: Decoder, limits: BatchLimits
+        self,
+        network: Any,
+        device: "torch.device",
+        encoder: BatchEncoder,
+        decoder: Decoder,
+        limits: BatchLimits,
+        languages: Sequence[str] = ("en",),
     ) -> None:
         self._network = network
         self._device = device
@@ -71,6 +79,8 @@ class NemoModel:
         self._decoder = decoder
         self.limits = limits
         """How large its batches should be."""
+        self.languages = languages
+        """ISO 639-1 codes of the languages that it transcribes, the one to assume first."""
 
     @classmethod
     def load(cls, settings: Settings, gpu: "Gpu | None" = None) -> "NemoModel":
@@ -97,6 +107,7 @@ class NemoModel:
         limits = BatchLimits.from_settings(settings, gpu.memory_bytes if gpu else None)
         with quiet_nemo():
             network = restore_network(path, settings.model_id)
+        languages = _languages(network, settings)
         millions = sum(weight.numel() for weight in network.parameters()) / 1e6
         try:
             with quiet_nemo():
@@ -106,7 +117,7 @@ class NemoModel:
                 encoder = select_encoder(own_encoder, network, settings)
             # The encoder captures its CUDA graphs before the decoder does.
             batch_encoder = new_batch_encoder(encoder, device, gpu, limits.max_clips, settings)
-            model = cls(network, device, batch_encoder, decoder, limits)
+            model = cls(network, device, batch_encoder, decoder, limits, languages)
             model.warm_up(limits.max_clips, min(settings.chunk_seconds, settings.max_audio_seconds))
         except Exception as error:
             raise ModelUnavailable(
@@ -114,6 +125,7 @@ class NemoModel:
             ) from error
 
         log.info("Model: %s (%s, %.1f million parameters)", settings.model_id, type(network).__name__, millions)
+        log.info("Languages: %s", ", ".join(languages))
         log.info("Device: %s, %s", describe_device(device), str(dtype).removeprefix("torch."))
         log.info("Encoder: %s, %s", encoder.name, batch_encoder.describe())
         log.info("Attention: %s", _describe_attention(settings))
@@ -125,11 +137,6 @@ class NemoModel:
             time.monotonic() - loaded,
         )
         return model
-
-    @property
-    def languages(self) -> Sequence[str]:
-        """The languages of the checkpoint's tokenizer if it has one for each (NeMo's `agg`), English if not."""
-        return tuple(self._network.cfg.tokenizer.get("langs") or ("en",))
 
     @property
     def decoder(self) -> str:
@@ -244,6 +251,12 @@ def _open_device(name: str, gpu: "Gpu | None") -> tuple["torch.device", "Gpu | N
             configure_device(device)
         gpu = gpu or Cuda(device)
     return device, gpu
+
+
+def _languages(network: Any, settings: Settings) -> tuple[str, ...]:
+    """Return the languages of a checkpoint; see `languages_of`."""
+    named = network.cfg.tokenizer.get("langs") or ()  # only a tokenizer with a part for each language has them
+    return languages_of(settings.model_id, settings.languages, named, network.tokenizer.vocab_size)
 
 
 def _set_up(

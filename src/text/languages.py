@@ -1,4 +1,4 @@
-"""The languages of Parakeet models, and the names that clients use for them."""
+"""The languages of speech-to-text models, and the names that clients use for them."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,10 @@ from src.errors import UnsupportedLanguage
 from src.text.unset import none_if_unset
 
 LANGUAGES = {
+    "ar": "arabic",
+    "be": "belarusian",
     "bg": "bulgarian",
+    "ca": "catalan",
     "cs": "czech",
     "da": "danish",
     "de": "german",
@@ -15,27 +18,45 @@ LANGUAGES = {
     "en": "english",
     "es": "spanish",
     "et": "estonian",
+    "fa": "persian",
     "fi": "finnish",
     "fr": "french",
+    "he": "hebrew",
+    "hi": "hindi",
     "hr": "croatian",
     "hu": "hungarian",
+    "hy": "armenian",
     "it": "italian",
+    "ja": "japanese",
+    "ka": "georgian",
+    "kk": "kazakh",
+    "ko": "korean",
     "lt": "lithuanian",
     "lv": "latvian",
     "mt": "maltese",
     "nl": "dutch",
+    "no": "norwegian",
     "pl": "polish",
     "pt": "portuguese",
     "ro": "romanian",
     "ru": "russian",
     "sk": "slovak",
     "sl": "slovenian",
+    "sr": "serbian",
     "sv": "swedish",
+    "th": "thai",
+    "tr": "turkish",
     "uk": "ukrainian",
+    "uz": "uzbek",
+    "vi": "vietnamese",
+    "zh": "chinese",
 }
-"""ISO 639-1 code and English name of each language that any Parakeet model knows."""
+"""ISO 639-1 code and English name of each language that NeMo's transducers are published for."""
 LONG_CODES = {
+    "ar": ("ara",),
+    "be": ("bel",),
     "bg": ("bul",),
+    "ca": ("cat",),
     "cs": ("ces", "cze"),
     "da": ("dan",),
     "de": ("deu", "ger"),
@@ -43,23 +64,38 @@ LONG_CODES = {
     "en": ("eng",),
     "es": ("spa",),
     "et": ("est", "ekk"),
+    "fa": ("fas", "per", "pes"),
     "fi": ("fin",),
     "fr": ("fra", "fre"),
+    "he": ("heb",),
+    "hi": ("hin",),
     "hr": ("hrv", "scr"),
     "hu": ("hun",),
+    "hy": ("hye", "arm"),
     "it": ("ita",),
+    "ja": ("jpn",),
+    "ka": ("kat", "geo"),
+    "kk": ("kaz",),
+    "ko": ("kor",),
     "lt": ("lit",),
     "lv": ("lav", "lvs"),
     "mt": ("mlt",),
     "nl": ("nld", "dut"),
+    "no": ("nor", "nob"),
     "pl": ("pol",),
     "pt": ("por",),
     "ro": ("ron", "rum"),
     "ru": ("rus",),
     "sk": ("slk", "slo"),
     "sl": ("slv",),
+    "sr": ("srp", "scc"),
     "sv": ("swe",),
+    "th": ("tha",),
+    "tr": ("tur",),
     "uk": ("ukr",),
+    "uz": ("uzb", "uzn"),
+    "vi": ("vie",),
+    "zh": ("zho", "chi", "cmn"),
 }
 """The ISO 639-2 and 639-3 codes of these languages, the terminological one first."""
 ANY_LANGUAGE = frozenset(
@@ -69,8 +105,15 @@ ANY_LANGUAGE = frozenset(
 `und` an undetermined one."""
 
 
+def language_name(code: str) -> str:
+    """Return the English name of a language in lower case, as OpenAI's API has it; a code without a name as it is."""
+    return LANGUAGES.get(code, code)
+
+
 def language_code(requested: str | None, known: Sequence[str]) -> str:
-    """Return the ISO 639-1 code of a requested language, written as `en`, `eng`, `en-US`, `en_US.UTF-8` or `English`.
+    """Return the ISO 639-1 code of a requested language.
+
+    It may be written as `en`, `eng`, `en-US`, `en_US.UTF-8`, `English` or `English (US)`.
 
     Args:
         requested: the language. If it is unset (`none_if_unset`) or in `ANY_LANGUAGE`, it means the first of `known`.
@@ -87,7 +130,7 @@ def language_code(requested: str | None, known: Sequence[str]) -> str:
     if tag in ANY_LANGUAGE:
         return known[0]
     for language in known:
-        if tag in (language, *LONG_CODES.get(language, ())) or name == LANGUAGES.get(language):
+        if tag in (language, *LONG_CODES.get(language, ()), language_name(language)):
             return language
     raise UnsupportedLanguage(
         f"The model does not know the language {requested[:40]!r}; it knows {', '.join(known)}.", param="language"

@@ -3,7 +3,7 @@
 import pytest
 
 from src.errors import UnsupportedLanguage
-from src.text.languages import LANGUAGES, LONG_CODES, language_code
+from src.text.languages import LANGUAGES, LONG_CODES, language_code, language_name
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,12 @@ def test_each_language_has_a_long_code_of_its_own():
     codes = [code for language in LANGUAGES for code in LONG_CODES[language]]
     assert len(codes) == len(set(codes))
     assert all(len(code) == 3 for code in codes)
+
+
+@pytest.mark.parametrize("name", ["Portuguese (Brazil)", "portuguese", "pt-BR", "PT", "por"])
+def test_a_region_may_stand_behind_any_form(name):
+    assert language_code(name, tuple(LANGUAGES)) == "pt"
+
+
+def test_a_language_without_a_known_name_is_shown_by_its_code():
+    assert (language_name("mt"), language_name("xx")) == ("maltese", "xx")
