@@ -29,6 +29,7 @@ FLOORS = [
     "runtime",
     "app",
     "server",
+    "fleet",
     "__main__",
 ]
 MODULES = sorted(path for path in (ROOT / "src").rglob("*.py") if path != ROOT / "src" / "__init__.py")
