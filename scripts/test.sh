@@ -31,5 +31,7 @@ bin=$root/.venv/bin
 "$bin/mypy"
 "$bin/shellcheck" scripts/*.sh .ci/run
 # A process for each core, up to four: much of a test's time is waiting, and each process loads NeMo.
+# One thread in each of them: threads that share cores with other processes mostly wait for one another.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # One process more than cores, as many tests wait: for audio in real time, for a browser, for a service to start.
 exec "$python" -m pytest --numprocesses $(($(nproc) + 1)) --maxprocesses 4 --dist worksteal "$@"

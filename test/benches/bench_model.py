@@ -9,6 +9,8 @@ import client
 
 WIDE = {"wide-0.6b": "0.6b", "wide-small": "small"}
 """The sizes of `wide_parakeet.py`, by the names that `--model` takes."""
+INSTANT = "instant"
+"""The name of the model that answers at once."""
 WIDENING = Path(__file__).with_name("wide_parakeet.py")
 
 
@@ -17,7 +19,8 @@ def add_model_argument(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--model",
         default="tiny",
-        help="tiny, a path, a hub id, or wide-0.6b: tiny in the published shape (default: %(default)s)",
+        help="tiny, a path, a hub id, wide-0.6b: tiny in the published shape, or instant: one that answers at once, "
+        "for a service in a process of its own (default: %(default)s)",
     )
 
 
@@ -42,6 +45,8 @@ def checkpoint(model: str, folder: Path = client.RESULTS) -> str:
 
 def path_of(model: str, folder: Path = client.RESULTS) -> str:
     """Return the `PARAKEET_MODEL_ID` of what `--model` names, even if the file does not exist yet."""
+    if model == INSTANT:
+        return "tiny"  # it is not loaded, but settings name it
     return str(folder / f"{model}.nemo") if model in WIDE else model
 
 

@@ -24,7 +24,7 @@ import client_report
 import httpx
 from bench_model import add_model_argument
 from media import mp4_promising
-from own_service import Server, resident_mb, serving
+from own_service import Server, resident_mb, service_of, serving
 from processes import decode_workers
 from serve_bench import spoken_clips
 
@@ -36,7 +36,7 @@ IN_GROUP = """
 import os, sys
 with open({procs!r}, "w") as procs:
     procs.write(str(os.getpid()))
-os.execv(sys.executable, [sys.executable, "-m", "src"])
+os.execv(sys.executable, [sys.executable, *{service!r}])
 """
 REJECTED = {400, 429, 503}
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
     options = arguments(argv)
     with control_group(options.memory_mb) as group:
-        program = ("-c", IN_GROUP.format(procs=str(group / "cgroup.procs"))) if group else ("-m", "src")
+        program = in_group(group, options.model) if group else None
         with serving(options.model, program) as server:
             alive, bombs, speech, most = asyncio.run(attacked(server, options))
         lines = [
@@ -89,6 +89,11 @@ def control_group(memory_mb: int) -> Iterator[Path | None]:
             with suppress(OSError):
                 made.rmdir()
             time.sleep(0.1)
+
+
+def in_group(group: Path, model: str) -> tuple[str, ...]:
+    """Return the arguments with which Python runs the service on `model` in a control group."""
+    return "-c", IN_GROUP.format(procs=str(group / "cgroup.procs"), service=service_of(model))
 
 
 def limit_of(group: Path | None, memory_mb: int) -> str:

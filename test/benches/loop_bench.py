@@ -27,10 +27,9 @@ import client
 import client_report
 from columns import Cell, columns
 from costly import COSTLY, LIVE, Costly, Post, Talk
-from own_service import Server, serving
+from own_service import INSTANT_SERVICE, Server, serving
 from websockets.sync.client import connect
 
-INSTANT = str(Path(__file__).with_name("instant_model.py"))
 EVERY_S = "0.25"
 """Seconds per word: fast speech has as many tokens."""
 MAX_MS = 100.0
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "PARAKEET_MAX_QUEUE_WAIT_S": "60",
         "PARAKEET_HOST": "127.0.0.1",
     }
-    with serving("tiny", [INSTANT, "--every", EVERY_S], **settings) as server, probing(server.url) as probe:
+    with serving("tiny", [*INSTANT_SERVICE, "--every", EVERY_S], **settings) as server, probing(server.url) as probe:
         for each in (COSTLY[0], LIVE):  # warm-up: with this model the first session imports torch
             measure(each, 1.0, server, probe)
         figures = [

@@ -27,11 +27,10 @@ import client_report
 import numpy as np
 import soundfile
 from columns import columns
-from own_service import EVENT_LOOP, Server, cpu_of_threads_s, cpu_s, serving
+from own_service import EVENT_LOOP, INSTANT_SERVICE, Server, cpu_of_threads_s, cpu_s, serving
 
 from src.audio.samples import SAMPLE_RATE
 
-INSTANT = str(Path(__file__).with_name("instant_model.py"))
 WARM_UP = 50
 WORD_S = 0.64
 """Pace of the model's words, to the end of the clip: a text with gaps would cost a speech detection."""
@@ -64,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with TemporaryDirectory() as folder:
         uploads = forms_of(Path(folder) / "clip.wav", options.seconds)
         profile = Path(folder) / "profile"
-        program = [INSTANT, "--every", f"{WORD_S}", *(["--profile", str(profile)] if options.profile else [])]
+        program = [*INSTANT_SERVICE, "--every", f"{WORD_S}", *(["--profile", str(profile)] if options.profile else [])]
         with serving("tiny", program, PARAKEET_MAX_QUEUE_WAIT_S="60") as server:
             costs = asyncio.run(measure(options, uploads, server))
         text = table(costs)

@@ -12,13 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import client
-from bench_model import checkpoint
+from bench_model import INSTANT, checkpoint
 from ports import reserved_port
 
 READY_S = 300.0
 """Parakeet's shape takes more than a minute where cores are few."""
 TICKS = os.sysconf("SC_CLK_TCK")
 OUR_SERVICE = ("-m", "src")
+INSTANT_SERVICE = (str(Path(__file__).with_name("instant_model.py")),)
 EVENT_LOOP = "event loop"
 """Name of the main thread, which runs the event loop."""
 THIS, AGAINST = "this", "against"
@@ -37,9 +38,9 @@ class Server:
 
 @contextmanager
 def serving(
-    model: str, program: Sequence[str] = OUR_SERVICE, top: Path = client.TOP, /, **settings: str
+    model: str, program: Sequence[str] | None = None, top: Path = client.TOP, /, **settings: str
 ) -> Iterator[Server]:
-    """Run `program`, arguments of this Python, until the block ends; it is the service itself if left out.
+    """Run `program`, arguments of this Python, until the block ends; it is `service_of` the model if left out.
 
     `model` is the value of a benchmark's `--model`, `top` the checkout of the project whose modules the program gets.
     It also gets PARAKEET_MODEL_ID, PARAKEET_PORT and PARAKEET_LOG_DIR in its environment, and `settings`. It does not
@@ -55,13 +56,19 @@ def serving(
         environment = os.environ | {"PYTHONPATH": paths} | settings
         output = Path(logs) / "server.log"
         with output.open("w") as log:
-            process = subprocess.Popen([sys.executable, *program], cwd=logs, env=environment, stdout=log, stderr=log)
+            command = [sys.executable, *(program or service_of(model))]
+            process = subprocess.Popen(command, cwd=logs, env=environment, stdout=log, stderr=log)
         try:
             _wait_until_ready(process, port, output)
             yield Server(f"http://127.0.0.1:{port}", process.pid, Path(logs) / "metrics" / "metrics.log", output)
         finally:
             process.terminate()
             process.wait()
+
+
+def service_of(model: str) -> tuple[str, ...]:
+    """Return the arguments with which Python runs the service on what `--model` names."""
+    return INSTANT_SERVICE if model == INSTANT else OUR_SERVICE
 
 
 @contextmanager

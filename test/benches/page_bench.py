@@ -23,9 +23,8 @@ import search_path
 import client
 from chromium import chromium
 from columns import Cell, columns
-from own_service import serving
+from own_service import INSTANT_SERVICE, serving
 
-INSTANT = str(Path(__file__).with_name("instant_model.py"))
 WORD_S = 0.36
 RATE = 8000
 TIMEOUT_MS = 300_000
@@ -78,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = {"PARAKEET_MAX_AUDIO_SECONDS": str(length_s + 1), "PARAKEET_MAX_UPLOAD_MB": "1024"}
     with TemporaryDirectory() as folder:
         silence = write_silence(Path(folder) / "silence.wav", length_s)
-        program = (INSTANT, "--every", str(WORD_S))
+        program = (*INSTANT_SERVICE, "--every", str(WORD_S))
         with serving("tiny", program, client.TOP, **settings) as server:
             rows = asyncio.run(measure(server.url, silence))
     table = columns(["the page", "frames", "p50 ms", "p95 ms", "longest ms"], rows)

@@ -25,7 +25,7 @@ import client_report
 import httpx
 import numpy as np
 from bench_model import add_model_argument
-from index_bench import IN_GROUP, control_group, count_words, limit_of, measure
+from index_bench import control_group, count_words, in_group, limit_of, measure
 from media import encode, mp4_promising
 from memory_bench import CLIP, hoard_audio, hoard_messages
 from own_service import Server, serving
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (of the command line if None) and return its exit code; raises `client.Failure`."""
     options = arguments(argv)
     with control_group(options.memory_mb) as group:
-        program = ("-c", IN_GROUP.format(procs=str(group / "cgroup.procs"))) if group else ("-m", "src")
+        program = in_group(group, options.model) if group else None
         with serving(options.model, program) as server:
             found, others, most, is_alive = asyncio.run(besieged(server, options))
         lines = [

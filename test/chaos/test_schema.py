@@ -11,7 +11,7 @@ from running_service import Service
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
-EXAMPLES = 20
+EXAMPLES = 12
 CONFIG = {
     "seed": 7,
     "continue-on-failure": True,

@@ -254,7 +254,7 @@ def test_sessions_that_are_lost_make_figures_void_and_the_table_says_why():
 
 
 def test_a_session_that_the_server_refuses_is_lost():
-    with own_service.serving("tiny", [overhead_bench.INSTANT], PARAKEET_MAX_SESSIONS="1") as server:
+    with own_service.serving("instant", PARAKEET_MAX_SESSIONS="1") as server:
         [(_, script)] = session_overhead_bench.scripts_of([100], ["manual"])
         with pytest.raises(paced_sessions.SessionLost, match="503"), paced_sessions.crowd_of(2, server.url, script):
             pass
@@ -325,10 +325,9 @@ def test_what_is_no_checkout_of_the_project_is_not_measured(tmp_path, capsys):
         session_overhead_bench.main(["--against", str(tmp_path)])
 
 
-@pytest.mark.parametrize("manner", [[], ["--vad", "--hypothesis"]], ids=["one commit", "server_vad"])
-def test_a_short_run_of_sessions_tells_when_their_words_came_and_that_their_texts_are_right(manner, tmp_path):
+def test_a_short_run_of_sessions_tells_when_their_words_came_and_that_their_texts_are_right(tmp_path):
     command = [sys.executable, str(TEST / "benches" / "sessions_bench.py"), "--sessions", "2", "--seconds", "7"]
-    options = [*manner, "--alone", "1", "--results", str(tmp_path)]
+    options = ["--vad", "--hypothesis", "--alone", "1", "--results", str(tmp_path)]
     ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=500)
     assert ran.returncode == 0, ran.stderr
     [level] = json.loads((tmp_path / "sessions_bench.json").read_text())["levels"]
@@ -374,7 +373,7 @@ def test_a_short_soak_test_makes_every_fault_and_accounts_for_every_answer(tmp_p
 
 
 def test_a_short_idle_bench_sends_the_same_requests_without_and_with_a_crowd(tmp_path):
-    crowd = ["--idle", "20", "--half", "5", "--slow", "2"]
+    crowd = ["--idle", "20", "--half", "5", "--slow", "2", "--model", "instant"]
     command = [sys.executable, str(TEST / "benches" / "idle_bench.py"), *crowd, "--n", "8", "--rounds", "1"]
     ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=500)
     figures = json.loads((tmp_path / "idle_bench.json").read_text())
@@ -385,6 +384,7 @@ def test_a_short_idle_bench_sends_the_same_requests_without_and_with_a_crowd(tmp
 
 def test_a_short_index_bench_counts_every_answer_and_the_service_lives(tmp_path):
     command = [sys.executable, str(TEST / "benches" / "index_bench.py"), "--memory-mb", "0", "--at-once", "8"]
+    command += ["--model", "instant"]
     ran = subprocess.run(
         [*command, "--seconds", "3", "--results", str(tmp_path)], capture_output=True, text=True, timeout=500
     )

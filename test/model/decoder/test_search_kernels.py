@@ -24,9 +24,11 @@ import sys
 from copy import deepcopy
 from dataclasses import make_dataclass
 import torch
+from src.engine.decoder import fused_search
 from src.engine.decoder.fused_search import FusedSearch
 from src.engine.decoder.loop_graph import run_loop
 
+fused_search.UNITS = 64  # few programs, as the interpreter takes as long for small ones
 found = []
 with torch.inference_mode():
     for weights, start, steps in torch.load(sys.argv[1], weights_only=False):
@@ -40,7 +42,7 @@ torch.save(found, sys.argv[2])
 """
 """Reads searches from a file: the interpreter needs a process of its own, and importing NeMo there would take long."""
 NAMES = ["rhvoice-bdl-4", "fsdd-theo-2"]
-FRAMES, CUT = 22, 12
+FRAMES, CUT = 16, 9
 """Frames of each clip, and those of the first of two steps."""
 
 
