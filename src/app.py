@@ -34,6 +34,7 @@ from src.metrics.trace import write_refusal
 from src.realtime.audio_batcher import AudioBatcher
 from src.runtime import Runtime
 from src.settings import Settings
+from src.text.language_identifier import LanguageIdentifier
 from src.transcription.service import TranscriptionService
 from src.wire.model_names import ServedModel
 
@@ -62,10 +63,16 @@ def create_app(
     plan = MemoryPlan.of(settings, memory_limit_bytes())
     settings = settings.model_copy(update={"max_queued_audio_s": plan.queued_audio_s})
     runtime = Runtime(settings, plan, on_breakdown)
+    identifier = LanguageIdentifier()
+
+    def load_all() -> Model:
+        model = load(settings)
+        identifier.load(model.languages)
+        return model
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with runtime.running(lambda: load(settings), on_failure):
+        async with runtime.running(load_all, on_failure):
             yield
 
     app = FastAPI(
@@ -80,7 +87,7 @@ def create_app(
     _add_routes(app)
     page = web_routes() if settings.web else []
     app.router.routes.extend([*docs_routes(app.openapi, has_keys=bool(settings.keys)), *page])
-    services = _services(settings, plan, runtime, KnownPaths(app.routes))
+    services = _services(settings, plan, runtime, KnownPaths(app.routes), identifier)
     provide(app, services)
     add_error_handlers(app)
     _add_middleware(app, services, frozenset(route.path for route in page), names_answers)
@@ -122,7 +129,9 @@ def _add_middleware(app: FastAPI, services: Services, page: frozenset[str], name
     app.add_middleware(PathNormalizer, root_path=settings.root_path)
 
 
-def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_paths: KnownPaths) -> Services:
+def _services(
+    settings: Settings, plan: MemoryPlan, runtime: Runtime, known_paths: KnownPaths, identifier: LanguageIdentifier
+) -> Services:
     detector = SpeechDetector()
     audio = BudgetQueue(runtime.uploaded_audio, settings.max_queue_wait_s, partial(_full, AUDIO_FULL, settings))
     return Services(
@@ -140,6 +149,7 @@ def _services(settings: Settings, plan: MemoryPlan, runtime: Runtime, known_path
         metrics=runtime.metrics,
         sessions=runtime.sessions,
         detector=detector,
+        identifier=identifier,
         session_audio=runtime.session_audio,
         message_memory=runtime.messages,
         parsing_memory=BudgetQueue(runtime.parsing, settings.max_queue_wait_s, partial(_full, MESSAGES_FULL, settings)),

@@ -27,6 +27,7 @@ from src.metrics.trace import Trace
 from src.realtime.audio_batcher import AudioBatcher
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
+from src.text.language_identifier import LanguageIdentifier
 from src.transcription.service import TranscriptionService
 from src.wire.model_names import ServedModel
 
@@ -45,6 +46,7 @@ class Services:
     metrics: MetricsLog
     sessions: SessionSlots
     detector: SpeechDetector
+    identifier: LanguageIdentifier
     session_audio: Budget
     """Memory for the audio of all realtime sessions."""
     message_memory: Budget

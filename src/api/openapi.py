@@ -16,6 +16,7 @@ def _list(description: str, **items: Any) -> dict[str, Any]:
 _FIELDS: dict[str, Any] = {
     "model": _field("The served model, or another speech-to-text model, which stands for it.", example="whisper-1"),
     "language": _field("Code (ISO 639) or name of the spoken language, which the model must know.", example="en"),
+    "languages[]": _list("Languages that may be spoken, of which the answer names one.", example="en"),
     "response_format": _field("The format of the answer.", enum=list(FORMATS), default="json"),
     "timestamp_granularities[]": _list(
         "What `verbose_json`, and the last event of a stream, have times of.", enum=["word", "segment"]

@@ -8,7 +8,7 @@ from src.api.fields import Fields
 from src.errors import InvalidRequest
 from src.scheduling.jobs import Priority
 from src.text.keywords import parse_keywords
-from src.text.languages import language_code
+from src.text.languages import language_code, possible_languages
 from src.wire.model_names import ServedModel
 
 SPEAKERS_FORMAT = "diarized_json"
@@ -28,6 +28,9 @@ class Options:
     times: bool = False
     """Whether a stream has the times of segments and words. With speakers it has others."""
     language: str = "en"
+    """The language that the client has named, else the one to assume first."""
+    languages: tuple[str, ...] = ()
+    """Those that the text may be in; none if the model knows but one."""
     keywords: tuple[str, ...] = ()
     priority: Priority = Priority.NORMAL
 
@@ -58,6 +61,7 @@ def parse_options(fields: Fields, served: ServedModel, languages: Sequence[str])
     fields.number("temperature", 0, 1)  # validated only: a greedy decoder has no temperature
     _check_chunking_strategy(fields)
     response_format = fields.choice("response_format", FORMATS, "json")
+    possible = possible_languages(fields.items("languages"), languages)
     granularities = fields.choices("timestamp_granularities", ("word", "segment"))
     return Options(
         response_format=response_format,
@@ -66,7 +70,8 @@ def parse_options(fields: Fields, served: ServedModel, languages: Sequence[str])
         logprobs="logprobs" in fields.choices("include", ("logprobs",)),
         stream=fields.flag("stream"),
         times=response_format in TIMED_FORMATS or (bool(granularities) and response_format != SPEAKERS_FORMAT),
-        language=language_code(fields.text("language"), languages),
+        language=language_code(fields.text("language"), dict.fromkeys((*possible, *languages))),
+        languages=possible if len(languages) > 1 else (),
         keywords=parse_keywords(fields.items("keywords"), fields.hint("prompt")),
         priority=Priority[fields.choice("priority", ("high", "normal", "low"), "normal").upper()],
     )

@@ -137,6 +137,7 @@ class _Connection:
             services.detector.new_stream,
             lambda kind: f"{kind}_{uuid.uuid4().hex[:24]}",
             memory,
+            services.identifier.identify,
         )
         self._calls = SessionCalls(self._session_id, services.realtime_pool, self._deliver)
         self._changes = Notifier()

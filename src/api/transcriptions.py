@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -99,13 +100,14 @@ class TranscriptionResponse(Response):
                 transcript = await services.transcription.transcribe(
                     admission, body.upload, self._trace.measured, priority=options.priority, keywords=options.keywords
                 )
-        if is_quick(options):
-            return render(transcript, options, duration_s=self._duration_s)
+        rendering = partial(
+            render, transcript, options, duration_s=self._duration_s, identify=services.identifier.identify
+        )
         # The words and cues of hours of speech take too long for the event loop.
-        return await asyncio.to_thread(render, transcript, options, duration_s=self._duration_s)
+        return rendering() if is_quick(options) else await asyncio.to_thread(rendering)
 
     async def _stream(self, admission: Admission, upload: Upload, options: Options, send: Send) -> None:
-        events = EventStream(options)
+        events = EventStream(options, self._services.identifier.identify)
         run = _call if events.is_quick else asyncio.to_thread
         pieces = self._services.transcription.stream(
             admission, upload, self._trace.measured, priority=options.priority, keywords=options.keywords, grows=True

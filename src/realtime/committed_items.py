@@ -10,6 +10,7 @@ from src.realtime.kept_items import KeptItems
 from src.realtime.live import LiveTranscript
 from src.realtime.outputs import ItemCommitted, ItemEnded, Output
 from src.realtime.responses import Responses
+from src.text.language_identifier import Identify, as_asked
 from src.text.transcript import Transcript
 
 
@@ -22,14 +23,24 @@ class CommittedItems:
         beta: whether the client gets events under their beta names.
         new_id: makes an id of a kind: `item`, `resp` or `seg`.
         languages: codes of the languages that the model knows.
+        identify: tells the language of a text.
     """
 
-    def __init__(self, *, beta: bool, new_id: Callable[[str], str], languages: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        beta: bool,
+        new_id: Callable[[str], str],
+        languages: Sequence[str] = (),
+        identify: Identify = as_asked,
+    ) -> None:
         self.kept = KeptItems()
         """The items that the client can look up."""
         self._beta = beta
         self._new_id = new_id
         self._languages = languages
+        self._identify = identify
+        self._heard: str | None = None  # the language of the last text
         self._waiting: deque[Item] = deque()
         self._previous_item_id: str | None = None
         self._responses = Responses(beta=beta)
@@ -76,8 +87,8 @@ class CommittedItems:
     def complete(self, item: Item, transcript: Transcript) -> Iterator[Output]:
         """End an item with its text, and yield its outputs."""
         if item.announced:
-            heard = item.config.heard_languages(self._languages) if transcript.text else ()
-            yield from item_events.completed(item, transcript, self._new_id, None if self._beta else heard)
+            languages = None if self._beta else self._languages_of(item, transcript.text)
+            yield from item_events.completed(item, transcript, self._new_id, languages)
         self.kept.set_text(item.item_id, transcript.text)
         self._waiting.remove(item)
         yield from self._responses.end(item.item_id, transcript.text)
@@ -90,3 +101,17 @@ class CommittedItems:
         self._waiting.remove(item)
         yield from self._responses.end(item.item_id, error)
         yield ItemEnded(item.item_id, error)
+
+    def _languages_of(self, item: Item, text: str) -> tuple[str, ...]:
+        """Return the language of an item's text; nothing if it has no words.
+
+        Of a word or two no language can be told. They count as in the language that the client has named, else in that
+        of the text before.
+        """
+        possible = item.config.possible_languages(self._languages)
+        if not text or not possible:
+            return ()
+        asked = item.config.asked_language(self._languages)
+        usual = self._heard if asked is None and self._heard in possible else asked
+        self._heard = self._identify(text, possible, usual or possible[0])
+        return (self._heard,)

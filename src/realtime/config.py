@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from src.audio.pcm_stream import G711_RATE, AudioFormat, Encoding
-from src.errors import InvalidRequest
+from src.errors import InvalidRequest, UnsupportedLanguage
 from src.realtime.turn_detection import TurnDetection
 from src.text.keywords import parse_keywords
-from src.text.languages import language_code
+from src.text.languages import language_code, none_if_any, possible_languages
 from src.text.unset import none_if_unset
 from src.wire.json_limits import MAX_ITEMS
 from src.wire.model_names import ServedModel
@@ -183,21 +183,19 @@ class SessionConfig:
         """The timed parts of an item that the client asked for: `word`, `segment`."""
         return frozenset(self.transcription.timestamp_granularities or ())
 
-    def heard_languages(self, known: Sequence[str]) -> tuple[str, ...]:
-        """Return the code of the language that is heard, if there is but one that it can be; else nothing.
+    def possible_languages(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the codes of the languages that may be heard, out of those that the model knows (`known`)."""
+        asked = self.asked_language(known)
+        possible = possible_languages(self.transcription.languages or (), known)
+        return possible if asked is None else tuple(dict.fromkeys((asked, *possible)))
 
-        The model does not say which language it hears. It is the one that the client has named, or the only one that
-        the model knows.
-
-        Args:
-            known: codes of the languages that the model knows.
-        """
-        candidates = [self.transcription.language] if self.transcription.language else self.transcription.languages
+    def asked_language(self, known: Sequence[str]) -> str | None:
+        """Return the code of the language that the client has named; None if it has named none out of `known`."""
+        name = none_if_any(self.transcription.language)
         try:
-            codes = {language_code(each, known) for each in candidates or known}
-        except InvalidRequest:
-            return ()
-        return tuple(codes) if len(codes) == 1 else ()
+            return None if name is None else language_code(name, known)
+        except UnsupportedLanguage:
+            return None
 
     def updated(self, patch: Mapping[str, Any], served: ServedModel, languages: Sequence[str]) -> "SessionConfig":
         """Return the configuration with a client's changes.

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, Ty
 from pydantic_core import PydanticCustomError
 
 from src.errors import InvalidRequest
+from src.wire.heard_language import HeardLanguage
 from src.wire.json_limits import MAX_VALUES, decode_base64, has_too_many_values
 from src.wire.logprobs import TokenLogprob
 from src.wire.usage import DurationUsage
@@ -386,13 +387,6 @@ class TranscriptionSegment(ServerEvent):
     speaker: str
     start: float
     end: float
-
-
-class HeardLanguage(BaseModel):
-    """A language that was heard."""
-
-    code: str
-    """ISO 639-1."""
 
 
 class TranscriptionCompleted(ServerEvent):

@@ -8,6 +8,7 @@ from src.realtime.items import Item, item_body
 from src.text.segments import Segment, segments_of
 from src.text.transcript import Transcript
 from src.text.words import Word, words_of
+from src.wire.heard_language import HeardLanguage
 from src.wire.logprobs import logprobs_of
 from src.wire.usage import duration_usage
 
@@ -32,8 +33,8 @@ def completed(
         item: the item; its configuration says what else than the text the client asked for.
         transcript: the text, and its tokens with times from the start of the item.
         new_id: makes an id of a kind, here `seg`.
-        languages: codes of the languages that were heard, none if that is not certain; None for a client of beta, which
-            does not know that field.
+        languages: codes of the languages that were heard, none for a text without words; None for a client of beta,
+            which does not know that field.
     """
     yield from item.shown.settle(transcript.text)
     yield from _segments(item, transcript, new_id)
@@ -43,7 +44,7 @@ def completed(
     if item.config.logprobs:
         end = end.model_copy(update={"logprobs": logprobs_of(transcript.tokens)})
     if languages is not None:
-        end = end.model_copy(update={"languages": [events.HeardLanguage(code=code) for code in languages]})
+        end = end.model_copy(update={"languages": [HeardLanguage(code=code) for code in languages]})
     yield end
 
 

@@ -37,6 +37,7 @@ from src.realtime.outputs import CancelWork, ItemWork, Output, StepWork, Work, W
 from src.realtime.session_limits import SessionLimits
 from src.realtime.session_params import SessionParams
 from src.realtime.shown_text import ShownText
+from src.text.language_identifier import Identify, as_asked
 from src.text.segments import ends_sentence
 from src.text.transcript import Transcript
 from src.wire.model_names import ServedModel
@@ -81,6 +82,7 @@ class Session:
         new_speech_stream: makes a stream of the speech detector.
         new_id: makes an id of a kind: `item`, `resp` or `seg`.
         memory: reserves memory for the session's audio, `AUDIO_BYTES_PER_S` for each second.
+        identify: tells the language of a text.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Session:
         new_speech_stream: Callable[[], SpeechStream],
         new_id: Callable[[str], str],
         memory: Reservation,
+        identify: Identify = as_asked,
     ) -> None:
         self._params = params
         self._limits = limits
@@ -111,7 +114,7 @@ class Session:
         self._utterance: Utterance | None = None
         self._not_begun = LiveTranscript(limits.windowing)  # tells when the first step of any utterance is due
         self._paused_until = 0  # after a step has failed, live text waits until the buffer reaches this sample
-        self._items = CommittedItems(beta=params.beta, new_id=new_id, languages=languages)
+        self._items = CommittedItems(beta=params.beta, new_id=new_id, languages=languages, identify=identify)
         self._in_flight: Work | None = None
         self._cancelled: StepWork | None = None  # the last step that a `CancelWork` was emitted for
         self._outputs: list[Output] = []

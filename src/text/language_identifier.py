@@ -7,16 +7,19 @@ only for a model of several languages, which takes a second and 60 MB.
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
 log = logging.getLogger(__name__)
 
+Identify = Callable[[str, Sequence[str], str], str]
+"""Takes a text, the languages that it may be in, and the answer if nothing can be told; see `identify`."""
+
 MIN_WORDS = 3
 """Of fewer words no language can be told reliably: "Okay", "No", "Taxi" are words of many."""
-MAX_CHARACTERS = 600
-"""Characters that are looked at, which takes at most 0.5 ms; of a longer text, parts from all of it."""
+MAX_CHARACTERS = 300
+"""Characters that are looked at, which takes at most 0.3 ms; of a longer text, parts from all of it."""
 PARTS = 6
 
 _WORD = re.compile(r"\S*[^\W\d_]\S*")
@@ -27,6 +30,11 @@ _OTHER_SCRIPTS = {
 }
 _SCRIPTS = {"el": "greek"} | dict.fromkeys(("be", "bg", "kk", "ru", "sr", "uk"), "cyrillic")
 """The scripts of those languages that are not written in Latin letters and that models of several languages know."""
+
+
+def as_asked(text: str, languages: Sequence[str], otherwise: str) -> str:
+    """Return the language that was asked for: an `Identify` that tells nothing."""
+    return otherwise
 
 
 class LanguageIdentifier:

@@ -1,7 +1,8 @@
 """The languages of speech-to-text models, and the names that clients use for them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
 from src.errors import UnsupportedLanguage
 from src.text.unset import none_if_unset
@@ -110,7 +111,32 @@ def language_name(code: str) -> str:
     return LANGUAGES.get(code, code)
 
 
-def language_code(requested: str | None, known: Sequence[str]) -> str:
+def none_if_any(requested: str | None) -> str | None:
+    """Return a requested language, or None if it is unset (`none_if_unset`) or in `ANY_LANGUAGE`."""
+    language = none_if_unset(requested)
+    return None if language is None or _tag(language) in ANY_LANGUAGE else language
+
+
+def _tag(name: str) -> str:
+    """Return the part of a language's name before its region."""
+    return re.split(r"[-_.@ ]", name.strip().lower(), maxsplit=1)[0]
+
+
+def possible_languages(requested: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the codes of those requested languages that the model knows; all that it knows if that leaves none.
+
+    It never raises, as a list of languages is only a hint. Forms and `known` are those of `language_code`.
+    """
+    codes: dict[str, None] = {}
+    for each in requested:
+        if none_if_any(each) is None:
+            return tuple(known)
+        with suppress(UnsupportedLanguage):
+            codes[language_code(each, known)] = None
+    return tuple(codes) or tuple(known)
+
+
+def language_code(requested: str | None, known: Collection[str]) -> str:
     """Return the ISO 639-1 code of a requested language.
 
     It may be written as `en`, `eng`, `en-US`, `en_US.UTF-8`, `English` or `English (US)`.
@@ -122,16 +148,13 @@ def language_code(requested: str | None, known: Sequence[str]) -> str:
     Raises:
         UnsupportedLanguage: the model does not know the language.
     """
-    if none_if_unset(requested) is None:
-        return known[0]
-    assert requested is not None
-    name = requested.strip().lower()
-    tag = re.split(r"[-_.@ ]", name, maxsplit=1)[0]
-    if tag in ANY_LANGUAGE:
-        return known[0]
+    named = none_if_any(requested)
+    if named is None:
+        return next(iter(known))
+    tag = _tag(named)
     for language in known:
         if tag in (language, *LONG_CODES.get(language, ()), language_name(language)):
             return language
     raise UnsupportedLanguage(
-        f"The model does not know the language {requested[:40]!r}; it knows {', '.join(known)}.", param="language"
+        f"The model does not know the language {named[:40]!r}; it knows {', '.join(known)}.", param="language"
     )

@@ -41,9 +41,14 @@ class Logprob(Wire):
     bytes: list[Annotated[int, Field(ge=0, le=255)]]
 
 
+class Language(Wire):
+    code: Annotated[str, Field(pattern="^[a-z]{2}$")]
+
+
 class TranscriptionJson(Wire):
     text: str
     logprobs: list[Logprob] = Field(default_factory=list)
+    languages: list[Language] = Field(default_factory=list)
     usage: DurationUsage
 
 
@@ -126,6 +131,7 @@ class DoneEvent(Wire):
     type: Literal["transcript.text.done"]
     text: str
     logprobs: list[Logprob] = Field(default_factory=list)
+    languages: list[Language] = Field(default_factory=list)
     usage: TokenUsage
 
 

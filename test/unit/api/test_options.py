@@ -156,3 +156,13 @@ def test_every_field_may_be_sent_although_it_is_unset(name, value):
 
 def test_a_priority_is_taken():
     assert options(("priority", "low")).priority is Priority.LOW
+
+
+def test_of_a_model_of_several_languages_any_may_be_spoken_unless_the_client_names_some():
+    known = ("en", "de", "fr")
+    assert options().languages == ()
+    assert options(languages=known).languages == known
+    some = options(("languages[]", "fr"), ("languages[]", "de-AT"), ("languages[]", "xx"), languages=known)
+    assert (some.language, some.languages) == ("fr", ("fr", "de"))
+    assert options(("languages", "de"), ("language", "en"), languages=known).language == "en"
+    assert options(("languages", "auto"), languages=known).languages == known

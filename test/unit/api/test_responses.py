@@ -300,3 +300,30 @@ def test_any_transcript_makes_strictly_valid_bodies(made):
     assert not times or times[-1] <= body.duration
     plain = openai_schema.TranscriptionJson.model_validate_json(answer(transcript, clip_s, logprobs=True).body)
     assert len(plain.logprobs) == len(transcript.tokens)
+
+
+def as_french(text, languages, otherwise):
+    return "fr"
+
+
+POLYGLOT = Options(languages=("en", "fr"))
+
+
+def test_the_language_of_a_text_is_named_if_the_model_knows_several():
+    def body_of(made: Transcript, options: Options) -> bytes:
+        return bytes(render(made, options, duration_s=CLIP_S, identify=as_french).body)
+
+    body = body_of(TREE, POLYGLOT)
+    assert [each.code for each in openai_schema.TranscriptionJson.model_validate_json(body).languages] == ["fr"]
+    assert json.loads(body_of(NOTHING, POLYGLOT))["languages"] == []
+    assert "languages" not in json.loads(body_of(TREE, Options()))
+    stream = EventStream(POLYGLOT, as_french)
+    stream.delta(TREE.text, TREE.tokens)
+    (done,) = openai_schema.events_of(stream.done(CLIP_S))
+    assert [each.code for each in done.languages] == ["fr"]
+
+
+def test_a_text_without_words_is_in_no_language_but_verbose_json_has_one():
+    (done,) = openai_schema.events_of(EventStream(POLYGLOT, as_french).done(1.0))
+    assert (done.languages, done.model_fields_set >= {"languages"}) == ([], True)
+    assert verbose(NOTHING, 1.0, language="mt", languages=("en", "mt")).language == "maltese"

@@ -420,19 +420,25 @@ def test_sessions_accept_the_model_names_that_requests_accept(model, taken):
 
 
 @pytest.mark.parametrize(
-    ("transcription", "known", "heard"),
+    ("transcription", "known", "asked", "possible"),
     [
-        ({}, ("en",), ("en",)),
-        ({}, ("en", "de"), ()),
-        ({"language": "de-AT"}, ("en", "de"), ("de",)),
-        ({"languages": ["de"]}, ("en", "de"), ("de",)),
-        ({"languages": ["de", "en"]}, ("en", "de"), ()),
-        ({"languages": ["de", "deu"]}, ("en", "de"), ("de",)),
-        ({"languages": ["xx"]}, ("en", "de"), ()),
-        ({"languages": []}, ("en",), ("en",)),
-        ({}, (), ()),
+        ({}, ("en",), None, ("en",)),
+        ({}, ("en", "de"), None, ("en", "de")),
+        ({"language": "de-AT"}, ("en", "de"), "de", ("de", "en")),
+        ({"language": "auto"}, ("en", "de"), None, ("en", "de")),
+        ({"language": "xx"}, ("en", "de"), None, ("en", "de")),
+        ({"languages": ["de"]}, ("en", "de"), None, ("de",)),
+        ({"languages": ["de", "fr"]}, ("en", "fr", "de"), None, ("de", "fr")),
+        ({"languages": ["de", "deu"]}, ("en", "de"), None, ("de",)),
+        ({"languages": ["xx"]}, ("en", "de"), None, ("en", "de")),
+        ({"languages": ["de", "auto"]}, ("en", "de"), None, ("en", "de")),
+        ({"languages": []}, ("en",), None, ("en",)),
+        ({"languages": ["fr"], "language": "de"}, ("en", "fr", "de"), "de", ("de", "fr")),
+        ({}, (), None, ()),
+        ({"language": "de"}, (), None, ()),
     ],
 )
-def test_a_language_was_heard_if_there_is_but_one_that_it_can_be(transcription, known, heard):
+def test_what_may_be_heard_is_what_the_client_names_as_far_as_the_model_knows_it(transcription, known, asked, possible):
     config = SessionConfig(AudioFormat(Encoding.PCM16, 16_000), 24_000, AudioTranscription(**transcription))
-    assert config.heard_languages(known) == heard
+    assert config.asked_language(known) == asked
+    assert config.possible_languages(known) == possible
