@@ -49,6 +49,7 @@ def create_app(
     on_failure: Callable[[], None] = lambda: None,
     on_breakdown: Callable[[], None] = lambda: None,
     names_answers: bool = True,
+    waits_for_model: bool = False,
 ) -> FastAPI:
     """Return the application. It loads the model when it starts.
 
@@ -59,6 +60,9 @@ def create_app(
         on_breakdown: called when the model has failed permanently. By then, every request has its error.
         names_answers: whether HTTP answers get the header `x-request-id` here. False in a server that adds it itself,
             such as Ray Serve's; WebSockets, which that leaves alone, have theirs in any case.
+        waits_for_model: whether start-up (the ASGI lifespan) ends only once requests are admitted, for a server that
+            sends requests as soon as it has ended. If the model cannot be loaded, start-up then fails with its error.
+            Otherwise start-up ends at once, and `/readyz` says when the model is ready.
     """
     plan = MemoryPlan.of(settings, memory_limit_bytes())
     settings = settings.model_copy(update={"max_queued_audio_s": plan.queued_audio_s})
@@ -72,7 +76,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with runtime.running(load_all, on_failure):
+        async with runtime.running(load_all, on_failure, waits_for_model=waits_for_model):
             yield
 
     app = FastAPI(
@@ -158,6 +162,7 @@ def _services(
         created_at=int(time.time()),
         note_refusal=partial(write_refusal, runtime.metrics, settings.model_name),
         drain=runtime.drain,
+        load=runtime.load,
     )
 
 

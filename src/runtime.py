@@ -15,6 +15,7 @@ from src.memory.budget import Budget
 from src.memory.plan import MIB, MemoryPlan
 from src.memory.process import freeze_gc, trim_heap_periodically
 from src.metrics import MetricsLog
+from src.metrics.load import Load
 from src.metrics.trace import write_counts, write_counts_periodically
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
@@ -39,6 +40,7 @@ class Runtime:
     def __init__(self, settings: Settings, plan: MemoryPlan, on_breakdown: Callable[[], None]) -> None:
         cores = os.cpu_count() or 1
         self._grace_s = settings.shutdown_grace_s
+        self._max_sessions = settings.max_sessions
         self._plan = plan
         self.scheduler = Scheduler(settings, on_breakdown)
         self.sessions = SessionSlots(settings.max_sessions)
@@ -60,21 +62,31 @@ class Runtime:
         self.parsing = Budget(plan.reading)
 
     @asynccontextmanager
-    async def running(self, load: Callable[[], Model], on_failure: Callable[[], None]) -> AsyncIterator[None]:
+    async def running(
+        self, load: Callable[[], Model], on_failure: Callable[[], None], *, waits_for_model: bool = False
+    ) -> AsyncIterator[None]:
         """Run all parts during the block. The model loads in the background, so that probes are answered at once.
 
         Args:
             load: returns the model; called in the model's thread.
             on_failure: called when the model cannot be loaded. By then, the reason is in the log.
+            waits_for_model: whether the block begins only once requests are admitted.
+
+        Raises:
+            ModelUnavailable: the block waits for the model, and it cannot be loaded.
+            Exception: the same, with another error of `load`.
         """
+        loading = asyncio.create_task(self._load(load, on_failure))
         background = [
-            asyncio.create_task(self._load(load, on_failure)),
+            loading,
             asyncio.create_task(trim_heap_periodically(self._work_done)),
             asyncio.create_task(write_counts_periodically(self.metrics)),
         ]
         self.io_pool.submit(self._start_sandbox)
         log.info("Memory that may be taken: %s.", self._plan)
         try:
+            if waits_for_model:
+                await loading
             yield
         finally:
             for task in background:
@@ -82,6 +94,20 @@ class Runtime:
             await asyncio.gather(*background, return_exceptions=True)
             await self.drain()
             await self._close()
+
+    def load(self) -> Load:
+        """Return how busy this process is. The event loop must be running."""
+        scheduler = self.scheduler
+        return Load(
+            queued_audio_s=scheduler.queued_audio_s,
+            running_audio_s=scheduler.running_audio_s,
+            uploads=scheduler.uploads,
+            sessions=len(self.sessions),
+            max_sessions=self._max_sessions,
+            batch_size=scheduler.mean_batch_size,
+            audio_s_per_s=scheduler.audio_s_per_s,
+            ready=scheduler.ready,
+        )
 
     async def drain(self) -> None:
         """Take no more work, and return when all work has ended or the grace period is over.
@@ -112,6 +138,8 @@ class Runtime:
             self.sandbox.start()
 
     async def _load(self, load: Callable[[], Model], on_failure: Callable[[], None]) -> None:
+        """Load the model, log how that ended, and raise the error of a model that cannot be loaded."""
+
         def load_and_freeze() -> Model:
             model = load()
             freeze_gc()
@@ -122,8 +150,10 @@ class Runtime:
         except ModelUnavailable as error:
             log.error("%s", error)
             on_failure()
+            raise
         except Exception:
             log.exception("The model could not be loaded.")
             on_failure()
+            raise
         else:
             log.info("Ready for requests.")

@@ -23,6 +23,7 @@ from src.audio.vad import SpeechDetector
 from src.memory.budget import Budget
 from src.memory.budget_queue import BudgetQueue
 from src.metrics import MetricsLog
+from src.metrics.load import Load
 from src.metrics.trace import Trace
 from src.realtime.audio_batcher import AudioBatcher
 from src.scheduling.scheduler import Scheduler
@@ -64,6 +65,8 @@ class Services:
     `WS`), the status and the error's code."""
     drain: Callable[[], Awaitable[None]]
     """Takes no more work, and returns when all work has ended or the grace period is over."""
+    load: Callable[[], Load]
+    """Returns how busy this process is; called in the event loop."""
 
     def served_model_for(self, scope: Scope) -> ServedModel:
         """Return the served model for a connection of `scope`: on Azure's paths, every name stands for it."""

@@ -1,7 +1,9 @@
 """Tracing: the ASGI middleware that gives each request an id, and writes its lines to the logs when it ends."""
 
+import asyncio
 import logging
 import re
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -75,29 +77,22 @@ class RequestTrace:
         await self._app(scope, receive, send_traced)
 
     async def _serve_request(self, trace: Trace, scope: Scope, receive: Receive, send: Send) -> None:
-        answered = False
-
-        async def send_traced(message: Message) -> None:
-            nonlocal answered
-            if message["type"] == "http.response.start":
-                answered = True
-                trace.status = message["status"]
-                headers = MutableHeaders(scope=message)
-                if self._names_answers:
-                    headers["x-request-id"] = trace.request_id
-                headers["openai-processing-ms"] = str(round(trace.total_s * 1000))
-            await send(message)
-
+        channels = _Channels(trace, receive, send, self._names_answers)
         try:
-            await self._app(scope, receive, send_traced)
+            await self._app(scope, channels.receive, channels.send)
         except ClientGone:
             trace.status, trace.error_code = CLIENT_CLOSED, "client_closed"
+        except asyncio.CancelledError:  # by which some servers say that the client has left
+            if not channels.has_ended:
+                trace.status, trace.error_code = CLIENT_CLOSED, "client_closed"
+            raise
         except Exception:
             log.exception("%s failed", trace.request_id)
             error = ServiceError("The server met an unexpected error. The request id is in its log.")
             trace.status, trace.error_code = error.status, error.code
-            if not answered:
-                await error_response(error)(scope, receive, send_traced)
+            if not channels.has_begun:
+                with suppress(ClientGone):
+                    await error_response(error)(scope, receive, channels.send)
         finally:
             trace.status, trace.error_code = scope["state"].get(SERVER_ANSWER, (trace.status, trace.error_code))
             if route_path(scope) not in self._unlogged_paths:
@@ -114,6 +109,56 @@ class RequestTrace:
             label=f"{method} {route}",
             client=client[0] if client else None,
         )
+
+
+class _Channels:
+    """The server's two channels of a request, as the application gets them: its answer is traced.
+
+    A server may say that the client has left by an error of its own (ASGI: `send` raises an `OSError`; Ray's `receive`
+    raises what its proxy met). Here it is always `ClientGone`.
+    """
+
+    def __init__(self, trace: Trace, receive: Receive, send: Send, names_answer: bool) -> None:
+        self._trace = trace
+        self._receive = receive
+        self._send = send
+        self._names_answer = names_answer
+        self.has_begun = False
+        """Whether the answer has begun."""
+        self.has_ended = False
+        """Whether the server has all of the answer."""
+
+    async def receive(self) -> Message:
+        """Return the next message of the server.
+
+        Raises:
+            ClientGone: the server has failed to receive.
+        """
+        try:
+            return await self._receive()
+        except Exception as error:
+            log.info("%s: its server cannot receive any more: %r", self._trace.request_id, error)
+            raise ClientGone from error
+
+    async def send(self, message: Message) -> None:
+        """Pass a message of the answer to the server.
+
+        Raises:
+            ClientGone: the server says that the client has left.
+        """
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            self._trace.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            if self._names_answer:
+                headers["x-request-id"] = self._trace.request_id
+            headers["openai-processing-ms"] = str(round(self._trace.total_s * 1000))
+        elif message["type"] == "http.response.body":
+            self.has_ended = not message.get("more_body", False)
+        try:
+            await self._send(message)
+        except OSError as error:
+            raise ClientGone from error
 
 
 def _request_id(given: str | None) -> str:

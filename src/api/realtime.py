@@ -161,6 +161,17 @@ class _Connection:
     async def run(self) -> None:
         """Serve the session to its end."""
         started = time.monotonic()
+        close: Close | None = None
+        try:
+            close = await self._serve()
+            if close:
+                await self._close(close)
+        finally:  # also if the server cancels this, as some do when the client has left
+            code = close.code if close else self._client_close_code
+            log.info("WS %s %d in %.3f s, %s", self._route, code, time.monotonic() - started, self._session_id)
+
+    async def _serve(self) -> Close | None:
+        """Serve the session until one of its tasks ends, and return how to close the connection."""
         self._services.realtime_pool.submit(self._services.detector.load)  # it may be needed in the event loop
         await self._calls.now(self._session.open)
         parts = (self._listener.run(), self._worker.run(), self._end_on_request(), self._time_out())
@@ -168,17 +179,13 @@ class _Connection:
         try:
             take_messages(self._websocket.scope, self._take_append)
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            close = self._close_after(done.pop())
+            return self._close_after(done.pop())
         finally:
             take_messages(self._websocket.scope, None)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._traces.end_all()
-        if close:
-            await self._close(close)
-        code = close.code if close else self._client_close_code
-        log.info("WS %s %d in %.3f s, %s", self._route, code, time.monotonic() - started, self._session_id)
 
     def _close_after(self, ended: asyncio.Task[Close]) -> Close | None:
         """Return how to close the connection after a task has ended; None if the client has closed it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -142,8 +142,9 @@ async def _while_connected(request: Request) -> AsyncIterator[None]:
     scope = asyncio.timeout(None)
 
     async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
+        with suppress(ClientGone):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
         scope.reschedule(asyncio.get_running_loop().time())
 
     watching = asyncio.create_task(watch())

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from src.audio.samples import Samples
+from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine.batch_limits import BatchLimits
 from src.engine.device_errors import MemoryExhausted
 from src.engine.frames import FRAME_SECONDS
@@ -37,6 +37,7 @@ from src.scheduling.job_queue import JobQueue
 from src.scheduling.jobs import Clip, Job, Kind, Priority, Slot
 from src.scheduling.outcome import Outcome
 from src.scheduling.pace import Pace
+from src.scheduling.recent_batches import EndedBatch, RecentBatches
 from src.scheduling.resubmissions import Resubmissions
 from src.scheduling.upload_progress import UploadProgress, UploadsInProgress
 from src.settings import Settings
@@ -61,6 +62,8 @@ class Admission:
     scope: asyncio.Timeout
     upload: UploadProgress
     """How its body arrives."""
+    is_owed: bool = False
+    """Whether it is work for a session that is open."""
     has_submitted: bool = False
     """Whether it has submitted a job."""
     queued_at: float | None = None
@@ -106,7 +109,9 @@ class Scheduler:
         self._refuses = False  # further requests
         self._stopped = False
         self._batches = 0  # out of the queue, and not finished
+        self._running_samples = 0  # in those batches
         self._batches_run = 0
+        self._recent_batches = RecentBatches()
         self._resubmissions = Resubmissions()
         self._wait_for_callers_until = 0.0  # until when the next batch waits for the callers of the last one
         self._changes = Notifier()  # for everything that lanes, requests and `stop` wait for
@@ -156,6 +161,31 @@ class Scheduler:
     def batches_run(self) -> int:
         """Number of batches finished since the start."""
         return self._batches_run
+
+    @property
+    def queued_audio_s(self) -> float:
+        """Seconds of decoded audio in the queue."""
+        return self._queue.audio_s
+
+    @property
+    def running_audio_s(self) -> float:
+        """Seconds of audio in the batches that have left the queue and not ended."""
+        return self._running_samples / SAMPLE_RATE
+
+    @property
+    def uploads(self) -> int:
+        """Number of requests in progress, from their admission to their end; what is owed to sessions not counted."""
+        return sum(not admission.is_owed for admission in self._admitted.values())
+
+    @property
+    def mean_batch_size(self) -> float:
+        """Mean number of clips or steps in the batches of the last seconds; 0 if there were none."""
+        return self._recent_batches.mean_size(asyncio.get_running_loop().time())
+
+    @property
+    def audio_s_per_s(self) -> float:
+        """Seconds of audio that the model took for each second that it ran lately; 0 before its first batch."""
+        return self._recent_batches.audio_s_per_s
 
     @property
     def step_s(self) -> float:
@@ -248,7 +278,7 @@ class Scheduler:
             await self._changes.until(lambda: self._queue.has_slot)
         slot = self._reserve_slot(client)
         scope = asyncio.timeout(None)
-        admission = Admission(slot, scope, UploadProgress(asyncio.get_running_loop().time()))
+        admission = Admission(slot, scope, UploadProgress(asyncio.get_running_loop().time()), is_owed)
         self._admitted[admission.upload] = admission
         self._uploads.add(admission.upload)
         try:
@@ -445,6 +475,7 @@ class Scheduler:
                 async with self._turn:
                     jobs = await self._next_batch()
                     self._batches += 1
+                    self._running_samples += sum(job.length for job in jobs)
                     started = loop.time()
                 await self._run(model, lane, jobs)
                 failures = 0
@@ -456,6 +487,7 @@ class Scheduler:
             finally:
                 if jobs:
                     self._batches -= 1
+                    self._running_samples -= sum(job.length for job in jobs)
                     self._batches_run += 1
                     self._note_batch_end(jobs, started, loop.time())
                 self._changes.notify()
@@ -567,6 +599,7 @@ class Scheduler:
                     clip.set_result(Outcome(result, started - job.enqueued_at, inference_s, lane, len(jobs)))
 
     def _note_pace(self, jobs: Sequence[Job], took_s: float, now: float) -> None:
+        self._recent_batches.add(EndedBatch(now, len(jobs), sum(job.audio_s for job in jobs), took_s))
         steps = [job.work for job in jobs if isinstance(job.work, StreamStep)]
         if steps:
             self._pace.note_steps(len(steps), sum(step.take_frames for step in steps) * FRAME_SECONDS, took_s, now)

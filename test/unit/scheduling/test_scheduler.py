@@ -38,6 +38,29 @@ async def test_batches_fill_to_the_maximum_while_the_model_is_busy():
 
 
 @in_virtual_time
+async def test_the_load_is_the_audio_that_waits_and_the_mean_size_of_the_last_batches():
+    model = VirtualModel(batch_s=0.1)
+    async with running(model) as scheduler:
+        assert (scheduler.queued_audio_s, scheduler.running_audio_s, scheduler.uploads) == (0, 0, 0)
+        assert (scheduler.mean_batch_size, scheduler.audio_s_per_s) == (0, 0)
+        first = asking(scheduler, clip(0, 9.0))
+        await model.next_started()
+        rest = asking(scheduler, *(clip(number, 2.0) for number in range(1, 8)))
+        await settled()
+        assert (scheduler.queued_audio_s, scheduler.running_audio_s, scheduler.uploads) == (14, 9, 8)
+        async with scheduler.admit(is_owed=True):
+            assert scheduler.uploads == 8, "an item of a session is none"
+        model.release_all()
+        await asyncio.gather(*first, *rest)
+        await settled()
+        assert (scheduler.queued_audio_s, scheduler.running_audio_s, scheduler.uploads) == (0, 0, 0)
+        assert scheduler.mean_batch_size == 4
+        assert scheduler.audio_s_per_s == pytest.approx(23 / 0.2)
+        await asyncio.sleep(60)
+        assert scheduler.mean_batch_size == 0
+
+
+@in_virtual_time
 async def test_the_limits_are_those_of_the_models_device_where_none_are_set(caplog):
     caplog.set_level("INFO")
     for settings, sizes in (({}, [1, 32, 8, 1]), ({"microbatch_max_batch": 20}, [1, 16, 16, 8, 1])):
