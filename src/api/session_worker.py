@@ -30,7 +30,8 @@ class SessionWorker:
     """Runs the work that a session wants, one piece after the other.
 
     Items are transcribed in the task of `run`. A step of live text, of which there are hundreds in a second, wakes no
-    task: it ends in a callback, and the next one begins there, unless somebody else is calling the session.
+    task: it ends in a callback, and the next one begins there, unless somebody else is calling the session or the
+    speech detector may be asked about its text.
 
     Args:
         services: what transcribes.
@@ -107,15 +108,16 @@ class SessionWorker:
     async def _finish(self, outcome: WorkOutcome) -> None:
         """Pass the outcome of the work in flight to the session, once nobody else calls it."""
         work, self._outcome = self._work, None
-        call = self._calls.in_thread if self._takes_long else self._calls.now
+        call = self._calls.in_thread if self._takes_long(outcome) else self._calls.now
         await call(self._session.finish, work, outcome)
         self._work = None
         self._on_finished()
 
-    @property
-    def _takes_long(self) -> bool:
-        """Whether the text of the work in flight takes long to assemble."""
-        return not isinstance(self._work, StepWork) or self._work.live.token_count > LONG_TEXT_TOKENS
+    def _takes_long(self, outcome: WorkOutcome) -> bool:
+        """Return whether it may take long to finish the work in flight: to assemble its text, or to check that."""
+        if not isinstance(self._work, StepWork) or self._work.live.token_count > LONG_TEXT_TOKENS:
+            return True
+        return self._session.asks_detector(self._work, outcome)
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class SessionWorker:
         outcome = self._outcome_of_step(step)
         if self._has_ended:
             return
-        if self._takes_long or self._calls.lock.locked():
+        if self._calls.lock.locked() or self._takes_long(outcome):
             self._outcome = outcome
             self._woken.set()
             return

@@ -90,11 +90,16 @@ class AudioInput:
 
     def hears_speech(self, samples: Samples) -> bool:
         """Return whether somebody speaks in the open turn or, if that is not certain, in 16 kHz audio (samples,)."""
-        if self._detector is not None and self._detector.speech_frames * FRAME_S >= MIN_SPEECH_S:
+        if self.has_heard_speech:
             return True
         if not peak_exceeds(samples, SILENCE_PEAK):
             return False
         return run_detection(SpeechAnalyzer(self._new_stream).detect_speech(samples, MIN_SPEECH_S))
+
+    @property
+    def has_heard_speech(self) -> bool:
+        """Whether it is known, without the detector's network, that somebody speaks in the open turn."""
+        return self._detector is not None and self._detector.speech_frames * FRAME_S >= MIN_SPEECH_S
 
     @property
     def detects_turns(self) -> bool:

@@ -17,7 +17,8 @@ class Doubt:
     """Whether the live text of one utterance may be shown. Once it may, it stays so."""
 
     def __init__(self) -> None:
-        self._is_resolved = False
+        self.is_resolved = False
+        """Whether it may be shown, as far as is known."""
         self._unheard = ""  # the text for which no speech was heard
 
     def allows(
@@ -31,10 +32,10 @@ class Doubt:
             samples: 16 kHz audio (samples,) with what the step has added.
             hears_speech: returns whether somebody speaks in such audio. Called only if the text is new and doubtful.
         """
-        if not self._is_resolved and text.strip() and text != self._unheard:
-            self._is_resolved = not is_doubtful(text, tokens, samples) or hears_speech(samples)
+        if not self.is_resolved and text.strip() and text != self._unheard:
+            self.is_resolved = not is_doubtful(text, tokens, samples) or hears_speech(samples)
             self._unheard = text
-        return self._is_resolved
+        return self.is_resolved
 
 
 def is_doubtful(text: str, tokens: Sequence[Token], samples: Samples) -> bool:

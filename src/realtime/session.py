@@ -224,6 +224,18 @@ class Session:
         self._in_flight = self._item_work(first) if first else self._live_work(step_s)
         return self._in_flight
 
+    def asks_detector(self, work: Work, outcome: WorkOutcome) -> bool:
+        """Return whether `finish` may run the speech detector, which takes milliseconds; else it is quick.
+
+        It may if the step has a text and none of its utterance was shown yet. May be called while another call runs.
+        """
+        if not isinstance(work, StepWork) or not isinstance(outcome, StepResult) or self._limits.final_from_stream:
+            return False
+        utterance, has_text = self._utterance, outcome.tokens or outcome.lookahead or work.live.token_count
+        if not has_text or utterance is None or utterance.live is not work.live:
+            return False
+        return not utterance.doubt.is_resolved and not self._input.has_heard_speech
+
     def finish(self, work: Work, outcome: WorkOutcome) -> list[Output]:
         """Handle the outcome of the work in flight.
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from media import CLIPS
-from realtime_client import COMPLETED, Client, speech
+from realtime_client import COMPLETED, DELTA, Client, speech
 from websockets.sync.client import connect
 
 from src.api import responses
-from src.realtime import item_events
+from src.realtime import audio_input, item_events
 
 
 class Slow:
@@ -61,6 +61,21 @@ def test_the_times_and_log_probabilities_of_an_item_do_not_block_others(service,
         client.commit()
         answers_meanwhile(service, slow)
         assert client.until(COMPLETED)[-1]["logprobs"]
+
+
+def test_the_check_of_live_text_for_speech_does_not_block_others(service, monkeypatch):
+    audio = {"input": {"turn_detection": None, "format": {"type": "audio/pcm", "rate": 16000}}}
+    with (
+        connect(f"ws://127.0.0.1:{service.port}/v1/realtime?intent=transcription") as connection,
+        slowed(monkeypatch, audio_input, "run_detection") as slow,
+    ):
+        client = Client(connection)
+        client.send("session.update", session={"type": "transcription", "audio": audio})
+        client.append(speech("fsdd-theo-2.flac") + bytes(96_000))
+        answers_meanwhile(service, slow)
+        assert client.until(DELTA)[-1]["delta"]
+        client.commit()
+        assert client.until(COMPLETED)[-1]["transcript"]
 
 
 def test_the_log_probabilities_of_a_stream_do_not_block_others(service, monkeypatch):

@@ -146,6 +146,8 @@ class SessionHarness:
         config: SessionConfig | None = None,
     ) -> None:
         self._numbers = itertools.count(1)
+        self._new_speech_stream = new_speech_stream
+        self._streams = 0
         self._memory = ExitStack()
         self._step = step
         self._final = final
@@ -155,7 +157,7 @@ class SessionHarness:
             SessionLimits(max_audio_s, windowing, partials, final_from_stream),
             ServedModel("nvidia/parakeet", "1" if strict else "0"),
             ("en",),
-            new_speech_stream,
+            self._new_stream,
             lambda kind: f"{kind}_{next(self._numbers)}",
             self._memory.enter_context((budget or Budget(1 << 40)).reserved(guaranteed=True)),
         )
@@ -188,8 +190,10 @@ class SessionHarness:
         self.finish(work, self._final(work.item.samples) if isinstance(work, ItemWork) else self._step(work))
 
     def finish(self, work: Work, outcome: WorkOutcome) -> None:
-        """Pass the outcome of work to the session."""
+        """Pass the outcome of work to the session, which uses the detector only if it said so."""
+        asks, streams = self.session.asks_detector(work, outcome), self._streams
         self.collect(self.session.finish(work, outcome))
+        assert asks or self._streams == streams
 
     def run_all(self, step_s: float | None = None) -> list[dict[str, Any]]:
         """Run work until there is none left, and return the events received since the last call.
@@ -219,6 +223,10 @@ class SessionHarness:
         self.notices += [each for each in found if isinstance(each, ItemCommitted | ItemEnded)]
         self.cancelled += [each.work for each in found if isinstance(each, CancelWork)]
         self._watch(found)
+
+    def _new_stream(self) -> Any:
+        self._streams += 1
+        return self._new_speech_stream()
 
 
 def manual_client(**options: Any) -> SessionHarness:

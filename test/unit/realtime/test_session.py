@@ -832,6 +832,32 @@ def test_what_was_held_back_is_shown_once_somebody_speaks():
     assert "".join(event["delta"] for event in events if "delta" in event).startswith("0 1 2")
 
 
+def test_it_says_beforehand_whether_the_detector_may_be_asked_about_a_step():
+    ears: list[type[Loudness]] = [Deaf]
+    harness = manual_client(new_speech_stream=lambda: ears[-1]())
+    asked = []
+
+    def run_step() -> None:
+        harness.send(append(speech(0.4)))
+        work = cast("StepWork", harness.session.next_work(0.08))
+        outcome = step_result(work)
+        asked.append(harness.session.asks_detector(work, outcome))
+        harness.finish(work, outcome)
+
+    harness.send(append(speech(0.4)))
+    work = cast("StepWork", harness.session.next_work(0.08))
+    assert not harness.session.asks_detector(work, StepResult((), 1)), "there is no text"
+    assert not harness.session.asks_detector(work, Cancelled())
+    harness.send(CLEAR)
+    assert not harness.session.asks_detector(work, step_result(work)), "nobody needs the text"
+    harness.finish(work, Cancelled())
+    run_step()
+    ears.append(Loudness)
+    run_step()
+    run_step()
+    assert asked == [True, True, False], "until it has heard speech"
+
+
 def test_many_sure_words_need_no_detector():
     harness = manual_client(step=sure_step, new_speech_stream=Deaf)
     harness.send(append(speech(1.0)))
