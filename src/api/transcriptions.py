@@ -20,7 +20,7 @@ from src.api.request import parse_request
 from src.api.responses import EventStream, Transcription, VerboseTranscription, is_quick, render
 from src.api.speakers import DiarizedTranscription
 from src.errors import ClientGone, ServiceError, UnsupportedModel
-from src.scheduling.scheduler import Admission
+from src.scheduling.admissions import Admission
 from src.transcription.audio_source import Upload
 
 

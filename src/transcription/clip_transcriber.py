@@ -10,8 +10,9 @@ from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.vad import Detection, Span, SpeechDetector
 from src.engine.frames import FRAME_SECONDS
 from src.metrics.trace import Measurements
+from src.scheduling.admissions import Admission
 from src.scheduling.jobs import Kind, Priority
-from src.scheduling.scheduler import Admission, Scheduler
+from src.scheduling.scheduler import Scheduler
 from src.text.transcript import Transcript
 from src.transcription.vad_fallback import (
     MIN_SPEECH_S,

@@ -20,8 +20,9 @@ from src.audio.sandbox import Sandbox
 from src.audio.vad import SpeechDetector
 from src.memory.budget_queue import BudgetQueue
 from src.metrics.trace import Measurements
+from src.scheduling.admissions import Admission
 from src.scheduling.jobs import Kind, Priority
-from src.scheduling.scheduler import Admission, Scheduler
+from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.text.merge import Merger, TranscriptDelta, join_deltas
 from src.text.transcript import Transcript

@@ -161,7 +161,7 @@ def full_service(log_dir: Path) -> Iterator[FullService]:
     )
     with (
         patch(
-            "src.scheduling.scheduler.UploadsInProgress.evictable", return_value=None
+            "src.scheduling.upload_progress.UploadsInProgress.evictable", return_value=None
         ),  # its client counts as one that gets on
         serving(settings, lambda _: HeldModel(held=False)) as running,
         socket.create_connection(("127.0.0.1", running.port)) as client,
