@@ -30,8 +30,8 @@ bin=$root/.venv/bin
 "$bin/ruff" format --check
 "$bin/mypy"
 "$bin/shellcheck" scripts/*.sh .ci/run
-# A process for each core, up to four: much of a test's time is waiting, and each process loads NeMo.
-# One thread in each of them: threads that share cores with other processes mostly wait for one another.
+# One process more than cores, up to four, as many tests wait: for audio in real time, for a browser, for a service to start.
+# Each loads NeMo. Each has one thread: threads that share cores with other processes mostly wait for one another.
+processes=$(($(env -u OMP_NUM_THREADS nproc) + 1)) # nproc heeds that variable
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-# One process more than cores, as many tests wait: for audio in real time, for a browser, for a service to start.
-exec "$python" -m pytest --numprocesses $(($(nproc) + 1)) --maxprocesses 4 --dist worksteal "$@"
+exec "$python" -m pytest --numprocesses "$processes" --maxprocesses 4 --dist worksteal "$@"
