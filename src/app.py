@@ -24,6 +24,7 @@ from src.api.paths import DOCUMENTATION, OPENAPI, PROBES, UNLOGGED, PathNormaliz
 from src.api.temporary_keys import TemporaryKeys
 from src.api.web import web_routes
 from src.audio.vad import SpeechDetector
+from src.diarization.factory import diarizer_of
 from src.engine.model import Model
 from src.engine.nemo_model import NemoModel
 from src.errors import QueueFull
@@ -36,6 +37,8 @@ from src.runtime import Runtime
 from src.settings import Settings
 from src.text.language_identifier import LanguageIdentifier
 from src.transcription.service import TranscriptionService
+from src.transcription.source_decoder import SourceDecoder
+from src.transcription.speaker_service import SpeakerService
 from src.wire.model_names import ServedModel
 
 AUDIO_FULL = "The audio of the uploads in progress fills the server's memory."
@@ -138,11 +141,15 @@ def _services(
 ) -> Services:
     detector = SpeechDetector()
     audio = BudgetQueue(runtime.uploaded_audio, settings.max_queue_wait_s, partial(_full, AUDIO_FULL, settings))
+    decoder = SourceDecoder(runtime.sandbox, runtime.decode_pool, runtime.io_pool)
     return Services(
         settings=settings,
         scheduler=runtime.scheduler,
         transcription=TranscriptionService(
             settings, runtime.scheduler, detector, runtime.sandbox, audio, runtime.decode_pool, runtime.io_pool
+        ),
+        speakers=SpeakerService(
+            diarizer_of(settings, detector), decoder, audio, runtime.speakers_pool, settings.max_speakers
         ),
         served_model=ServedModel(settings.model_name, strict=settings.strict_model),
         body_reader=BodyReader(

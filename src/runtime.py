@@ -53,6 +53,8 @@ class Runtime:
         )
         self.decode_pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
         self.io_pool = ThreadPoolExecutor(WORKERS_PER_CORE * cores, thread_name_prefix="wait")
+        # Beside the model's thread, and apart from decoding, which would wait for it.
+        self.speakers_pool = ThreadPoolExecutor(max(1, cores // 2), thread_name_prefix="speakers")
         self.realtime_pool = ThreadPoolExecutor(cores, thread_name_prefix="realtime")
         # Sessions cannot be used while their round waits for its thread, so rounds have one of their own.
         self.rounds_pool = ThreadPoolExecutor(1, thread_name_prefix="rounds")
@@ -122,7 +124,8 @@ class Runtime:
         await self.sessions.drain(SESSION_END_S)
 
     async def _close(self) -> None:
-        for pool in (self.decode_pool, self.io_pool, self.realtime_pool, self.rounds_pool):
+        pools = (self.decode_pool, self.io_pool, self.speakers_pool, self.realtime_pool, self.rounds_pool)
+        for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.sandbox.close)
         write_counts(self.metrics)

@@ -30,6 +30,7 @@ from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.text.language_identifier import LanguageIdentifier
 from src.transcription.service import TranscriptionService
+from src.transcription.speaker_service import SpeakerService
 from src.wire.model_names import ServedModel
 
 
@@ -40,6 +41,7 @@ class Services:
     settings: Settings
     scheduler: Scheduler
     transcription: TranscriptionService
+    speakers: SpeakerService
     served_model: ServedModel
     body_reader: BodyReader
     temporary_keys: TemporaryKeys

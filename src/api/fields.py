@@ -67,6 +67,18 @@ class Fields:
             (value[:MAX_FIELD_CHARACTERS].strip() for value in self._values.get(name, ()) if none_if_unset(value)), None
         )
 
+    def texts(self, name: str, max_characters: int = MAX_FIELD_CHARACTERS) -> list[str]:
+        """Return the items of a list field whose items may hold commas, stripped: repeated, or one JSON list.
+
+        Raises:
+            InvalidRequest: the field is longer than any valid one.
+        """
+        texts: list[str] = []
+        for value in self._bounded(name, max_characters):
+            listed = _json_strings(value)
+            texts += [value] if listed is None else listed
+        return [text.strip() for text in texts]
+
     def items(self, name: str) -> list[str]:
         """Return the items of a list field that are not blank. They may be repeated, joined by commas or a JSON list.
 
@@ -81,10 +93,10 @@ class Fields:
             items += value.split(",") if listed is None else listed
         return [item.strip() for item in items if item.strip()]
 
-    def _bounded(self, name: str) -> list[str]:
+    def _bounded(self, name: str, max_characters: int = MAX_FIELD_CHARACTERS) -> list[str]:
         values = self._values.get(name, [])
-        if sum(map(len, values)) > MAX_FIELD_CHARACTERS:
-            raise InvalidRequest(f"`{name}` has more than {MAX_FIELD_CHARACTERS} characters.", param=name)
+        if sum(map(len, values)) > max_characters:
+            raise InvalidRequest(f"`{name}` has more than {max_characters} characters.", param=name)
         return values
 
     def choices(self, name: str, allowed: Iterable[str]) -> frozenset[str]:

@@ -32,6 +32,20 @@ _FIELDS: dict[str, Any] = {
     "prompt": _field("A plain list with commas counts as keywords, as many as fit; other prompts are ignored."),
     "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "Ignored: the decoder is greedy."},
     "chunking_strategy": _field("`auto` or `server_vad`; long audio is always cut at pauses."),
+    "diarize": {
+        "type": "boolean",
+        "default": False,
+        "description": "Say who speaks: `diarized_json`, the default format then, is always so. `verbose_json` gets a "
+        "`speaker` in each segment and word, `vtt` voices, `srt` a name before each cue. `json` and `text` have no "
+        "place for speakers.",
+    },
+    "num_speakers": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "How many speakers there are, if that is known; at most PARAKEET_MAX_SPEAKERS.",
+    },
+    "known_speaker_names[]": _list("Names of speakers whose voices are known, at most four."),
+    "known_speaker_references[]": _list("For each name 2 to 10 s of that voice alone, as a data URL."),
     "priority": _field("Order of waiting requests.", enum=["high", "normal", "low"], default="normal"),
 }
 

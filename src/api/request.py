@@ -33,7 +33,11 @@ CHARSETS = frozenset(
 )
 """Accepted encodings of a form's text. Python's other codecs raise unexpected errors or take minutes."""
 MAX_FIELD_BYTES = 1024 * 1024
-"""Bytes of a text part that are decoded. No valid field is longer."""
+"""Bytes of a text part that are decoded. No valid field is longer, but for the next one."""
+REFERENCES = "known_speaker_references"
+"""The field whose values are files."""
+MAX_REFERENCE_CHARACTERS = 8 * 1024 * 1024
+"""The longest of its values: ten seconds of 24 bit stereo at 96 kHz as base64."""
 DATA_KEY = re.compile(rb'"data"\s*:\s*"')
 PLACEHOLDER = "*"
 """Stands in JSON for base64 that is decoded apart from it. It is not valid base64 itself."""
@@ -98,18 +102,28 @@ def _parse(pieces: list[bytes], content_type: ContentType, query: Fields) -> Tra
         audio = _slice(pieces, file.start, file.end)
         pieces.clear()
         fields = query | fields
-        return TranscriptionRequest(_upload(audio, ContentType.parse(file.content_type), fields), fields)
+        return TranscriptionRequest(upload_of(audio, ContentType.parse(file.content_type), fields), fields)
     pieces.clear()
     if content_type.name == "application/json":
         audio, fields = _parse_json(body)
-        return TranscriptionRequest(_upload(audio, content_type, fields), query | fields)
+        return TranscriptionRequest(upload_of(audio, content_type, fields), query | fields)
     if not body and not content_type.may_be_media:
         raise _missing_file()
-    return TranscriptionRequest(_upload(body, content_type, query, is_untyped=content_type.name in UNTYPED), query)
+    return TranscriptionRequest(upload_of(body, content_type, query, is_untyped=content_type.name in UNTYPED), query)
 
 
-def _upload(audio: bytes, declared: ContentType, fields: Fields, *, is_untyped: bool = False) -> Upload:
-    """Return the audio, with the format that its media type and the fields declare if it is headerless."""
+def upload_of(audio: bytes, declared: ContentType, fields: Fields, *, is_untyped: bool = False) -> Upload:
+    """Return audio as an upload, with the format that its media type and the fields declare if it is headerless.
+
+    Args:
+        audio: the file's bytes.
+        declared: its media type.
+        fields: may have its `rate` and `channels`.
+        is_untyped: whether it is headerless unless it is a known container.
+
+    Raises:
+        EmptyAudio, InvalidRequest: there is nothing, or its format is none that is supported.
+    """
     if not audio:
         raise EmptyAudio("The audio is empty: not one byte of it arrived.", param="file")
     fields |= Fields(declared.parameters.items())
@@ -148,9 +162,15 @@ def _parse_multipart(body: bytes, content_type: ContentType) -> tuple[Part, Fiel
     parts = parse_form(body, boundary.encode("latin-1")) if body else []
     files = [part for part in parts if part.is_file or _is_typed_file(part)]
     texts = [part for part in parts if not (part.is_file or _is_typed_file(part))]
-    contents = (body[part.start : min(part.end, part.start + MAX_FIELD_BYTES)] for part in texts)
+    contents = (body[part.start : min(part.end, part.start + _max_bytes(part))] for part in texts)
     named = ((_text(part.name, charset), _text(text, charset)) for part, text in zip(texts, contents, strict=True))
     return _file_of(files, texts), Fields(named)
+
+
+def _max_bytes(part: Part) -> int:
+    """Return how many bytes of a text part are decoded: one more than is allowed, where that is to be noticed."""
+    is_reference = field_name(part.name.decode("latin-1")) == REFERENCES
+    return MAX_REFERENCE_CHARACTERS + 1 if is_reference else MAX_FIELD_BYTES
 
 
 def _is_typed_file(part: Part) -> bool:

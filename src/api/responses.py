@@ -14,16 +14,17 @@ from starlette.responses import Response
 
 from src.api.errors import ErrorDetail
 from src.api.options import Options
-from src.api.speakers import diarized, speaker_segment
+from src.api.segment_events import TimedWord, speaker_segment, timed_segment, timed_word
+from src.api.speakers import diarized
 from src.engine.frames import FRAME_SECONDS
 from src.errors import ServiceError
 from src.text.language_identifier import Identify, as_asked
 from src.text.languages import language_name
 from src.text.segment_stream import SegmentStream
 from src.text.segments import Segment, segments_of
+from src.text.speaker_turns import Labeller, by_speaker
 from src.text.subtitles import Cue, cues_of, srt, vtt
 from src.text.transcript import Token, Transcript
-from src.text.words import Word
 from src.wire.heard_language import HeardLanguage
 from src.wire.logprobs import TokenLogprob, finite_logprob, logprobs_of
 from src.wire.usage import DurationUsage, duration_usage
@@ -57,14 +58,6 @@ class Transcription(BaseModel):
     usage: DurationUsage
 
 
-class TimedWord(BaseModel):
-    """A spoken word."""
-
-    word: str = Field(description="Without the punctuation around it.")
-    start: FiniteFloat = Field(description="Seconds from the start of the audio.")
-    end: FiniteFloat
-
-
 class TimedSegment(BaseModel):
     """A sentence, or speech between two pauses. Its keys are Whisper's; those without a meaning here are zero."""
 
@@ -78,6 +71,7 @@ class TimedSegment(BaseModel):
     avg_logprob: FiniteFloat = Field(description="Mean log probability of the tokens.")
     compression_ratio: FiniteFloat = Field(description="Size of the text over its size when compressed by zlib.")
     no_speech_prob: FiniteFloat
+    speaker: str = Field(default="", description="Only with `diarize`.")
 
 
 class VerboseTranscription(BaseModel):
@@ -100,24 +94,13 @@ class TextDelta(BaseModel):
     logprobs: list[TokenLogprob] = Field(default=[], description="Only with `include[]=logprobs`.")
 
 
-class TextSegment(BaseModel):
-    """A segment of a stream whose times are asked for, sent once nothing can change it."""
-
-    type: Literal["transcript.text.segment"]
-    id: str = Field(description="Unique in the stream.")
-    start: FiniteFloat = Field(description="Seconds from the start of the audio.")
-    end: FiniteFloat
-    text: str = Field(description="Begins with a space: joined, the segments are the text.")
-    speaker: str = Field(description="Empty: the model does not tell speakers apart. OpenAI's SDKs expect the key.")
-    words: list[TimedWord]
-
-
 class TimedCue(BaseModel):
     """A subtitle as the formats `srt` and `vtt` have it."""
 
     start: FiniteFloat = Field(description="Seconds from the start of the audio.")
     end: FiniteFloat
     text: str = Field(description="One or two lines. WebVTT needs `&`, `<` and `>` escaped.")
+    speaker: str = Field(default="", description="Only with `diarize`.")
 
 
 class TextDone(BaseModel):
@@ -142,24 +125,34 @@ class StreamError(BaseModel):
     error: ErrorDetail
 
 
-def render(transcript: Transcript, options: Options, *, duration_s: float, identify: Identify = as_asked) -> Response:
+def render(
+    transcript: Transcript,
+    options: Options,
+    *,
+    duration_s: float,
+    identify: Identify = as_asked,
+    label: Labeller | None = None,
+) -> Response:
     """Return a transcript of `duration_s` seconds of audio as an answer in the format of `options`.
 
-    `identify` tells the language of the text, in the formats that have it.
+    `identify` tells the language of the text, in the formats that have it. `label` says who speaks; None if that is not
+    asked.
     """
     match options.response_format:
         case "text":
             return Response(f"{transcript.text}\n", media_type="text/plain")
-        case "srt":
-            return Response(srt(cues_of(segments_of(transcript, duration_s), duration_s)), media_type="text/plain")
-        case "vtt":
-            return Response(vtt(cues_of(segments_of(transcript, duration_s), duration_s)), media_type="text/vtt")
-        case "verbose_json":
-            return _json(verbose(transcript, options, duration_s, identify))
-        case "diarized_json":
-            return _json(diarized(transcript, duration_s))
-        case _:
+        case "json":
             return _json(plain(transcript, options, duration_s, identify))
+        case "diarized_json":
+            return _json(diarized(transcript, duration_s, label))
+    segments = by_speaker(segments_of(transcript, duration_s), label)
+    match options.response_format:
+        case "srt":
+            return Response(srt(cues_of(segments, duration_s)), media_type="text/plain")
+        case "vtt":
+            return Response(vtt(cues_of(segments, duration_s)), media_type="text/vtt")
+        case _:
+            return _json(verbose(transcript.text, segments, options, duration_s, identify))
 
 
 def is_quick(options: Options) -> bool:
@@ -178,24 +171,31 @@ def plain(transcript: Transcript, options: Options, duration_s: float, identify:
 
 
 def verbose(
-    transcript: Transcript, options: Options, duration_s: float, identify: Identify = as_asked
+    text: str, segments: Sequence[Segment], options: Options, duration_s: float, identify: Identify = as_asked
 ) -> VerboseTranscription:
     """Return the body of the format `verbose_json`."""
     return VerboseTranscription(
         task="transcribe",
-        text=transcript.text,
+        text=text,
         usage=duration_usage(duration_s),
-        language=_language_name(transcript.text, options, identify),
-        **_timed(segments_of(transcript, duration_s), options, duration_s),
+        language=_language_name(text, options, identify),
+        **_timed(segments, options, duration_s),
     )
 
 
 class EventStream:
-    """The server-sent events of one streamed transcription: `data:` lines, each followed by a blank line."""
+    """The server-sent events of one streamed transcription: `data:` lines, each followed by a blank line.
 
-    def __init__(self, options: Options, identify: Identify = as_asked) -> None:
+    Args:
+        options: what the client asks for.
+        identify: tells the language of the text.
+        label: says who speaks the next words; None if that is not asked.
+    """
+
+    def __init__(self, options: Options, identify: Identify = as_asked, label: Labeller | None = None) -> None:
         self._options = options
         self._identify = identify
+        self._label = label
         self._text: list[str] = []
         self._tokens: list[Token] = []
         self._segment_stream = SegmentStream()
@@ -241,7 +241,8 @@ class EventStream:
 
     def _segment_events(self, segments: Sequence[Segment]) -> bytes:
         """Return the events for the next segments, and keep these for `done`."""
-        event = speaker_segment if self._options.speakers else _text_segment
+        event = speaker_segment if self._options.is_diarized_json else timed_segment
+        segments = by_speaker(segments, self._label)
         first = len(self._segments)
         self._segments.extend(segments)
         return b"".join(sse(event(number, segment)) for number, segment in enumerate(segments, start=first))
@@ -286,7 +287,7 @@ def _timed(segments: Sequence[Segment], options: Options, duration_s: float) -> 
     if options.segments:
         timed["segments"] = [_segment(number, segment) for number, segment in enumerate(segments)]
     if options.words:
-        timed["words"] = [_word(word) for segment in segments for word in segment.words]
+        timed["words"] = [timed_word(word, segment.speaker) for segment in segments for word in segment.words]
     return timed
 
 
@@ -302,24 +303,12 @@ def _language_name(text: str, options: Options, identify: Identify) -> str:
     return language_name(identify(text, options.languages, options.language))
 
 
-def _text_segment(number: int, segment: Segment) -> TextSegment:
-    return TextSegment(
-        type="transcript.text.segment",
-        id=f"seg_{number}",
-        start=segment.start_s,
-        end=segment.end_s,
-        text=f" {segment.text}",
-        speaker="",
-        words=[_word(word) for word in segment.words],
-    )
-
-
 def _cue(cue: Cue) -> TimedCue:
-    return TimedCue(start=cue.start_ms / 1000, end=cue.end_ms / 1000, text=cue.text)
+    return TimedCue(start=cue.start_ms / 1000, end=cue.end_ms / 1000, text=cue.text, **_told(cue.speaker))
 
 
-def _word(word: Word) -> TimedWord:
-    return TimedWord(word=word.text, start=word.start_s, end=word.end_s)
+def _told(speaker: str) -> dict[str, str]:
+    return {"speaker": speaker} if speaker else {}
 
 
 def _segment(number: int, segment: Segment) -> TimedSegment:
@@ -334,6 +323,7 @@ def _segment(number: int, segment: Segment) -> TimedSegment:
         avg_logprob=finite_logprob(segment.avg_logprob),
         compression_ratio=_compression_ratio(segment.text),
         no_speech_prob=0.0,
+        **_told(segment.speaker),
     )
 
 

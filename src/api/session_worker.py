@@ -12,12 +12,15 @@ from src.api.item_traces import ItemTraces
 from src.api.session_calls import SessionCalls
 from src.engine.model import StepResult
 from src.errors import ServiceError
+from src.metrics.trace import Measurements
 from src.realtime.items import Item
 from src.realtime.outputs import Cancelled, ItemWork, StepWork, Work, WorkOutcome
 from src.realtime.session import Session
 from src.scheduling.jobs import Priority
 from src.text.transcript import Transcript
 from src.transcription.audio_source import ItemAudio
+from src.transcription.recording_speakers import RecordingSpeakers
+from src.transcription.speaker_service import SessionSpeakers
 
 log = logging.getLogger("src.access")
 
@@ -66,6 +69,7 @@ class SessionWorker:
         self._outcome: WorkOutcome | None = None  # of a step that could not be finished at once
         self._error: Exception | None = None  # that ends `run`
         self._has_ended = False
+        self._speakers: SessionSpeakers | None = None  # once an item asks for them
 
     def wake(self) -> None:
         """Note that the session may have work."""
@@ -104,6 +108,8 @@ class SessionWorker:
         finally:
             self._has_ended = True
             self.cancel_step()
+            if self._speakers:
+                self._speakers.stop()
 
     async def _finish(self, outcome: WorkOutcome) -> None:
         """Pass the outcome of the work in flight to the session, once nobody else calls it."""
@@ -173,11 +179,22 @@ class SessionWorker:
         return ServiceError("The server met an unexpected error. Other items are not affected.")
 
     async def _transcribe(self, item: Item) -> Transcript:
+        measured = self._traces.measured(item.item_id)
+        speakers = self._speakers_of(item, measured)
         async with self._services.scheduler.admit(is_owed=True) as admission:
-            return await self._services.transcription.transcribe(
+            transcript = await self._services.transcription.transcribe(
                 admission,
                 ItemAudio(item.samples),
-                self._traces.measured(item.item_id),
+                measured,
                 priority=Priority.HIGH,  # its speaker waits for it; live text can wait
                 keywords=item.config.keywords,
+                speakers=speakers,
             )
+        item.label = speakers.label_next if speakers else None
+        return transcript
+
+    def _speakers_of(self, item: Item, measured: Measurements) -> RecordingSpeakers | None:
+        if not item.tells_speakers:
+            return None
+        self._speakers = self._speakers or self._services.speakers.of_session()
+        return self._speakers.of_item(item.audio_s, measured)

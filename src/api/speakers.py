@@ -1,30 +1,14 @@
-"""Speakers in the answer: the format `diarized_json`, and its segments in a stream.
-
-The model does not tell speakers apart, so all of a transcript is one speaker's. The shapes are OpenAI's
-(platform.openai.com, "The transcription object (Diarized JSON)", and `transcript.text.segment` of its streams).
-"""
+"""Speakers in the answer: the format `diarized_json`, OpenAI's (platform.openai.com, "Diarized transcription")."""
 
 from typing import Literal
 
 from pydantic import BaseModel, Field, FiniteFloat
 
-from src.text.segments import Segment, segments_of
+from src.api.segment_events import TextSegment, speaker_segment
+from src.text.segments import segments_of
+from src.text.speaker_turns import Labeller, by_speaker
 from src.text.transcript import Transcript
 from src.wire.usage import DurationUsage, duration_usage
-
-SPEAKER = "A"
-"""OpenAI's name for the first speaker that has none."""
-
-
-class SpeakerSegment(BaseModel):
-    """A sentence, or speech between two pauses, and who says it; in a stream, an event."""
-
-    type: Literal["transcript.text.segment"]
-    id: str = Field(examples=["seg_0"])
-    start: FiniteFloat = Field(description="Seconds from the start of the audio.")
-    end: FiniteFloat
-    text: str
-    speaker: str = Field(description="Always A: speakers are not told apart.")
 
 
 class DiarizedTranscription(BaseModel):
@@ -33,28 +17,20 @@ class DiarizedTranscription(BaseModel):
     task: Literal["transcribe"]
     duration: FiniteFloat = Field(description="Length of the audio in seconds.")
     text: str
-    segments: list[SpeakerSegment]
+    segments: list[TextSegment]
     usage: DurationUsage
 
 
-def speaker_segment(number: int, segment: Segment) -> SpeakerSegment:
-    """Return the segment with this number, counted from 0, as said by the one speaker."""
-    return SpeakerSegment(
-        type="transcript.text.segment",
-        id=f"seg_{number}",
-        start=segment.start_s,
-        end=segment.end_s,
-        text=segment.text,
-        speaker=SPEAKER,
-    )
+def diarized(transcript: Transcript, duration_s: float, label: Labeller | None = None) -> DiarizedTranscription:
+    """Return the body of the format `diarized_json` for a transcript of `duration_s` seconds of audio.
 
-
-def diarized(transcript: Transcript, duration_s: float) -> DiarizedTranscription:
-    """Return the body of the format `diarized_json` for a transcript of `duration_s` seconds of audio."""
+    `label` says who speaks; without it all of it is one speaker's.
+    """
+    segments = by_speaker(segments_of(transcript, duration_s), label)
     return DiarizedTranscription(
         task="transcribe",
         duration=round(duration_s, 6),
         text=transcript.text,
-        segments=[speaker_segment(*each) for each in enumerate(segments_of(transcript, duration_s))],
+        segments=[speaker_segment(*each) for each in enumerate(segments)],
         usage=duration_usage(duration_s),
     )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
@@ -21,7 +21,10 @@ from src.api.responses import EventStream, Transcription, VerboseTranscription, 
 from src.api.speakers import DiarizedTranscription
 from src.errors import ClientGone, ServiceError, UnsupportedModel
 from src.scheduling.admissions import Admission
+from src.text.speaker_turns import Labeller
+from src.text.transcript import Transcript
 from src.transcription.audio_source import Upload
+from src.transcription.recording_speakers import RecordingSpeakers
 
 
 class _PlainRoute(APIRoute):
@@ -31,6 +34,8 @@ class _PlainRoute(APIRoute):
         """Return the endpoint."""
         return self.endpoint
 
+
+_Result = TypeVar("_Result")
 
 router = APIRouter(tags=["audio"], route_class=_PlainRoute)
 
@@ -92,25 +97,61 @@ class TranscriptionResponse(Response):
         ):
             body = await parse_request(self._request, pieces)
             served_model = services.served_model_for(self._request.scope)
-            options = parse_options(body.fields, served_model, services.scheduler.languages)
-            async with _while_connected(self._request):
+            options = parse_options(
+                body.fields, served_model, services.scheduler.languages, services.settings.max_speakers
+            )
+            async with _while_connected(self._request), self._speakers(admission, options) as speakers:
                 if options.stream:
-                    await self._stream(admission, body.upload, options, send)
+                    await self._stream(admission, body.upload, options, speakers, send)
                     return None
                 transcript = await services.transcription.transcribe(
-                    admission, body.upload, self._trace.measured, priority=options.priority, keywords=options.keywords
+                    admission,
+                    body.upload,
+                    self._trace.measured,
+                    priority=options.priority,
+                    keywords=options.keywords,
+                    speakers=speakers,
                 )
-        rendering = partial(
-            render, transcript, options, duration_s=self._duration_s, identify=services.identifier.identify
-        )
-        # The words and cues of hours of speech take too long for the event loop.
+                if speakers:
+                    return await self._render(transcript, options, speakers.label)
+        return await self._render(transcript, options)
+
+    @asynccontextmanager
+    async def _speakers(self, admission: Admission, options: Options) -> AsyncIterator[RecordingSpeakers | None]:
+        """Yield the speakers of the upload; None if they are not asked for."""
+        if options.speakers is None:
+            yield None
+            return
+        run = asyncio.to_thread if options.speakers.references else _call
+        wanted = await run(options.speakers.wanted)
+        async with self._services.speakers.of_upload(admission, wanted, self._trace.measured) as speakers:
+            yield speakers
+
+    async def _render(self, transcript: Transcript, options: Options, label: Labeller | None = None) -> Response:
+        identify = self._services.identifier.identify
+        rendering = partial(render, transcript, options, duration_s=self._duration_s, identify=identify, label=label)
+        # The words, cues and speakers of hours of speech take too long for the event loop.
         return rendering() if is_quick(options) else await asyncio.to_thread(rendering)
 
-    async def _stream(self, admission: Admission, upload: Upload, options: Options, send: Send) -> None:
-        events = EventStream(options, self._services.identifier.identify)
+    async def _stream(
+        self,
+        admission: Admission,
+        upload: Upload,
+        options: Options,
+        speakers: RecordingSpeakers | None,
+        send: Send,
+    ) -> None:
+        label = speakers.label_next if speakers else None
+        events = EventStream(options, self._services.identifier.identify, label)
         run = _call if events.is_quick else asyncio.to_thread
         pieces = self._services.transcription.stream(
-            admission, upload, self._trace.measured, priority=options.priority, keywords=options.keywords, grows=True
+            admission,
+            upload,
+            self._trace.measured,
+            priority=options.priority,
+            keywords=options.keywords,
+            grows=True,
+            speakers=speakers,
         )
         async with aclosing(pieces):
             async for piece in pieces:
@@ -131,7 +172,7 @@ class TranscriptionResponse(Response):
         return self._trace.measured.audio_len_s or 0.0
 
 
-async def _call(function: Callable[..., bytes], *args: Any) -> bytes:
+async def _call(function: Callable[..., _Result], *args: Any) -> _Result:
     """Call a quick function; has the interface of `asyncio.to_thread`."""
     return function(*args)
 

@@ -52,6 +52,12 @@ class Chunk:
         """The end of `samples`."""
         return (round(self.start_s * SAMPLE_RATE) + len(self.samples)) / SAMPLE_RATE
 
+    @property
+    def own_samples(self) -> Samples:
+        """The samples between `from_s` and `to_s`. Those of all chunks together have no sample twice."""
+        start, end = (round((time_s - self.start_s) * SAMPLE_RATE) for time_s in (self.from_s, self.to_s))
+        return self.samples[start:end]
+
 
 class _Cut(NamedTuple):
     """A cut: the chunk ends at `end_s` (0: no chunk), and the rest of the pending audio starts at `next_s`."""

@@ -32,7 +32,7 @@ class SpeakerOptions:
 
 
 class Diarization(Protocol):
-    """The speakers of one recording or realtime session. One thread at a time may use it; all methods compute."""
+    """The speakers of one recording or realtime session. One thread at a time may use it, but for `stop`."""
 
     def add(self, samples: Samples, start_s: float) -> None:
         """Analyse the next part of the audio, which ends with it as far as this method is concerned.
@@ -58,6 +58,9 @@ class Diarization(Protocol):
         Args:
             words: final words, whose audio was added.
         """
+
+    def stop(self) -> None:
+        """Have the call that runs, and any later one, return early with any result. For any thread."""
 
 
 class Diarizer(Protocol):

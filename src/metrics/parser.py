@@ -167,7 +167,9 @@ _FAST_FIELDS = (
     "route",
     "batch_size",
     "error",
-    *OPTIONAL_NAMES,
+    "sessions",
+    "process_started",
+    "count",
 )
 """The fields of `Record` that `Parser._fast_row` unpacks, in the order of the record."""
 _NUMBER = r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?(?:e-\d{1,3})?"

@@ -46,6 +46,8 @@ class Record:
     """When this process started, in Unix seconds: a reader tells a restart from a quiet hour by it."""
     count: int | None = None
     """Number of requests that the line stands for, if more than one."""
+    duration_diarize_s: float | None = None
+    """Seconds spent on telling speakers apart, beside the model, if the request asked who speaks."""
 
     def to_line(self) -> str:
         """Return the record as a JSON object on one line of ASCII, without a line break."""
@@ -54,7 +56,7 @@ class Record:
         return json.dumps(entry | extras, separators=(",", ":"))
 
 
-OPTIONAL_NAMES = ("sessions", "process_started", "count")
+OPTIONAL_NAMES = ("sessions", "process_started", "count", "duration_diarize_s")
 """The last fields: a line has those of them that are known. Lines of earlier versions have none."""
 _NAMES = tuple(field.name for field in fields(Record) if field.name not in OPTIONAL_NAMES)
 

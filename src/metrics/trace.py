@@ -28,7 +28,8 @@ def new_request_id() -> str:
 class Measurements:
     """Figures that a transcription fills in while it runs. Times are in seconds; None means not reached yet.
 
-    `add_audio` may be called in the thread that decodes, all else is written in the event loop.
+    `add_audio` may be called in the thread that decodes, and `add_diarization` in one thread at a time; all else is
+    written in the event loop.
     """
 
     audio_len_s: float | None = None
@@ -37,6 +38,7 @@ class Measurements:
     queue_wait_s: float | None = None
     lane: int | None = None
     batch_size: int | None = None
+    duration_diarize_s: float | None = None
 
     def add_audio(self, seconds: float) -> None:
         """Add audio that was decoded."""
@@ -45,6 +47,10 @@ class Measurements:
     def add_preprocessing(self, seconds: float) -> None:
         """Add time spent on decoding and cutting."""
         self.duration_preprocess_s = (self.duration_preprocess_s or 0.0) + seconds
+
+    def add_diarization(self, seconds: float) -> None:
+        """Add time spent on telling speakers apart."""
+        self.duration_diarize_s = (self.duration_diarize_s or 0.0) + seconds
 
     def add_clip(self, *, queue_wait_s: float, inference_s: float, lane: int, batch_size: int) -> None:
         """Add a transcribed clip. Inference times are summed; the other figures are those of the first clip."""
@@ -97,6 +103,7 @@ class Trace:
             error=self.error_code,
             sessions=sessions,
             process_started=process_started,
+            duration_diarize_s=self.measured.duration_diarize_s,
         )
 
 

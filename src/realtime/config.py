@@ -17,7 +17,7 @@ from src.text.keywords import parse_keywords
 from src.text.languages import language_code, none_if_any, possible_languages
 from src.text.unset import none_if_unset
 from src.wire.json_limits import MAX_ITEMS
-from src.wire.model_names import ServedModel
+from src.wire.model_names import ServedModel, asks_for_speakers
 
 SEMANTIC_WAITS_MS = {"low": 8_000, "medium": 4_000, "auto": 4_000, "high": 2_000}
 """The longest pause that OpenAI's `semantic_vad` allows, by eagerness ("Realtime API reference", turn_detection)."""
@@ -182,6 +182,11 @@ class SessionConfig:
     def granularities(self) -> frozenset[str]:
         """The timed parts of an item that the client asked for: `word`, `segment`."""
         return frozenset(self.transcription.timestamp_granularities or ())
+
+    @property
+    def tells_speakers(self) -> bool:
+        """Whether the client asked who speaks, as it does at OpenAI: by the name of the model."""
+        return asks_for_speakers(self.transcription.model)
 
     def possible_languages(self, known: Sequence[str]) -> tuple[str, ...]:
         """Return the codes of the languages that may be heard, out of those that the model knows (`known`)."""

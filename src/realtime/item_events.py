@@ -6,8 +6,9 @@ from src.errors import ServiceError
 from src.realtime import events
 from src.realtime.items import Item, item_body
 from src.text.segments import Segment, segments_of
+from src.text.speaker_turns import by_speaker
 from src.text.transcript import Transcript
-from src.text.words import Word, words_of
+from src.text.words import Word
 from src.wire.heard_language import HeardLanguage
 from src.wire.logprobs import logprobs_of
 from src.wire.usage import duration_usage
@@ -58,19 +59,23 @@ def failed(item: Item, error: ServiceError) -> Iterator[events.ServerEvent]:
 def _segments(
     item: Item, transcript: Transcript, new_id: Callable[[str], str]
 ) -> Iterator[events.TranscriptionSegment]:
-    """Yield the timed segments and words that the client asked for, segments first."""
-    timed: list[Segment | Word] = []
-    if "segment" in item.config.granularities:
-        timed += segments_of(transcript, item.audio_s)
-    if "word" in item.config.granularities:
-        timed += words_of(transcript, item.audio_s)
-    for each in timed:
+    """Yield the timed segments and words that the client asked for, segments first. Speakers have segments."""
+    config = item.config
+    if not (config.granularities or config.tells_speakers):
+        return
+    segments = by_speaker(segments_of(transcript, item.audio_s), item.label)
+    timed: list[tuple[Segment | Word, str]] = []
+    if "segment" in config.granularities or config.tells_speakers:
+        timed += [(segment, segment.speaker) for segment in segments]
+    if "word" in config.granularities:
+        timed += [(word, segment.speaker) for segment in segments for word in segment.words]
+    for part, speaker in timed:
         yield events.TranscriptionSegment(
             id=new_id("seg"),
             item_id=item.item_id,
             content_index=0,
-            text=each.text,
-            speaker="",
-            start=each.start_s,
-            end=each.end_s,
+            text=part.text,
+            speaker=speaker,
+            start=part.start_s,
+            end=part.end_s,
         )

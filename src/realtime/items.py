@@ -8,6 +8,7 @@ from src.realtime.config import SessionConfig
 from src.realtime.doubtful_text import Doubt
 from src.realtime.live import LiveTranscript
 from src.realtime.shown_text import ShownText
+from src.text.speaker_turns import Labeller
 
 
 @dataclass(eq=False, slots=True)
@@ -43,11 +44,18 @@ class Item:
     """Whether the client gets events for this item, or only for the response that covers it."""
     live: LiveTranscript | None = None
     """The live transcript that its text comes from; None if the item is transcribed as a whole."""
+    label: Labeller | None = None
+    """Says who speaks, once the item is transcribed; None if nobody has asked."""
 
     @property
     def item_id(self) -> str:
         """Its id."""
         return self.shown.item_id
+
+    @property
+    def tells_speakers(self) -> bool:
+        """Whether its client is told who speaks."""
+        return self.announced and self.config.tells_speakers
 
     @property
     def audio_s(self) -> float:

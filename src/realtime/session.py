@@ -436,7 +436,9 @@ class Session:
         self._add(Item(utterance.shown, samples, self._config, announced, live))
 
     def _add(self, item: Item) -> None:
-        if self._limits.final_from_stream:
+        if item.tells_speakers:
+            item.live = None  # it is heard as a whole for its speakers
+        elif self._limits.final_from_stream:
             item.live = item.live or LiveTranscript(self._limits.windowing, item.config.keywords)
         self._put_out(self._items.add(item))
         self._complete_known()

@@ -31,6 +31,8 @@ class Segment:
     """The ids of its tokens. All segments together have all tokens of the transcript."""
     avg_logprob: float
     """Mean of its tokens' log probabilities."""
+    speaker: str = ""
+    """Who says it; empty if nobody has asked."""
 
 
 def segments_of(transcript: Transcript, duration_s: float) -> tuple[Segment, ...]:
@@ -45,13 +47,14 @@ def segments_of(transcript: Transcript, duration_s: float) -> tuple[Segment, ...
 def segments_of_words(words: Sequence[Word]) -> tuple[Segment, ...]:
     """Return the segments of one or more words. What follows the words only changes the last one."""
     sentences = _split_at_sentences_and_pauses(words)
-    return tuple(_segment(part) for sentence in sentences for part in _split_to_limit(sentence))
+    return tuple(segment_of(part) for sentence in sentences for part in _split_to_limit(sentence))
 
 
-def _segment(words: Sequence[Word]) -> Segment:
+def segment_of(words: Sequence[Word], speaker: str = "") -> Segment:
+    """Return the segment that one or more words are."""
     tokens = [token for word in words for token in word.tokens]
     text = " ".join(word.written for word in words)
-    return Segment(text, words[0].start_s, words[-1].end_s, tuple(words), *_ids_and_mean(tokens))
+    return Segment(text, words[0].start_s, words[-1].end_s, tuple(words), *_ids_and_mean(tokens), speaker)
 
 
 def _segment_without_words(transcript: Transcript, duration_s: float) -> tuple[Segment, ...]:

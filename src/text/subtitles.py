@@ -20,6 +20,8 @@ MIN_CUE_S = 5 / 6
 PAUSE_S = 0.2
 """A pause that listeners notice. Shorter silences are parts of consonants (Campione and Veronis 2002, as in
 `src.text.segments`)."""
+MIN_ROOM = 21
+"""Characters of a first line that the name of its speaker leaves for words, at least."""
 PUNCTUATION_BONUS = 15
 """A line break after punctuation may make two lines differ in length by this many more characters."""
 
@@ -31,12 +33,15 @@ class Cue:
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
-    """One or two lines of at most 42 characters each. A single word may be longer."""
+    """One or two lines of at most 42 characters each, the first with the name that SubRip writes before it. A single
+    word may be longer."""
+    speaker: str = ""
+    """Who says it; empty if nobody has asked."""
 
     @property
     def text(self) -> str:
         """The lines, without `-->`: both formats would read that as the timing of a cue."""
-        return re.sub("-{2,}>", "->", "\n".join(self.lines))
+        return _without_arrows("\n".join(self.lines))
 
 
 def cues_of(segments: Sequence[Segment], duration_s: float) -> tuple[Cue, ...]:
@@ -46,39 +51,66 @@ def cues_of(segments: Sequence[Segment], duration_s: float) -> tuple[Cue, ...]:
     5/6 s, or share a cue with the next word if that follows sooner. Every cue lasts at least 1 ms, even if its words
     have no duration.
     """
-    parts = [part for words in _readable_groups(segments) for part in _CueSplitter(words).split()]
-    limits_s = [part[0].start_s for part in parts[1:]] + [duration_s]
+    parts = [
+        (part, speaker)
+        for words, speaker in _readable_groups(segments)
+        for part in _CueSplitter(words, _room(speaker)).split()
+    ]
+    limits_s = [words[0].start_s for words, _ in parts[1:]] + [duration_s]
     cues: list[Cue] = []
-    for words, limit_s in zip(parts, limits_s, strict=False):
+    for (words, speaker), limit_s in zip(parts, limits_s, strict=False):
         start_s = words[0].start_s
         end_s = min(limit_s, start_s + MAX_CUE_S, max(words[-1].end_s, start_s + MIN_CUE_S))
         start_ms = max(round(start_s * 1000), cues[-1].end_ms if cues else 0)
-        cues.append(Cue(start_ms, max(round(end_s * 1000), start_ms + 1), _wrap(words)))
+        cues.append(Cue(start_ms, max(round(end_s * 1000), start_ms + 1), _wrap(words, _room(speaker)), speaker))
     return tuple(cues)
 
 
-def _readable_groups(segments: Sequence[Segment]) -> list[list[Word]]:
-    """Return the words of each segment. One that leaves no time to read it ("No.") is joined with the next."""
-    groups: list[list[Word]] = []
+def _readable_groups(segments: Sequence[Segment]) -> list[tuple[list[Word], str]]:
+    """Return the words of each segment with their speaker.
+
+    One that leaves no time to read it ("No.") is joined with the next, unless that is somebody else's.
+    """
+    groups: list[tuple[list[Word], str]] = []
     previous_s = -math.inf
     for segment in segments:
         if not segment.words:
             continue
-        if segment.start_s - previous_s >= MIN_CUE_S:
-            groups.append([])
-        groups[-1].extend(segment.words)
+        if segment.start_s - previous_s >= MIN_CUE_S or segment.speaker != groups[-1][1]:
+            groups.append(([], segment.speaker))
+        groups[-1][0].extend(segment.words)
         previous_s = segment.start_s
     return groups
 
 
+def _room(speaker: str) -> int:
+    """Return how many characters of a cue's first line are left for words."""
+    return max(MIN_ROOM, MAX_LINE - len(_prefix(speaker)))
+
+
+def _prefix(speaker: str) -> str:
+    """Return what SubRip, which has no markup for speakers, writes before the words of one."""
+    return f"{_without_arrows(speaker)}: " if speaker else ""
+
+
 def srt(cues: Sequence[Cue]) -> str:
-    """Return the text of a SubRip file, empty if there are no cues."""
-    return "".join(f"{number}\n{_timing(cue, ',')}\n{cue.text}\n\n" for number, cue in enumerate(cues, start=1))
+    """Return the text of a SubRip file, empty if there are no cues. Speakers are written as `A: `."""
+    blocks = (f"{_timing(cue, ',')}\n{_prefix(cue.speaker)}{cue.text}" for cue in cues)
+    return "".join(f"{number}\n{block}\n\n" for number, block in enumerate(blocks, start=1))
 
 
 def vtt(cues: Sequence[Cue]) -> str:
-    """Return the text of a WebVTT file (w3.org/TR/webvtt1). Markup in the words is escaped."""
-    return "WEBVTT\n\n" + "".join(f"{_timing(cue, '.')}\n{_escape(cue.text)}\n\n" for cue in cues)
+    """Return the text of a WebVTT file (w3.org/TR/webvtt1). Markup in the words is escaped. Speakers are voices."""
+    return "WEBVTT\n\n" + "".join(f"{_timing(cue, '.')}\n{_voice(cue)}{_escape(cue.text)}\n\n" for cue in cues)
+
+
+def _voice(cue: Cue) -> str:
+    """Return the tag that names the speaker of a cue. A voice that has all of the cue needs no end tag."""
+    return f"<v {_escape(_without_arrows(cue.speaker))}>" if cue.speaker else ""
+
+
+def _without_arrows(text: str) -> str:
+    return re.sub("-{2,}>", "->", text)
 
 
 def _timing(cue: Cue, point: str) -> str:
@@ -97,11 +129,14 @@ def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _wrap(words: Sequence[Word]) -> tuple[str, ...]:
-    """Return the words of a cue as one line, or as two of similar length, preferably broken after punctuation."""
-    if _is_line(words):
+def _wrap(words: Sequence[Word], room: int) -> tuple[str, ...]:
+    """Return the words of a cue as one line, or as two of similar length, preferably broken after punctuation.
+
+    The first line has at most `room` characters.
+    """
+    if _is_line(words, room):
         return (_text_of_words(words),)
-    cuts = [cut for cut in range(1, len(words)) if _is_line(words[:cut]) and _is_line(words[cut:])]
+    cuts = [cut for cut in range(1, len(words)) if _is_line(words[:cut], room) and _is_line(words[cut:])]
     cut = min(cuts, key=lambda cut: _imbalance(words[:cut], words[cut:]))
     return _text_of_words(words[:cut]), _text_of_words(words[cut:])
 
@@ -112,8 +147,8 @@ def _imbalance(top: Sequence[Word], bottom: Sequence[Word]) -> tuple[int, int]:
     return abs(length - len(_text_of_words(bottom))) - PUNCTUATION_BONUS * _ends_phrase(top[-1]), length
 
 
-def _is_line(words: Sequence[Word]) -> bool:
-    return len(words) == 1 or len(_text_of_words(words)) <= MAX_LINE
+def _is_line(words: Sequence[Word], room: int = MAX_LINE) -> bool:
+    return len(words) == 1 or len(_text_of_words(words)) <= room
 
 
 def _text_of_words(words: Sequence[Word]) -> str:
@@ -129,10 +164,16 @@ _Cost = tuple[int, int, int]
 
 
 class _CueSplitter:
-    """Splits words into as few cues as possible, and among those splits finds the one with the best cuts."""
+    """Splits words into as few cues as possible, and among those splits finds the one with the best cuts.
 
-    def __init__(self, words: Sequence[Word]) -> None:
+    Args:
+        words: the words.
+        room: characters of each cue's first line that words may take.
+    """
+
+    def __init__(self, words: Sequence[Word], room: int) -> None:
         self._words = words
+        self._room = room
         self._offsets = list(accumulate((len(word.written) + 1 for word in words), initial=0))
 
     def split(self) -> list[Sequence[Word]]:
@@ -165,7 +206,7 @@ class _CueSplitter:
         """Return whether these words fit in two lines, where a long word may be a line alone, and in `MAX_CUE_S`."""
         if self._words[end - 1].end_s - self._words[start].start_s > MAX_CUE_S:
             return False
-        first_line_end = bisect_right(self._offsets, self._offsets[start] + MAX_LINE + 1) - 1
+        first_line_end = bisect_right(self._offsets, self._offsets[start] + self._room + 1) - 1
         bottom = max(start + 1, first_line_end)
         return bottom >= end - 1 or self._length(bottom, end) <= MAX_LINE
 

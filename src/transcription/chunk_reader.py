@@ -1,21 +1,24 @@
-"""Reading the chunks of a source: decoding and cutting, as far as they are asked for."""
+"""Reading the chunks or blocks of a source: decoding and cutting, as far as they are asked for."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import islice
+from typing import Generic, TypeVar
 
-from src.audio.chunking import Chunk
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.sandbox import Decoding
 from src.memory.budget import Reservation
 from src.metrics.trace import Measurements
 
+_Part = TypeVar("_Part")
 
-class ChunkReader:
-    """Reads chunks from an iterator that decodes and cuts.
+
+class ChunkReader(Generic[_Part]):
+    """Reads chunks, or blocks that are not cut, from an iterator that decodes and cuts.
 
     Args:
         chunks: decodes and cuts.
@@ -28,7 +31,7 @@ class ChunkReader:
 
     def __init__(
         self,
-        chunks: Iterator[Chunk],
+        chunks: Iterator[_Part],
         pool: Executor | None,
         measured: Measurements,
         decoding: Decoding | None = None,
@@ -41,7 +44,11 @@ class ChunkReader:
         self._worker_memory = worker_memory
         self._reserved = AsyncExitStack()
 
-    async def next(self, count: int) -> list[Chunk]:
+    async def rest(self) -> list[_Part]:
+        """Return all chunks that are left. Errors are those of `next`."""
+        return await self.next(sys.maxsize)
+
+    async def next(self, count: int) -> list[_Part]:
         """Return the next `count` chunks, or fewer at the end.
 
         Raises:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from src.audio.blocks import BLOCK_SAMPLES
 from src.audio.chunking import Chunk, split
-from src.audio.decode import decode_blocks, scale_if_short
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.audio.sandbox import Sandbox
 from src.audio.vad import SpeechDetector
@@ -29,6 +28,8 @@ from src.text.transcript import Transcript
 from src.transcription.audio_source import AudioSource, ItemAudio
 from src.transcription.chunk_reader import ChunkReader, measure_audio, read_ahead
 from src.transcription.clip_transcriber import ClipTranscriber, RequestContext
+from src.transcription.recording_speakers import RecordingSpeakers
+from src.transcription.source_decoder import SourceDecoder
 from src.transcription.upload_reservation import EXTRA_S, UploadReservation, audio_bytes, estimated_s
 
 CHUNKS_AHEAD = 2
@@ -76,10 +77,9 @@ class TranscriptionService:
     ) -> None:
         self._settings = settings
         self._detector = detector
-        self._sandbox = sandbox
         self._audio_memory = audio_memory
         self._decode_pool = decode_pool
-        self._io_pool = io_pool
+        self._decoder = SourceDecoder(sandbox, decode_pool, io_pool)
         self._clips = ClipTranscriber(scheduler, detector, decode_pool)
 
     async def transcribe(
@@ -90,9 +90,10 @@ class TranscriptionService:
         *,
         priority: Priority = Priority.NORMAL,
         keywords: tuple[str, ...] = (),
+        speakers: RecordingSpeakers | None = None,
     ) -> Transcript:
         """Return the transcript of `source`. Arguments and errors are those of `stream`."""
-        stream = self.stream(admission, source, measured, priority=priority, keywords=keywords)
+        stream = self.stream(admission, source, measured, priority=priority, keywords=keywords, speakers=speakers)
         async with aclosing(stream):
             return join_deltas([delta async for delta in stream])
 
@@ -105,6 +106,7 @@ class TranscriptionService:
         priority: Priority = Priority.NORMAL,
         keywords: tuple[str, ...] = (),
         grows: bool = False,
+        speakers: RecordingSpeakers | None = None,
     ) -> AsyncGenerator[TranscriptDelta, None]:
         """Yield the transcript of `source`, each part as soon as it is final.
 
@@ -116,6 +118,7 @@ class TranscriptionService:
             priority: precedence over other requests of its kind.
             keywords: words and phrases to expect.
             grows: whether each part has at most ten seconds of audio, for somebody who reads along.
+            speakers: gets the audio of each part before that is yielded.
 
         Raises:
             EmptyAudio, InvalidAudio, AudioTooLong: the audio cannot be used.
@@ -126,10 +129,12 @@ class TranscriptionService:
         admission.body_received()
         kind = Kind.REALTIME if isinstance(source, ItemAudio) else Kind.UPLOAD
         request = RequestContext(admission, measured, priority, keywords, kind)
-        size_bytes = audio_bytes(estimated_s(source, self._max_buffered_s))
+        held_s = speakers.held_s if speakers else 0.0
+        size_bytes = audio_bytes(estimated_s(source, self._max_buffered_s) + held_s)
         async with self._audio_memory.reserved(size_bytes) as reservation:
             memory = UploadReservation(self._audio_memory, reservation, self._max_buffered_s)
-            deltas = self._deltas(request, self._reader(source, measured, memory, self._length(grows)), memory)
+            reader = self._reader(source, measured, memory, self._length(grows))
+            deltas = self._deltas(request, reader, memory, speakers)
             async with aclosing(deltas):
                 async for delta in deltas:
                     yield delta
@@ -146,7 +151,11 @@ class TranscriptionService:
         return min(self._settings.max_audio_seconds, max(READ_AHEAD_S, chunks_s)) + EXTRA_S
 
     async def _deltas(
-        self, request: RequestContext, reader: ChunkReader, memory: UploadReservation
+        self,
+        request: RequestContext,
+        reader: ChunkReader[Chunk],
+        memory: UploadReservation,
+        speakers: RecordingSpeakers | None,
     ) -> AsyncGenerator[TranscriptDelta, None]:
         merger = Merger()
         running: deque[tuple[Chunk, asyncio.Task[Transcript]]] = deque()
@@ -159,7 +168,7 @@ class TranscriptionService:
                 while waiting or running:
                     if waiting and len(running) < CHUNKS_AHEAD:
                         chunk = waiting.popleft()
-                        running.append((chunk, asyncio.create_task(self._clips.transcribe(request, chunk.samples))))
+                        running.append((chunk, asyncio.create_task(self._chunk_text(request, chunk, speakers))))
                         if waiting:
                             waiting.extend(await reader.next(1))
                         continue
@@ -175,26 +184,32 @@ class TranscriptionService:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _chunk_text(
+        self, request: RequestContext, chunk: Chunk, speakers: RecordingSpeakers | None
+    ) -> Transcript:
+        """Return the transcript of a chunk. `speakers` listen to it at the same time."""
+        if speakers is None:
+            return await self._clips.transcribe(request, chunk.samples)
+        listening = asyncio.create_task(speakers.add(chunk.own_samples, chunk.from_s))
+        try:
+            transcript = await self._clips.transcribe(request, chunk.samples)
+            await listening
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        return transcript
+
     def _reader(
         self, source: AudioSource, measured: Measurements, memory: UploadReservation, length: ChunkLength
-    ) -> ChunkReader:
-        """Return a reader for the chunks of `source`.
-
-        Short plain audio is read in the event loop, media files in a sandboxed process, and all else in a thread.
-        """
+    ) -> ChunkReader[Chunk]:
+        """Return a reader for the chunks of `source`."""
         limit_s = self._settings.max_audio_seconds
         if isinstance(source, ItemAudio):
             pool = None if len(source.samples) <= length.chunk_s * SAMPLE_RATE else self._decode_pool
             return ChunkReader(self._chunks(self._blocks(source.samples), measured, length), pool, measured)
-        samples = scale_if_short(source.plain, min(length.chunk_s, limit_s))
-        if samples is not None:
-            return ChunkReader(self._chunks(memory.track([samples]), measured, length), None, measured)
-        if source.data and source.plain is None:
-            decoding = self._sandbox.decode(source.data, max_seconds=limit_s)
-            chunks = self._chunks(memory.track(decoding.blocks()), measured, length)
-            return ChunkReader(chunks, self._io_pool, measured, decoding, self._sandbox.room(source.data))
-        blocks = decode_blocks(source.data, max_seconds=limit_s, pcm=source.pcm)
-        return ChunkReader(self._chunks(memory.track(blocks), measured, length), self._decode_pool, measured)
+        opened = self._decoder.open(source, max_s=limit_s, short_s=min(length.chunk_s, limit_s))
+        chunks = self._chunks(memory.track(opened.blocks), measured, length)
+        return ChunkReader(chunks, opened.pool, measured, opened.decoding, opened.worker_memory)
 
     def _chunks(self, blocks: Iterable[Samples], measured: Measurements, length: ChunkLength) -> Iterator[Chunk]:
         """Yield the chunks of decoded blocks. The detector only runs on audio that is longer than one chunk."""

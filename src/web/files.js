@@ -41,6 +41,7 @@ class FilesPart {
   #page;
   #list;
   #input;
+  #speakers;
   #queue = new FileQueue();
   #cancels = new Map();
   #fullness = new Map(); // what the service said to files that it was too full for
@@ -53,6 +54,9 @@ class FilesPart {
     this.#page = page;
     this.#list = section.querySelector("#files-list");
     this.#input = section.querySelector("input[type=file]");
+    this.#speakers = section.querySelector("#files-speakers");
+    this.#speakers.checked = page.settings.get("files-speakers", false);
+    this.#speakers.addEventListener("change", () => page.settings.set("files-speakers", this.#speakers.checked));
     this.#list.addEventListener("play", (event) => this.#pauseOthers(event.target), true);
   }
 
@@ -117,6 +121,7 @@ class FilesPart {
       ["timestamp_granularities[]", "word"],
       ["timestamp_granularities[]", "segment"],
     ];
+    if (this.#speakers.checked) fields.push(["diarize", "true"]);
     if (this.#page.language()) fields.push(["language", this.#page.language()]);
     for (const words of hotWords(this.#page.keywords())) fields.push(["keywords[]", words]);
     return fields;

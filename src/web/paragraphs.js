@@ -1,4 +1,4 @@
-/** Paragraphs: segments that belong together, divided where the speaker pauses. */
+/** Paragraphs: segments that belong together, divided where the speaker pauses, and where another one speaks. */
 
 /** A pause that always ends a paragraph, in seconds. Fluent speech has none so long. */
 const LONG_PAUSE_S = 2;
@@ -13,11 +13,12 @@ const MOST_CHARACTERS = 1600;
  * Return whether a segment goes on with the paragraph before it. It needs only what came before, so that a paragraph
  * stays as it is while the text grows.
  *
- * @param {{length: number, end: number, text: string}} paragraph Its characters, the end of its last segment in
- *   seconds, and the text of that segment.
- * @param {{start: number}} segment
+ * @param {{length: number, end: number, text: string, speaker: string}} paragraph Its characters, the end of its last
+ *   segment in seconds, the text of that segment, and who says it.
+ * @param {{start: number, speaker: string}} segment
  */
-export function goesOn({ length, end, text }, segment) {
+export function goesOn({ length, end, text, speaker }, segment) {
+  if (segment.speaker !== speaker) return false;
   const pause = segment.start - end;
   if (pause >= LONG_PAUSE_S || length >= MOST_CHARACTERS) return false;
   if (!/[.?!\u2026]["\u201d\u00bb')\]]*$/.test(text)) return true;

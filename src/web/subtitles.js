@@ -1,15 +1,31 @@
 /** Subtitle files, byte for byte those of the service: cues as SubRip (srt) and as WebVTT (vtt). */
 
-/** @typedef {{start: number, end: number, text: string}} Cue A cue as the service sends it; times in seconds. */
+/**
+ * @typedef {{start: number, end: number, text: string, speaker?: string}} Cue A cue as the service sends it; times in
+ *   seconds. It has a speaker if speakers were asked for.
+ */
 
 /** @param {Cue[]} cues */
 export function srt(cues) {
-  return cues.map((cue, index) => `${index + 1}\n${timing(cue, ",")}\n${cue.text}\n\n`).join("");
+  return cues.map((cue, index) => `${index + 1}\n${timing(cue, ",")}\n${prefix(cue)}${cue.text}\n\n`).join("");
 }
 
 /** @param {Cue[]} cues */
 export function vtt(cues) {
-  return "WEBVTT\n\n" + cues.map((cue) => `${timing(cue, ".")}\n${escaped(cue.text)}\n\n`).join("");
+  return "WEBVTT\n\n" + cues.map((cue) => `${timing(cue, ".")}\n${voice(cue)}${escaped(cue.text)}\n\n`).join("");
+}
+
+function prefix({ speaker }) {
+  return speaker ? `${withoutArrows(speaker)}: ` : "";
+}
+
+function voice({ speaker }) {
+  return speaker ? `<v ${escaped(withoutArrows(speaker))}>` : "";
+}
+
+/** Both formats would read an arrow as the timing of a cue. */
+function withoutArrows(text) {
+  return text.replace(/-{2,}>/g, "->");
 }
 
 function timing(cue, point) {

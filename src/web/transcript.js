@@ -3,8 +3,9 @@
 /**
  * @typedef {{start: number, end: number, from: number, to: number}} PlacedWord
  *   A word: seconds from the start of the file, and its place in the text of its segment.
- * @typedef {{start: number, end: number, text: string, words: PlacedWord[]}} TimedSegment
- *   A sentence, or the words between two pauses. `text` has its punctuation and no space around it.
+ * @typedef {{start: number, end: number, text: string, speaker: string, words: PlacedWord[]}} TimedSegment
+ *   A sentence, or the words between two pauses. `text` has its punctuation and no space around it. `speaker` is empty
+ *   unless speakers were asked for.
  */
 
 export class Transcript {
@@ -66,9 +67,9 @@ export class Transcript {
 }
 
 /** Return a segment of the service with its words found in its text. */
-function timedSegment({ start, end, text }, words) {
+function timedSegment({ start, end, text, speaker = "" }, words) {
   const trimmed = text.trim();
-  return { start, end, text: trimmed, words: placedWords(trimmed, words) };
+  return { start, end, text: trimmed, speaker, words: placedWords(trimmed, words) };
 }
 
 /**

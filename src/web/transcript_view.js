@@ -84,8 +84,9 @@ export class TranscriptView {
 
   /** The text as it is shown: paragraphs with a blank line between them, or a line with its time for each segment. */
   get text() {
-    if (this.#grouping === "paragraphs") return this.#blocks.map((block) => block.node.data).join("\n\n");
-    return this.#blocks.map((block) => `${mediaTime(block.start)}  ${block.node.data}`).join("\n");
+    const said = ({ speaker, node }) => (speaker ? `${speaker}: ${node.data}` : node.data);
+    if (this.#grouping === "paragraphs") return this.#blocks.map(said).join("\n\n");
+    return this.#blocks.map((block) => `${mediaTime(block.start)}  ${said(block)}`).join("\n");
   }
 
   /** Mark the word that is heard at a time, and scroll to it unless the reader has scrolled a moment ago. */
@@ -127,7 +128,7 @@ export class TranscriptView {
   #add(segment) {
     const last = this.#blocks.at(-1);
     const joins = last && this.#grouping === "paragraphs" && goesOn(last, segment);
-    const block = joins ? last : this.#newBlock(segment.start);
+    const block = joins ? last : this.#newBlock(segment);
     const offset = joins ? block.length + 1 : 0;
     block.node.appendData(joins ? ` ${segment.text}` : segment.text);
     block.length = offset + segment.text.length;
@@ -143,12 +144,14 @@ export class TranscriptView {
   }
 
   /** `starts` has the index of the first word of each segment in it. */
-  #newBlock(start) {
+  #newBlock({ start, speaker }) {
     const node = document.createTextNode("");
     const label = `${mediaTime(start)}, play from ${spokenTime(start)}`; // it begins with what is to be seen
     const time = button(mediaTime(start), () => this.#onPlay(start), { class: "time", tabindex: "-1", "aria-label": label });
     const text = element("p", { dir: "auto" }, node);
-    const block = { element: element("div", { class: "block" }, time, text), node, start, length: 0, end: start, text: "", starts: [] };
+    const who = speaker ? [element("span", { class: "speaker", dir: "auto" }, speaker)] : [];
+    const line = element("div", { class: "block" }, time, element("div", {}, ...who, text));
+    const block = { element: line, node, start, speaker, length: 0, end: start, text: "", starts: [] };
     this.#blocks.push(block);
     this.#layer.classList.toggle("long", this.#blocks.length >= MANY_BLOCKS);
     this.#tail.before(block.element);

@@ -18,6 +18,8 @@ OPENAI_MODELS = (
     "gpt-realtime-whisper",
 )
 """OpenAI's model names, which many clients have built in. Each means the served model, also with a date at its end."""
+SPEAKERS_MODEL = "gpt-4o-transcribe-diarize"
+"""The one of these that says who speaks."""
 DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 FAMILIES = frozenset(
@@ -79,6 +81,11 @@ class ServedModel:
             f"With PARAKEET_STRICT_MODEL=0 the server takes any name.{hint}"
         )
         return ModelNotFound(message, param="model")
+
+
+def asks_for_speakers(name: str | None) -> bool:
+    """Return whether a model name asks who speaks: that of OpenAI's model that says it, also with a date."""
+    return name is not None and DATE.sub("", name.strip().lower()) == SPEAKERS_MODEL
 
 
 def _is_speech_to_text(name: str) -> bool:

@@ -194,6 +194,13 @@ async def test_segments_have_their_times(visit, service):
     assert await blocks.locator("button").all_inner_texts() == times
 
 
+async def test_speakers_stand_above_what_they_say(visit, service):
+    seen = await visit(address(service))
+    await seen.page.get_by_role("checkbox", name="Say who speaks").check()
+    await transcribed(seen, CLIP)
+    assert await card(seen, CLIP).locator(".speaker").all_inner_texts() == ["A"]
+
+
 async def test_a_file_named_like_html_is_shown_as_text(visit, service):
     name = "<img src=x onerror=alert(1)>.wav"
     seen = await visit(address(service))

@@ -1,13 +1,15 @@
 """Transcripts made up for tests: from a script, in which times are as an encoder would have them, or at random."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
 from src.audio.chunking import Chunk
 from src.text.merge import Merger, join_deltas
+from src.text.speaker_turns import Labeller
 from src.text.transcript import WORD_START, Token, Transcript, text_of
+from src.text.words import Word
 
 FRAME_S = 0.08
 PIECE_S = 2 * FRAME_S
@@ -42,6 +44,15 @@ def spoken(script: str) -> Transcript:
     for mark in late:
         add(mark, 0.0)
     return Transcript(text_of(tokens), tuple(tokens))
+
+
+def spoken_by(turns: Mapping[float, str]) -> Labeller:
+    """Return what says who speaks, given the start of each turn in seconds and its speaker; the first turn is at 0."""
+
+    def label(words: Sequence[Word]) -> list[str]:
+        return [turns[max(start_s for start_s in turns if start_s <= word.start_s)] for word in words]
+
+    return label
 
 
 def length_s(transcript: Transcript) -> float:

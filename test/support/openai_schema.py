@@ -6,15 +6,23 @@ stream with `events_of(response.content)`. A key that was not asked for is left 
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 
 class Wire(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
+def _required(name: object) -> object:
+    assert isinstance(name, str)
+    assert name
+    return name
+
+
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+Speaker = Annotated[str | None, BeforeValidator(_required)]
+"""What the service adds where speakers are asked for: a name. Without, the key is left out."""
 
 
 class DurationUsage(Wire):
@@ -63,12 +71,14 @@ class Segment(Wire):
     avg_logprob: Annotated[float, Field(le=0)]
     compression_ratio: Annotated[float, Field(gt=0)]
     no_speech_prob: Annotated[float, Field(ge=0, le=1)]
+    speaker: Speaker = None
 
 
 class Word(Wire):
     word: str
     start: Seconds
     end: Seconds
+    speaker: Speaker = None
 
 
 class TranscriptionVerbose(Wire):
@@ -151,6 +161,7 @@ class Cue(Wire):
     start: Seconds
     end: Seconds
     text: Annotated[str, Field(min_length=1)]
+    speaker: Speaker = None
 
 
 class TimedDoneEvent(DoneEvent):

@@ -108,3 +108,24 @@ def test_a_list_of_countless_items_is_rejected_before_it_becomes_large():
     with pytest.raises(InvalidRequest) as rejected:
         Fields([("keywords", "," * 1_000_000)] * 20).items("keywords")
     assert rejected.value.param == "keywords"
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("url", "data:audio/wav;base64,AA=="), ("url", " b,c ")],
+        [("url[]", "data:audio/wav;base64,AA=="), ("url[]", "b,c")],
+        [("url", '["data:audio/wav;base64,AA==", "b,c"]')],
+    ],
+)
+def test_the_items_of_a_list_may_have_commas(pairs):
+    assert Fields(pairs).texts("url") == ["data:audio/wav;base64,AA==", "b,c"]
+
+
+def test_a_list_of_files_may_be_longer_than_other_fields():
+    fields = Fields([("url", "x" * 100_000)])
+    assert fields.texts("url", 100_000) == ["x" * 100_000]
+    with pytest.raises(InvalidRequest):
+        fields.texts("url")
+    with pytest.raises(InvalidRequest):
+        fields.texts("url", 99_999)

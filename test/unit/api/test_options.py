@@ -117,6 +117,49 @@ def test_speakers_may_be_asked_for():
     assert options(("response_format", "diarized_json")).response_format == "diarized_json"
 
 
+DIARIZE = ("diarize", "true")
+MODEL = ("model", "gpt-4o-transcribe-diarize")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "told"),
+    [
+        ([("response_format", "diarized_json")], True),
+        ([("response_format", "diarized_json"), ("diarize", "false")], True),
+        ([("response_format", "verbose_json")], False),
+        ([("response_format", "verbose_json"), DIARIZE], True),
+        ([("response_format", "srt"), DIARIZE], True),
+        ([("response_format", "vtt"), DIARIZE], True),
+        ([("response_format", "vtt"), MODEL], True),
+        ([("response_format", "vtt"), ("model", "gpt-4o-transcribe-diarize-2025-10-15")], True),
+        ([("response_format", "vtt"), MODEL, ("diarize", "0")], False),
+        ([("response_format", "json"), DIARIZE], False),
+        ([("response_format", "text"), DIARIZE], False),
+        ([MODEL], False),
+        ([MODEL, ("stream", "true")], False),
+        ([MODEL, ("timestamp_granularities[]", "word")], False),
+        ([MODEL, ("timestamp_granularities[]", "word"), ("stream", "true")], True),
+        ([DIARIZE], True),
+    ],
+)
+def test_speakers_are_told_where_they_are_asked_for_and_have_a_place(pairs, told):
+    assert (options(*pairs).speakers is not None) == told
+
+
+def test_who_asks_for_speakers_and_names_no_format_gets_the_one_for_them():
+    assert options(DIARIZE).response_format == "diarized_json"
+    assert options(DIARIZE, ("response_format", "vtt")).response_format == "vtt"
+    assert options(MODEL).response_format == "json"
+
+
+def test_what_is_said_about_speakers_counts_where_they_are_told():
+    assert options(DIARIZE, ("num_speakers", "2")).speakers.count == 2
+    assert options(("num_speakers", "200"), ("known_speaker_names[]", "Anna")) == options()
+    with pytest.raises(InvalidRequest) as error:
+        options(DIARIZE, ("num_speakers", "200"))
+    assert error.value.param == "num_speakers"
+
+
 @pytest.mark.parametrize(
     ("pairs", "keywords"),
     [
@@ -141,6 +184,7 @@ def test_keywords_come_from_their_field_or_from_a_prompt_that_is_a_plain_list(pa
 
 
 OPTIONAL = [
+    *("diarize", "num_speakers", "known_speaker_names[]", "known_speaker_references[]"),
     *("model", "language", "prompt", "response_format", "temperature", "stream", "chunking_strategy", "priority"),
     *("timestamp_granularities", "timestamp_granularities[]", "include", "include[]", "keywords", "keywords[]"),
 ]

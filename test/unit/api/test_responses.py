@@ -9,7 +9,7 @@ from typing import Any
 import openai_schema
 import pytest
 from hypothesis import given, settings
-from made_transcripts import GOLDEN, LOGPROB, length_s, spoken, transcripts
+from made_transcripts import GOLDEN, LOGPROB, length_s, spoken, spoken_by, transcripts
 from pydantic import ValidationError
 
 from src.api.options import Options
@@ -124,6 +124,45 @@ def test_segments_have_ten_keys_and_a_space_before_their_text():
     assert first.avg_logprob == LOGPROB
     assert (first.seek, first.temperature, first.no_speech_prob) == (0, 0, 0)
     assert len(first.model_fields_set) == 10
+
+
+SAID_BY = spoken_by({0: "A", 0.8: "Ben", 2: "A"})
+
+
+def test_verbose_json_says_who_speaks_where_that_is_asked():
+    options = Options(response_format="verbose_json", words=True, segments=True)
+    body = bytes(render(TREE, options, duration_s=CLIP_S, label=SAID_BY).body)
+    found = openai_schema.TranscriptionVerbose.model_validate_json(body)
+    assert [(each.id, each.speaker, each.text) for each in found.segments] == [
+        (0, "A", " The black bicycle is"),
+        (1, "Ben", " under the tree."),
+        (2, "A", " Yes, it is."),
+    ]
+    assert [word.speaker for word in found.words] == ["A"] * 4 + ["Ben"] * 3 + ["A"] * 3
+    assert all(each.speaker is None for each in verbose(segments=True, words=True).segments)
+    assert b"speaker" not in answer(response_format="verbose_json", segments=True, words=True).body
+
+
+def test_a_stream_with_times_says_who_speaks_as_the_whole_answer_does():
+    options = Options(response_format="verbose_json", words=True, segments=True, stream=True, times=True)
+    events = EventStream(options, label=SAID_BY)
+    parts = events.delta(TREE.text, TREE.tokens) + events.done(CLIP_S)
+    segments = openai_schema.timed_events_of(parts)[1:-1]
+    whole = json.loads(bytes(render(TREE, options, duration_s=CLIP_S, label=SAID_BY).body))
+    assert [segment.speaker for segment in segments] == ["A", "Ben", "A"]
+    assert [word.speaker for segment in segments for word in segment.words] == [
+        word["speaker"] for word in whole["words"]
+    ]
+    last = json.loads(parts.decode().split("data: ")[-1])
+    assert (last["segments"], last["words"]) == (whole["segments"], whole["words"])
+    assert [cue["speaker"] for cue in last["cues"]] == ["A", "Ben", "A"]
+
+
+def test_subtitles_say_who_speaks():
+    options = Options(response_format="vtt")
+    assert "\n<v Ben>under the tree.\n" in bytes(render(TREE, options, duration_s=CLIP_S, label=SAID_BY).body).decode()
+    options = Options(response_format="srt")
+    assert "\nBen: under the tree.\n" in bytes(render(TREE, options, duration_s=CLIP_S, label=SAID_BY).body).decode()
 
 
 def test_the_compression_ratio_tells_repetition():

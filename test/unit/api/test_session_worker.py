@@ -7,18 +7,22 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from loud_speakers import LoudDiarization
 from scheduler_harness import VirtualModel, running
-from session_harness import CLEAR, COMMIT, SessionHarness, append, manual_client, speech
+from session_harness import CLEAR, COMMIT, SessionHarness, append, manual_client, speech, update
 from virtual_time import in_virtual_time, virtual_loop
 
 from src.api.audio_clock import AudioClock
 from src.api.item_traces import ItemTraces
 from src.api.session_calls import SessionCalls
 from src.api.session_worker import SessionWorker
+from src.diarization.diarizer import SpeakerOptions
 from src.errors import TranscriptionFailed
 from src.metrics import MetricsLog
 from src.realtime.outputs import CancelWork, ItemCommitted, Notice
 from src.text.transcript import Transcript
+from src.transcription.recording_speakers import RecordingSpeakers
+from src.transcription.speaker_service import SessionSpeakers
 
 
 class Finals:
@@ -26,8 +30,14 @@ class Finals:
 
     def __init__(self) -> None:
         self.answers: list[Any] = []
+        self.speakers: list[RecordingSpeakers | None] = []
 
-    async def transcribe(self, *args: Any, **named: Any) -> Transcript:
+    async def transcribe(
+        self, admission: Any, source: Any, measured: Any, *, speakers: RecordingSpeakers | None, **named: Any
+    ) -> Transcript:
+        self.speakers.append(speakers)
+        if speakers:
+            await speakers.add(source.samples, 0.0)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -42,12 +52,18 @@ class Work:
         self.model = model
         self.scheduler = scheduler
         self.finals = Finals()
+        self.diarizations: list[LoudDiarization] = []
         self.delivered: list[str | Notice] = []
         self._traces = traces
         calls = SessionCalls("sess_1", ThreadPoolExecutor(1), self._deliver)
-        services: Any = SimpleNamespace(scheduler=scheduler, transcription=self.finals)
+        services: Any = SimpleNamespace(scheduler=scheduler, transcription=self.finals, speakers=self)
         self.finished = 0
         self.worker = SessionWorker(services, client.session, calls, traces, AudioClock(), "me", self._count)
+
+    def of_session(self) -> SessionSpeakers:
+        """The speakers of the session."""
+        self.diarizations.append(LoudDiarization(SpeakerOptions()))
+        return SessionSpeakers(self.diarizations[-1], ThreadPoolExecutor(1))
 
     def send(self, *events: Any) -> None:
         """Send a client's events."""
@@ -147,3 +163,20 @@ async def test_a_step_says_whose_it_is_and_when_its_audio_came(tmp_path, monkeyp
     [by] = asked
     assert by["client"] == "me"
     assert 70 < by["due_at"] < 90, "much audio has come after that of the step"
+
+
+@in_virtual_time
+async def test_a_session_that_asks_for_speakers_has_the_same_ones_in_all_items(tmp_path):
+    async with working(tmp_path, partials=False) as work:
+        work.finals.answers += ["one", "two", "three"]
+        asked = {"audio": {"input": {"transcription": {"model": "gpt-4o-transcribe-diarize"}}}}
+        work.send(append(speech(2)), COMMIT, update(asked), *[append(speech(2)), COMMIT] * 2)
+        await virtual_loop().settled()
+        (diarization,) = work.diarizations
+        first, *others = work.finals.speakers
+        assert first is None
+        assert None not in others
+        assert (work.count("completed"), work.count("segment")) == (3, 2)
+        assert diarization.parts == [(0.0, 2.0), (3.0, 5.0)]
+        assert not diarization.stopped.is_set()
+    assert diarization.stopped.is_set()

@@ -1,9 +1,9 @@
-"""The format `diarized_json`: OpenAI's shape, with one speaker."""
+"""The format `diarized_json`: OpenAI's shape, with a speaker for each segment."""
 
 import json
 
 import openai_schema
-from made_transcripts import spoken
+from made_transcripts import spoken, spoken_by
 
 from src.api.options import Options
 from src.api.responses import EventStream, render
@@ -24,6 +24,22 @@ def test_all_segments_are_one_speakers_and_their_texts_are_the_text():
     assert [segment.text for segment in answer.segments] == ["The black bicycle is under the tree.", "Yes, it is."]
     assert (answer.text, answer.duration, answer.usage.seconds) == (TREE.text, CLIP_S, 5)
     assert all(segment.start <= segment.end <= CLIP_S for segment in answer.segments)
+
+
+def test_a_segment_is_cut_where_the_speaker_changes_and_the_text_stays():
+    label = spoken_by({0: "A", 0.8: "Ben", 2: "A"})
+    body = render(TREE, DIARIZED, duration_s=CLIP_S, label=label)
+    answer = openai_schema.TranscriptionDiarized.model_validate_json(bytes(body.body))
+    assert [(each.id, each.speaker, each.text) for each in answer.segments] == [
+        ("seg_0", "A", "The black bicycle is"),
+        ("seg_1", "Ben", "under the tree."),
+        ("seg_2", "A", "Yes, it is."),
+    ]
+    assert answer.text == TREE.text
+    events = EventStream(DIARIZED, label=label)
+    stream = events.delta(TREE.text, TREE.tokens) + events.done(CLIP_S)
+    segments = [json.loads(line[6:]) for line in stream.decode().split("\n\n")[1:-2]]
+    assert segments == [each.model_dump() for each in answer.segments]
 
 
 def test_silence_has_no_segments():

@@ -94,6 +94,9 @@ def test_short_chunks_have_context_on_both_sides_of_each_cut(detector, has_pause
         assert earlier.to_s == later.from_s
         assert earlier.end_s - earlier.to_s == pytest.approx(2, abs=0.04)
         assert later.from_s - later.start_s == pytest.approx(2, abs=0.04)
+    own = np.concatenate([chunk.own_samples for chunk in chunks])
+    start = round(chunks[0].from_s * SAMPLE_RATE)
+    np.testing.assert_array_equal(own, samples[start : start + len(own)])
 
 
 def test_context_does_not_bring_long_silence_back(detector):

@@ -27,6 +27,8 @@ def measured() -> Measurements:
     found.add_audio(1.5)
     found.add_preprocessing(0.25)
     found.add_preprocessing(0.5)
+    found.add_diarization(0.5)
+    found.add_diarization(0.25)
     found.add_clip(queue_wait_s=0.125, inference_s=1.0, lane=1, batch_size=4)
     found.add_clip(queue_wait_s=9.0, inference_s=0.5, lane=0, batch_size=2)
     return found
@@ -40,6 +42,7 @@ def test_audio_and_times_add_up_and_the_rest_is_the_first_clips():
         queue_wait_s=0.125,
         lane=1,
         batch_size=4,
+        duration_diarize_s=0.75,
     )
 
 
@@ -61,6 +64,7 @@ def test_a_record_has_every_figure_under_its_own_name():
         "lane": 1,
         "batch_size": 4,
         "error": None,
+        "duration_diarize_s": 0.75,
     }
 
 

@@ -442,3 +442,9 @@ def test_what_may_be_heard_is_what_the_client_names_as_far_as_the_model_knows_it
     config = SessionConfig(AudioFormat(Encoding.PCM16, 16_000), 24_000, AudioTranscription(**transcription))
     assert config.asked_language(known) == asked
     assert config.possible_languages(known) == possible
+
+
+def test_the_name_of_a_model_asks_who_speaks():
+    assert updated(nested(transcription={"model": "gpt-4o-transcribe-diarize"})).tells_speakers
+    assert not updated(nested(transcription={"model": "whisper-1"})).tells_speakers
+    assert not BARE.tells_speakers

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from made_transcripts import spoken_by
 from session_harness import NEW_ITEM, kinds, manual_client, read, speech, transcript, update
 
 from src.errors import QueueFull
@@ -64,3 +65,28 @@ def test_an_item_that_fails_says_why_and_leaves_no_hypothesis():
     assert kinds(end) == ["hypothesis", "failed"]
     assert end[0]["text"] == ""
     assert (end[1]["error"]["code"], end[1]["error"]["message"]) == ("queue_full", "Full.")
+
+
+DIARIZE = {"model": "gpt-4o-transcribe-diarize"}
+
+
+def test_who_names_the_model_that_tells_speakers_gets_a_segment_for_each_of_their_turns():
+    asked = item(input_audio_transcription=DIARIZE)
+    asked.label = spoken_by({0: "A", 0.08: "B"})
+    end = received(completed(asked, TEXT, lambda kind: f"{kind}_1"))
+    assert kinds(end) == ["delta", "segment", "segment", "completed"]
+    assert [(event["speaker"], event["text"]) for event in end[1:3]] == [("A", "0"), ("B", "1 2")]
+    assert (end[1]["end"], end[2]["start"]) == (0.08, 0.08)
+
+
+def test_words_have_their_speaker_too_if_they_are_asked_for():
+    asked = item(input_audio_transcription=DIARIZE | {"timestamp_granularities": ["word"]})
+    asked.label = spoken_by({0: "A", 0.08: "B"})
+    end = received(completed(asked, TEXT, lambda kind: f"{kind}_1"))
+    assert [event["speaker"] for event in end[1:-1]] == ["A", "B", "A", "B", "B"]
+
+
+def test_others_are_told_no_speakers():
+    asked = item(input_audio_transcription={"timestamp_granularities": ["segment"]})
+    end = received(completed(asked, TEXT, lambda kind: f"{kind}_1"))
+    assert {event["speaker"] for event in end[1:-1]} == {""}

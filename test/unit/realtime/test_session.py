@@ -431,6 +431,19 @@ def test_a_turn_found_in_what_was_there_has_a_stream_of_its_own():
     assert harness.session.next_work().step.start_frame == 0
 
 
+def test_an_item_whose_speakers_are_asked_for_is_heard_as_a_whole():
+    harness = manual_client(final_from_stream=True)
+    asked = {"audio": {"input": {"transcription": {"model": "gpt-4o-transcribe-diarize"}}}}
+    harness.send(append(speech(1.0)), COMMIT, update(asked), append(speech(1.0)), COMMIT)
+    kinds_of_work = []
+    while work := harness.session.next_work():
+        kinds_of_work.append(type(work))
+        harness.run(work)
+    assert kinds_of_work[-1] is ItemWork
+    assert set(kinds_of_work[:-1]) == {StepWork}
+    assert texts(harness.received) == [expected_text(speech(1.0))] * 2
+
+
 def test_a_change_holds_for_what_is_appended_later():
     harness = SessionHarness()
     spoken = np.concatenate([silence(1.0), speech(1.0), silence(0.3)])

@@ -1,15 +1,18 @@
 """Cues from segments, and the files that they make."""
 
 import io
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
 from hypothesis import given, settings
-from made_transcripts import GOLDEN, length_s, spoken, transcripts
+from hypothesis import strategies as st
+from made_transcripts import GOLDEN, length_s, spoken, spoken_by, transcripts
 
 from src.text.segments import segments_of
+from src.text.speaker_turns import by_speaker
 from src.text.subtitles import MAX_CUE_S, MAX_LINE, Cue, cues_of, srt, vtt
 from src.text.transcript import Transcript
 
@@ -123,6 +126,46 @@ def test_nothing_heard_makes_an_empty_srt_and_a_vtt_of_its_first_line():
     assert srt(()) == ""
     assert vtt(()) == "WEBVTT\n\n"
     assert cues_of(segments_of(Transcript("..."), 1), 1) == ()
+
+
+def test_speakers_are_voices_in_vtt_and_names_in_srt():
+    talk = spoken("Have you seen it? Yes. ~1 Not I.")
+    clip_s = length_s(talk) + 1
+    label = spoken_by({0: "A", 0.64: "R&D -->", 1.5: "A"})
+    found = cues_of(by_speaker(segments_of(talk, clip_s), label), clip_s)
+    assert [(cue.speaker, cue.text) for cue in found] == [
+        ("A", "Have you seen it?"),
+        ("R&D -->", "Yes."),
+        ("A", "Not I."),
+    ]
+    assert re.findall("[\\d:,]+ --> .*\n(.*)\n", srt(found)) == ["A: Have you seen it?", "R&D ->: Yes.", "A: Not I."]
+    assert re.findall("[\\d:.]+ --> .*\n(.*)\n", vtt(found)) == [
+        "<v A>Have you seen it?",
+        "<v R&amp;D -&gt;>Yes.",
+        "<v A>Not I.",
+    ]
+    assert [text for _, _, text in read_by_ffmpeg(srt(found), "srt")][2] == "A: Not I."
+    assert len(read_by_ffmpeg(vtt(found), "vtt")) == 3
+
+
+def test_short_turns_of_two_speakers_share_no_cue():
+    talk = spoken("No. Yes. No. Yes.")
+    found = cues_of(by_speaker(segments_of(talk, 9), spoken_by({0: "A", 0.16: "B", 0.32: "A", 0.48: "B"})), 9)
+    assert [(cue.speaker, cue.text) for cue in found] == [("A", "No."), ("B", "Yes."), ("A", "No."), ("B", "Yes.")]
+    assert all(cue.start_ms < cue.end_ms for cue in found)
+    assert [cue.start_ms for cue in found] == sorted(cue.start_ms for cue in found)
+
+
+@given(transcripts(), st.sampled_from(["A", "Margaret", "x" * 64]))
+def test_a_line_has_room_for_the_name_before_it(made, name):
+    transcript, _, clip_s = made
+    found = cues_of(by_speaker(segments_of(transcript, clip_s), spoken_by({0: name})), clip_s)
+    for cue in found:
+        first, *others = cue.lines
+        assert len(first) <= max(21, MAX_LINE - len(f"{name}: ")) or " " not in first
+        assert all(len(line) <= MAX_LINE or " " not in line for line in others)
+        assert len(others) <= 1
+    assert " ".join(line for cue in found for line in cue.lines) == " ".join(transcript.text.split())
 
 
 def test_times_have_hours_and_milliseconds():

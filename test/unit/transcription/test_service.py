@@ -3,23 +3,27 @@
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import media
 import numpy as np
 import pytest
 from fakes import HeldModel, clip
+from loud_speakers import LoudDiarization
 from media import SAMPLE_RATE, pcm16, wav
 
 from src.audio.decode import PcmFormat
 from src.audio.sandbox import Sandbox
 from src.audio.vad import SpeechDetector
-from src.errors import AudioTooLong, EmptyAudio, QueueFull, TranscriptionFailed
+from src.diarization.diarizer import SpeakerOptions
+from src.errors import AudioTooLong, EmptyAudio, InvalidRequest, QueueFull, TranscriptionFailed
 from src.memory.budget import Budget
 from src.memory.budget_queue import BudgetQueue
 from src.metrics.trace import Measurements
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
 from src.transcription.audio_source import AudioSource, ItemAudio, Upload
+from src.transcription.recording_speakers import RecordingSpeakers
 from src.transcription.service import TranscriptionService
 
 SPEECH = media.clip("piper-joe-1")
@@ -39,6 +43,19 @@ class Service:
         async with self._scheduler.admit() as admission:
             stream = self._transcription.stream(admission, source, measured or Measurements(), grows=grows)
             return [delta.text async for delta in stream]
+
+    async def heard(self, source: AudioSource, diarization: LoudDiarization, *, grows: bool = False) -> list[str]:
+        """Return the deltas of a source while a diarization listens."""
+        with ThreadPoolExecutor(2) as pool:
+            speakers = RecordingSpeakers(diarization, pool, Measurements())
+            try:
+                async with self._scheduler.admit() as admission:
+                    stream = self._transcription.stream(
+                        admission, source, Measurements(), grows=grows, speakers=speakers
+                    )
+                    return [delta.text async for delta in stream]
+            finally:
+                speakers.stop()
 
     async def text(self, source: AudioSource) -> str:
         async with self._scheduler.admit() as admission:
@@ -111,6 +128,35 @@ async def test_long_audio_is_cut_and_its_chunks_come_in_order(of_item):
     assert "".join(deltas).split() == model.clips
     assert measured.audio_len_s == pytest.approx(len(samples) / SAMPLE_RATE)
     assert service.memory.reserved_bytes == 0
+
+
+@pytest.mark.parametrize("grows", [False, True])
+async def test_speakers_hear_all_of_a_long_recording_once_and_in_order(grows):
+    samples = speech(*range(1, 6))
+    async with serving(HeldModel(held=False), chunk_seconds=14) as service:
+        without = await service.deltas(Upload(wav(samples)), grows=grows)
+        diarization = LoudDiarization(SpeakerOptions())
+        assert await service.heard(Upload(wav(samples)), diarization, grows=grows) == without
+    assert len(diarization.parts) >= 3
+    heard_s = sum(end_s - start_s for start_s, end_s in diarization.parts)
+    assert len(samples) / SAMPLE_RATE - 6 < heard_s <= len(samples) / SAMPLE_RATE, "only long silence is left out"
+    assert all(end_s <= start_s + 1e-4 for (_, end_s), (start_s, _) in pairwise(diarization.parts))
+
+
+async def test_an_error_of_what_tells_speakers_apart_is_the_requests():
+    async with serving(HeldModel(held=False)) as service:
+        with pytest.raises(InvalidRequest):
+            await service.heard(Upload(wav(clip(7))), LoudDiarization(SpeakerOptions(), InvalidRequest("no speech")))
+        assert service.memory.reserved_bytes == 0
+
+
+async def test_an_error_of_the_model_does_not_wait_for_speakers():
+    diarization = LoudDiarization(SpeakerOptions())
+    diarization.free.clear()
+    async with serving(HeldModel(held=False)) as service:
+        with pytest.raises(TranscriptionFailed):
+            await service.heard(Upload(wav(clip(7, poison=True))), diarization)
+        assert service.memory.reserved_bytes == 0
 
 
 async def test_what_fails_in_the_model_has_the_figures_that_it_reached():

@@ -5,6 +5,12 @@ import { goesOn } from "../../../src/web/paragraphs.js";
 
 const after = (length, text, pause) => goesOn({ length, end: 10, text }, { start: 10 + pause });
 
+test("what another one says is a paragraph of its own", () => {
+  const paragraph = { length: 20, end: 10, text: "and then", speaker: "A" };
+  assert.equal(goesOn(paragraph, { start: 10, speaker: "A" }), true);
+  assert.equal(goesOn(paragraph, { start: 10, speaker: "B" }), false);
+});
+
 test("a long pause ends any paragraph", () => {
   assert.equal(after(20, "and then", 2.5), false);
 });

@@ -18,6 +18,12 @@ test("WebVTT has a head, points, and markup as text", () => {
   assert.equal(vtt(CUES), `WEBVTT\n\n${first}01:01:01.005 --> 01:01:02.000\nYes.\n\n`);
 });
 
+test("speakers are a voice in WebVTT, and a name before each cue of SubRip", () => {
+  const cues = [{ start: 0, end: 1, text: "Yes,\nno.", speaker: "R&D -->" }];
+  assert.equal(srt(cues), "1\n00:00:00,000 --> 00:00:01,000\nR&D ->: Yes,\nno.\n\n");
+  assert.equal(vtt(cues), "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n<v R&amp;D -&gt;>Yes,\nno.\n\n");
+});
+
 test("without cues a file has no more than its head", () => {
   assert.deepEqual([srt([]), vtt([])], ["", "WEBVTT\n\n"]);
 });

@@ -3,7 +3,7 @@
 import pytest
 
 from src.errors import ModelNotFound
-from src.wire.model_names import OPENAI_MODELS, ServedModel
+from src.wire.model_names import OPENAI_MODELS, ServedModel, asks_for_speakers
 
 NAME = "nvidia/parakeet-tdt-0.6b-v2"
 OWN = ["nvidia/parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v2", "Nvidia/Parakeet-TDT-0.6B-v2"]
@@ -63,3 +63,9 @@ def test_an_error_names_what_was_asked_for_what_there_is_and_the_hint():
     assert "x" * 101 not in error.message
     assert f"`{NAME}`" in error.message
     assert error.message.endswith(" Did you mean y?")
+
+
+def test_one_of_openais_names_asks_who_speaks():
+    asking = ("gpt-4o-transcribe-diarize", " GPT-4o-Transcribe-Diarize", "gpt-4o-transcribe-diarize-2025-10-15")
+    assert all(map(asks_for_speakers, asking))
+    assert not any(map(asks_for_speakers, (None, "", "whisper-1", "gpt-4o-transcribe", "my-diarize")))
