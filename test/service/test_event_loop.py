@@ -46,7 +46,7 @@ def answers_meanwhile(service, slow: Slow) -> None:
     slow.may_return.set()
 
 
-@pytest.mark.parametrize("name", ["words_of", "segments_of", "logprobs_of"])
+@pytest.mark.parametrize("name", ["segments_of", "by_speaker", "logprobs_of"])
 def test_the_times_and_log_probabilities_of_an_item_do_not_block_others(service, monkeypatch, name):
     kind = {"type": "transcription", "include": ["item.input_audio_transcription.logprobs"]}
     wanted = {"model": "whisper-1", "timestamp_granularities": ["word", "segment"]}
