@@ -25,13 +25,11 @@ RETRY_S = 5
 """`Retry-After` where a replica has gone: another takes its place in about that time."""
 GONE = "The server that had this request has gone. Send it again."
 ANSWERS = {
-    HTTPStatus.BAD_REQUEST: ("invalid_http", "Invalid HTTP request received, or its head is too long."),
-    HTTPStatus.REQUEST_TIMEOUT: ("request_timeout", "The request took too long to come."),
     HTTPStatus.BAD_GATEWAY: ("server_gone", GONE),
     HTTPStatus.SERVICE_UNAVAILABLE: ("no_server", "No server is ready. Try again later."),
     HTTPStatus.GATEWAY_TIMEOUT: ("server_gone", GONE),
 }
-"""Code and message of HAProxy's own answers."""
+"""Code and message of HAProxy's own answers. Those to broken and slow heads, 400 and 408, cannot be changed."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def shipped(config: str) -> str:
 
     - Sessions have backends of their own.
     - `CLIENTS_MAY_NOT` is removed from requests.
-    - HAProxy's own answers have OpenAI's error body. Those for replicas that are gone say when to try again.
+    - HAProxy's own answers where a replica is gone have OpenAI's error body, and say when to try again.
     - Slow heads get 408, silent WebSockets end.
     - HAProxy's statistics are for this machine only.
     """
@@ -99,10 +97,9 @@ def _with_answers(section: Section) -> tuple[str, ...]:
 
 
 def _http_error(status: HTTPStatus, code: str, message: str) -> str:
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    body = json.dumps(error_body(message, type=kind, code=code))
-    retry = f" hdr retry-after {RETRY_S}" if status >= 500 else ""
-    return f"    http-error status {status.value} content-type application/json string '{body}'{retry}"
+    body = json.dumps(error_body(message, type="server_error", code=code))
+    reply = f"content-type application/json string '{body}' hdr retry-after {RETRY_S}"
+    return f"    http-error status {status.value} {reply}"
 
 
 def _on_loopback(section: Section) -> tuple[str, ...]:
