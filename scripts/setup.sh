@@ -60,11 +60,22 @@ make_venv() {
     output=$("$chosen" -m venv --clear .venv 2>&1) || fail "$output"
 }
 
+packages_without_dependencies() { # prints those of pyproject.toml whose dependencies are not wanted
+    "$python" -c 'import tomllib
+own = tomllib.load(open("pyproject.toml", "rb")).get("tool", {}).get("parakeet", {})
+print("\n".join(own.get("without-dependencies", [])))'
+}
+
 install_project() {
-    local output
+    local output packages
     rm -f -- "$stamp"
     output=$("$python" -m pip install --quiet --disable-pip-version-check \
         --constraint scripts/constraints.txt --editable '.[test]' 2>&1) || fail "$output"
+    mapfile -t packages < <(packages_without_dependencies | grep .)
+    if ((${#packages[@]})); then
+        output=$("$python" -m pip install --quiet --disable-pip-version-check --no-deps "${packages[@]}" 2>&1) ||
+            fail "$output"
+    fi
     { venv_identity && requirements; } >"$stamp.new"
     mv -- "$stamp.new" "$stamp"
 }

@@ -82,7 +82,7 @@ class Silero:
         lengths = np.array([len(block) for block in blocks])
         streams, frames, running = _steps(lengths)
         before = [states[stream] or INITIAL_STATE for stream in streams.tolist()]
-        with _one_thread(), torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             features = self._features(torch.from_numpy(np.concatenate(blocks)))[torch.from_numpy(frames)]
             hidden, after = self._run_lstm(features, running, before)
             weight, bias = self._output
@@ -157,7 +157,7 @@ def _steps(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Keep torch from spreading the calling thread's work over the cores.
 
     The network's steps are so small that threads would mostly wait for each other: on busy cores a step took a hundred

@@ -1,39 +1,40 @@
 """The diarizer that the settings name."""
 
-from collections.abc import Sequence
+import logging
 
-from src.audio.samples import Samples
 from src.audio.vad import SpeechDetector
-from src.diarization.diarizer import Diarization, Diarizer, SpeakerOptions
+from src.diarization.diarizer import Diarizer
+from src.diarization.sortformer_diarizer import SortformerDiarizer
+from src.diarization.voice_diarizer import VoiceDiarizer
+from src.engine.device import resolve_device
+from src.engine.sortformer import Sortformer
+from src.engine.voice_encoder import VoiceEncoder, fastest_dtype
 from src.settings import Settings
-from src.text.words import Word
+
+log = logging.getLogger(__name__)
+
+RESEMBLYZER = "resemblyzer"
+"""The setting's name for the voice encoder and clustering."""
 
 
 def diarizer_of(settings: Settings, detector: SpeechDetector) -> Diarizer:
-    """Return what tells speakers apart. Until there is a network for it, all of a recording is one speaker's."""
-    return _OneSpeaker()
+    """Return the diarizer that `settings` name, which loads its network when it is first needed."""
+    if settings.diarizer == RESEMBLYZER:
+        return VoiceDiarizer(detector, lambda: voice_encoder(settings.device))
+    return SortformerDiarizer(lambda: Sortformer.load(settings.diarizer, resolve_device(settings.device)))
 
 
-class _OneSpeaker:
-    """Takes all for one speaker's, whom it never hears."""
+def voice_encoder(device: str) -> VoiceEncoder:
+    """Return the voice encoder on the device of that name, or on the CPU if it does not run there.
 
-    def check(self) -> None:
-        """Nothing is missing."""
-
-    def load(self) -> None:
-        """Nothing is to be loaded."""
-
-    def recording(self, options: SpeakerOptions) -> Diarization:
-        return self
-
-    def add(self, samples: Samples, start_s: float) -> None:
-        """Ignore audio."""
-
-    def label(self, words: Sequence[Word]) -> tuple[str, ...]:
-        return ("A",) * len(words)
-
-    def label_next(self, words: Sequence[Word]) -> tuple[str, ...]:
-        return self.label(words)
-
-    def stop(self) -> None:
-        """Nothing runs."""
+    Raises:
+        SpeakersUnavailable: its weights are not installed, or cannot be read.
+    """
+    where = resolve_device(device)
+    encoder = VoiceEncoder(where, fastest_dtype(where))
+    try:
+        encoder.warm_up()
+    except RuntimeError as error:  # such as a GPU whose memory the model fills
+        log.warning("The voice encoder does not run on %s, so it runs on the CPU: %s", device, error)
+        encoder = VoiceEncoder(resolve_device("cpu"))
+    return encoder

@@ -10,12 +10,13 @@ TINY = Path(__file__).parent.parent / "assets" / "parakeet-tdt-tiny.nemo"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def find_checkpoint(model_id: str) -> Path:
+def find_checkpoint(model_id: str, setting: str = "PARAKEET_MODEL_ID") -> Path:
     """Return the path of a `.nemo` file on this machine.
 
     Args:
         model_id: a path, a hub id (`owner/name`; NeMo publishes the file as `name.nemo`), or `tiny` for the bundled
             checkpoint. A path that exists takes precedence over a hub id with the same spelling.
+        setting: the variable that names it, for the errors.
 
     Raises:
         ModelUnavailable: there is no such file, or it could not be downloaded.
@@ -26,16 +27,16 @@ def find_checkpoint(model_id: str) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise ModelUnavailable(f"PARAKEET_MODEL_ID={model_id} is a folder; name the .nemo file in it.")
+        raise ModelUnavailable(f"{setting}={model_id} is a folder; name the .nemo file in it.")
     if path.suffix != ".nemo" and HUB_ID.fullmatch(model_id):
-        return _fetch(model_id)
+        return _fetch(model_id, setting)
     raise ModelUnavailable(
-        f"PARAKEET_MODEL_ID={model_id} is not there: give the path of a .nemo file, a hub id such as "
+        f"{setting}={model_id} is not there: give the path of a .nemo file, a hub id such as "
         "nvidia/parakeet-tdt-0.6b-v2, or tiny."
     )
 
 
-def _fetch(hub_id: str) -> Path:
+def _fetch(hub_id: str, setting: str) -> Path:
     """Return the cached file of a hub model; download it if it is not cached."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
@@ -49,11 +50,11 @@ def _fetch(hub_id: str) -> Path:
     except GatedRepoError:
         problem = "its owner asks for a login: accept the terms on its page and set HF_TOKEN"
     except RepositoryNotFoundError:
-        problem = "the hub has no such model, or it is private: check PARAKEET_MODEL_ID and HF_TOKEN"
+        problem = f"the hub has no such model, or it is private: check {setting} and HF_TOKEN"
     except LocalEntryNotFoundError:
         problem = (
-            "the hub cannot be reached and the file is not cached: connect this machine, or set PARAKEET_MODEL_ID to "
-            "the path of a .nemo file copied here"
+            f"the hub cannot be reached and the file is not cached: connect this machine, or set {setting} to the path "
+            "of a .nemo file copied here"
         )
     except Exception as error:  # the hub client raises a dozen kinds of error
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

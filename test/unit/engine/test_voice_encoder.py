@@ -1,5 +1,6 @@
 """The voice encoder computes what Resemblyzer's own code does, and tells voices apart."""
 
+import tomllib
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
@@ -10,7 +11,7 @@ from dialogues import CLIPS
 from librosa.filters import mel
 
 from src.engine import voice_encoder
-from src.engine.voice_encoder import MELS, PACKAGE, WIDTH, VoiceEncoder, mel_filters
+from src.engine.voice_encoder import MELS, PACKAGE, WIDTH, VoiceEncoder, mel_filters, weights_path
 from src.errors import SpeakersUnavailable
 
 LARGEST = {44: 0.2503, 94: 0.2129, 160: 0.2069, 127: 0.1956, 218: 0.1873, 107: 0.1808, 199: 0.1771, 183: 0.1768}
@@ -58,6 +59,19 @@ def test_two_sentences_of_a_voice_are_more_alike_than_two_voices(encoder):
 
 def test_digital_silence_has_an_embedding_too(encoder):
     assert np.isfinite(encoder.embed(np.zeros((1, 160, MELS), np.float32))).all()
+
+
+def test_the_package_is_the_one_that_is_set_up():
+    project = tomllib.loads((CLIPS.parents[1] / "pyproject.toml").read_text())
+    assert project["tool"]["parakeet"]["without-dependencies"] == [PACKAGE]
+    assert weights_path().is_file()
+
+
+def test_weights_that_cannot_be_read_are_said_in_one_sentence(monkeypatch, tmp_path):
+    (tmp_path / "pretrained.pt").write_bytes(b"no weights")
+    monkeypatch.setattr(voice_encoder, "weights_path", lambda: tmp_path / "pretrained.pt")
+    with pytest.raises(SpeakersUnavailable, match=f"pretrained.pt of {PACKAGE} cannot be loaded"):
+        VoiceEncoder(torch.device("cpu"))
 
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch):
