@@ -30,7 +30,13 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-SKIPPED_IN_CI = ("no GPU", "root may raise limits", "systemd-analyze is not installed", "kubectl is not installed")
+SKIPPED_IN_CI = (
+    "no GPU",
+    "root may raise limits",
+    "only root with namespaces",
+    "systemd-analyze is not installed",
+    "kubectl is not installed",
+)
 """Parts of the reasons for which CI may skip a test. All are about the machine; a missing package is not one."""
 
 

@@ -1,12 +1,16 @@
 """The checkpoint file that `PARAKEET_MODEL_ID` names, downloaded from the Hugging Face hub if necessary."""
 
+import errno
 import logging
 import re
 from pathlib import Path
 
+from src.engine.device_errors import one_line
 from src.errors import ModelUnavailable
 
 TINY = Path(__file__).parent.parent / "assets" / "parakeet-tdt-tiny.nemo"
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk that takes nothing, or no more."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -57,5 +61,10 @@ def _fetch(hub_id: str, setting: str) -> Path:
             "of a .nemo file copied here"
         )
     except Exception as error:  # the hub client raises a dozen kinds of error
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            raise ModelUnavailable(
+                f"{filename} of {hub_id} cannot be kept in the cache of the Hugging Face hub ({one_line(error)}): set "
+                "HF_HOME to a folder that may be written and has room for it."
+            ) from None
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     raise ModelUnavailable(f"{filename} of {hub_id} could not be fetched from the Hugging Face hub: {problem}.")

@@ -17,6 +17,7 @@ import numpy as np
 from src.audio.samples import SAMPLE_RATE, Samples
 from src.engine import nemo_contract
 from src.engine.batch_limits import BatchLimits
+from src.engine.cache_folders import prepare_cache_folders
 from src.engine.checkpoint import find_checkpoint
 from src.engine.decoder.decoder import Decoder
 from src.engine.decoder.keyword_lists import MAX_REQUEST_LISTS
@@ -95,6 +96,7 @@ class NemoModel:
                 sentence that says what to do.
         """
         started = time.monotonic()
+        prepare_cache_folders()
         path = find_checkpoint(settings.model_id)
         with quiet_nemo():
             nemo_contract.check()

@@ -1,6 +1,8 @@
 """A checkpoint's NeMo network: restored from its file, set up for inference, and moved to its device."""
 
+import errno
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,9 @@ from src.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     import torch
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a disk that takes no more."""
 
 
 @contextmanager
@@ -43,17 +48,28 @@ def restore_network(path: Path, model_id: str) -> Any:
 
     try:
         network = ASRModel.restore_from(str(path), map_location="cpu")
-    except Exception as error:  # whatever tar, YAML, torch or NeMo raise on a file that is not a checkpoint
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise _no_checkpoint(model_id, error) from error
         raise ModelUnavailable(
-            f"PARAKEET_MODEL_ID={model_id} is no checkpoint that NeMo can load ({one_line(error)}); give the "
-            ".nemo file of a Parakeet TDT model."
+            f"{model_id} cannot be unpacked into {tempfile.gettempdir()} ({one_line(error)}); make room there, or set "
+            "TMPDIR to another folder."
         ) from error
+    except Exception as error:  # whatever tar, YAML, torch or NeMo raise on a file that is not a checkpoint
+        raise _no_checkpoint(model_id, error) from error
     if not hasattr(network, "joint") or network.cfg.preprocessor.sample_rate != SAMPLE_RATE:
         raise ModelUnavailable(
             f"PARAKEET_MODEL_ID={model_id} is a {type(network).__name__}; this service runs 16 kHz transducers "
             "such as Parakeet TDT."
         )
     return network
+
+
+def _no_checkpoint(model_id: str, error: Exception) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"PARAKEET_MODEL_ID={model_id} is no checkpoint that NeMo can load ({one_line(error)}); give the "
+        ".nemo file of a Parakeet TDT model."
+    )
 
 
 def freeze(network: Any, subsampling_chunking_factor: int) -> None:

@@ -1,5 +1,7 @@
 """Which file a model's name means."""
 
+import errno
+import os
 import sys
 from types import SimpleNamespace
 
@@ -78,3 +80,11 @@ def test_a_download_that_fails_says_what_to_do_in_one_sentence(hub, error, says)
         find_checkpoint("owner/name")
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_cache_that_cannot_be_written_is_told_with_the_variable_to_set(hub, number):
+    hub.error = OSError(number, os.strerror(number), "/.cache")
+    with pytest.raises(ModelUnavailable, match=r"set HF_HOME to a folder") as raised:
+        find_checkpoint("owner/name")
+    assert os.strerror(number) in str(raised.value)
