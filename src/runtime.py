@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 
 from src.api.session_slots import SessionSlots
 from src.audio.sandbox import Sandbox
@@ -15,7 +17,7 @@ from src.memory.budget import Budget
 from src.memory.plan import MIB, MemoryPlan
 from src.memory.process import freeze_gc, trim_heap_periodically
 from src.metrics import MetricsLog
-from src.metrics.load import Load
+from src.metrics.load import RENEWED_S, Load, LoadFile
 from src.metrics.trace import write_counts, write_counts_periodically
 from src.scheduling.scheduler import Scheduler
 from src.settings import Settings
@@ -44,7 +46,11 @@ class Runtime:
         self._plan = plan
         self.scheduler = Scheduler(settings, on_breakdown)
         self.sessions = SessionSlots(settings.max_sessions)
-        self.metrics = MetricsLog(settings.log_dir, settings.max_log_mb * MIB, self.sessions.__len__, notes_end=True)
+        replica = settings.replica_name or None
+        self.metrics = MetricsLog(
+            settings.log_dir, settings.max_log_mb * MIB, self.sessions.__len__, notes_end=True, replica=replica
+        )
+        self._load_file = LoadFile(self.metrics.path, self.metrics.process_started, replica)
         self.sandbox = Sandbox(
             timeout_s=settings.decode_timeout_s,
             memory_mb=settings.decode_memory_mb,
@@ -83,6 +89,7 @@ class Runtime:
             loading,
             asyncio.create_task(trim_heap_periodically(self._work_done)),
             asyncio.create_task(write_counts_periodically(self.metrics)),
+            asyncio.create_task(self._tell_load()),
         ]
         self.io_pool.submit(self._start_sandbox)
         log.info("Memory that may be taken: %s.", self._plan)
@@ -130,6 +137,17 @@ class Runtime:
         await asyncio.to_thread(self.sandbox.close)
         write_counts(self.metrics)
         self.metrics.close()
+        with suppress(OSError):
+            await asyncio.to_thread(self._load_file.remove)
+
+    async def _tell_load(self) -> NoReturn:
+        """Renew the file that tells others how busy this process is, until cancelled. A full disk costs only that."""
+        with suppress(OSError):
+            await asyncio.to_thread(self._load_file.remove_old, time.time())
+        while True:
+            with suppress(OSError):
+                await asyncio.to_thread(self._load_file.write, self.load(), time.time())
+            await asyncio.sleep(RENEWED_S)
 
     def _work_done(self) -> int:
         """Return a count that grows whenever work ends, which may free memory."""

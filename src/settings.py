@@ -159,6 +159,8 @@ class Settings(BaseSettings):
     """Folder of the service's logs; a relative path starts at the project's top level."""
     max_log_mb: int = Field(2048, ge=2)
     """Size of the metrics log with its old parts, in MiB; the oldest are removed."""
+    replica_name: str = ""
+    """Name of this replica in the metrics, where several serve together; the name of a pod, for example."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -218,6 +220,13 @@ class Settings(BaseSettings):
     def _without_brackets(cls, host: str) -> str:
         bracketed = re.fullmatch(r"\[(.*)\]", host.strip())  # as in a URL
         return bracketed[1] if bracketed else host.strip()
+
+    @field_validator("replica_name")
+    @classmethod
+    def _label(cls, name: str) -> str:
+        if not re.fullmatch(r"[!-~]{0,100}", name):
+            raise PydanticCustomError("label", "not a label")
+        return name
 
     @field_validator("root_path")
     @classmethod
@@ -297,6 +306,7 @@ _EXPECTATIONS = {  # by the type of pydantic's error
     "string_pattern_mismatch": "auto, cpu, cuda or cuda:N",
     "origin": "* or origins such as https://app.example.com or app://obsidian.md",
     "prefix": "a path before /v1, such as /stt",
+    "label": "at most 100 printable ASCII characters without spaces",
 }
 
 

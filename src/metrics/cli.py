@@ -11,7 +11,8 @@ from pathlib import Path
 
 from src.metrics import report, table
 from src.metrics.history import History
-from src.metrics.log import metrics_path
+from src.metrics.log import LOG_NAME, metrics_path
+from src.metrics.log_set import LogSet
 from src.metrics.report import ReportWindow, Summary, summarize
 
 WINDOWS = ("30m", "1h", "3h", "6h", "12h", "24h", "3d")
@@ -30,16 +31,17 @@ def main(
         SystemExit: invalid arguments (2) or settings (1).
     """
     options = _options(argv)
-    path = options.file or _default_path()
+    logs = LogSet(options.file or [_default_path()])
     try:
         if options.follow:
-            return _follow(History(path), options.windows, clock, pause)
+            return _follow(History(logs), options.windows, clock, pause)
         if options.html or options.plot or options.prometheus:
-            return _write_files(path, options, clock())
-        return _report(History(path), options, clock())
+            return _write_files(logs, options, clock())
+        return _report(History(logs), options, clock())
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and error.filename == str(path.absolute()):
-            return _fail(f"No metrics yet: there is no file {error.filename}.")
+        if isinstance(error, FileNotFoundError) and error.filename in [str(path.absolute()) for path in logs.paths]:
+            kind = "" if os.path.isdir(error.filename) else "file "
+            return _fail(f"No metrics yet: there is no {kind}{_missing(error.filename)}.")
         return _fail(f"{error.strerror}: {error.filename}")
     except KeyboardInterrupt:
         return 0 if options.follow else 130
@@ -73,8 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--file",
         type=Path,
+        nargs="+",
+        action="extend",
         metavar="PATH",
-        help="the metrics log; rotated parts beside it are read too (default: metrics/metrics.log in PARAKEET_LOG_DIR)",
+        help="the metrics log; rotated parts beside it are read too (default: metrics/metrics.log in PARAKEET_LOG_DIR)."
+        " Several, such as those of replicas, are read as one in order of time, and a folder stands for all logs in it",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -125,17 +130,17 @@ def _report(history: History, options: argparse.Namespace, now: float) -> int:
     return 0
 
 
-def _write_files(path: Path, options: argparse.Namespace, now: float) -> int:
+def _write_files(logs: LogSet, options: argparse.Namespace, now: float) -> int:
     """Write each file that is asked for. A picture that cannot be drawn does not keep the others from being written."""
     from src.metrics import pictures, prometheus  # what the tables do not need
 
-    if options.prometheus and not prometheus.update_file(options.prometheus, path):
+    if options.prometheus and not prometheus.update_file(options.prometheus, logs, now):
         print(f"{options.prometheus} was not written by this command; its counters begin anew.", file=sys.stderr)
     code = 0
     for write, target in ((pictures.write_html, options.html), (pictures.write_plot, options.plot)):
         try:
             if target:
-                _print(write(target, path, options.windows, now))
+                _print(write(target, logs, options.windows, now))
         except pictures.CannotDraw as reason:
             code = _fail(str(reason))
     return code
@@ -149,7 +154,7 @@ def _follow(history: History, windows: Sequence[ReportWindow], clock: Clock, pau
             history.update(_since(windows, now))
             text = _to_text(history, _summaries(history, windows, now), now)
         except FileNotFoundError as error:
-            text = f"No metrics yet: waiting for {error.filename}."
+            text = f"No metrics yet: waiting for {_missing(error.filename)}."
         _print(CLEAR + text if sys.stdout.isatty() else text + "\n")
         pause(REFRESH_S)
 
@@ -163,8 +168,9 @@ def _summaries(history: History, windows: Sequence[ReportWindow], now: float) ->
 
 
 def _to_json(history: History, summaries: Sequence[Summary], now: float) -> str:
+    paths = [str(path) for path in history.logs.paths]
     document = {
-        "file": str(history.path),
+        **({"file": paths[0]} if len(paths) == 1 else {"files": paths}),
         "now": round(now, report.DECIMALS),
         "skipped_lines": history.skipped_lines,
         "windows": [summary.to_json() for summary in summaries],
@@ -173,7 +179,7 @@ def _to_json(history: History, summaries: Sequence[Summary], now: float) -> str:
 
 
 def _to_text(history: History, summaries: Sequence[Summary], now: float) -> str:
-    lines = [f"{history.path} at {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC", "", table.render(summaries)]
+    lines = [f"{history.logs} at {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC", "", table.render(summaries)]
     if history.skipped_lines:
         lines += ["", f"skipped {history.skipped_lines} unreadable line{'s' * (history.skipped_lines != 1)}"]
     return "\n".join(lines)
@@ -185,6 +191,11 @@ def _print(text: str) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails once more
         raise SystemExit(0 if isinstance(error, BrokenPipeError) else f"{error.strerror}: standard output") from None
+
+
+def _missing(path: str) -> str:
+    """Return what is missing at a path: the file there, or a log in the folder there."""
+    return f"{LOG_NAME} in {path}" if os.path.isdir(path) else path
 
 
 def _fail(sentence: str) -> int:

@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from src.metrics.parser import Failure, Parser, Row, Source
 
@@ -12,6 +12,8 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
 """Upper bounds of the buckets of durations: Prometheus' own, with finer and longer ones."""
 CLIPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Upper bounds of the buckets of batch sizes."""
+FORGOTTEN_S = 86400.0
+"""A replica that has written no line for so long, beside the others, is gone: some have a new name at each start."""
 SUCCESS = Failure(200, "")
 """What successful requests are counted under."""
 
@@ -87,22 +89,30 @@ class SourceCounters:
         return self.total_s, self.queue_wait_s, self.inference_s, self.batch_size
 
 
+class Start(NamedTuple):
+    """When a replica's latest process started, and when that has last written a line, in Unix seconds."""
+
+    started: float
+    last_ts: float
+
+
 @dataclass(slots=True)
 class Counters:
-    """The counters of all sources, and of the log itself."""
+    """The counters of all sources, of all replicas together, and of the logs themselves."""
 
     sources: dict[Source, SourceCounters] = field(default_factory=dict)
     skipped_lines: int = 0
     """Lines that could not be parsed."""
     last_ts: float = 0.0
     """End of the latest request, in Unix seconds."""
-    process_started: float = 0.0
-    """Start of the latest process that wrote a line, in Unix seconds; 0 if no line says."""
+    starts: dict[str, Start] = field(default_factory=dict)
+    """The latest process of each replica, by the replica's name; those whose lines say when they started."""
 
     def add(self, rows: Iterable[Row], parser: Parser) -> None:
         """Count rows that `parser` has parsed."""
         failures: list[Failure] = []
         sources: list[Source] = []
+        replicas: list[str] = []
         for row in rows:
             if row.failure >= len(failures):
                 failures = [Failure(each.code, _encodable(each.error)) for each in parser.failures]
@@ -111,13 +121,24 @@ class Counters:
             counters = self.sources.setdefault(sources[int(row.source)], SourceCounters())
             counters.add(row, None if row.failure < 0 else failures[int(row.failure)])
             self.last_ts = max(self.last_ts, row.ts)
-            if row.process_started > self.process_started:  # NaN is not
-                self.process_started = row.process_started
+            if row.replica >= len(replicas):
+                replicas = [_encodable(each) for each in parser.replicas]
+            self._add_start(replicas[int(row.replica)], row)
+        for replica, start in list(self.starts.items()):
+            if start.last_ts < self.last_ts - FORGOTTEN_S:
+                del self.starts[replica]
+
+    def _add_start(self, replica: str, row: Row) -> None:
+        known = self.starts.get(replica, Start(0.0, 0.0))
+        started = max(known.started, row.process_started)  # of NaN, which comes second, this is the known one
+        if started:
+            self.starts[replica] = Start(started, max(known.last_ts, row.ts))
 
     def to_json(self) -> list[Any]:
         """Return the counters as JSON, for `from_json`."""
         sources = [[*source, counters.to_json()] for source, counters in sorted(self.sources.items())]
-        return [sources, self.skipped_lines, self.last_ts, self.process_started]
+        starts = [[replica, *start] for replica, start in sorted(self.starts.items())]
+        return [sources, self.skipped_lines, self.last_ts, starts]
 
     @classmethod
     def from_json(cls, document: list[Any]) -> "Counters":
@@ -126,9 +147,11 @@ class Counters:
         Raises:
             ValueError, TypeError: the document is of another form.
         """
-        sources, *of_log = document
+        sources, skipped_lines, last_ts, starts = document
         found = {Source(model, route): SourceCounters.from_json(counters) for model, route, counters in sources}
-        return cls(found, *of_log)
+        if isinstance(starts, int | float):  # as written before there were replicas
+            starts = [["", starts, last_ts]] if starts else []
+        return cls(found, skipped_lines, last_ts, {replica: Start(*start) for replica, *start in starts})
 
 
 def _encodable(text: str) -> str:

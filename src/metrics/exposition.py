@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from src.metrics.counters import Counters, Histogram, SourceCounters
+from src.metrics.load import ProcessLoad
 from src.metrics.outcome import outcome_of
 
 _HISTOGRAMS: Sequence[tuple[str, str, Callable[[SourceCounters], Histogram]]] = (
@@ -31,20 +32,42 @@ _HISTOGRAMS: Sequence[tuple[str, str, Callable[[SourceCounters], Histogram]]] = 
 )
 
 
-def expose(counters: Counters, service: str) -> str:
+_LOADS: Sequence[tuple[str, str, Callable[[Sequence[ProcessLoad]], float]]] = (
+    (
+        "parakeet_queued_audio_seconds",
+        "Decoded audio that waits for the model now.",
+        lambda loads: sum(each.load.queued_audio_s for each in loads),
+    ),
+    (
+        "parakeet_open_sessions",
+        "Realtime sessions that are open now.",
+        lambda loads: sum(each.load.sessions for each in loads),
+    ),
+    (
+        "parakeet_recent_batch_size",
+        "Mean number of clips or steps in the batches of the last seconds; 0 if there were none.",
+        lambda loads: sum(each.load.batch_size for each in loads) / len(loads),
+    ),
+)
+"""Gauges of how busy the processes of one name are. Those without a name count as one."""
+
+
+def expose(counters: Counters, service: str, loads: Sequence[ProcessLoad] = ()) -> str:
     """Return all metrics, each with its HELP and TYPE, in a fixed order.
 
     Args:
         counters: what was counted.
         service: a label of every series, which tells the services of one machine apart.
+        loads: how busy each process is now.
     """
-    return _Exposition(counters, service).text
+    return _Exposition(counters, service, loads).text
 
 
 @dataclass(frozen=True, slots=True)
 class _Exposition:
     counters: Counters
     service: str
+    loads: Sequence[ProcessLoad]
 
     @property
     def text(self) -> str:
@@ -61,7 +84,7 @@ class _Exposition:
         ]
         for name, help_text, histogram_of in _HISTOGRAMS:
             lines += _family(name, "histogram", help_text, self._histogram(name, histogram_of))
-        return "".join(line + "\n" for line in [*lines, *self._of_log()])
+        return "".join(line + "\n" for line in [*lines, *self._of_log(), *self._starts(), *self._loads()])
 
     def _of_log(self) -> Iterator[str]:
         """Yield what has no source."""
@@ -78,15 +101,26 @@ class _Exposition:
                 "End of the latest request; 0 if there is none.",
                 self.counters.last_ts,
             ),
-            (
-                "parakeet_process_start_time_seconds",
-                "gauge",
-                "Start of the process that served last; 0 if that is not known.",
-                self.counters.process_started,
-            ),
         )
         for name, kind, help_text, value in values:
             yield from _family(name, kind, help_text, [self._sample(name, {}, value)])
+
+    def _starts(self) -> list[str]:
+        """Return the starts of replicas, each with its name if it has one."""
+        name = "parakeet_process_start_time_seconds"
+        started = {replica: start.started for replica, start in sorted(self.counters.starts.items())} or {"": 0.0}
+        samples = [self._sample(name, _replica(replica), value) for replica, value in started.items()]
+        return _family(name, "gauge", "Start of the process that served last; 0 if that is not known.", samples)
+
+    def _loads(self) -> Iterator[str]:
+        by_replica: dict[str, list[ProcessLoad]] = {}
+        for each in self.loads:
+            by_replica.setdefault(each.replica, []).append(each)
+        for name, help_text, value_of in _LOADS:
+            samples = [
+                self._sample(name, _replica(replica), value_of(loads)) for replica, loads in sorted(by_replica.items())
+            ]
+            yield from _family(name, "gauge", help_text, samples)
 
     def _requests(self) -> Iterator[str]:
         for source, found in sorted(self.counters.sources.items()):
@@ -122,6 +156,11 @@ def _family(name: str, kind: str, help_text: str, samples: Iterable[str]) -> lis
     """Return the lines of a metric; none if it has no samples."""
     found = list(samples)
     return [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}", *found] if found else []
+
+
+def _replica(name: str) -> dict[str, str]:
+    """Return the label of a replica; none if it has no name."""
+    return {"replica": name} if name else {}
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The metrics log read into memory as columns of numbers, from its current file and all rotated ones.
+"""The metrics logs read into memory as columns of numbers, from their current files and all rotated ones.
 
 Each byte is read once. Files are identified by their inode, so a file that rotation renames is not read again, and
 `update` reads only what was appended. A million lines take about 65 MB.
@@ -6,17 +6,17 @@ Each byte is read once. Files are identified by their inode, so a file that rota
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from src.metrics.log_set import LogSet
 from src.metrics.parser import Failure, Parser, Row
-from src.metrics.parts import PartReader, ended_before, open_parts
+from src.metrics.parts import LogPart, PartReader, ended_before, find_parts, in_order
 
 Column = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -59,10 +59,10 @@ class Requests:
 
 
 class History:
-    """The requests in the log at `path` and in its rotated parts, such as `metrics.log.2026-11-22`."""
+    """The requests in several logs, and in their rotated parts, such as `metrics.log.2026-11-22`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, logs: LogSet) -> None:
+        self.logs = logs
         self.requests = Requests(np.empty(0, _DTYPE), [])
         self._parser = Parser()
         self._offsets: dict[tuple[int, int], int] = {}
@@ -71,45 +71,46 @@ class History:
 
     @property
     def skipped_lines(self) -> int:
-        """Number of lines that could not be parsed, including an incomplete last line."""
+        """Number of lines that could not be parsed, including incomplete last lines."""
         return self._skipped + self._torn
 
     def update(self, since: float) -> None:
-        """Read what was appended to the log, and keep the requests that ended after `since` (Unix seconds).
+        """Read what was appended to the logs, and keep the requests that ended after `since` (Unix seconds).
 
         Parts whose last line is well before `since` are not read.
 
         Raises:
-            FileNotFoundError: there is no log yet.
+            FileNotFoundError: one of the logs does not exist yet.
             OSError: a part cannot be read.
         """
         rows = array("d")
         self._torn = 0
         with ExitStack() as stack:
-            parts = open_parts(self.path, stack)
-            self._offsets = {key: offset for key, offset in self._offsets.items() if key in parts}
-            for key, part in parts.items():
-                self._offsets[key] = self._read(part, self._start(key, part, since), since, rows)
+            logs = find_parts(self.logs.find(), stack)
+            present = {part.key for parts in logs for part in parts}
+            self._offsets = {key: offset for key, offset in self._offsets.items() if key in present}
+            for row in in_order([self._rows(parts, since) for parts in logs]):
+                rows.extend(row[:_KEPT])
         new = np.frombuffer(rows, _DTYPE)
         kept = self.requests.rows[self.requests["ts"] > since]
         self.requests = Requests(np.concatenate((kept, new)), list(self._parser.failures))
 
-    def _start(self, key: tuple[int, int], part: BinaryIO, since: float) -> int:
-        """Return the offset in bytes from which to read `part`."""
-        size = os.fstat(part.fileno()).st_size
-        known = self._offsets.get(key)
+    def _rows(self, parts: Sequence[LogPart], since: float) -> Iterator[Row]:
+        """Yield the lines of a log that were not read before, and note how far each part was read."""
+        for part in parts:
+            with part.opened() as file:
+                reader = PartReader(file, self._start(part, file, since), self._parser)
+                yield from (row for row in reader if row.ts > since)
+                self._offsets[part.key] = reader.offset
+                self._skipped += reader.skipped
+                self._torn += reader.torn
+
+    def _start(self, part: LogPart, file: BinaryIO, since: float) -> int:
+        """Return the offset in bytes from which to read a part."""
+        size = os.fstat(file.fileno()).st_size
+        known = self._offsets.get(part.key)
         if known is not None:
             return known if known <= size else 0  # shorter than before: it was truncated
-        if part.name != str(self.path) and ended_before(part, since, self._parser):
+        if not part.current and ended_before(file, since, self._parser):
             return size
         return 0
-
-    def _read(self, part: BinaryIO, offset: int, since: float, rows: "array[float]") -> int:
-        """Append the lines of `part` after `offset` to `rows`, and return the offset after the last complete line."""
-        reader = PartReader(part, offset, self._parser)
-        for row in reader:
-            if row.ts > since:
-                rows.extend(row[:_KEPT])
-        self._skipped += reader.skipped
-        self._torn += reader.torn
-        return reader.offset

@@ -68,10 +68,11 @@ def _gaps(series: Series) -> Iterator[str]:
 
 
 def _restarts(series: Series) -> Iterator[str]:
-    for ts in series.uptime.restarts:
+    for ts, replica in series.uptime.restarts:
         if series.start_s < ts < series.end_s:
             x = _percent(_place(series, ts))
-            title = f"The service started: {day(ts)}, {clock(ts)} UTC"
+            who = f"Replica {escape(replica)}" if replica else "The service"
+            title = f"{who} started: {day(ts)}, {clock(ts)} UTC"
             yield f'<line class="restart" x1="{x}" x2="{x}" y1="0" y2="{HEIGHT}"><title>{title}</title></line>'
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from html import escape
 from importlib import resources
-from pathlib import Path
 
 from src.metrics.figures import clock, day, length, moment, number, period, seconds, share
 from src.metrics.html_chart import chart
@@ -16,7 +15,9 @@ from src.metrics.report import ReportWindow
 from src.metrics.series import Reading, Series
 
 MOST_GROUPS = 20
-"""Routes or models that are listed: the busiest."""
+"""Routes, models or replicas that are listed: the busiest."""
+UNNAMED = "no name"
+"""What stands for the replica of lines that name none, beside others."""
 MOST_GAPS = 4
 """Times without the service that are told in words: the latest."""
 _DEFINITIONS = (
@@ -33,8 +34,11 @@ _DEFINITIONS = (
 )
 
 
-def render(reading: Reading, windows: Sequence[ReportWindow], log: Path, now: float) -> str:
-    """Return the page over `windows`, of which at least one has requests, as they were at `now` (Unix seconds)."""
+def render(reading: Reading, windows: Sequence[ReportWindow], log: str, now: float) -> str:
+    """Return the page over `windows`, of which at least one has requests, as they were at `now` (Unix seconds).
+
+    `log` says in the heading what was read.
+    """
     style, script = _asset("load.css"), _asset("load.js")
     style = f"{_colours()}\n{style}\n{_pickers(len(windows))}"
     policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
@@ -52,7 +56,7 @@ def render(reading: Reading, windows: Sequence[ReportWindow], log: Path, now: fl
             "</head>",
             "<body>",
             "<main>",
-            f"<header><h1>Load</h1><p>until {moment(now)} &middot; {escape(str(log))}</p></header>",
+            f"<header><h1>Load</h1><p>until {moment(now)} &middot; {escape(log)}</p></header>",
             *_summary(reading, windows),
             *_windows(reading, windows),
             *_footer(reading),
@@ -158,8 +162,10 @@ def _window(index: int, window: ReportWindow, series: Series | None) -> Iterator
     yield f'<p class="range">{_range_in_words(series)}</p>'
     for panel in panels_of(series):
         yield from _figure(f"{panel.key}{index}", panel, series)
-    for field in ("route", "model"):
-        yield from _breakdown(f"{field}{index}", field, groups_of(series, field))
+    for field in ("route", "model", "replica"):
+        groups = groups_of(series, field)
+        if field != "replica" or any(group.name for group in groups):
+            yield from _breakdown(f"{field}{index}", field, groups)
 
 
 def _range_in_words(series: Series) -> str:
@@ -242,7 +248,7 @@ def _group_row(group: Group, most: int) -> str:
         number(tally.audio_s / 60),
     ]
     return (
-        f'<tr><th scope="row">{escape(group.name)}</th><td>{_outcome_bar(group, most)}</td>'
+        f'<tr><th scope="row">{escape(group.name or UNNAMED)}</th><td>{_outcome_bar(group, most)}</td>'
         + "".join(f"<td>{cell}</td>" for cell in cells)
         + "</tr>"
     )

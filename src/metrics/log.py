@@ -19,6 +19,7 @@ from src.metrics.record import Record
 from src.metrics.refusals import RefusalCounter
 from src.metrics.rotated_file import RotatedFile
 
+LOG_NAME = "metrics.log"
 MAX_BACKLOG = 10_000
 """Most records that wait for a slow disk: some megabytes, or minutes of a busy service."""
 BATCH_S = 0.2
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 def metrics_path(log_dir: Path) -> Path:
     """Return the path of the metrics log in the folder of logs."""
-    return log_dir / "metrics" / "metrics.log"
+    return log_dir / "metrics" / LOG_NAME
 
 
 class MetricsLog:
@@ -45,6 +46,7 @@ class MetricsLog:
         max_bytes: what the log and its old parts may take together; the oldest parts are removed.
         live_sessions: returns the number of realtime sessions that are open; None where nobody counts them.
         notes_end: whether `close` notes beside the log that this process ran until then; see `process_ends.py`.
+        replica: name of this replica of the service, for its lines; None where there are no others.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class MetricsLog:
         max_bytes: int = MAX_BYTES,
         live_sessions: Callable[[], int | None] = lambda: None,
         notes_end: bool = False,
+        replica: str | None = None,
     ) -> None:
         self.path = metrics_path(log_dir.absolute())
         self.refusals = RefusalCounter()
         """Decides which refused requests have lines of their own."""
         self.live_sessions = live_sessions
         self.process_started = time.time()
+        self.replica = replica
         self._max_bytes = max_bytes
         self._notes_end = notes_end
         self._queue: SimpleQueue[Record | threading.Event | None] = SimpleQueue()
@@ -119,7 +123,7 @@ class MetricsLog:
         self._batch = [None]  # what was in it is written
         if self._notes_end:
             with suppress(OSError):  # a full disk costs a reader only this
-                note_end(self.path, self.process_started, time.time())
+                note_end(self.path, self.process_started, time.time(), self.replica)
 
     def _collect(self) -> None:
         """Wait for a record, then collect all that come within `BATCH_S` or until `flush` or `close` is called."""

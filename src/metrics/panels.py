@@ -259,17 +259,20 @@ def _whole(value: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The requests of one route or model."""
+    """The requests of one route, model or replica."""
 
     name: str
     tally: Tally
 
 
 def groups_of(series: Series, field: str) -> list[Group]:
-    """Return the requests by `route` or `model`, the busiest first."""
+    """Return the requests by `route`, `model` or `replica`, the busiest first. A replica's name may be empty."""
     names: dict[str, list[Tally]] = {}
-    for source, tally in series.sources.items():
-        names.setdefault(getattr(source, field), []).append(tally)
+    if field == "replica":
+        names = {name: [tally] for name, tally in series.replicas.items()}
+    else:
+        for source, tally in series.sources.items():
+            names.setdefault(getattr(source, field), []).append(tally)
     groups = [Group(name, Tally.merged(tallies)) for name, tallies in names.items()]
     return sorted(groups, key=lambda group: (-group.tally.requests, group.name))
 

@@ -50,6 +50,8 @@ class Row(NamedTuple):
     """Number of its `Source`."""
     sessions: float
     process_started: float
+    replica: float
+    """Number of its replica."""
 
 
 class Parser:
@@ -58,11 +60,13 @@ class Parser:
     Attributes:
         failures: the number of each kind of failure.
         sources: the number of each source.
+        replicas: the number of each replica, by its name; a line that names none is of the replica without a name.
     """
 
     def __init__(self) -> None:
         self.failures: dict[Failure, int] = {}
         self.sources: dict[Source, int] = {}
+        self.replicas: dict[str, int] = {}
         self._sources_as_written: dict[tuple[bytes, bytes], int] = {}
 
     def parse(self, line: bytes) -> Row | None:
@@ -81,7 +85,7 @@ class Parser:
         ts, status, code, audio_len_s, inference_s, total_s, queue_wait_s, model, route, batch_size, *rest = (
             match.groups()
         )
-        error, sessions, process_started, count = rest
+        error, sessions, process_started, count, replica = rest
         return Row(
             float(ts),
             -1 if status == b"ok" else self._failure(status.decode(), int(code), (error or b"").decode()),
@@ -94,6 +98,7 @@ class Parser:
             self._source_as_written(model, route),
             math.nan if sessions is None else float(sessions),
             math.nan if process_started is None else float(process_started),
+            self._replica((replica or b"").decode()),
         )
 
     def _row(self, entry: dict[str, Any]) -> Row:
@@ -109,12 +114,16 @@ class Parser:
             self._source(entry.get("model"), entry.get("route")),
             _number(entry.get("sessions")),
             _number(entry.get("process_started")),
+            self._replica(entry.get("replica")),
         )
 
     def _failure(self, status: object, code: object, error: object) -> int:
         if status != "error" or type(code) is not int or not isinstance(error, str | None):
             raise ValueError
         return self.failures.setdefault(Failure(code, error or ""), len(self.failures))
+
+    def _replica(self, name: object) -> int:
+        return self.replicas.setdefault(name if isinstance(name, str) else "", len(self.replicas))
 
     def _source_as_written(self, model: bytes, route: bytes) -> int:
         known = self._sources_as_written.get((model, route))
@@ -170,6 +179,7 @@ _FAST_FIELDS = (
     "sessions",
     "process_started",
     "count",
+    "replica",
 )
 """The fields of `Record` that `Parser._fast_row` unpacks, in the order of the record."""
 _NUMBER = r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?(?:e-\d{1,3})?"

@@ -5,9 +5,12 @@ same day: `metrics.log.2026-11-22.1`, `.2` and so on.
 """
 
 import errno
+import heapq
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +21,30 @@ TAIL_BYTES = 64 * 1024
 """Read from the end of a rotated file to find its last line."""
 DISORDER_S = 60.0
 """Lines are written as requests end, so their times are out of order by far less than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """A file of a log."""
+
+    path: Path
+    key: tuple[int, int]
+    """Its device and inode, which it keeps when rotation renames it."""
+    current: BinaryIO | None
+    """The open file, if it is the log's current one; a rotated one is opened to be read."""
+
+    @contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        """Open the file for the block. One that was removed meanwhile, as the oldest are, is empty.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        if self.current:
+            yield self.current
+            return
+        with _open_or_nothing(self.path) as file:
+            yield file
 
 
 class PartReader:
@@ -56,21 +83,28 @@ class PartReader:
                 yield row
 
 
-def open_parts(path: Path, stack: ExitStack) -> dict[tuple[int, int], BinaryIO]:
-    """Open the files of the log at `path`, oldest first, keyed by device and inode. `stack` closes them.
+def find_parts(logs: Sequence[Path], stack: ExitStack) -> list[list[LogPart]]:
+    """Return the files of each log, oldest first. A file that belongs to two of them is returned once.
 
-    The current file is opened before the others are listed, so that it is read once even if the log rotates meanwhile.
+    The current files are opened, and `stack` closes them. Each is opened before the rotated ones are listed, so that it
+    is read once even if the log rotates meanwhile.
 
     Raises:
-        FileNotFoundError: there is no log yet.
-        OSError: a file cannot be opened.
+        FileNotFoundError: one of the logs does not exist yet.
+        OSError: a current file cannot be opened.
     """
-    parts = [part for part in [_open(path, stack)] if part]
-    rotated = (_open(path.parent / name, stack) for name in _rotated_names(path))
-    parts = [part for part in rotated if part] + parts
-    if not parts:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.absolute()))
-    return {(stat.st_dev, stat.st_ino): part for part in parts for stat in [os.fstat(part.fileno())]}
+    known: set[tuple[int, int]] = set()
+    found: list[list[LogPart]] = []
+    for log in logs:
+        parts = [part for part in _parts_of_log(log, stack) if part.key not in known]
+        known.update(part.key for part in parts)
+        found.append(parts)
+    return found
+
+
+def in_order(logs: Sequence[Iterator[Row]]) -> Iterator[Row]:
+    """Yield the rows of several logs, each in order of time, as one log in order of time."""
+    return logs[0] if len(logs) == 1 else heapq.merge(*logs, key=attrgetter("ts"))
 
 
 def ended_before(part: BinaryIO, since: float, parser: Parser) -> bool:
@@ -79,6 +113,34 @@ def ended_before(part: BinaryIO, since: float, parser: Parser) -> bool:
     lines = part.read().splitlines()
     last = parser.parse(lines[-1]) if lines else None
     return last is not None and last.ts < since - DISORDER_S
+
+
+def _parts_of_log(log: Path, stack: ExitStack) -> list[LogPart]:
+    current = _open(log, stack)
+    parts = {part.key: part for name in _rotated_names(log) if (part := _rotated(log.parent / name))}
+    if current:
+        status = os.fstat(current.fileno())
+        key = status.st_dev, status.st_ino
+        parts.pop(key, None)  # it was rotated just now
+        parts[key] = LogPart(log, key, current)
+    if not parts:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(log.absolute()))
+    return list(parts.values())
+
+
+def _open_or_nothing(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return Path(os.devnull).open("rb")
+
+
+def _rotated(path: Path) -> LogPart | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return LogPart(path, (status.st_dev, status.st_ino), None)
 
 
 def _rotated_names(path: Path) -> list[str]:

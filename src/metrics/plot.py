@@ -88,9 +88,9 @@ def _draw_uptime(axes: Axes, series: Series) -> None:
         if end > start:
             gap_colour = PALETTE["gap"].light
             axes.axvspan(start, end, facecolor="none", edgecolor=gap_colour, hatch="////", linewidth=0, zorder=0.5)
-    for ts in series.uptime.restarts:
-        if series.start_s < ts < series.end_s:
-            axes.axvline(ts - series.start_s, color=SOFT, linewidth=0.8, linestyle=":")
+    for process in series.uptime.restarts:
+        if series.start_s < process.started < series.end_s:
+            axes.axvline(process.started - series.start_s, color=SOFT, linewidth=0.8, linestyle=":")
 
 
 def _draw_bars(axes: Axes, panel: Panel, series: Series) -> None:

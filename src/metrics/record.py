@@ -48,6 +48,8 @@ class Record:
     """Number of requests that the line stands for, if more than one."""
     duration_diarize_s: float | None = None
     """Seconds spent on telling speakers apart, beside the model, if the request asked who speaks."""
+    replica: str | None = None
+    """Name of the replica that served the request, where there are several."""
 
     def to_line(self) -> str:
         """Return the record as a JSON object on one line of ASCII, without a line break."""
@@ -56,7 +58,7 @@ class Record:
         return json.dumps(entry | extras, separators=(",", ":"))
 
 
-OPTIONAL_NAMES = ("sessions", "process_started", "count", "duration_diarize_s")
+OPTIONAL_NAMES = ("sessions", "process_started", "count", "duration_diarize_s", "replica")
 """The last fields: a line has those of them that are known. Lines of earlier versions have none."""
 _NAMES = tuple(field.name for field in fields(Record) if field.name not in OPTIONAL_NAMES)
 

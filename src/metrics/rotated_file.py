@@ -39,9 +39,18 @@ def parts_of(path: Path) -> list[RotatedPart]:
     Raises:
         OSError: the folder cannot be read.
     """
-    pattern = re.compile(re.escape(path.name) + r"\.(\d{4}-\d{2}-\d{2})(?:\.(\d{1,9}))?")
-    found = (pattern.fullmatch(name) for name in os.listdir(path.parent))
+    found = (_part(path.name, name) for name in os.listdir(path.parent))
     return sorted(RotatedPart(match[1], int(match[2] or 0), match[0]) for match in found if match)
+
+
+def is_part_of(file: str, name: str) -> bool:
+    """Return whether a file of this name is a part of the one called `file` that was put aside."""
+    return _part(file, name) is not None
+
+
+def _part(file: str, name: str) -> re.Match[str] | None:
+    """Return the match of a part's name, with its day and its number."""
+    return re.fullmatch(re.escape(file) + r"\.(\d{4}-\d{2}-\d{2})(?:\.(\d{1,9}))?", name)
 
 
 class RotatedFile:

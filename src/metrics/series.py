@@ -1,12 +1,13 @@
-"""The log as series over time: what all pictures are drawn from.
+"""The logs as series over time: what all pictures are drawn from.
 
-The log is read once, in blocks, and only sums stay in memory. A series begins with the narrowest bins and merges them
-as the time between its first and last request grows; so it covers the time that has data, whatever the window.
+They are read once, as one log, in blocks, and only sums stay in memory. A series begins with the narrowest bins and
+merges them as the time between its first and last request grows; so it covers the time that has data, whatever the
+window.
 """
 
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from src.metrics.history import Column
+from src.metrics.load import read_loads
+from src.metrics.log_set import LogSet
 from src.metrics.parser import Failure, Parser, Row, Source
-from src.metrics.parts import PartReader, ended_before, open_parts
-from src.metrics.process_ends import read_ends
+from src.metrics.parts import LogPart, PartReader, ended_before, find_parts, in_order
+from src.metrics.process_ends import ProcessEnd, ends_path, read_ends
 from src.metrics.quantiles import EXACT
 from src.metrics.report import ReportWindow
+from src.metrics.session_totals import SessionTotals
 from src.metrics.tally import Rows, Tally
-from src.metrics.uptime import Uptime
+from src.metrics.uptime import Process, Uptime
 
 MAX_BINS = 200
 MIN_BINS = 12
@@ -37,7 +41,7 @@ _DTYPE = np.dtype([(name, np.float64) for name in Row._fields])
 class Series:
     """The requests of a window in bins of equal width, from the first request on.
 
-    `bins` has None where no request ended. `total` adds all up, and `sources` by model and route.
+    `bins` has None where no request ended. `total` adds all up, `sources` by model and route, and `replicas` by name.
     """
 
     window: ReportWindow
@@ -47,6 +51,7 @@ class Series:
     bins: Sequence[Tally | None]
     total: Tally
     sources: dict[Source, Tally]
+    replicas: dict[str, Tally]
     uptime: Uptime
 
     @property
@@ -57,62 +62,73 @@ class Series:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What was read of the log: a series for each window that has requests, by the window's name."""
+    """What was read of the logs: a series for each window that has requests, by the window's name."""
 
     series: dict[str, Series]
     skipped_lines: int
 
 
-def read_series(path: Path, windows: Sequence[ReportWindow], now: float) -> Reading:
-    """Read the log at `path` and return the series of `windows`, which end at `now` (Unix seconds).
+def read_series(logs: LogSet, windows: Sequence[ReportWindow], now: float) -> Reading:
+    """Read the logs and return the series of `windows`, which end at `now` (Unix seconds).
 
     Raises:
-        FileNotFoundError: there is no log yet.
+        FileNotFoundError: one of the logs does not exist yet.
         OSError: a part cannot be read.
     """
     since = now - max(window.seconds for window in windows)
-    blocks = _Blocks(path, since)
+    blocks = _Blocks(logs, since)
     binnings = [_Binning(window, now) for window in windows]
+    folders = {ends_path(log): log for log in logs.find()}.values()  # one log of each
+    ends = [end for log in folders for end in read_ends(log)]
     uptime = Uptime()
-    for started, ended in read_ends(path):
+    for started, ended, replica in [*ends, *_last_signs(folders)]:
         if since < ended <= now:
-            uptime.add_sign(started, ended)
+            uptime.add_sign(Process(started, replica), ended)
+    sessions = SessionTotals(ends)
     for rows in blocks:
-        rows = rows[rows["ts"] <= now]
-        uptime.add(rows)
+        rows = sessions.apply(rows[rows["ts"] <= now])
+        uptime.add(rows, list(blocks.parser.replicas))
         failures = list(blocks.parser.failures)
         for binning in binnings:
             binning.add(rows[rows["ts"] > now - binning.window.seconds], failures)
-    sources = list(blocks.parser.sources)
-    found = {each.window.name: each.series(sources, uptime) for each in binnings if each.bins}
+    found = {each.window.name: each.series(blocks.parser, uptime) for each in binnings if each.bins}
     return Reading(found, blocks.skipped_lines)
 
 
-class _Blocks:
-    """Iterates over the lines of the log that ended after `since`, in blocks, and counts those it cannot read."""
+def _last_signs(logs: Iterable[Path]) -> Iterator[ProcessEnd]:
+    """Yield the time at which each process that ran or was killed has last renewed its file."""
+    for log in logs:
+        yield from (ProcessEnd(each.process_started, each.ts, each.replica) for each in read_loads(log))
 
-    def __init__(self, path: Path, since: float) -> None:
-        self._path = path
+
+class _Blocks:
+    """Iterates over the lines of the logs that ended after `since`, in blocks, and counts those it cannot read."""
+
+    def __init__(self, logs: LogSet, since: float) -> None:
+        self._logs = logs
         self._since = since
         self.parser = Parser()
         self.skipped_lines = 0
 
     def __iter__(self) -> Iterator[Rows]:
         block = array("d")
-        for row in self._rows():
-            block.extend(row)
-            if len(block) >= BLOCK_LINES * len(Row._fields):
-                yield np.frombuffer(block, _DTYPE)
-                block = array("d")
+        with ExitStack() as stack:
+            logs = find_parts(self._logs.find(), stack)
+            for row in in_order([self._rows(parts) for parts in logs]):
+                block.extend(row)
+                if len(block) >= BLOCK_LINES * len(Row._fields):
+                    yield np.frombuffer(block, _DTYPE)
+                    block = array("d")
         if block:
             yield np.frombuffer(block, _DTYPE)
 
-    def _rows(self) -> Iterator[Row]:
-        with ExitStack() as stack:
-            for part in open_parts(self._path, stack).values():
-                if part.name != str(self._path) and ended_before(part, self._since, self.parser):
+    def _rows(self, parts: Sequence[LogPart]) -> Iterator[Row]:
+        """Yield the lines of a log."""
+        for part in parts:
+            with part.opened() as file:
+                if not part.current and ended_before(file, self._since, self.parser):
                     continue
-                reader = PartReader(part, 0, self.parser)
+                reader = PartReader(file, 0, self.parser)
                 yield from (row for row in reader if row.ts > self._since)
                 self.skipped_lines += reader.skipped + reader.torn
 
@@ -128,6 +144,8 @@ class _Binning:
     bins: dict[int, Tally] = field(default_factory=dict)
     sources: dict[int, Tally] = field(default_factory=dict)
     """By the number of the source."""
+    replicas: dict[int, Tally] = field(default_factory=dict)
+    """By the number of the replica."""
 
     @property
     def width_s(self) -> int:
@@ -140,6 +158,7 @@ class _Binning:
         self._widen(float(rows["ts"].min()), float(rows["ts"].max()))
         _add_by(np.floor(rows["ts"] / self.width_s), rows, self.bins, failures, EXACT)
         _add_by(rows["source"], rows, self.sources, failures, EXACT_OF_SOURCE)
+        _add_by(rows["replica"], rows, self.replicas, failures, EXACT_OF_SOURCE)
 
     def _widen(self, first_ts: float, last_ts: float) -> None:
         """Make the bins so wide that there are not more than `MAX_BINS` if they also cover these times."""
@@ -156,9 +175,10 @@ class _Binning:
         self.bins = {number: Tally.merged(each, most_exact=EXACT) for number, each in merged.items()}
         self.level = level
 
-    def series(self, sources: Sequence[Source], uptime: Uptime) -> Series:
-        """Return what was added, which must not be nothing."""
+    def series(self, parser: Parser, uptime: Uptime) -> Series:
+        """Return what was added, which must not be nothing. `parser` has numbered the sources and replicas."""
         first, end = self._range()
+        sources, replicas = list(parser.sources), list(parser.replicas)
         return Series(
             window=self.window,
             now=self.now,
@@ -167,6 +187,7 @@ class _Binning:
             bins=[self.bins.get(number) for number in range(first, end)],
             total=Tally.merged(self.bins.values()),
             sources={sources[number]: self.sources[number] for number in sorted(self.sources)},
+            replicas={replicas[number]: self.replicas[number] for number in sorted(self.replicas)},
             uptime=uptime,
         )
 

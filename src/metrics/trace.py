@@ -83,7 +83,13 @@ class Trace:
         return f"{self.status} {self.error_code}" if self.error_code else f"{self.status}"
 
     def record(
-        self, *, model: str, route: str, sessions: int | None = None, process_started: float | None = None
+        self,
+        *,
+        model: str,
+        route: str,
+        sessions: int | None = None,
+        process_started: float | None = None,
+        replica: str | None = None,
     ) -> Record:
         """Return the record of a request or item that ends now. The parameters are fields of `Record`."""
         return Record(
@@ -104,6 +110,7 @@ class Trace:
             sessions=sessions,
             process_started=process_started,
             duration_diarize_s=self.measured.duration_diarize_s,
+            replica=replica,
         )
 
 
@@ -135,7 +142,11 @@ def write_trace(
 
 def _record(trace: Trace, metrics: MetricsLog, model: str, route: str) -> Record:
     return trace.record(
-        model=model, route=route, sessions=metrics.live_sessions(), process_started=metrics.process_started
+        model=model,
+        route=route,
+        sessions=metrics.live_sessions(),
+        process_started=metrics.process_started,
+        replica=metrics.replica,
     )
 
 

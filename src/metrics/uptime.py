@@ -1,19 +1,29 @@
-"""When the service ran, as far as its log can tell: each line names the start of the process that wrote it.
+"""When the service ran, as far as its logs can tell: each line names the start of the process that wrote it.
 
-A process that ended in order has also left its end.
+A process that ended in order has also left its end, and one that runs renews a file beside its log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from src.metrics.tally import Rows
 
 
+class Process(NamedTuple):
+    """A process that wrote to a log. Processes sort by their start."""
+
+    started: float
+    """When it started, in Unix seconds."""
+    replica: str = ""
+    """Name of the replica that it is, if it has one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without a sign of the service: from a process's end, or its last line, to the start of the next."""
+    """A time without a sign of any replica: from a process's end, or its last line, to the start of the next."""
 
     start_s: float
     end_s: float
@@ -21,37 +31,44 @@ class Gap:
 
 @dataclass(slots=True)
 class Uptime:
-    """Processes that wrote to the log: the last sign of each, by its start; in Unix seconds."""
+    """Processes that wrote to the logs: the last sign of each, in Unix seconds."""
 
-    processes: dict[float, float] = field(default_factory=dict)
+    processes: dict[Process, float] = field(default_factory=dict)
 
-    def add(self, rows: Rows) -> None:
-        """Add lines. Those that do not name their process, or one that began after them, tell nothing."""
+    def add(self, rows: Rows, replicas: Sequence[str]) -> None:
+        """Add lines. Those that do not name their process, or one that began after them, tell nothing.
+
+        Args:
+            rows: the lines.
+            replicas: the names of the replicas that they give by number.
+        """
         known = rows[rows["process_started"] <= rows["ts"]]
-        for started in np.unique(known["process_started"]):
-            last = float(known["ts"][known["process_started"] == started].max())
-            self.add_sign(float(started), last)
+        for number in np.unique(known["replica"]):
+            of_replica = known[known["replica"] == number]
+            for started in np.unique(of_replica["process_started"]):
+                last = float(of_replica["ts"][of_replica["process_started"] == started].max())
+                self.add_sign(Process(float(started), replicas[int(number)]), last)
 
-    def add_sign(self, started: float, ts: float) -> None:
-        """Add a sign of the process that started at `started`, such as its orderly end; both in Unix seconds."""
-        self.processes[started] = max(ts, self.processes.get(started, ts))
+    def add_sign(self, process: Process, ts: float) -> None:
+        """Add a sign of a process, such as its orderly end, at `ts` (Unix seconds)."""
+        self.processes[process] = max(ts, self.processes.get(process, ts))
 
     @property
-    def restarts(self) -> list[float]:
-        """When a process started after the first, oldest first."""
+    def restarts(self) -> list[Process]:
+        """The processes that started after the first, oldest first."""
         return sorted(self.processes)[1:]
 
     @property
     def gaps(self) -> list[Gap]:
-        """The times without a sign of the service, oldest first."""
+        """The times without a sign of any replica, oldest first."""
         return _gaps(self.processes)
 
 
-def _gaps(processes: Mapping[float, float]) -> list[Gap]:
+def _gaps(processes: Mapping[Process, float]) -> list[Gap]:
     found: list[Gap] = []
     reached: float | None = None
-    for started, last in sorted(processes.items()):
-        if reached is not None and started > reached:
-            found.append(Gap(reached, started))
+    for process, last in sorted(processes.items()):
+        if reached is not None and process.started > reached:
+            found.append(Gap(reached, process.started))
         reached = last if reached is None else max(reached, last)
     return found

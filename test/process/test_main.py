@@ -146,7 +146,7 @@ def test_a_terminal_that_closes_and_a_parent_that_passes_that_on_are_one_wish(tm
             process.send_signal(sent)
         assert [status_of(each) for each in connections] == [200] * 4
         assert process.wait(300) == 0
-    ((started, ended),) = read_ends(metrics_path(tmp_path / "logs"))
+    ((started, ended, _),) = read_ends(metrics_path(tmp_path / "logs"))
     assert started < ended, "the metrics know that it ran until then"
 
 

@@ -13,7 +13,8 @@ from running_service import serving, until
 from src.api.dependencies import services_of
 from src.app import create_app
 from src.errors import ModelUnavailable
-from src.metrics.load import Load
+from src.metrics.load import Load, read_loads
+from src.metrics.log import metrics_path
 from src.settings import Settings
 
 PCM = (clip(7) * 32767).astype("<i2").tobytes()
@@ -27,6 +28,7 @@ def test_all_parts_run_until_the_service_stops(tmp_path):
     with pytest.raises(RuntimeError, match="after shutdown"):
         service.services.realtime_pool.submit(int)
     assert (tmp_path / "metrics" / "metrics.log").read_text().count("\n") == 1
+    assert list(read_loads(metrics_path(tmp_path))) == [], "it has ended"
 
 
 @pytest.mark.parametrize("error", [ModelUnavailable("It is not there."), RuntimeError("unexpected")])
@@ -101,7 +103,8 @@ async def test_start_up_that_waits_for_the_model_can_be_cancelled(tmp_path):
 
 def test_the_load_of_a_service_is_told_while_it_works(tmp_path):
     model = HeldModel()
-    with serving(Settings(model_id="tiny", log_dir=tmp_path), lambda _: model) as service:
+    settings = Settings(model_id="tiny", log_dir=tmp_path, replica_name="pod-1")
+    with serving(settings, lambda _: model) as service:
         loop = service.server.servers[0].get_loop()
 
         async def load() -> Load:
@@ -122,3 +125,6 @@ def test_the_load_of_a_service_is_told_while_it_works(tmp_path):
         until(lambda: load_now().uploads == 0)
         assert load_now().batch_size == 3 / len(model.batches)
         assert load_now().audio_s_per_s > 0
+        (told,) = read_loads(metrics_path(tmp_path))
+        assert (told.replica, told.load.max_sessions) == ("pod-1", 256)
+    assert '"replica":"pod-1"' in metrics_path(tmp_path).read_text()

@@ -6,6 +6,7 @@ from typing import Any
 
 from src.metrics import Record
 from src.metrics.history import History
+from src.metrics.log_set import LogSet
 
 NOW = 1_795_000_000.0
 
@@ -47,6 +48,6 @@ def write_log(path: Path, records: Iterable[Record]) -> Path:
 
 def history_of(path: Path, since: float = 0.0) -> History:
     """Return the history of a log after its first update."""
-    history = History(path)
+    history = History(LogSet([path]))
     history.update(since)
     return history

@@ -32,6 +32,11 @@ def _no_settings_from_outside(monkeypatch):
         ("LOCAL_ATTENTION_CONTEXT", "1", "PARAKEET_LOCAL_ATTENTION_CONTEXT must be at least 2, not 1"),
         ("STRICT_MODEL", "2", "PARAKEET_STRICT_MODEL must be one of 'auto', '1' or '0', not 2"),
         (
+            "REPLICA_NAME",
+            "pod 1",
+            "PARAKEET_REPLICA_NAME must be at most 100 printable ASCII characters without spaces, not pod 1",
+        ),
+        (
             "SUBSAMPLING_CHUNKING_FACTOR",
             "3",
             "PARAKEET_SUBSAMPLING_CHUNKING_FACTOR must be -1, 1 or a power of two, not 3",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from exposition_parser import parse, value
 from records import NOW, a_failure, a_record, write_log
 
 from src.metrics import MetricsLog
@@ -95,8 +96,62 @@ def test_a_log_that_does_not_exist_yet_is_one_sentence(tmp_path, capsys):
 
 
 def test_a_log_that_cannot_be_read_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert report("--file", tmp_path / "file" / "metrics.log") == 1
+    assert capsys.readouterr().err == f"Not a directory: {tmp_path}/file/metrics.log\n"
+
+
+def test_a_folder_without_a_log_is_one_sentence(tmp_path, capsys):
     assert report("--file", tmp_path) == 1
-    assert capsys.readouterr().err == f"Is a directory: {tmp_path}\n"
+    assert capsys.readouterr().err == f"No metrics yet: there is no metrics.log in {tmp_path}.\n"
+
+
+@pytest.fixture
+def fleet(tmp_path) -> list[Path]:
+    """The logs of three replicas, each in a folder of its own."""
+    return [
+        write_log(
+            tmp_path / name / "metrics" / "metrics.log",
+            [a_record(NOW - 1800 * index, replica=name, request_id=f"{name}{index}") for index in range(number)],
+        )
+        for number, name in enumerate("abc", start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--file", "a/metrics/metrics.log", "b/metrics", "c"],
+        ["--file", "a", "--file", "b", "c"],
+        ["--file", "."],
+        ["--file", ".", "a/metrics/metrics.log"],
+    ],
+    ids=" ".join,
+)
+def test_files_and_folders_of_replicas_are_read_as_one_log(fleet, tmp_path, capsys, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    assert report(*arguments, "--windows", "10m", "2h") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[4:6]] == [["10m", "3"], ["2h", "6"]]
+    assert report(*arguments, "--prometheus", tmp_path / "parakeet.prom", "--html", tmp_path / "load.html") == 0
+    assert value(parse((tmp_path / "parakeet.prom").read_text()), "parakeet_requests_total") == 6
+    page = (tmp_path / "load.html").read_text()
+    assert "By replica" in page
+    assert "Replica b started" not in page, "these lines do not say when"
+
+
+def test_several_logs_are_named_in_what_is_printed(fleet, tmp_path, capsys):
+    assert report("--file", *fleet[:2]) == 0
+    assert capsys.readouterr().out.startswith(f"{fleet[0]}, {fleet[1]} at 2026-11-18 11:06:40 UTC\n")
+    assert report("--file", *fleet[:2], "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["files"] == [str(path) for path in fleet[:2]]
+    assert "file" not in document
+
+
+def test_one_log_that_is_missing_among_several_is_one_sentence(fleet, tmp_path, capsys):
+    assert report("--file", *fleet, tmp_path / "d.log") == 1
+    assert capsys.readouterr().err == f"No metrics yet: there is no file {tmp_path}/d.log.\n"
 
 
 def test_invalid_settings_are_one_sentence():
@@ -173,6 +228,18 @@ def test_follow_prints_again_with_what_was_added_until_ctrl_c(tmp_path, capsys):
     assert out.startswith(f"No metrics yet: waiting for {path}.\n")
     counts = [line.split()[1] for line in out.splitlines() if line.split()[:1] == ["1h"]]
     assert counts == ["1", "1", "3"]
+    assert err == ""
+
+
+def test_follow_finds_the_logs_of_replicas_that_come_later(tmp_path, capsys):
+    follow(
+        tmp_path,
+        lambda: write_log(tmp_path / "b" / "metrics.log", [a_record(NOW - 3, replica="b")]),
+        lambda: write_log(tmp_path / "a" / "metrics.log", [a_record(NOW - 4, replica="a")]),
+    )
+    out, err = capsys.readouterr()
+    assert out.startswith(f"No metrics yet: waiting for metrics.log in {tmp_path}.\n")
+    assert [line.split()[1] for line in out.splitlines() if line.split()[:1] == ["1h"]] == ["1", "2"]
     assert err == ""
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from records import NOW, a_failure, a_record
 
-from src.metrics.counters import SUCCESS, Counters, Histogram
+from src.metrics.counters import FORGOTTEN_S, SUCCESS, Counters, Histogram, Start
 from src.metrics.parser import Failure, Parser, Source
 
 FILES = Source("tiny", "/v1/audio/transcriptions")
@@ -38,7 +38,30 @@ def test_figures_are_those_of_the_report():
     assert sum(found.total_s.counts) == 2
     assert found.total_s.total == pytest.approx(2.12)
     assert (sum(found.batch_size.counts), found.batch_size.total) == (2, 12)
-    assert (counters.last_ts, counters.process_started) == (NOW, NOW - 50)
+    assert (counters.last_ts, counters.starts) == (NOW, {"": Start(NOW - 50, NOW)})
+
+
+def test_each_replica_has_the_start_of_its_latest_process_until_it_is_gone_for_long():
+    counters = counted(
+        a_record(NOW, process_started=NOW - 90, replica="a"),
+        a_record(NOW + 1, process_started=NOW - 80, replica="b"),
+        a_record(NOW + 2, process_started=NOW - 10, replica="a"),
+        a_record(NOW + 3, replica="c"),
+    )
+    assert counters.sources[FILES].requests == {SUCCESS: 4}
+    assert counters.starts == {"a": Start(NOW - 10, NOW + 2), "b": Start(NOW - 80, NOW + 1)}
+    parser = Parser()
+    line = a_record(NOW + 2 + FORGOTTEN_S, process_started=NOW - 10, replica="a").to_line().encode()
+    counters.add([parser.parse(line)], parser)
+    assert list(counters.starts) == ["a"]
+
+
+def test_counters_from_before_there_were_replicas_go_on():
+    document = counted(a_record(NOW, process_started=NOW - 50)).to_json()
+    document[3] = NOW - 50
+    assert Counters.from_json(document).starts == {"": Start(NOW - 50, NOW)}
+    document[3] = 0.0
+    assert Counters.from_json(document).starts == {}
 
 
 def test_counters_survive_as_json():

@@ -7,6 +7,7 @@ from records import NOW, a_failure, a_record
 
 from src.metrics.counters import Counters
 from src.metrics.exposition import expose
+from src.metrics.load import Load, ProcessLoad
 from src.metrics.parser import MOST, Parser
 
 
@@ -58,6 +59,43 @@ def test_labels_keep_any_text(names):
 def test_every_series_names_its_service():
     samples = parse(exposed(a_record(), a_failure(429, "queue_full")))
     assert {dict(labels)["service"] for _, labels in samples} == {"gpu0"}
+
+
+def test_gauges_tell_the_load_of_each_replica_and_those_without_a_name_are_one():
+    def loaded(replica: str, queued_audio_s: float, sessions: int, batch_size: float) -> ProcessLoad:
+        load = Load(
+            queued_audio_s, 0, uploads=0, sessions=sessions, max_sessions=9, batch_size=batch_size, audio_s_per_s=0,
+            ready=True,
+        )  # fmt: skip
+        return ProcessLoad(NOW, NOW - 60, replica, load)
+
+    loads = [loaded("a", 1.5, 2, 4), loaded("b", 0, 0, 0), loaded("", 3, 1, 1), loaded("", 4, 1, 2)]
+    samples = parse(expose(Counters(), "gpu0", loads))
+    found = {
+        (name, dict(labels).get("replica")): value
+        for (name, labels), value in samples.items()
+        if name in ("parakeet_queued_audio_seconds", "parakeet_open_sessions", "parakeet_recent_batch_size")
+    }
+    assert found == {
+        ("parakeet_queued_audio_seconds", "a"): 1.5,
+        ("parakeet_queued_audio_seconds", "b"): 0,
+        ("parakeet_queued_audio_seconds", None): 7,
+        ("parakeet_open_sessions", "a"): 2,
+        ("parakeet_open_sessions", "b"): 0,
+        ("parakeet_open_sessions", None): 2,
+        ("parakeet_recent_batch_size", "a"): 4,
+        ("parakeet_recent_batch_size", "b"): 0,
+        ("parakeet_recent_batch_size", None): 1.5,
+    }
+
+
+def test_each_replica_has_its_start_and_requests_are_added_up():
+    records = [a_record(process_started=NOW - 9 - number, replica=name) for number, name in enumerate("ab")]
+    samples = parse(exposed(*records))
+    assert value(samples, "parakeet_requests_total") == 2
+    assert len([name for name, _ in samples if name == "parakeet_requests_total"]) == 1
+    for number, name in enumerate("ab"):
+        assert value(samples, "parakeet_process_start_time_seconds", replica=name) == NOW - 9 - number
 
 
 def test_nothing_counted_is_valid_too():

@@ -7,6 +7,7 @@ import pytest
 from records import NOW, a_failure, a_record, write_log
 
 from src.metrics.html_chart import chart, runs
+from src.metrics.log_set import LogSet
 from src.metrics.panels import panels_of
 from src.metrics.report import ReportWindow
 from src.metrics.series import read_series
@@ -16,7 +17,7 @@ from src.metrics.series import read_series
 def drawn(tmp_path):
     def draw(key: str, *records) -> str:
         log = write_log(Path(tmp_path) / "metrics.log", records)
-        series = read_series(log, [ReportWindow.parse("1h")], NOW).series["1h"]
+        series = read_series(LogSet([log]), [ReportWindow.parse("1h")], NOW).series["1h"]
         return chart(next(panel for panel in panels_of(series) if panel.key == key), series)
 
     return draw
@@ -60,6 +61,12 @@ def test_a_gap_and_a_restart_stand_at_their_times(drawn):
     assert "No sign of the service: 18 Nov, 11:06:29 to 11:06:35 UTC" in svg
     assert ">no service</text>" in svg
     assert '<line class="restart" x1="50%" x2="50%"' in svg
+
+
+def test_the_start_of_a_replica_has_its_name(drawn):
+    first = a_record(NOW - 11, process_started=NOW - 99, replica="a")
+    svg = drawn("requests", first, a_record(NOW, process_started=NOW - 5, replica="<b>"))
+    assert "<title>Replica &lt;b&gt; started: 18 Nov, 11:06:35 UTC</title>" in svg
 
 
 def test_a_steady_service_has_neither(drawn):

@@ -15,6 +15,7 @@ from page_reader import PageReader
 from records import NOW, a_failure, a_record, write_log
 
 from src.metrics.html_page import render
+from src.metrics.log_set import LogSet
 from src.metrics.parser import MOST
 from src.metrics.report import ReportWindow
 from src.metrics.series import read_series
@@ -27,7 +28,7 @@ def rendered(tmp_path):
     def render_records(*records, windows: tuple[str, ...] = ("30m", "24h")) -> str:
         log = write_log(Path(tmp_path) / "metrics.log", records)
         wanted = [ReportWindow.parse(text) for text in windows]
-        return render(read_series(log, wanted, NOW), wanted, log, NOW)
+        return render(read_series(LogSet([log]), wanted, NOW), wanted, str(log), NOW)
 
     return render_records
 
@@ -169,7 +170,8 @@ def test_lines_that_were_skipped_are_told(tmp_path):
     log = write_log(tmp_path / "metrics.log", [a_record()])
     log.write_text("broken\n" + log.read_text())
     windows = [ReportWindow.parse("1h")]
-    assert "Skipped 1 unreadable line of the log." in render(read_series(log, windows, NOW), windows, log, NOW)
+    page = render(read_series(LogSet([log]), windows, NOW), windows, str(log), NOW)
+    assert "Skipped 1 unreadable line of the log." in page
 
 
 def test_only_the_busiest_of_very_many_routes_are_listed(rendered):
@@ -199,4 +201,4 @@ odd_records = st.builds(
 def test_whatever_numbers_a_log_has_there_is_a_whole_page(tmp_path_factory, records):
     log = write_log(tmp_path_factory.mktemp("log") / "metrics.log", [a_record(NOW - 50), *records])
     windows = [ReportWindow.parse("24h")]
-    PageReader.read(render(read_series(log, windows, NOW), windows, log, NOW))
+    PageReader.read(render(read_series(LogSet([log]), windows, NOW), windows, str(log), NOW))

@@ -367,7 +367,7 @@ def test_a_process_that_ends_in_order_leaves_a_sign_of_it_beside_the_log(tmp_pat
     write(log, "a")
     assert list(read_ends(log.path)) == []
     log.close()
-    ((process_started, ended),) = read_ends(log.path)
+    ((process_started, ended, _),) = read_ends(log.path)
     assert process_started == round(log.process_started, 6)
     assert started - 1 <= process_started <= ended <= time.time() + 1
     assert ids_in(log.path) == ["a"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from records import NOW, a_failure, a_record, write_log
 
+from src.metrics.log_set import LogSet
 from src.metrics.panels import Panel, groups_of, panels_of, value_rows
 from src.metrics.report import ReportWindow
 from src.metrics.series import Series, read_series
@@ -14,7 +15,7 @@ from src.metrics.series import Series, read_series
 def series(tmp_path):
     def read(*records, window: str = "1h") -> Series:
         path = write_log(Path(tmp_path) / "metrics.log", records)
-        return read_series(path, [ReportWindow.parse(window)], NOW).series[window]
+        return read_series(LogSet([path]), [ReportWindow.parse(window)], NOW).series[window]
 
     return read
 

@@ -33,6 +33,8 @@ records = st.builds(
     sessions=st.none() | st.integers(0, 1000),
     process_started=st.none() | st.floats(0, 4e9),
     count=st.none() | st.integers(1, 10**6),
+    duration_diarize_s=st.none() | seconds,
+    replica=st.none() | plain,
 )
 
 
@@ -57,11 +59,13 @@ def test_a_line_of_the_service_takes_the_fast_path_and_means_the_same_as_any_oth
     assert floats(fast.parse(line.encode() + b"\n")) == floats(slow.parse(as_json(line)))
     assert fast.failures == slow.failures
     assert fast.sources == slow.sources
+    assert fast.replicas == slow.replicas
 
 
 def test_each_figure_of_a_line_is_read():
     reading = Parser()
-    row = reading.parse(a_record(sessions=3, process_started=NOW - 60).to_line().encode() + b"\n")
+    reading.parse(a_record().to_line().encode() + b"\n")
+    row = reading.parse(a_record(sessions=3, process_started=NOW - 60, replica="pod-1").to_line().encode() + b"\n")
     assert row is not None
     assert row._asdict() == {
         "ts": NOW,
@@ -75,7 +79,9 @@ def test_each_figure_of_a_line_is_read():
         "source": 0,
         "sessions": 3.0,
         "process_started": NOW - 60,
+        "replica": 1,
     }
+    assert reading.replicas == {"": 0, "pod-1": 1}
     assert reading.sources == {Source("tiny", "/v1/audio/transcriptions"): 0}
 
 

@@ -4,6 +4,7 @@ import pytest
 from day_of_traffic import day_of_traffic
 from records import NOW, a_failure, a_record, write_log
 
+from src.metrics.log_set import LogSet
 from src.metrics.report import ReportWindow
 from src.metrics.series import Series, read_series
 
@@ -14,7 +15,7 @@ plot = pytest.importorskip("src.metrics.plot", exc_type=ModuleNotFoundError)
 def series(tmp_path):
     def read(*records) -> Series:
         log = write_log(tmp_path / "metrics.log", records)
-        return read_series(log, [ReportWindow.parse("24h")], NOW).series["24h"]
+        return read_series(LogSet([log]), [ReportWindow.parse("24h")], NOW).series["24h"]
 
     return read
 

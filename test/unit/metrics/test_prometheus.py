@@ -1,5 +1,6 @@
 """The file for node_exporter: it follows the log, and its counters never fall."""
 
+import json
 import os
 import random
 import subprocess
@@ -12,9 +13,16 @@ from day_of_traffic import day_of_traffic
 from exposition_parser import parse, value
 from records import NOW, a_failure, a_record, write_log
 
-from src.metrics.prometheus import update_file
+from src.metrics import prometheus
+from src.metrics.load import Load, LoadFile
+from src.metrics.log_set import LogSet
 
 PROJECT = Path(__file__).parents[3]
+
+
+def update_file(target: Path, *logs: Path) -> bool:
+    """Bring the file up to date with logs, at the time of their last lines."""
+    return prometheus.update_file(target, LogSet(logs), NOW)
 
 
 @pytest.fixture
@@ -44,6 +52,41 @@ def test_each_line_is_counted_once_however_often_the_file_is_brought_up_to_date(
     for _ in range(2):
         assert update_file(target, log)
         assert requests(target) == 3
+
+
+def test_the_logs_of_replicas_are_counted_together_also_once_more_are_there(tmp_path, target):
+    logs = [write_log(tmp_path / name / "metrics.log", [a_record(replica=name, request_id=name)]) for name in "abc"]
+    update_file(target, logs[0])
+    assert requests(target) == 1
+    for _ in range(2):
+        update_file(target, *logs)
+        assert requests(target) == 3
+    append(logs[1], a_record(replica="b"))
+    update_file(target, tmp_path, logs[1])
+    assert requests(target) == 4
+
+
+def test_the_load_of_processes_that_run_is_told_and_no_other(log, target):
+    load = Load(7.5, 0, uploads=0, sessions=2, max_sessions=9, batch_size=3, audio_s_per_s=0, ready=True)
+    LoadFile(log, NOW - 60, "a").write(load, NOW - 5)
+    LoadFile(log, NOW - 60, "killed").write(load, NOW - 600)
+    update_file(target, log)
+    samples = parse(target.read_text())
+    assert value(samples, "parakeet_queued_audio_seconds") == 7.5
+    assert value(samples, "parakeet_open_sessions", replica="a", service="parakeet") == 2
+    assert value(samples, "parakeet_recent_batch_size", replica="a") == 3
+
+
+def test_a_file_of_the_version_before_is_counted_on(log, target):
+    update_file(target, log)
+    before, _, state = target.read_text().rpartition(prometheus.STATE)
+    version, counters, offsets = json.loads(state)
+    assert version == 2
+    counters[3] = NOW - 50
+    target.write_text(before + prometheus.STATE + json.dumps([1, counters, offsets]) + "\n")
+    assert update_file(target, log)
+    assert requests(target) == 2
+    assert value(parse(target.read_text()), "parakeet_process_start_time_seconds") == NOW - 50
 
 
 def test_a_line_that_is_being_written_is_counted_when_it_is_whole(log, target):

@@ -13,18 +13,20 @@ from records import NOW, a_failure, a_record, write_log
 from src.metrics import quantiles
 from src.metrics import series as series_module
 from src.metrics.history import History
+from src.metrics.load import Load, LoadFile
+from src.metrics.log_set import LogSet
 from src.metrics.outcome import RequestOutcome
 from src.metrics.parser import Source
 from src.metrics.process_ends import note_end
 from src.metrics.report import ReportWindow, summarize
 from src.metrics.series import MAX_BINS, MIN_BINS, WIDTHS_S, Series, read_series
-from src.metrics.uptime import Gap
+from src.metrics.uptime import Gap, Process, Uptime
 
 ROUTE = "/v1/audio/transcriptions"
 
 
 def series_of(path: Path, window: str = "3d", now: float = NOW) -> Series:
-    return read_series(path, [ReportWindow.parse(window)], now).series[window]
+    return read_series(LogSet([path]), [ReportWindow.parse(window)], now).series[window]
 
 
 def counts(series: Series) -> list[int]:
@@ -35,8 +37,8 @@ def test_a_day_has_each_request_in_its_bin_and_agrees_with_the_report(tmp_path):
     records = day_of_traffic(NOW, per_hour=40)
     path = write_log(tmp_path / "metrics.log", records)
     windows = [ReportWindow.parse(text) for text in ("30m", "6h", "24h", "3d")]
-    reading = read_series(path, windows, NOW)
-    history = History(path)
+    reading = read_series(LogSet([path]), windows, NOW)
+    history = History(LogSet([path]))
     history.update(0)
     for window in windows:
         series, report = reading.series[window.name], summarize(history.requests, window, NOW)
@@ -83,14 +85,15 @@ def test_a_short_silence_until_now_is_shown_and_a_long_one_is_not(tmp_path):
 
 def test_a_window_without_requests_has_no_series_and_future_ones_do_not_count(tmp_path):
     path = write_log(tmp_path / "metrics.log", [a_record(NOW - 2 * HOUR), a_record(NOW + 60)])
-    assert list(read_series(path, [ReportWindow.parse("1h"), ReportWindow.parse("3h")], NOW).series) == ["3h"]
+    assert list(read_series(LogSet([path]), [ReportWindow.parse("1h"), ReportWindow.parse("3h")], NOW).series) == ["3h"]
     assert counts(series_of(path, "3h")).count(1) == 1
 
 
 def test_an_outage_and_a_restart_are_known_and_a_quiet_night_is_none(tmp_path):
     series = series_of(write_log(tmp_path / "metrics.log", day_of_traffic(NOW, per_hour=60)))
     start = NOW - DAY
-    assert series.uptime.restarts == pytest.approx([start + OUTAGE[1] * HOUR, start + RESTART[1] * HOUR])
+    restarts = [process.started for process in series.uptime.restarts]
+    assert restarts == pytest.approx([start + OUTAGE[1] * HOUR, start + RESTART[1] * HOUR])
     (outage, restart) = series.uptime.gaps
     assert outage.start_s <= start + OUTAGE[0] * HOUR < outage.end_s
     assert outage.end_s == pytest.approx(start + OUTAGE[1] * HOUR)
@@ -112,7 +115,7 @@ def test_rotated_files_out_of_order_broken_lines_and_offsets_are_read(tmp_path):
     path = write_log(tmp_path / "metrics.log", [a_record(NOW - 7), a_record(NOW - 12)])
     with path.open("a") as file:
         file.write('broken\n{"ts":"2026-11-18T13:06:39+02:00","status":"ok","code":200}\n{"ts":1795')
-    reading = read_series(path, [ReportWindow.parse("1h")], NOW)
+    reading = read_series(LogSet([path]), [ReportWindow.parse("1h")], NOW)
     assert sum(counts(reading.series["1h"])) == 5
     assert reading.skipped_lines == 2
 
@@ -155,4 +158,50 @@ def test_a_quiet_night_before_an_orderly_restart_is_no_outage_but_one_before_a_c
     note_end(path, NOW + 5, NOW + 10)
     uptime = series_of(path).uptime
     assert uptime.gaps == [Gap(second - 2, second), Gap(second + 60, third)]
-    assert uptime.restarts == [second, third]
+    assert uptime.restarts == [Process(second), Process(third)]
+
+
+def replicas(folder: Path, *, named: bool = True) -> LogSet:
+    """The logs of two replicas that took turns: every two seconds a line of the one, between them of the other."""
+    for number, name in enumerate("ab"):
+        records = [
+            a_record(ts, sessions=number + 1, replica=name if named else None, process_started=NOW - HOUR + number)
+            for ts in range(round(NOW) - 600 + number, round(NOW), 2)
+        ]
+        write_log(folder / name / "metrics" / "metrics.log.2026-11-17", records[:100])
+        write_log(folder / name / "metrics" / "metrics.log", records[100:])
+    return LogSet([folder])
+
+
+def test_the_logs_of_replicas_are_one_series_in_order_of_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(series_module, "BLOCK_LINES", 7)
+    seen: list[float] = []
+    add = Uptime.add
+    monkeypatch.setattr(Uptime, "add", lambda self, rows, names: (seen.extend(rows["ts"]), add(self, rows, names)))
+    series = read_series(replicas(tmp_path), [ReportWindow.parse("1h")], NOW).series["1h"]
+    assert seen == sorted(seen)
+    assert (series.total.requests, {name: each.requests for name, each in series.replicas.items()}) == (
+        600,
+        {"a": 300, "b": 300},
+    )
+    assert series.uptime.restarts == [Process(NOW - HOUR + 1, "b")]
+    assert series.uptime.gaps == []
+
+
+def test_the_sessions_of_replicas_that_are_open_at_a_time_are_added_up(tmp_path):
+    assert read_series(replicas(tmp_path), [ReportWindow.parse("1h")], NOW).series["1h"].total.most_sessions == 3
+
+
+def test_processes_without_a_name_count_as_one_replica(tmp_path):
+    logs = replicas(tmp_path, named=False)
+    assert read_series(logs, [ReportWindow.parse("1h")], NOW).series["1h"].total.most_sessions == 2
+
+
+def test_a_process_that_has_just_told_its_load_was_there_until_then(tmp_path):
+    path = write_log(tmp_path / "metrics.log", [a_record(NOW - 3000, replica="a", process_started=NOW - 3600)])
+    write_log(tmp_path / "b" / "metrics.log", [a_record(NOW - 10, replica="b", process_started=NOW - 100)])
+    logs = LogSet([path, tmp_path / "b"])
+    assert read_series(logs, [ReportWindow.parse("2h")], NOW).series["2h"].uptime.gaps == [Gap(NOW - 3000, NOW - 100)]
+    load = Load(0, 0, uploads=0, sessions=0, max_sessions=1, batch_size=0, audio_s_per_s=0, ready=True)
+    LoadFile(path, NOW - 3600, "a").write(load, NOW - 1)
+    assert read_series(logs, [ReportWindow.parse("2h")], NOW).series["2h"].uptime.gaps == []

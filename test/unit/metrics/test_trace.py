@@ -108,6 +108,14 @@ def test_a_line_says_how_many_sessions_are_open_and_since_when_the_process_runs(
     first, second = [json.loads(line) for line in metrics.path.read_text().splitlines()]
     assert (first["sessions"], second["sessions"]) == (7, 7)
     assert first["process_started"] == second["process_started"] <= first["ts"]
+    assert "replica" not in first
+
+
+def test_a_line_names_its_replica_where_there_are_several(tmp_path):
+    metrics = MetricsLog(tmp_path, replica="pod-1")
+    write_trace(Trace("req-1", status=200), metrics, model="tiny", route="/v1/realtime", label="WS")
+    metrics.close()
+    assert json.loads(metrics.path.read_text())["replica"] == "pod-1"
 
 
 def test_a_request_that_the_server_itself_refuses_has_its_lines_too(tmp_path, caplog):
