@@ -1,5 +1,6 @@
 """Keywords: words and phrases that a client expects in its audio, sent as keywords or listed in a prompt."""
 
+import unicodedata
 from collections.abc import Sequence
 
 from src.errors import InvalidRequest
@@ -23,7 +24,7 @@ def parse_keywords(keywords: Sequence[str], prompt: str | None) -> tuple[str, ..
     """
     if not any(map(none_if_unset, keywords)):
         return _keywords_of_prompt(none_if_unset(prompt) or "")
-    words = tuple(dict.fromkeys(keywords))
+    words = tuple(dict.fromkeys(map(_composed, keywords)))
     if len(words) > MAX_KEYWORDS or any(len(word) > MAX_KEYWORD_LENGTH for word in words):
         raise InvalidRequest(
             f"`keywords` takes at most {MAX_KEYWORDS} phrases of at most {MAX_KEYWORD_LENGTH} characters.",
@@ -34,8 +35,13 @@ def parse_keywords(keywords: Sequence[str], prompt: str | None) -> tuple[str, ..
 
 def _keywords_of_prompt(prompt: str) -> tuple[str, ...]:
     """Return the items of a prompt that is a comma-separated list, or nothing if it is prose."""
-    items = [item.strip() for item in prompt.split(",", MAX_PROMPT_ITEMS)[:MAX_PROMPT_ITEMS] if item.strip()]
+    items = [_composed(item.strip()) for item in prompt.split(",", MAX_PROMPT_ITEMS)[:MAX_PROMPT_ITEMS] if item.strip()]
     is_list = len(items) > 1 and all(len(item.split()) <= MAX_ITEM_WORDS for item in items)
-    if not is_list or any(mark in prompt for mark in ".?!:;\n"):
+    if not is_list or any(mark in prompt for mark in ".?!:;\u2026\u00bf\u00a1\n"):
         return ()
     return tuple(dict.fromkeys(item for item in items if len(item) <= MAX_KEYWORD_LENGTH))[:MAX_KEYWORDS]
+
+
+def _composed(keyword: str) -> str:
+    """Return a keyword with one character for each letter with an accent, as models write it: macOS sends two."""
+    return unicodedata.normalize("NFC", keyword)

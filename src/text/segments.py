@@ -1,12 +1,14 @@
 """Segments of a transcript: sentences, or the words between two pauses."""
 
 import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from src.text.spelling import DASHES, DOTTED, QUOTES, strip_marks
+from src.text.abbreviations import is_abbreviation
+from src.text.spelling import DASHES, QUOTES, strip_marks
 from src.text.transcript import Token, Transcript
 from src.text.words import Word, time_spans, words_of
 
@@ -16,7 +18,8 @@ of spontaneous speech (Campione and Veronis, "A Large-Scale Multilingual Study o
 MAX_SEGMENT_S = 30.0
 """The length of Whisper's window, which is also the longest segment that Whisper returns."""
 
-_TITLES = frozenset({"mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g.", "i.e."})
+_GREEK_END = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff][;\u037e]$")
+"""A Greek question mark, which is written as a semicolon, after a Greek letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ def _segment_without_words(transcript: Transcript, duration_s: float) -> tuple[S
 def ends_sentence(text: str) -> bool:
     """Return whether a text that nothing follows ends with a sentence, and not with a word that may be abbreviated."""
     words = text.split()
-    return bool(words) and _ends_sentence(words[-1], "")
+    preceding = strip_marks(words[-2]) if len(words) > 1 else ""
+    return bool(words) and _ends_sentence(preceding, words[-1], "")
 
 
 def _ids_and_mean(tokens: Sequence[Token]) -> tuple[tuple[int, ...], float]:
@@ -80,29 +84,23 @@ def _ids_and_mean(tokens: Sequence[Token]) -> tuple[tuple[int, ...], float]:
 def _split_at_sentences_and_pauses(words: Sequence[Word]) -> list[list[Word]]:
     """Return words in groups that end after a sentence or at a pause."""
     groups = [[words[0]]]
+    preceding = ""
     for word, following in pairwise(words):
-        if _ends_sentence(word.written, following.written) or following.start_s - word.end_s > PAUSE_S:
+        ends = _ends_sentence(preceding, word.written, following.written)
+        if ends or following.start_s - word.end_s > PAUSE_S:
             groups.append([])
         groups[-1].append(following)
+        preceding = word.text
     return groups
 
 
-def _ends_sentence(written: str, following: str) -> bool:
-    closed = written.rstrip(f"{QUOTES}{DASHES} ")
+def _ends_sentence(preceding: str, written: str, following: str) -> bool:
+    closed = written.rstrip(f"{QUOTES}{DASHES}'\u2019 ")
+    if _GREEK_END.search(closed):
+        return True
     if not closed.endswith((".", "?", "!", "\u2026")):
         return False
-    return not (closed.endswith(".") and _is_abbreviation(strip_marks(written), following))
-
-
-def _is_abbreviation(bare: str, following: str) -> bool:
-    """Return whether the full stop after `bare` is part of an abbreviation: a title, an initial, or dotted letters."""
-    if bare.lower() in _TITLES:
-        return True
-    if len(bare) == 1:
-        return bare.isupper() and bare != "I"
-    if DOTTED.fullmatch(bare.removesuffix(".")):
-        return bare.isupper() or not strip_marks(following)[:1].isupper()
-    return False
+    return not (closed.endswith(".") and is_abbreviation(strip_marks(written), following, preceding))
 
 
 def _split_to_limit(words: Sequence[Word]) -> Iterator[Sequence[Word]]:

@@ -1,7 +1,7 @@
 """Subtitles: segments split into readable cues, and cues written as SubRip (srt) or WebVTT (vtt).
 
-The limits are those of the Netflix Timed Text Style Guide ("General Requirements", "English"): at most two lines of 42
-characters, from 5/6 of a second to 7 seconds, and line breaks after punctuation.
+The limits are those of the Netflix Timed Text Style Guide ("General Requirements"): at most two lines of 42 characters,
+as readers count them, from 5/6 of a second to 7 seconds, and line breaks after punctuation.
 """
 
 import math
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from src.text.segments import Segment
+from src.text.spelling import readable_length
 from src.text.words import Word
 
 MAX_LINE = 42
@@ -85,7 +86,7 @@ def _readable_groups(segments: Sequence[Segment]) -> list[tuple[list[Word], str]
 
 def _room(speaker: str) -> int:
     """Return how many characters of a cue's first line are left for words."""
-    return max(MIN_ROOM, MAX_LINE - len(_prefix(speaker)))
+    return max(MIN_ROOM, MAX_LINE - readable_length(_prefix(speaker)))
 
 
 def _prefix(speaker: str) -> str:
@@ -143,12 +144,16 @@ def _wrap(words: Sequence[Word], room: int) -> tuple[str, ...]:
 
 def _imbalance(top: Sequence[Word], bottom: Sequence[Word]) -> tuple[int, int]:
     """Return how bad a pair of lines looks. Between two equal pairs, the one with the longer bottom line is better."""
-    length = len(_text_of_words(top))
-    return abs(length - len(_text_of_words(bottom))) - PUNCTUATION_BONUS * _ends_phrase(top[-1]), length
+    length = _length_of(top)
+    return abs(length - _length_of(bottom)) - PUNCTUATION_BONUS * _ends_phrase(top[-1]), length
 
 
 def _is_line(words: Sequence[Word], room: int = MAX_LINE) -> bool:
-    return len(words) == 1 or len(_text_of_words(words)) <= room
+    return len(words) == 1 or _length_of(words) <= room
+
+
+def _length_of(words: Sequence[Word]) -> int:
+    return readable_length(_text_of_words(words))
 
 
 def _text_of_words(words: Sequence[Word]) -> str:
@@ -174,7 +179,7 @@ class _CueSplitter:
     def __init__(self, words: Sequence[Word], room: int) -> None:
         self._words = words
         self._room = room
-        self._offsets = list(accumulate((len(word.written) + 1 for word in words), initial=0))
+        self._offsets = list(accumulate((readable_length(word.written) + 1 for word in words), initial=0))
 
     def split(self) -> list[Sequence[Word]]:
         """Return the words of each cue, in order.

@@ -35,15 +35,19 @@ class Transcript:
 UNKNOWN = "<unk>"
 """SentencePiece's piece for characters that it cannot spell. Its text is a double question mark between spaces."""
 
+_KEEP_SPACE = "\u00bf\u00a1\u00bb\u203a"
+"""Marks that may begin a word, as "\u00bb" does in German; no space comes before one that ends it. Those of the Unicode
+categories "Ps" and "Pi" are others."""
 _BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
 _SPACE_BEFORE_MARK = re.compile(r"\s([^\w\s\u2047]|_)")  # the double question mark keeps its space
 
 
 def text_of(tokens: Iterable[Token]) -> str:
-    """Return the text that tokens spell, exactly as NeMo writes it.
+    """Return the text that tokens spell, as NeMo writes it.
 
     NeMo decodes the pieces as SentencePiece does, including bytes in the form `<0xE2>`, and removes a space before a
-    punctuation mark (NeMo's `AbstractRNNTDecoding.decode_tokens_to_str_with_strip_punctuation`).
+    punctuation mark (NeMo's `AbstractRNNTDecoding.decode_tokens_to_str_with_strip_punctuation`). It does so before
+    quotation marks and marks that open something, too. Here they keep it: "Hola, \u00bfqu\u00e9 tal?"
     """
     return _written(_joined(tokens).lstrip(WORD_START))
 
@@ -69,4 +73,6 @@ def _decode_bytes(match: re.Match[str]) -> str:
 
 
 def _strip_space(match: re.Match[str]) -> str:
-    return match[1] if unicodedata.category(match[1]).startswith("P") else match[0]
+    category = unicodedata.category(match[1])
+    keeps_space = category in ("Ps", "Pi") or match[1] in _KEEP_SPACE
+    return match[1] if category.startswith("P") and not keeps_space else match[0]

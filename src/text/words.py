@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 
-from src.text.spelling import spelling, strip_marks
+from src.text.spelling import is_opening, spelling, strip_marks
 from src.text.transcript import Token, Transcript
 
 MIN_WORD_MS = 80
@@ -39,7 +39,7 @@ def words_of(transcript: Transcript, duration_s: float) -> tuple[Word, ...]:
     """Return all words of a clip of `duration_s`, in order.
 
     Times are monotonic and within the clip, and words do not overlap. A mark that stands alone ("-") is not a word: it
-    is `written` with the word before it.
+    is `written` with the word before it, or after it if it opens something.
     """
     spans = _word_spans(transcript.text)
     parts = _tokens_by_word(transcript, spans)
@@ -61,7 +61,10 @@ def _word(written: str, start_s: float, end_s: float, tokens: Sequence[Token]) -
 
 
 def _word_spans(text: str) -> list[tuple[int, int]]:
-    """Return the start and end of each word in `text`. A mark that stands alone belongs to the word before it."""
+    """Return the start and end of each word in `text`.
+
+    A mark that stands alone belongs to the word before it, or to the one after it if it opens something.
+    """
     spans: list[tuple[int, int]] = []
     opening: int | None = None
     for match in re.finditer(r"\S+", text):
@@ -69,10 +72,12 @@ def _word_spans(text: str) -> list[tuple[int, int]]:
         if strip_marks(match[0]):
             spans.append((start if opening is None else opening, end))
             opening = None
-        elif spans:
+        elif spans and opening is None and not is_opening(match[0]):
             spans[-1] = (spans[-1][0], end)
         elif opening is None:
             opening = start
+    if opening is not None and spans:
+        spans[-1] = (spans[-1][0], len(text.rstrip()))
     return spans
 
 

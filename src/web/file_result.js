@@ -63,7 +63,14 @@ export class FileResult {
     this.element.append(this.#downloads.element);
     const isSilent = !transcript.segments.length;
     for (const part of [this.#tools, this.#view.element, this.#hint]) part.hidden = isSilent;
-    if (!isSilent) this.#player?.addSubtitles(vtt(transcript.done.cues), this.#page.language() || "en");
+    const language = this.#languageOf(transcript.done);
+    this.#view.element.lang = language;
+    if (!isSilent) this.#player?.addSubtitles(vtt(transcript.done.cues), language);
+  }
+
+  /** Return the code of the language that was heard; a model of one language does not say it. */
+  #languageOf(done) {
+    return done.languages?.[0]?.code ?? this.#page.languages[0] ?? "";
   }
 
   /** Let go of the file and of all that was made of it. */

@@ -20,6 +20,7 @@ const TICK_MS = 250;
  * @param {() => void} page.askForKey Leads the reader to the field of the key.
  * @param {string} page.base The address that API paths are relative to.
  * @param {{maxAudioSeconds: number, maxUploadMb: number}} page.limits
+ * @param {string[]} page.languages Codes of the model's languages; none while it loads.
  * @param {() => string} page.language A code, or "" for the service's choice.
  * @param {() => string} page.keywords Words to expect, with commas between them.
  * @param {{get: Function, set: Function}} page.settings

@@ -8,6 +8,8 @@ const ENOUGH_CHARACTERS = 400;
 /** Characters after which a paragraph ends with its sentence, pause or not: a screen full of text without a break tires. */
 const MANY_CHARACTERS = 900;
 const MOST_CHARACTERS = 1600;
+/** The end of a sentence, in Greek also a semicolon, with the quotation marks of all languages behind it. */
+const SENTENCE_END = /(?:[.?!\u2026\u037e]|\p{Script=Greek};)["'\u2018-\u201f\u00ab\u00bb\u2039\u203a)\]\s]*$/u;
 
 /**
  * Return whether a segment goes on with the paragraph before it. It needs only what came before, so that a paragraph
@@ -21,6 +23,6 @@ export function goesOn({ length, end, text, speaker }, segment) {
   if (segment.speaker !== speaker) return false;
   const pause = segment.start - end;
   if (pause >= LONG_PAUSE_S || length >= MOST_CHARACTERS) return false;
-  if (!/[.?!\u2026]["\u201d\u00bb')\]]*$/.test(text)) return true;
+  if (!SENTENCE_END.test(text)) return true;
   return length < ENOUGH_CHARACTERS || (length < MANY_CHARACTERS && pause < PAUSE_S);
 }

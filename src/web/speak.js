@@ -230,8 +230,9 @@ export class Speak {
 
   #offerLanguages() {
     const names = new Intl.DisplayNames(["en"], { type: "language" });
-    const { languages } = this.#page.facts;
-    this.#choices.offer("language", languages.map((code) => ({ value: code, label: names.of(code) ?? code })));
+    const languages = this.#page.facts.languages.map((code) => ({ value: code, label: names.of(code) ?? code }));
+    languages.sort((one, other) => one.label.localeCompare(other.label, "en"));
+    this.#choices.offer("language", languages);
   }
 
   async #offerMicrophones() {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import client
 
-WIDE = {"wide-0.6b": "0.6b", "wide-small": "small"}
+WIDE = {"wide-0.6b": "0.6b", "wide-0.6b-v3": "0.6b-v3", "wide-small": "small"}
 """The sizes of `wide_parakeet.py`, by the names that `--model` takes."""
 INSTANT = "instant"
 """The name of the model that answers at once."""

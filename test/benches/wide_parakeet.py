@@ -1,6 +1,6 @@
-"""Widen the bundled checkpoint to the shape of nvidia/parakeet-tdt-0.6b-v2, with that model's cost and tiny's texts.
+"""Widen the bundled checkpoint to the shape of nvidia/parakeet-tdt-0.6b-v2 or v3, with its cost and tiny's texts.
 
-python3 test/benches/wide_parakeet.py [--size 0.6b|small] [--out FILE.nemo] [--check]
+python3 test/benches/wide_parakeet.py [--size 0.6b|0.6b-v3|small] [--out FILE.nemo] [--check]
 
 Layers, tensors, vocabulary and decoder are those of the shape; texts and times are those of `tiny`. This allows to
 measure a machine's speed, and to check its results, where the published weights are not available. It shows nothing
@@ -75,8 +75,13 @@ class Shape:
     vocabulary: int = 1024
 
 
-SHAPES = {"0.6b": Shape(1024, 24, 8, 256, 640, 2, 640), "small": Shape(288, 12, 8, 64, 192, 2, 256)}
-"""The published shape, and nearly the smallest for the bundled checkpoint (7 layers of width 144, 4 heads of 36)."""
+SHAPES = {
+    "0.6b": Shape(1024, 24, 8, 256, 640, 2, 640),
+    "0.6b-v3": Shape(1024, 24, 8, 256, 640, 2, 640, vocabulary=8192),
+    "small": Shape(288, 12, 8, 64, 192, 2, 256),
+}
+"""The published shapes, of v2 and v3, and nearly the smallest for the bundled checkpoint (7 layers of width 144, 4
+heads of 36)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

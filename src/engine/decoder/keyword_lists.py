@@ -4,12 +4,18 @@ Compiling takes some milliseconds and runs in the thread that asks for it, not i
 itself (see `packed_trees.py`), so a list that is evicted in the meantime is no problem.
 """
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from src.engine.decoder.boosting_tree import BoostingTree, build_tree
+
+_AFTER_APOSTROPHE = re.compile(r"(?<=['\u2019])\w(?=\w\w)")
+"""The first letter of a name after an article ("l'aquila"), but not of "don't"."""
+_PARTS = re.compile(rf"(?<![^\s-])(?:ij|\w)|{_AFTER_APOSTROPHE.pattern}")
+"""The first letters of the parts of names. In Dutch both letters of "ij" are capitals."""
 
 MAX_REQUEST_LISTS = 64
 """Lists that stay compiled beside one for each realtime session: usually 40 kB each, at most 0.5 MB."""
@@ -69,15 +75,22 @@ class KeywordLists:
 
 
 def case_variants(keyword: str) -> set[str]:
-    """Return a keyword in the cases that the model may write.
+    """Return a keyword in the cases, and with the apostrophes, that the model may write.
 
-    A keyword with a capital letter is kept as it is. One without may begin a sentence or be a name.
+    A keyword with a capital letter is kept as it is. One without may begin a sentence or be a name, as may its parts:
+    "jean-pierre", "l'aquila", "ijmuiden".
     """
     words = keyword.split()
     plain = " ".join(words)
-    if plain != plain.lower():
-        return {plain}
-    return {plain, plain.capitalize(), " ".join(map(str.capitalize, words))}
+    cased = {plain}
+    if plain == plain.lower():
+        names = (_PARTS.sub(_upper, plain), _AFTER_APOSTROPHE.sub(_upper, plain))
+        cased |= {plain.capitalize(), " ".join(map(str.capitalize, words)), *names}
+    return {each.replace(*pair) for each in cased for pair in (("'", "\u2019"), ("\u2019", "'"))}
+
+
+def _upper(part: re.Match[str]) -> str:
+    return part[0].upper()
 
 
 def _is_utf8(text: str) -> bool:

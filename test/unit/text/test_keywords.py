@@ -1,5 +1,7 @@
 """Keywords of a request, or of a prompt that lists them."""
 
+import unicodedata
+
 import pytest
 
 from src.errors import InvalidRequest
@@ -43,3 +45,16 @@ def test_of_a_prompt_what_is_too_long_is_dropped():
     assert parse_keywords([], f"Parakeet, {long}, NeMo, Parakeet") == ("Parakeet", "NeMo")
     assert parse_keywords([], f"{long}, {long}") == ()
     assert parse_keywords([], "y" * 1_000_000) == ()
+
+
+def test_letters_with_accents_count_and_match_as_one_however_they_are_encoded():
+    composed = "Ďurčanský"
+    decomposed = unicodedata.normalize("NFD", composed)
+    assert parse_keywords([decomposed, composed], None) == (composed,)
+    assert parse_keywords([], f"{decomposed}, Łódź") == (composed, "Łódź")
+    assert parse_keywords([unicodedata.normalize("NFD", "ř" * 100)], None) == ("ř" * 100,)
+
+
+@pytest.mark.parametrize("prompt", ["¿Anna, Bob", "Anna, Bob…", "¡Anna, Bob"])
+def test_marks_of_sentences_in_other_languages_make_prose_too(prompt):
+    assert parse_keywords([], prompt) == ()

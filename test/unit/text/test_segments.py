@@ -125,9 +125,33 @@ def test_segments_joined_are_the_text_and_none_is_too_long(made):
         ("I met Dr.", False),
         ("I met J.", False),
         ("It is I.", True),
+        ("Das war im 20.", False),
+        ("Τι είναι;", True),
+        ("It rains;", False),
         ("", False),
         ("  ", False),
     ],
 )
 def test_a_text_may_end_with_a_sentence(text, is_end):
     assert ends_sentence(text) == is_end
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Τι ώρα είναι; | Είναι αργά· πάμε. | Σίγουρα\u037e | Ναι!",
+        "¿Vienes? | ¡Claro que sí! | El Sr. Gómez ya está. | Hola, ¿qué tal?",
+        "Il a dit « Bonjour ». | Puis rien… | Elle répond : « Non ! » | Et voilà.",
+        "„Kommst du?“ | Er fragte am 3. Mai, d. h. früh. | Im 20. Jahrhundert nicht. | »Nie!« | Also gut.",
+        "Bydlí na ul. Dlouhá č. 5. | Přišel 1. května, tzv. na jaře. | „Ahoj!“ | Konec.",
+        "Он живёт на ул. Мира. | Это было в 2024 г. весной. | «Да!» | Хорошо.",
+        "Ha detto che va bene un po’. | L’ha visto la Sig.ra Rossi. | ‹Sì.› | Ecco.",
+        "Det är t.ex. Anna. | Hon sa ’hej.’ | Sedan gick hon.",
+        "One; two; three. | It is 5; no more.",
+    ],
+)
+def test_sentences_end_where_they_do_in_other_languages(text):
+    spoken_text = text.replace(" | ", " ")
+    pieces = [(WORD_START + word, number / 4, number / 4 + 0.2) for number, word in enumerate(spoken_text.split())]
+    found = segments_of(Transcript(spoken_text, tokens(*pieces)), len(pieces))
+    assert [segment.text for segment in found] == text.split(" | ")

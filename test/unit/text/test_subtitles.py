@@ -2,6 +2,7 @@
 
 import io
 import re
+import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
@@ -219,3 +220,11 @@ def test_both_files_give_a_reader_the_same_times_and_text(made):
         assert read_by_ffmpeg(srt(found), "srt") == read
         unescaped = [(*times, text.replace("&amp;", "&")) for *times, text in read_by_ffmpeg(vtt(found), "vtt")]
         assert unescaped == read
+
+
+def test_an_accent_of_its_own_code_takes_no_room_in_a_line():
+    line = "Příliš žluťoučký kůň úpěl ďábelské ódy ooo"
+    assert len(line) == MAX_LINE
+    for form in ("NFC", "NFD"):
+        assert lines(unicodedata.normalize(form, line)) == [(unicodedata.normalize(form, line),)]
+    assert len(lines(line + "o x")[0]) == 2

@@ -28,6 +28,12 @@ def test_what_the_tokenizer_cannot_spell_is_a_double_question_mark():
     assert text("_a", UNKNOWN, "_b") == "a \u2047  b"
 
 
-@pytest.mark.parametrize("mark", [".", "?", "\u2026", "\u00bf", "-"])
+@pytest.mark.parametrize("mark", [".", "?", "\u2026", ";", "\u00b7", "\u2019", "-"])
 def test_marks_of_all_kinds_follow_their_word(mark):
     assert text("_a", "_" + mark) == "a" + mark
+
+
+@pytest.mark.parametrize("mark", ["\u00bf", "\u00a1", "\u00ab", "\u201e", "\u201c", "\u2018", "\u00bb", "("])
+def test_a_mark_that_may_open_something_keeps_its_space(mark):
+    assert text("_a", "_" + mark, "b") == f"a {mark}b"
+    assert text("_a", mark) == "a" + mark

@@ -131,3 +131,13 @@ def test_a_word_is_at_least_a_frame_long_where_there_is_room(made):
     limits_s = [*(word.start_s for word in found), clip_s][1:]
     for word, next_s in zip(found, limits_s, strict=True):
         assert word.end_s - word.start_s > 0.0799 or next_s - word.end_s < 0.001
+
+
+def test_marks_that_stand_alone_belong_to_the_word_that_they_open_or_close():
+    text = "Il dit « Bonjour » et ¿ qué ? fin «"
+    pieces = [(WORD_START + word, number, number + 0.9) for number, word in enumerate(text.split())]
+    found = words_of(Transcript(text, tokens(*pieces)), 20)
+    assert [word.written for word in found] == ["Il", "dit", "« Bonjour »", "et", "¿ qué ?", "fin «"]
+    assert [word.text for word in found] == ["Il", "dit", "Bonjour", "et", "qué", "fin"]
+    assert [word.start_s for word in found] == [0, 1, 3, 5, 7, 9]
+    assert [len(word.tokens) for word in found] == [1, 1, 3, 1, 3, 2]

@@ -22,6 +22,10 @@ test("a short paragraph goes on after a short pause", () => {
 test("a paragraph of some length ends at a pause after a sentence", () => {
   assert.equal(after(500, "It is.", 0.8), false);
   assert.equal(after(500, "\u201cIt is.\u201d", 0.8), false);
+  for (const end of ["\u201eJa.\u201c", "\u00bbNein!\u00ab", "\u00ab Oui. \u00bb", "Τι είναι;", "Τι;\u00bb", "Ναι\u037e", "pò.\u2019"]) {
+    assert.equal(after(500, end, 0.8), false, end);
+  }
+  assert.equal(after(500, "It is;", 0.8), true);
   assert.equal(after(500, "It is.", 0.3), true);
   assert.equal(after(500, "and then", 0.8), true);
 });

@@ -15,6 +15,22 @@ from src.engine.decoder.keyword_lists import KeywordLists, case_variants
         ("new  york ", {"new york", "New york", "New York"}),
         ("42", {"42"}),
         ("", {""}),
+        ("jean-pierre", {"jean-pierre", "Jean-pierre", "Jean-Pierre"}),
+        ("ijmuiden", {"ijmuiden", "Ijmuiden", "IJmuiden"}),
+        ("Città", {"Città"}),
+        ("śnieg", {"śnieg", "Śnieg"}),
+        ("øst i", {"øst i", "Øst i", "Øst I"}),
+        ("Київ", {"Київ"}),
+        ("D'Arc", {"D'Arc", "D\u2019Arc"}),
+        ("don\u2019t", {each.replace("'", mark) for each in ("don't", "Don't") for mark in "'\u2019"}),
+        (
+            "l'aquila",
+            {
+                each.replace("'", mark)
+                for each in ("l'aquila", "L'aquila", "L'Aquila", "l'Aquila")
+                for mark in "'\u2019"
+            },
+        ),
     ],
 )
 def test_a_keyword_without_capitals_is_also_tried_with_them(keyword, variants):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from src.engine.decoder import scoring
 from src.engine.decoder.scoring import TokenScorer, unpack
 
 CPU = torch.device("cpu")
@@ -20,6 +21,7 @@ class Joint:
         self.encoder = torch.randn(WIDTH, WIDTH, generator=chance)
         self.prednet = torch.randn(VOCABULARY, WIDTH, generator=chance)
         self.last = torch.randn(WIDTH, outputs, generator=chance)
+        self.bias = torch.zeros(outputs)
 
     def project_encoder(self, frames):
         return frames @ self.encoder
@@ -29,7 +31,7 @@ class Joint:
 
     def joint_after_projection(self, frames, outputs):
         assert frames.shape == outputs.shape == (len(frames), 1, WIDTH)
-        return ((frames + outputs).tanh() @ self.last).unsqueeze(2)
+        return ((frames + outputs).tanh() @ self.last + self.bias).unsqueeze(2)
 
 
 class Prednet:
@@ -66,8 +68,10 @@ def expected(net, frames, ids, starts, last=0):
         last = id
 
 
+@pytest.mark.parametrize("rows", [1, 4, 2048])
 @pytest.mark.parametrize("durations", [DURATIONS, []])
-def test_each_token_has_the_duration_and_the_probability_that_the_joint_gives_it(durations):
+def test_each_token_has_the_duration_and_the_probability_that_the_joint_gives_it(durations, rows, monkeypatch):
+    monkeypatch.setattr(scoring, "ROWS_AT_A_TIME", rows)
     net = network(durations)
     scorer = TokenScorer(net, CPU)
     frames = torch.randn(2, 5, WIDTH, generator=torch.Generator().manual_seed(2))
@@ -112,3 +116,22 @@ def test_a_clip_without_tokens_unpacks_to_empty_lists():
     rows = scorer.pack(torch.zeros(2, 5, WIDTH), silent, outputs, None).numpy()
     assert list(map(len, unpack(rows[0]))) == [0, 0, 0, 0]
     assert list(map(len, unpack(rows[1]))) == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_probability_of_a_token_does_not_depend_on_how_many_others_there_are(dtype):
+    """By it the service tells a doubtful transcript, with 257 scores as with 8,193."""
+
+    def logprobs(others: int) -> torch.Tensor:
+        net = network(DURATIONS)
+        joint, added = net.joint, torch.zeros(WIDTH, others)
+        joint.last = torch.cat((joint.last[:, :VOCABULARY], added, joint.last[:, VOCABULARY:]), dim=1)
+        joint.bias = torch.cat((torch.zeros(VOCABULARY), torch.full((others,), -1000.0), torch.zeros(len(DURATIONS))))
+        for name in ("encoder", "prednet", "last", "bias"):
+            setattr(joint, name, getattr(joint, name).to(dtype))
+        scorer = TokenScorer(net, CPU)
+        frames = torch.randn(2, 5, WIDTH, generator=torch.Generator().manual_seed(2)).to(dtype)
+        rows = scorer.pack(frames, found(), scorer.prednet_outputs(found(), 2, 3, None), None).numpy()
+        return torch.tensor(unpack(rows[0]).logprobs)
+
+    assert torch.equal(logprobs(257 - VOCABULARY), logprobs(8193 - VOCABULARY))
