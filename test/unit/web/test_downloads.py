@@ -71,10 +71,10 @@ def test_four_files_are_the_four_formats(page_makes, transcript, duration_s):
 
 
 def test_with_speakers_the_files_are_the_formats_too_and_the_text_has_a_line_for_each_turn(page_makes):
-    said = spoken("Yes. No, no. ~1 I do. ~2 A & B --> C. ~1 Oh.")
+    said = spoken("Yes. No, no. ~1 I do. ~2 R&D is <b>here</b>. ~1 Oh.")
     label = spoken_by({0: "A", 1: "<B> -->", 3: "A"})
     page, served = page_makes(said, 9.0, label)["files"], answers(said, 9.0, label)
-    assert page.pop("Text") == "A: Yes. No, no.\n<B> -->: I do.\nA: A & B --> C. Oh.\n"
+    assert page.pop("Text") == "A: Yes. No, no.\n<B> -->: I do.\nA: R&D is <b>here</b>. Oh.\n"
     assert page == {name: served[name] for name in page}
     assert '"speaker":"<B> -->"' in page["JSON"]
 
