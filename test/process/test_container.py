@@ -11,6 +11,7 @@ import pytest
 import yaml
 from manifests import COMPOSE, CONTAINER, DOCKERFILE, PROJECT, program, run, settings_of, stages, stop_s, variables
 
+from src import __version__
 from src.settings import Settings
 
 TEXT = DOCKERFILE.read_text()
@@ -109,12 +110,16 @@ def test_the_build_installs_what_the_project_needs_in_the_versions_of_the_constr
     code = re.fullmatch(r"python3 -c '(.*)'", split)[1]
     (tmp_path / "pyproject.toml").write_text((PROJECT / "pyproject.toml").read_text())
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    whole = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    project = whole["project"]
+    alone = whole["tool"].get("parakeet", {}).get("without-dependencies", [])
     assert (tmp_path / "service.txt").read_text().splitlines() == project["dependencies"]
-    for stage, wanted in (("cpu", "service"), ("cuda", "service")):
-        (install,) = [each for each in arguments(f"{stage}-packages", "RUN") if "pip install" in each]
+    assert (tmp_path / "without-dependencies.txt").read_text().split() == alone
+    for stage, wanted in (("cpu-packages", "service"), ("cuda-packages", "service")):
+        install, *others = [each for each in arguments(stage, "RUN") if "pip install" in each]
+        assert all(each.endswith("--no-deps -r without-dependencies.txt") for each in others)
         assert "--mount=type=cache,target=/root/.cache/pip" in install
-        assert install.endswith(f"-c constraints.txt -r {wanted}.txt")
+        assert re.search(rf"-c (scripts/)?constraints\.txt -r {wanted}\.txt$", install)
 
 
 def is_in_context(path: str) -> bool:
@@ -171,6 +176,7 @@ def test_compose_starts_the_gpu_image_by_default_and_the_cpu_image_by_its_profil
     gpu, cpu = services["parakeet"], services["parakeet-cpu"]
     assert "profiles" not in gpu
     assert cpu["profiles"] == ["cpu"]
+    assert (gpu["image"], cpu["image"]) == (f"parakeet:{__version__}", f"parakeet:{__version__}-cpu")
     assert (gpu["build"]["target"], cpu["build"]["target"]) == ("cuda", "cpu")
     (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]

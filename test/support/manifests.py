@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,35 @@ def pod_templates(document: Document) -> Iterator[Document]:
 def stop_s(settings: Settings) -> float:
     """The longest time, in seconds, that the service takes to end after SIGTERM."""
     return settings.shutdown_grace_s + SESSION_END_S + SLOW_READER_S
+
+
+@cache
+def overlay(name: str) -> list[Document]:
+    """Return the objects of an overlay; they are shared, so a test changes copies only."""
+    return rendered(KUBERNETES / "overlays" / name)
+
+
+def one(documents: Sequence[Document], kind: str, name: str = "") -> Document:
+    """Return the only object of a kind, of those that have `name` in their names."""
+    (found,) = [each for each in documents if each["kind"] == kind and name in each["metadata"]["name"]]
+    return found
+
+
+def containers(document: Document) -> list[Document]:
+    """Return the containers of the pods that an object makes."""
+    return [each for template in pod_templates(document) for each in template["spec"]["containers"]]
+
+
+def environment(documents: Sequence[Document], container: Document) -> dict[str, str]:
+    """The variables of a container, as far as their values are in the files."""
+    maps = [each["configMapRef"]["name"] for each in container.get("envFrom", [])]
+    found = {name: value for each in maps for name, value in one(documents, "ConfigMap", each)["data"].items()}
+    return found | {each["name"]: each.get("value", "") for each in container["env"]}
+
+
+def set_at(document: Document, keys: Sequence[str | int], value: Any) -> None:
+    """Set the value to which `keys` lead from the outside in."""
+    inner: Any = document
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
