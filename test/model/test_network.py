@@ -1,6 +1,8 @@
 """A checkpoint's network: restored, frozen and moved."""
 
+import errno
 import logging
+import os
 
 import pytest
 import torch
@@ -26,6 +28,19 @@ def test_a_file_that_is_no_checkpoint_is_rejected_in_one_sentence():
         restore_network(CLIPS / "transcripts.tsv", "transcripts")
     assert str(error.value).startswith("PARAKEET_MODEL_ID=transcripts is no checkpoint that NeMo can load (")
     assert "\n" not in str(error.value)
+
+
+def test_a_full_disk_is_not_blamed_on_the_checkpoint(monkeypatch):
+    from nemo.collections.asr.models import ASRModel
+
+    def restore(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/model_weights.ckpt")
+
+    monkeypatch.setattr(ASRModel, "restore_from", restore)
+    with pytest.raises(
+        ModelUnavailable, match=r"^tiny cannot be unpacked into .*No space left.* set TMPDIR to another"
+    ):
+        restore_network(TINY, "tiny")
 
 
 def test_a_frozen_network_gives_the_same_features_twice(network):
