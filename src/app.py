@@ -53,6 +53,7 @@ def create_app(
     on_breakdown: Callable[[], None] = lambda: None,
     names_answers: bool = True,
     waits_for_model: bool = False,
+    sharing: int = 1,
 ) -> FastAPI:
     """Return the application. It loads the model when it starts.
 
@@ -66,8 +67,9 @@ def create_app(
         waits_for_model: whether start-up (the ASGI lifespan) ends only once requests are admitted, for a server that
             sends requests as soon as it has ended. If the model cannot be loaded, start-up then fails with its error.
             Otherwise start-up ends at once, and `/readyz` says when the model is ready.
+        sharing: how many processes of the service share the memory of this machine.
     """
-    plan = MemoryPlan.of(settings, memory_limit_bytes())
+    plan = MemoryPlan.of(settings, memory_limit_bytes() // sharing)
     settings = settings.model_copy(update={"max_queued_audio_s": plan.queued_audio_s})
     runtime = Runtime(settings, plan, on_breakdown)
     identifier = LanguageIdentifier()

@@ -162,6 +162,12 @@ class Settings(BaseSettings):
     replica_name: str = ""
     """Name of this replica in the metrics, where several serve together; the name of a pod, for example."""
 
+    replicas: int | None = Field(None, ge=1)
+    """Processes that `scripts/fleet.sh` starts, each with its own model. `auto`: one for each GPU, or one without a
+    GPU."""
+    replica_gpus: float = Field(1, gt=0, le=1)
+    """How much of a GPU each of them takes: with 0.5, two share a card."""
+
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
@@ -181,6 +187,11 @@ class Settings(BaseSettings):
     @classmethod
     def _unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("replicas", mode="before")
+    @classmethod
+    def _automatic(cls, value: object) -> object:
+        return None if value in ("", "auto") else value
 
     @field_validator("log_dir")
     @classmethod

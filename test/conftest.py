@@ -36,6 +36,7 @@ SKIPPED_IN_CI = (
     "only root with namespaces",
     "systemd-analyze is not installed",
     "kubectl is not installed",
+    "network namespaces",
 )
 """Parts of the reasons for which CI may skip a test. All are about the machine; a missing package is not one."""
 

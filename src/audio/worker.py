@@ -90,6 +90,7 @@ def main(descriptor: int) -> None:
     _load_charsets()
     gc.collect()
     gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts the service may ignore it, as Ray does
     filter_error = _test_filter()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no worker remains as a zombie
     with socket.socket(fileno=descriptor) as orders:
