@@ -115,7 +115,8 @@ def test_the_build_installs_what_the_project_needs_in_the_versions_of_the_constr
     alone = whole["tool"].get("parakeet", {}).get("without-dependencies", [])
     assert (tmp_path / "service.txt").read_text().splitlines() == project["dependencies"]
     assert (tmp_path / "without-dependencies.txt").read_text().split() == alone
-    for stage, wanted in (("cpu-packages", "service"), ("cuda-packages", "service")):
+    assert (tmp_path / "fleet.txt").read_text().splitlines() == project["optional-dependencies"]["fleet"]
+    for stage, wanted in (("cpu-packages", "service"), ("cuda-packages", "service"), ("ray", "fleet")):
         install, *others = [each for each in arguments(stage, "RUN") if "pip install" in each]
         assert all(each.endswith("--no-deps -r without-dependencies.txt") for each in others)
         assert "--mount=type=cache,target=/root/.cache/pip" in install
@@ -137,7 +138,7 @@ def is_in_context(path: str) -> bool:
 def test_the_build_sees_what_it_copies_and_neither_keys_nor_logs():
     copied = [argument.split() for stage in STAGES for argument in arguments(stage, "COPY") if "--from" not in argument]
     sources = [source for *found, _ in copied for source in found]
-    assert {"pyproject.toml", "scripts/constraints.txt", "src"} == set(sources)
+    assert {"pyproject.toml", "scripts/constraints.txt", "scripts/haproxy.sh", "src"} == set(sources)
     assert all(is_in_context(source) and (PROJECT / source).exists() for source in sources)
     assert is_in_context("src/api/health.py")
     assert is_in_context("src/assets/parakeet-tdt-tiny.nemo")

@@ -29,10 +29,10 @@ from src.metrics.parser import Source
 from src.metrics.server_log import MAX_BYTES
 from src.settings import Settings
 
-OVERLAYS = ["gpu", "cpu"]
+OVERLAYS = ["gpu", "cpu", "rayservice"]
 VERSIONS = ["1.30", "1.37"]
 """Of Kubernetes: the oldest that has `sleep` before a stop switched on, and the newest that has schemas."""
-CUSTOM = {"Gateway", "HTTPRoute", "BackendTrafficPolicy", "ClientTrafficPolicy", "ScaledObject"}
+CUSTOM = {"Gateway", "HTTPRoute", "BackendTrafficPolicy", "ClientTrafficPolicy", "ScaledObject", "RayService"}
 """Kinds that are not Kubernetes' own: their schemas are nowhere here."""
 BYTES = {"Mi": 1 << 20, "Gi": 1 << 30}
 
@@ -75,7 +75,7 @@ def test_the_schemas_accept_an_overlay(name, version):
 def test_the_schemas_accept_the_components(with_everything):
     for document in with_everything:
         validate(document, VERSIONS[-1])
-    assert {each["kind"] for each in with_everything} >= CUSTOM
+    assert CUSTOM - {each["kind"] for each in with_everything} == {"RayService"}
 
 
 CONTAINER = ["spec", "template", "spec", "containers", 0]
@@ -120,9 +120,9 @@ def is_restricted(template: Document) -> bool:
 
 
 def test_every_pod_is_restricted(with_everything):
-    everything = [*with_everything, *overlay("cpu")]
+    everything = [*with_everything, *overlay("cpu"), *overlay("rayservice")]
     templates = [template for document in everything for template in pod_templates(document)]
-    assert len(templates) == 2
+    assert len(templates) == 4
     assert all(map(is_restricted, templates))
     for document in everything:
         if document["kind"] == "Namespace":
@@ -182,7 +182,7 @@ def test_the_logs_fit_into_their_volume(name):
 
 
 def test_secrets_come_by_reference_only(with_everything):
-    everything = [*with_everything, *overlay("cpu")]
+    everything = [*with_everything, *overlay("cpu"), *overlay("rayservice")]
     assert [each for each in everything if each["kind"] == "Secret"] == []
     for document in everything:
         for container in containers(document):
@@ -203,7 +203,7 @@ def test_a_pod_for_a_gpu_has_one_and_a_pod_for_a_cpu_has_none():
     assert [each for each in overlay("cpu") if each["kind"] == "PersistentVolumeClaim"] == []
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("gpu", ""), ("cpu", "-cpu")])
+@pytest.mark.parametrize(("name", "suffix"), [("gpu", ""), ("cpu", "-cpu"), ("rayservice", "-ray")])
 def test_the_images_are_those_of_this_version(name, suffix):
     images = {each["image"] for document in overlay(name) for each in containers(document)}
     assert images == {f"registry.example.com/parakeet:{__version__}{suffix}"}
