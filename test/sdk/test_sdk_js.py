@@ -12,6 +12,7 @@ import pytest
 from fakes import HeldModel, clip
 from js_sdks import command, run_program, skip_without_sdks
 from media import CLIPS, wav
+from openai_schema import SpeakerSegment, TranscriptionDiarized
 from running_service import Service, serving
 from sdk import (
     ALIASES,
@@ -25,6 +26,8 @@ from sdk import (
     check_times,
     check_verbose_json,
     full_service,
+    known_speakers,
+    two_speakers,
 )
 
 from src.settings import Settings
@@ -105,7 +108,22 @@ def test_what_clients_send_along_is_accepted(transcribe):
     assert [answer.get("returned", answer).get("text") for answer in transcribe(*options)] == [TEXT] * len(options)
 
 
+def test_two_speakers_are_told_apart_and_named_by_their_recordings(service: Service, tmp_path):
+    (tmp_path / "talk.wav").write_bytes(two_speakers())
+    options = {"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json", **known_speakers()}
+    (tmp_path / "options.json").write_text(json.dumps([options, options | {"stream": True}]))  # too long for a command
+    whole, streamed = run("transcribe.mjs", service.port, str(tmp_path / "talk.wav"), str(tmp_path / "options.json"))
+    body = TranscriptionDiarized.model_validate(whole["returned"])
+    assert {segment.speaker for segment in body.segments} == {"Joe", "Slt"}
+    segments = [event for event in streamed["returned"] if event["type"] == "transcript.text.segment"]
+    assert {SpeakerSegment.model_validate(segment).speaker for segment in segments} == {"Joe", "Slt"}
+
+
 BAD = [
+    (
+        {"response_format": "diarized_json", "known_speaker_names": ["Ann"]},
+        ("BadRequestError", 400, "invalid_value", "known_speaker_references"),
+    ),
     ({"model": "gpt-9000"}, ("NotFoundError", 404, "model_not_found", "model")),
     ({"model": "gpt-9000", "stream": True}, ("NotFoundError", 404, "model_not_found", "model")),
     ({"language": "de"}, ("BadRequestError", 400, "unsupported_language", "language")),

@@ -35,6 +35,8 @@ from sdk import (
     check_stream,
     check_verbose_json,
     full_service,
+    known_speakers,
+    two_speakers,
 )
 
 from src.settings import Settings
@@ -157,6 +159,19 @@ def test_one_speaker_says_it_all_where_speakers_are_asked_for(transcribe: Transc
     assert events[-1].text == TEXT
 
 
+def test_two_speakers_are_told_apart_and_named_by_their_recordings(transcribe: Transcribe):
+    options = {"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json", "chunking_strategy": "auto"}
+    options |= {"file": ("talk.wav", two_speakers()), **known_speakers()}
+    answer = transcribe(**options)
+    assert isinstance(answer, TranscriptionDiarized)
+    TranscriptionDiarized.model_validate(answer.to_dict(), strict=True)
+    assert {segment.speaker for segment in answer.segments} == {"Joe", "Slt"}
+    events = transcribe(**options, stream=True)
+    segments = [event for event in events if isinstance(event, TranscriptionTextSegmentEvent)]
+    assert {segment.speaker for segment in segments} == {"Joe", "Slt"}
+    assert " ".join(segment.text for segment in segments) == events[-1].text
+
+
 def test_logprobs_come_when_asked_for(transcribe: Transcribe):
     answer = transcribe(include=["logprobs"])
     assert answer.text == TEXT
@@ -245,7 +260,14 @@ def test_what_clients_send_along_is_accepted(transcribe: Transcribe, options):
     assert transcribe(**options).text == TEXT
 
 
+DIARIZE = {"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json"}
 BAD = [
+    (DIARIZE | {"known_speaker_names": ["Ann"]}, "invalid_value", "known_speaker_references"),
+    (
+        DIARIZE | {"known_speaker_names": ["Ann"], "known_speaker_references": ["data:audio/wav;base64,UklGRg=="]},
+        "invalid_value",
+        "known_speaker_references",
+    ),
     ({"language": "de"}, "unsupported_language", "language"),
     ({"language": "fr-FR"}, "unsupported_language", "language"),
     ({"response_format": "yaml"}, "invalid_value", "response_format"),

@@ -1,16 +1,19 @@
 """Shared by the tests of the SDKs: a clip, checks of its answers (as plain JSON), and a service whose queue is full."""
 
+import base64
 import math
 import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from dialogues import clips, dialogue, joined
 from fakes import HeldModel
-from media import CLIPS
+from media import CLIPS, wav
 from running_service import Service, serving, until
 
 from src.settings import Settings
@@ -32,6 +35,23 @@ ALIASES = (
     "gpt-realtime-whisper",
 )
 """The model names that clients have built in."""
+
+
+@cache
+def two_speakers() -> bytes:
+    """A dialogue of two voices as a WAV file."""
+    return wav(dialogue(("piper-joe", "rhvoice-slt"), seed=1, turns=8).samples)
+
+
+@cache
+def known_speakers() -> dict[str, list[str]]:
+    """The fields that name its voices, each with a recording of some seconds."""
+    voices = [joined(clips()[voice] * 3, [0.1] * len(clips()[voice]) * 3) for voice in ("piper-joe", "rhvoice-slt")]
+    recordings = [base64.b64encode(wav(voice.samples[: 6 * 16_000])).decode() for voice in voices]
+    return {
+        "known_speaker_names": ["Joe", "Slt"],
+        "known_speaker_references": [f"data:audio/wav;base64,{each}" for each in recordings],
+    }
 
 
 def is_number(value: object) -> bool:
