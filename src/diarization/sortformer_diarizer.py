@@ -17,7 +17,7 @@ from src.errors import InvalidRequest
 from src.text.words import Word
 
 KEPT_S = 5.0
-"""How long a running diarization keeps frames that words may still be near to."""
+"""How much of what lies before the last word a running diarization keeps: later words may be near to it."""
 TALKS = 0.5
 """Somebody talks in a frame from this probability on."""
 NAMED = "known_speaker_references"
@@ -106,8 +106,8 @@ class SortformerDiarization:
         """See `Diarization.label_next`."""
         frames = self._frames()
         names = self._label(words, frames)
-        if frames is not None and len(frames.starts_s):
-            recent = frames.starts_s > frames.starts_s[-1] - KEPT_S
+        if words and frames is not None and len(frames.starts_s):
+            recent = frames.starts_s > words[-1].end_s - KEPT_S
             self._parts = [_Frames(frames.starts_s[recent], frames.activities[recent])]
         return names
 

@@ -19,7 +19,7 @@ from src.errors import InvalidRequest
 from src.text.words import Word
 
 KEPT_S = 5.0
-"""How long a running diarization keeps windows that words may still be near to."""
+"""How much of what lies before the last word a running diarization keeps: later words may be near to it."""
 
 
 class VoiceDiarizer:
@@ -95,9 +95,9 @@ class VoiceDiarization:
         if self._speakers is None or not len(self._recent):
             return self._named(np.full(len(words), self._last))
         labels = speakers_of(words, self._recent, self._speakers.directions)
-        self._last = int(labels[-1]) if len(labels) else self._last
-        latest_s = self._recent.ends_s.max()
-        self._recent = self._recent.part(self._recent.ends_s > latest_s - KEPT_S)
+        if words:  # the audio of those that follow may have been heard long ago, as a stream is heard ahead of its text
+            self._last = int(labels[-1])
+            self._recent = self._recent.part(self._recent.ends_s > words[-1].end_s - KEPT_S)
         return self._named(labels)
 
     def stop(self) -> None:
