@@ -161,12 +161,12 @@ def test_one_speaker_says_it_all_where_speakers_are_asked_for(transcribe: Transc
 
 def test_two_speakers_are_told_apart_and_named_by_their_recordings(transcribe: Transcribe):
     options = {"model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json", "chunking_strategy": "auto"}
-    options |= {"file": ("talk.wav", two_speakers()), **known_speakers()}
-    answer = transcribe(**options)
+    asked = {**options, "file": ("talk.wav", two_speakers()), **known_speakers()}
+    answer = transcribe(**asked)
     assert isinstance(answer, TranscriptionDiarized)
     TranscriptionDiarized.model_validate(answer.to_dict(), strict=True)
     assert {segment.speaker for segment in answer.segments} == {"Joe", "Slt"}
-    events = transcribe(**options, stream=True)
+    events = transcribe(**asked, stream=True)
     segments = [event for event in events if isinstance(event, TranscriptionTextSegmentEvent)]
     assert {segment.speaker for segment in segments} == {"Joe", "Slt"}
     assert " ".join(segment.text for segment in segments) == events[-1].text
