@@ -7,8 +7,10 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 supported="3.11 3.12 3.13"
 stamp=$root/.venv/setup.stamp # written after success only, so an interrupted installation is made anew
 
-python_version() { # prints 3.11, or nothing where this is no working python
-    "$1" -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true
+python_version() { # prints 3.11, or 3.11.2 where that is too old (NeMo reads no checkpoint), or nothing where this is no working python
+    "$1" -S -c 'import sys
+version = sys.version_info[:3]
+print(".".join(map(str, version[:2] if version >= (3, 11, 4) else version)))' 2>/dev/null || true
 }
 
 venv_identity() { # an environment that was moved, or whose python was replaced, is made anew
@@ -47,9 +49,9 @@ find_python() { # prints a supported python that can make an environment, or fai
             echo "$candidate"
             return
         fi
-        found="$candidate is Python $version; install one, for example: apt-get install python3.11 python3.11-venv"
+        found="$candidate is Python $version; install one, for example: apt-get install python3.12 python3.12-venv"
     done
-    fail "Python 3.11, 3.12 or 3.13 is needed, but $found"
+    fail "Python 3.11.4 or a later 3.11, 3.12 or 3.13 is needed, but $found"
 }
 
 make_venv() {
