@@ -7,7 +7,8 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 supported="3.11 3.12 3.13"
 stamp=$root/.venv/setup.stamp # written after success only, so an interrupted installation is made anew
 
-python_version() { # prints 3.11, or 3.11.2 where that is too old (NeMo reads no checkpoint), or nothing where this is no working python
+# Prints 3.11; or 3.11.2, which is too old, as NeMo reads no checkpoint there; or nothing where this is no working python.
+python_version() {
     "$1" -S -c 'import sys
 version = sys.version_info[:3]
 print(".".join(map(str, version[:2] if version >= (3, 11, 4) else version)))' 2>/dev/null || true
