@@ -121,7 +121,7 @@ def fastest_dtype(device: "torch.device") -> "torch.dtype":
     """
     import torch
 
-    has_tiles = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    has_tiles = device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
     return torch.bfloat16 if has_tiles else torch.float32
 
 

@@ -10,6 +10,7 @@ from manifests import PROJECT, Document, containers, environment, one, overlay, 
 from src.fleet.environment import ray_environment
 from src.settings import Settings
 
+NO_RAY = "Ray is not installed: bash scripts/fleet.sh --setup"
 FLEET = PROJECT / "scripts" / "fleet.yaml"
 
 
@@ -34,7 +35,9 @@ def ray_config() -> Document:
 
 @pytest.mark.parametrize("config", [ray_config, lambda: yaml.safe_load(FLEET.read_text())], ids=["overlay", "fleet"])
 def test_every_key_of_the_configuration_for_ray_is_one_of_its_schema(config):
-    schema = pytest.importorskip("ray.serve.schema", reason="try: pip install -e '.[fleet]'").ServeDeploySchema
+    schema = pytest.importorskip(
+        "ray.serve.schema", reason="Ray is not installed: bash scripts/fleet.sh --setup"
+    ).ServeDeploySchema
     assert fields_that_are_unknown(schema, config()) == []
     schema.model_validate(config())
 
@@ -53,7 +56,9 @@ def test_every_key_of_the_configuration_for_ray_is_one_of_its_schema(config):
     ],
 )
 def test_a_misspelt_key_for_ray_is_found(keys, misspelt):
-    schema = pytest.importorskip("ray.serve.schema", reason="try: pip install -e '.[fleet]'").ServeDeploySchema
+    schema = pytest.importorskip(
+        "ray.serve.schema", reason="Ray is not installed: bash scripts/fleet.sh --setup"
+    ).ServeDeploySchema
     config = ray_config()
     set_at(config, keys, 1)
     assert fields_that_are_unknown(schema, config) == [misspelt]

