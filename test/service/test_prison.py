@@ -91,7 +91,8 @@ def prison(tiny, tmp_path_factory):
         patched.setenv("HF_TOKEN", "hidden-token")
         patched.setenv("https_proxy", "http://user:hidden-secret@proxy:3128")
         taken_over(folder, patched.setenv)
-        settings = Settings(model_id="tiny", log_dir=folder / "logs", max_queue_wait_s=60)
+        # A busy machine takes its time until a decoder that is held has been looked at.
+        settings = Settings(model_id="tiny", log_dir=folder / "logs", max_queue_wait_s=60, decode_timeout_s=200)
         with serving(settings, lambda _: tiny) as service:
             service.http.headers["authorization"] = f"Bearer {KEYS[0]}"
             until(lambda: set(decode_parents()) - others)
