@@ -9,6 +9,8 @@ from src.text.words import Word
 
 MAX_SPEAKERS = 8
 """Speakers that are told apart in one recording, if nobody says how many there may be."""
+KEPT_S = 5.0
+"""How much of what lies before the last word a running diarization keeps: later words may be near to it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from src.audio.samples import Samples
 from src.diarization.clusters import Labels
-from src.diarization.diarizer import SpeakerOptions
+from src.diarization.diarizer import KEPT_S, SpeakerOptions
 from src.diarization.speaker_names import SpeakerNames
 from src.diarization.word_speakers import best_speakers
 from src.engine.sortformer import Activities, Sortformer
 from src.errors import InvalidRequest
 from src.text.words import Word
 
-KEPT_S = 5.0
-"""How much of what lies before the last word a running diarization keeps: later words may be near to it."""
 TALKS = 0.5
 """Somebody talks in a frame from this probability on."""
 NAMED = "known_speaker_references"

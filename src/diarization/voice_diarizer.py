@@ -8,7 +8,7 @@ import numpy as np
 from src.audio.samples import Samples
 from src.audio.vad import SpeechDetector, run_detection
 from src.diarization.clusters import Labels, Voices, means_of
-from src.diarization.diarizer import SpeakerOptions
+from src.diarization.diarizer import KEPT_S, SpeakerOptions
 from src.diarization.embedder import Embedder
 from src.diarization.speaker_names import SpeakerNames
 from src.diarization.speakers import Speakers, known_speakers, learned
@@ -17,9 +17,6 @@ from src.diarization.word_speakers import speakers_of
 from src.engine.voice_encoder import VoiceEncoder, weights_path
 from src.errors import InvalidRequest
 from src.text.words import Word
-
-KEPT_S = 5.0
-"""How much of what lies before the last word a running diarization keeps: later words may be near to it."""
 
 
 class VoiceDiarizer:
