@@ -19,6 +19,9 @@ from src.scheduling.scheduler import Scheduler
 from src.server.server import Server, server_config
 from src.settings import Settings
 
+PATIENCE = {"shutdown_grace_s": 300.0, "decode_timeout_s": 200.0}
+"""Limits that work may reach only because the machine is busy with something else."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -70,8 +73,10 @@ def serving(
 ) -> Iterator[Service]:
     """Run the app under uvicorn in a thread, on a port that the kernel chooses. Unless `wait` is off, it is ready.
 
-    `options` are uvicorn's.
+    What `settings` do not set has the default, but for `PATIENCE`. `options` are uvicorn's.
     """
+    patience = {name: value for name, value in PATIENCE.items() if name not in settings.model_fields_set}
+    settings = settings.model_copy(update=patience)
     app = create_app(settings, load=load)
     services = services_of(app)
     config = server_config(app, services.message_memory, on_refused=services.note_refusal, port=0, **options)
