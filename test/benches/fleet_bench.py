@@ -6,7 +6,8 @@ Needs what `bash scripts/fleet.sh --setup` installs. To be run in a network name
 on every interface: `ip netns add fleet; ip -n fleet link set lo up`. All are started with the same OMP_NUM_THREADS. The
 plain service is up beside one fleet after the other, and is measured right before it; a figure is the median of the
 rounds. CPU time is that of all processes of a service, Ray's and HAProxy's among them, by /proc. Below the table is how
-each answers what may go wrong. The table is also saved as `test/results/fleet_bench.txt` and `.json`.
+each answers what may go wrong, and what is lost when replicas and clients go (`fleet_faults.py`; two replicas, a model
+that answers at once). The tables are also saved as `test/results/fleet_bench.txt` and `.json`.
 """
 
 import argparse
@@ -27,8 +28,11 @@ from tempfile import TemporaryDirectory
 import search_path
 import client
 import client_report
+from bench_model import INSTANT
 from columns import columns
+from fleet_faults import LIMIT, Faulty, faults
 from fleet_process import PROGRAM, TINY, fleet_of
+from keys import KEYS
 from own_service import cpu_s, service_of, serving
 from ports import reserved_port
 from websockets.exceptions import ConnectionClosed
@@ -81,10 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for target in (one, other):
                     costs += measured(options, target)
                     probes.setdefault(target.name, behaviour(target))
-    text = table(costs) + "\n" + probe_table(probes)
+    lost = {name: faults(service) for name, service in faulty_services()}
+    text = table(costs) + "\n" + probe_table(probes) + "\n" + probe_table(lost)
     print(text, end="")
     client_report.save(options.results / "fleet_bench.txt", text)
-    figures = {"costs": [asdict(cost) for cost in costs], "behaviour": probes}
+    figures = {"costs": [asdict(cost) for cost in costs], "behaviour": probes, "faults": lost}
     client_report.save(options.results / "fleet_bench.json", json.dumps(figures, indent=2) + "\n")
     return 0
 
@@ -126,6 +131,26 @@ def fleet(options: argparse.Namespace, name: str, replicas: int, haproxy: str) -
         running.printed("Ctrl-C stops it")
         mark = running.folder
         yield Target(name, port, lambda: [running.process.pid, *fleet_processes(mark)])
+
+
+def faulty_services() -> Iterator[tuple[str, Faulty]]:
+    """Yield each kind of service, with keys, and its name; it ends when the next is asked for."""
+    settings = {
+        "PARAKEET_API_KEYS": ",".join(KEYS),
+        "PARAKEET_MAX_CONCURRENT_PER_KEY": str(LIMIT),
+        "PARAKEET_MAX_QUEUE_WAIT_S": "60",
+    }
+    with serving("tiny", service_of(INSTANT), **settings) as server:
+        yield "plain", Faulty(int(server.url.rpartition(":")[2]), server.metrics, None)
+    for kind, haproxy in FLEETS.items():
+        settings |= {"PARAKEET_REPLICAS": "2", "RAY_SERVE_ENABLE_HA_PROXY": haproxy}
+        with (
+            TemporaryDirectory() as folder,
+            reserved_port() as port,
+            fleet_of(Path(folder), port, **settings) as running,
+        ):
+            running.printed("Ctrl-C stops it")
+            yield f"{kind}, 2", Faulty(port, running.metrics, running)
 
 
 def measured(options: argparse.Namespace, target: Target) -> list[Cost]:
@@ -236,9 +261,10 @@ def table(costs: Sequence[Cost]) -> str:
 
 
 def probe_table(probes: dict[str, dict[str, str]]) -> str:
-    """Return the behaviours as aligned columns, a line for each service."""
-    names = list(next(iter(probes.values())))
-    return columns(["service", *names], [[service, *found.values()] for service, found in probes.items()])
+    """Return the behaviours as aligned columns, a line for each question and a column for each service."""
+    questions = list(dict.fromkeys(question for found in probes.values() for question in found))
+    rows = [[question, *(found.get(question, "-") for found in probes.values())] for question in questions]
+    return columns(["", *probes], rows)
 
 
 if __name__ == "__main__":

@@ -100,13 +100,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def groups(count: int, first_seed: int) -> Iterator[tuple[str, list[Dialogue]]]:
     """Yield the names of groups of dialogues, and their dialogues."""
-    every = [voice for voice in sorted(clips()) if voice != TWO_VOICES]
     for number in (1, 2, 3, 4):
-        chosen = [choice(every, number, seed) for seed in range(first_seed, first_seed + count)]
+        chosen = [choice(every_voice(), number, seed) for seed in range(first_seed, first_seed + count)]
         yield f"{number} unlike" if number > 1 else "1", [dialogue(*each) for each in chosen]
     for number in (2, 3):
         likes = [(random.Random(seed).sample(LIKE, number), seed) for seed in range(first_seed, first_seed + count)]
         yield f"{number} like", [dialogue(*each) for each in likes]
+
+
+def every_voice() -> list[str]:
+    """Return the names of the bundled voices."""
+    return [voice for voice in sorted(clips()) if voice != TWO_VOICES]
 
 
 def choice(voices: Sequence[str], number: int, seed: int) -> tuple[list[str], int]:

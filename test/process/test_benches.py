@@ -11,6 +11,7 @@ from pathlib import Path
 import client
 import columns
 import conversations
+import diarize_bench
 import doubt_bench
 import engine_bench
 import keywords_bench
@@ -415,6 +416,19 @@ def test_a_short_loop_bench_sends_what_is_asked_for_and_tells_the_longest_probe_
 
 
 # The bench of live text.
+
+
+def test_the_long_dialogue_is_as_long_as_it_should_be_and_the_same_each_time():
+    samples = diarize_bench.long_dialogue(2, 0, 90.0)
+    assert len(samples) == 90 * SAMPLE_RATE
+    assert np.array_equal(samples, diarize_bench.long_dialogue(2, 0, 90.0))
+
+
+def test_what_speakers_cost_is_told_as_a_ratio():
+    plain = diarize_bench.Cost(wall_s=20.0, cpu_s=36.0, peak_mb=900.0, words={})
+    diarized = diarize_bench.Cost(wall_s=21.0, cpu_s=40.0, peak_mb=950.0, words={"A": 70, "B": 30})
+    *_, last = diarize_bench.table({"json": plain, "diarized_json": diarized}).splitlines()
+    assert last.split() == ["diarized_json", "21.00", "1.05", "40.00", "950", "A", "70,", "B", "30"]
 
 
 def test_words_that_differ_are_the_fewest_changes_from_one_text_to_the_other():

@@ -15,24 +15,25 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import aiohttp
 import httpx
 import numpy as np
 import openai
 import pytest
-from fleet_process import EVERY_S, Fleet, fleet_of, scale
+from fleet_process import EVERY_S, Fleet, fleet_of, scale, session
+from half_upload import HalfUpload
 from instant_model import transcript, words_in
 from keys import KEY, OTHER_KEY
 from media import SAMPLE_RATE, clip, encode, pcm16, resampled, wav
 from namespaces import loopback_only, why_no_namespace
 from realtime_client import COMPLETED, Client
 from service_process import ROOT
-from websockets.sync.client import connect
 
 from src.fleet.processes import fleet_processes
+from src.metrics.load import Load
 
 LIMIT = 12
 """Requests of a key at a time, at each replica."""
@@ -67,7 +68,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield running
 
 
-@pytest.mark.timeout(1800)  # Ray and its processes take two minutes to start on a machine that is very busy
+@pytest.mark.timeout(900)  # Ray and its processes take two minutes to start on a machine that is very busy
 def test_a_fleet_from_start_to_stop(fleet, subtests):
     """One test, as all parts need the same Ray, and some change it for the next."""
     for part in PARTS:
@@ -217,18 +218,27 @@ def a_replica_that_is_killed_is_replaced_and_the_other_serves_on(fleet):
     assert statuses[200] > 0.9 * statuses.total()
 
 
-def sessions_of_a_replica_that_goes_end_with_1001_after_their_text(fleet):
+def a_replica_that_goes_ends_its_sessions_with_1001_after_their_text_and_lets_uploads_finish(fleet):
     said = len(fleet.lines)
     with ExitStack() as stack:
-        clients = [stack.enter_context(session(fleet.port)) for _ in range(4)]
+        clients: list[Client] = []
+        while not all((at_each := sessions_by_replica(fleet, len(clients))).values()):
+            # HAProxy sends them to both once it has seen that the replica that is new is healthy.
+            clients.append(stack.enter_context(session(fleet.port)))
         for client in clients:
             client.append(pcm16(speech(2.0)))  # and no commit: the end is one
+        uploads = [HalfUpload(fleet.port, KEY, wav(speech(1.6)), "audio/wav") for _ in range(4)]
+        assert min(uploads_by_replica(fleet, len(uploads)).values()) > 0
         scale(fleet, 1)
+        while not (ended := [client for client in clients if client.ws.close_code is not None]):
+            time.sleep(0.05)
+        answers = [upload.finish() for upload in uploads]  # the replica is there until they have their texts
+        assert [(status, json.loads(body)["text"]) for status, body in answers] == [(200, text_of(1.6))] * len(uploads)
         gone = fleet.printed(r"Replica (\S+) is gone", after=said)[1]
         assert gone not in fleet.replicas
-        while len(ended := [client for client in clients if client.ws.close_code is not None]) < 2:
+        while len(ended := [client for client in clients if client.ws.close_code is not None]) < at_each[gone]:
             time.sleep(0.05)
-        assert len(ended) == 2  # HAProxy has spread them
+        assert len(ended) == at_each[gone]
         for client in ended:
             events, close = client.end()
             assert close.code == 1001
@@ -273,21 +283,10 @@ PARTS = (
     a_key_minted_at_one_replica_is_valid_at_the_other,
     a_client_at_its_limit_gets_the_services_429,
     a_replica_that_is_killed_is_replaced_and_the_other_serves_on,
-    sessions_of_a_replica_that_goes_end_with_1001_after_their_text,
+    a_replica_that_goes_ends_its_sessions_with_1001_after_their_text_and_lets_uploads_finish,
     a_report_covers_the_logs_of_all_replicas,
     the_end_lets_sessions_finish_and_leaves_nothing_behind,
 )
-
-
-@contextmanager
-def session(port: int, key: str = KEY) -> Iterator[Client]:
-    """Open a realtime session at a port."""
-    url = f"ws://127.0.0.1:{port}/v1/realtime?intent=transcription&sample_rate={SAMPLE_RATE}"
-    with connect(url, additional_headers={"authorization": f"Bearer {key}"}, max_queue=None) as ws:
-        client = Client(ws)
-        assert client.next()["type"] == "session.created"
-        client.send("session.update", session={"audio": {"input": {"turn_detection": None}}})
-        yield client
 
 
 def replica_ports(fleet: Fleet) -> list[int]:
@@ -296,7 +295,23 @@ def replica_ports(fleet: Fleet) -> list[int]:
     return [int(port) for port in re.findall(r"\b(30\d{3}) \(ServeRepli", told)]
 
 
+def sessions_by_replica(fleet: Fleet, total: int) -> dict[str, int]:
+    """Wait until the replicas have told that they have so many sessions in all, and return how many each has."""
+    return told_by_replica(fleet, total, lambda load: load.sessions)
+
+
+def uploads_by_replica(fleet: Fleet, total: int) -> dict[str, int]:
+    """The same for uploads in progress."""
+    return told_by_replica(fleet, total, lambda load: load.uploads)
+
+
+def told_by_replica(fleet: Fleet, total: int, number: Callable[[Load], int]) -> dict[str, int]:
+    while sum((at_each := {name: number(load) for name, load in fleet.loads().items()}).values()) != total:
+        time.sleep(0.05)
+    return at_each
+
+
 def records_by_replica(fleet: Fleet) -> Counter[str]:
     """Count the uploads in the metrics log by the replica that served them."""
-    lines = (fleet.log_dir / "metrics" / "metrics.log").read_text().splitlines()
+    lines = fleet.metrics.read_text().splitlines()
     return Counter(record["replica"] for record in map(json.loads, lines) if record["route"] == ROUTE)

@@ -12,6 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import service_process
+from keys import KEY
+from media import SAMPLE_RATE
+from realtime_client import Client
+from websockets.sync.client import connect
+
+from src.metrics.load import Load, read_loads
 
 EVERY_S = 0.5
 """The model hears a word in each so many seconds."""
@@ -34,16 +40,37 @@ ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
 deployment = DeploymentID(name="Parakeet", app_name="parakeet")
 ray.get(_get_global_client()._controller.update_deployment_replicas.remote(deployment, int(sys.argv[2])))
 """
+UPDATE = f"""
+import os, sys
+from functools import partial
+from pathlib import Path
+import search_path
+from src.fleet.environment import ray_environment, with_defaults
+from src.settings import Settings
+settings = Settings()
+os.environ.update(with_defaults(os.environ, ray_environment(settings, Path(sys.argv[2]), 65536)))
+import ray
+from ray import serve
+from src.fleet.deployment import APPLICATION, deployed, size_of_fleet
+from instant_model import InstantModel
+from src.engine.nemo_model import NemoModel
+ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
+load = NemoModel.load if sys.argv[3] == "tiny" else partial(InstantModel, every_s={EVERY_S})
+application = deployed(settings, size_of_fleet(settings), load)
+target = serve.RunTarget(application, name=APPLICATION, route_prefix="/", external_scaler_enabled=True)
+serve.run_many([target], wait_for_applications_running=False)
+"""
 HEALTHY = re.compile(r"Replica (\S+) \(process (\d+) on \S+\) is healthy\.")
 
 
 @dataclass
 class Fleet:
-    """A running fleet: its process, the port of its service, and the lines that it has printed so far."""
+    """A running fleet: its process, that one's port and environment, and the lines that it has printed so far."""
 
     process: subprocess.Popen[str]
     port: int
     log_dir: Path
+    env: dict[str, str]
     lines: list[str] = field(default_factory=list)
     _news: threading.Condition = field(default_factory=threading.Condition)
 
@@ -83,6 +110,16 @@ class Fleet:
                 found.pop(match[1], None)
         return found
 
+    def loads(self) -> dict[str, Load]:
+        """Return what the healthy replicas have told of their load, every five seconds, by their names."""
+        told = {each.replica: each.load for each in read_loads(self.metrics)}
+        return {name: told[name] for name in self.replicas if name in told}
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics log of all replicas."""
+        return self.log_dir / "metrics" / "metrics.log"
+
     @property
     def folder(self) -> str:
         """The folder of its files, by which its processes are known."""
@@ -104,7 +141,7 @@ def fleet_of(tmp_path: Path, port: int, program: str = PROGRAM, **settings: str)
         stderr=subprocess.STDOUT,
         text=True,
     )
-    fleet = Fleet(process, port, tmp_path / "logs")
+    fleet = Fleet(process, port, tmp_path / "logs", env)
     reader = threading.Thread(target=fleet.read)
     reader.start()
     try:
@@ -114,10 +151,33 @@ def fleet_of(tmp_path: Path, port: int, program: str = PROGRAM, **settings: str)
             process.send_signal(signal.SIGTERM)
         process.wait()
         reader.join()
+        if process.stdout:
+            process.stdout.close()
 
 
 def scale(fleet: Fleet, replicas: int) -> None:
     """Change the number of a fleet's replicas, as an autoscaler of the operator's does."""
+    _run_beside(fleet, SCALE, str(replicas))
+
+
+def update(fleet: Fleet, model: str = "instant") -> None:
+    """Deploy the application once more, on the instant model or `tiny`: all replicas are replaced."""
+    _run_beside(fleet, UPDATE, fleet.folder, model)
+
+
+def _run_beside(fleet: Fleet, program: str, *arguments: str) -> None:
+    """Run a program that joins the fleet's Ray at the address that is its first argument."""
     told = fleet.printed(r"RAY_ADDRESS=(\S+) RAY_AUTH_MODE=(\S+) RAY_AUTH_TOKEN_PATH=(\S+)\.$")
-    env = os.environ | {"RAY_AUTH_MODE": told[2], "RAY_AUTH_TOKEN_PATH": told[3]}
-    subprocess.run([sys.executable, "-c", SCALE, told[1], str(replicas)], env=env, check=True)
+    env = fleet.env | {"RAY_AUTH_MODE": told[2], "RAY_AUTH_TOKEN_PATH": told[3]}
+    subprocess.run([sys.executable, "-c", program, told[1], *arguments], env=env, cwd=fleet.log_dir.parent, check=True)
+
+
+@contextmanager
+def session(port: int, key: str = KEY) -> Iterator[Client]:
+    """Open a realtime session without turn detection at a port."""
+    url = f"ws://127.0.0.1:{port}/v1/realtime?intent=transcription&sample_rate={SAMPLE_RATE}"
+    with connect(url, additional_headers={"authorization": f"Bearer {key}"}, max_queue=None) as ws:
+        client = Client(ws)
+        assert client.next()["type"] == "session.created"
+        client.send("session.update", session={"audio": {"input": {"turn_detection": None}}})
+        yield client
