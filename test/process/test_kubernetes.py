@@ -236,6 +236,16 @@ def test_nginx_lets_through_what_the_service_takes(with_everything):
     assert annotations["lb-method"] == "least_conn"
 
 
+def test_envoy_refuses_nothing_that_the_service_takes_and_keeps_the_ids_of_requests(with_everything):
+    limits = one(with_everything, "BackendTrafficPolicy")["spec"]["circuitBreaker"]
+    pods = one(with_everything, "ScaledObject")["spec"]["maxReplicaCount"]
+    settings = Settings()
+    at_a_time = pods * max(settings.max_sessions, settings.queue_max_factor * 64)  # clips in a batch of a large GPU
+    assert {"maxConnections", "maxPendingRequests", "maxParallelRequests"} == set(limits)
+    assert min(limits.values()) >= at_a_time
+    assert one(with_everything, "ClientTrafficPolicy")["spec"]["headers"] == {"requestID": "PreserveOrGenerate"}
+
+
 def test_sessions_are_balanced_apart_from_uploads(with_everything):
     realtime = {"/v1/realtime", "/openai/realtime", "/openai/v1/realtime"}
     sessions, requests = one(with_everything, "HTTPRoute")["spec"]["rules"]
