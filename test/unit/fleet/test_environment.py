@@ -1,5 +1,6 @@
 """The environment of Ray: what is set, and that what somebody has set wins."""
 
+import importlib.util
 import os
 import subprocess
 from pathlib import Path
@@ -35,6 +36,16 @@ def test_haproxy_is_started_by_the_script_that_amends_its_configuration():
     assert uses_haproxy(variables)
     assert variables["RAY_SERVE_HAPROXY_BINARY_PATH"] == str(HAPROXY)
     assert os.access(HAPROXY, os.X_OK)
+
+
+def test_ray_knows_each_variable_of_serve_as_it_ignores_one_that_is_misspelt():
+    ray = importlib.util.find_spec("ray")
+    if ray is None:
+        pytest.skip("Ray is not installed: bash scripts/fleet.sh --setup")
+    constants = Path(ray.submodule_search_locations[0], "serve", "_private", "constants.py").read_text()
+    names = {name for name in ray_environment(SETTINGS, FOLDER, 65_536) if name.startswith("RAY_SERVE_")}
+    assert len(names) > 10
+    assert {name for name in names if f'"{name}"' not in constants} == set()
 
 
 def test_what_is_set_already_wins_and_an_empty_variable_counts_as_unset():
