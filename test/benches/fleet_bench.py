@@ -84,8 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             with plain(options) as one, fleet(options, f"{kind}, {replicas}", replicas, haproxy) as other:
                 for target in (one, other):
                     costs += measured(options, target)
-                    probes.setdefault(target.name, behaviour(target))
-    lost = {name: faults(service) for name, service in faulty_services()}
+                    if target.name.partition(",")[0] not in probes:
+                        probes[target.name.partition(",")[0]] = behaviour(target)
+                    print(f"{target.name} done", file=sys.stderr)
+    lost = {}
+    for name, service in faulty_services():
+        lost[name] = faults(service)
+        print(f"{name}: {lost[name]}", file=sys.stderr)
     text = table(costs) + "\n" + probe_table(probes) + "\n" + probe_table(lost)
     print(text, end="")
     client_report.save(options.results / "fleet_bench.txt", text)
