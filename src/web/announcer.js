@@ -10,10 +10,15 @@ export class Announcer {
     this.#region = region;
   }
 
-  /** Have a line spoken when the reader pauses. */
-  say(text) {
+  /**
+   * Have a line spoken when the reader pauses.
+   * @param {string} text
+   * @param {string} language - its code; unless given, that of the page
+   */
+  say(text, language) {
     const line = this.#region.ownerDocument.createElement("p");
     line.textContent = text;
+    if (language) line.lang = language;
     this.#region.append(line);
     while (this.#region.childElementCount > KEPT) this.#region.firstElementChild.remove();
   }

@@ -106,6 +106,7 @@ export class CaptionLog {
       const { settled, provisional } = turn.shown;
       setText(line.settled, settled);
       setText(line.provisional, provisional);
+      line.text.lang = turn.language;
       this.#keepSpace(line);
     }
     this.#waiting.clear();

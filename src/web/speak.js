@@ -155,7 +155,7 @@ export class Speak {
   #show(turn) {
     this.#log.show(turn);
     this.#mode.noteWords();
-    if (turn.isFinal) this.#page.announcer.say(turn.settled);
+    if (turn.isFinal) this.#page.announcer.say(turn.settled, turn.language);
     this.#showActions();
   }
 

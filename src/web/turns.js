@@ -16,6 +16,8 @@ export class Turn {
   end = null;
   /** Whether its text is final. */
   isFinal = false;
+  /** The code of the language of its final text; empty until that is known. */
+  language = "";
   #kept = null;
 
   /**
@@ -44,10 +46,11 @@ export class Turn {
     this.end = null;
   }
 
-  /** End with this text. */
-  complete(text) {
+  /** End with this text, in the language of this code; empty if nobody has said it. */
+  complete(text, language) {
     this.settled = text;
     this.provisional = "";
+    this.language = language;
     this.isFinal = true;
   }
 }
@@ -115,7 +118,7 @@ export class Turns {
       case "conversation.item.input_audio_transcription.hypothesis":
         return this.#extend(event.item_id, (turn) => (turn.provisional = event.text));
       case "conversation.item.input_audio_transcription.completed":
-        return this.#finish(event.item_id, event.transcript, sentTo);
+        return this.#finish(event.item_id, event, sentTo);
       case "conversation.item.input_audio_transcription.failed":
         return this.#fail(event.item_id, sentTo);
     }
@@ -184,9 +187,10 @@ export class Turns {
     this.#changed(turn);
   }
 
-  #finish(id, text, sentTo) {
+  #finish(id, { transcript, languages }, sentTo) {
     const turn = this.#find(id);
-    if (turn || text) this.#end(turn ?? this.#begin(id, this.#finishedTo), text, sentTo);
+    const language = languages?.[0]?.code ?? "";
+    if (turn || transcript) this.#end(turn ?? this.#begin(id, this.#finishedTo), transcript, sentTo, language);
   }
 
   /** Keep a turn that failed for another try; after some, keep what was shown of it, and say so. */
@@ -200,18 +204,18 @@ export class Turns {
     this.#gaveUp((turn.end - turn.start) / this.#rate);
   }
 
-  #end(turn, text, sentTo) {
+  #end(turn, text, sentTo, language = "") {
     turn.end ??= sentTo;
     this.#failures = 0;
     this.#finishedTo = Math.max(this.#finishedTo, turn.end);
-    this.#settle(turn, text);
+    this.#settle(turn, text, language);
     for (const orphan of this.#orphans.filter((each) => each.end !== null && each.end <= this.#finishedTo)) {
       this.#remove(orphan);
     }
   }
 
-  #settle(turn, text) {
-    turn.complete(text.trim());
+  #settle(turn, text, language = "") {
+    turn.complete(text.trim(), language);
     if (!turn.settled) return this.#remove(turn);
     this.#forget(turn);
     this.#changed(turn);

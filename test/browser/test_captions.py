@@ -73,6 +73,8 @@ async def test_each_turn_has_the_text_of_its_audio_also_when_the_page_stalls(
     assert await seen.lines() == texts_of_turns(socket, service)
     assert len(await seen.lines()) == 2
     assert await seen.page.locator("#spoken p").all_inner_texts() == await seen.lines()
+    assert await seen.page.locator("#spoken p[lang=en]").count() == 2
+    assert await seen.page.locator(".turn p[lang=en]").count() == 2
     assert await seen.page.get_by_role("log", name="Captions").get_attribute("aria-live") == "off"
     assert all(
         re.fullmatch(r"\d\d:\d\d:\d\d", each) for each in await seen.page.locator(".turn time").all_inner_texts()

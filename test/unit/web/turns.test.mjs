@@ -17,7 +17,9 @@ function shownTurns() {
     { gaveUp: (seconds) => gaveUp.push(seconds), timeOf: (sample) => new Date(sample / 16) },
   );
   const send = (...events) => events.forEach((event) => turns.receive(event, 100 * RATE));
-  return { turns, send, seen: () => [...shown.values()], times: () => [...shown.keys()].map(({ at }) => at.getTime()), gaveUp };
+  const times = () => [...shown.keys()].map(({ at }) => at.getTime());
+  const languages = () => [...shown.keys()].map(({ language }) => language);
+  return { turns, send, seen: () => [...shown.values()], times, languages, gaveUp };
 }
 
 const started = (item_id, audio_start_ms) => ({ type: "input_audio_buffer.speech_started", item_id, audio_start_ms });
@@ -33,6 +35,17 @@ test("deltas settle, hypotheses replace one another, the final text replaces bot
   assert.deepEqual(seen(), [["The", " black bi", false]]);
   send(delta("a", " black"), hypothesis("a", ""), completed("a", "The black bicycle."));
   assert.deepEqual(seen(), [["The black bicycle.", "", true]]);
+});
+
+test("a turn has the language of its final text, and none before that or if the service does not say it", () => {
+  const { send, languages, turns } = shownTurns();
+  send(started("a", 0), hypothesis("a", "Der schwarze"), started("b", 1000), delta("b", "One."));
+  assert.deepEqual(languages(), ["", ""]);
+  send({ ...completed("a", "Der schwarze Hund."), languages: [{ code: "de" }] });
+  send({ ...completed("b", "One."), languages: [] }, started("c", 3000), completed("c", "Two."));
+  send(started("d", 5000), delta("d", "Three."));
+  turns.close();
+  assert.deepEqual(languages(), ["de", "", "", ""]);
 });
 
 test("a turn without words disappears", () => {
