@@ -37,7 +37,7 @@ def _keywords_of_prompt(prompt: str) -> tuple[str, ...]:
     """Return the items of a prompt that is a comma-separated list, or nothing if it is prose."""
     items = [_composed(item.strip()) for item in prompt.split(",", MAX_PROMPT_ITEMS)[:MAX_PROMPT_ITEMS] if item.strip()]
     is_list = len(items) > 1 and all(len(item.split()) <= MAX_ITEM_WORDS for item in items)
-    if not is_list or any(mark in prompt for mark in ".?!:;\u2026\u00bf\u00a1\n"):
+    if not is_list or any(mark in prompt for mark in ".?!:;\u037e\u2026\u00bf\u00a1\n"):
         return ()
     return tuple(dict.fromkeys(item for item in items if len(item) <= MAX_KEYWORD_LENGTH))[:MAX_KEYWORDS]
 

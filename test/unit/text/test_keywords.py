@@ -55,6 +55,6 @@ def test_letters_with_accents_count_and_match_as_one_however_they_are_encoded():
     assert parse_keywords([unicodedata.normalize("NFD", "ř" * 100)], None) == ("ř" * 100,)
 
 
-@pytest.mark.parametrize("prompt", ["¿Anna, Bob", "Anna, Bob…", "¡Anna, Bob"])
+@pytest.mark.parametrize("prompt", ["¿Anna, Bob", "Anna, Bob…", "¡Anna, Bob", "Άννα, Γιάννη\u037e", "Άννα, Γιάννη;"])
 def test_marks_of_sentences_in_other_languages_make_prose_too(prompt):
     assert parse_keywords([], prompt) == ()
