@@ -19,8 +19,12 @@ KNOWN_LIKENESS = 0.7
 It is 0.74 or more for two clips of any bundled voice, and at most 0.75 for two voices that are unlike."""
 MIN_SPEAKER_S = 2.5
 """With less speech than this in its windows, which overlap, a new speaker has to sound unlike all others."""
+MIN_SHARE = 0.01
+"""The same for a share of all speech, if none of it is `MIN_SPEAKER_S` at a stretch. Windows in which one voice follows
+another sound like neither, and the longer a recording is, the more of them there are that sound like each other. They
+lie among windows of those two voices; even a speaker who says but one sentence has some windows in a row."""
 UNLIKE = 0.6
-"""The likeness to the others of such a speaker, at most."""
+"""The likeness to the others of a speaker with so little speech, at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +64,7 @@ def learned(speakers: Speakers, windows: VoiceWindows, *, count: int | None, max
         count: how many speakers have spoken then, if there are as many windows; None for as many as sound unlike.
         max_count: the most speakers that have spoken then, if `count` is None.
     """
+    windows = windows.part(np.argsort(windows.starts_s, kind="stable"))
     sure = windows.speech_s >= min(SURE_S, float(windows.speech_s.max()))
     heard = Voices(windows.embeddings[sure], windows.speech_s[sure])
     labels = clustered(heard, speakers.voices, speakers.is_heard, likeness=LIKENESS, count=count, max_count=max_count)
@@ -95,8 +100,10 @@ def _without_doubtful(heard: Voices, speakers: Speakers, labels: Labels) -> Labe
     """Return the labels after each new speaker with little speech has become the one that it is most like."""
     while True:
         after = _with(speakers, heard, labels)
+        enough_s = max(MIN_SPEAKER_S, MIN_SHARE * float(after.voices.weights[after.is_heard].sum()))
+        has_little = (after.voices.weights < enough_s) & (_longest_s(heard, labels, len(after)) < MIN_SPEAKER_S)
         new = np.arange(len(speakers), len(after))
-        new = new[after.voices.weights[new] < MIN_SPEAKER_S]
+        new = new[has_little[new]]
         alike = after.directions[new] @ after.directions.T
         alike[np.arange(len(new)), new] = 0
         is_doubtful = (alike.max(axis=1, initial=0) >= UNLIKE) | (after.voices.weights[new] < SURE_S)
@@ -105,6 +112,17 @@ def _without_doubtful(heard: Voices, speakers: Speakers, labels: Labels) -> Labe
         first = int(is_doubtful.argmax())
         labels = np.where(labels == new[first], alike[first].argmax(), labels)
         labels = labels - (labels > new[first])
+
+
+def _longest_s(heard: Voices, labels: Labels, count: int) -> NDArray[np.float64]:
+    """Return how much speech of each of `count` speakers there is at a stretch, at most (speakers,).
+
+    `heard` are windows in order of time, and the labels (windows,) number their speakers.
+    """
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    longest_s = np.zeros(count)
+    np.maximum.at(longest_s, labels[starts], np.add.reduceat(heard.weights, starts))
+    return longest_s
 
 
 def _with(speakers: Speakers, heard: Voices, labels: Labels) -> Speakers:

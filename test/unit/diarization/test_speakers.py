@@ -55,6 +55,27 @@ def test_little_speech_makes_a_new_speaker_if_it_is_unlike_all_others_or_the_onl
     assert len(learn(heard((ANN, 0.4)))) == 1
 
 
+def test_what_sounds_like_nobody_now_and_then_is_no_speaker_of_a_long_recording():
+    """Windows in which one voice follows another."""
+    between = voice(0.63, 0.4, 0.66)
+    hour = heard(*[(ANN, 90.0), (between, 1.5), (BOB, 90.0)] * 20)
+    assert len(learn(hour)) == 2
+    assert len(learn(heard(*[(ANN, 3.0), (between, 1.5), (BOB, 3.0)] * 3))) == 3  # that may be somebody who says little
+
+
+def test_somebody_who_says_a_sentence_is_a_speaker_of_a_long_recording():
+    minutes = [(ANN, 90.0), (BOB, 90.0)] * 10
+    assert len(learn(heard(*minutes, (CLEO, 1.5), (CLEO, 1.5), *minutes))) == 3
+    assert len(learn(heard(*minutes, (CLEO, 1.5), *minutes, (CLEO, 1.5)))) == 2
+    assert len(learn(heard(*minutes, (voice(0, 0, 1), 1.5), *minutes))) == 3  # like nobody at all
+
+
+def test_windows_may_come_in_any_order():
+    hour = heard(*[(ANN, 90.0), (CLEO, 1.5), (BOB, 90.0)] * 20)
+    shuffled = hour.part(np.argsort(-hour.embeddings[:, 2], kind="stable"))  # what sounds like nobody comes first
+    assert len(learn(shuffled)) == len(learn(hour)) == 2
+
+
 def test_very_short_speech_does_not_count_beside_longer():
     assert len(learn(heard((ANN, 3.0), (BOB, 0.5)))) == 1
 
