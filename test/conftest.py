@@ -37,10 +37,8 @@ SKIPPED_IN_CI = (
     "systemd-analyze is not installed",
     "kubectl is not installed",
     "network namespaces",
-    "Ray is not installed",
 )
-"""Parts of the reasons for which CI may skip a test. All are about the machine; a missing package is not one, but for
-Ray, whose test takes more than a minute of two cores (`bash scripts/fleet.sh --setup`)."""
+"""Parts of the reasons for which CI may skip a test. All are about the machine; a missing package is not one."""
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ IN_FLIGHT = 8
 CLIP = client.CLIPS / "piper-joe-1.flac"
 SETTLED_S = 6.0
 """After so long the replicas have told how many requests and sessions they have."""
+DRAINED_S = 60.0
+"""The longest wait for the sessions of a replica that goes."""
 AT_A_TIME = 4
 """Requests at a time during an update."""
 
@@ -95,7 +97,7 @@ def temporary_keys(service: Faulty) -> str:
 def replica_is_killed(service: Faulty) -> str:
     """Return what becomes of uploads in flight at two replicas when one of them is killed."""
     fleet = _fleet(service)
-    uploads = [_half_upload(service, KEYS[number // 2 % len(KEYS)]) for number in range(IN_FLIGHT)]
+    uploads = [_half_upload(service, KEYS[number % len(KEYS)]) for number in range(IN_FLIGHT)]
     time.sleep(SETTLED_S)
     said = len(fleet.lines)
     name, pid = next(iter(fleet.replicas.items()))
@@ -153,15 +155,19 @@ def drained(service: Faulty) -> str:
     said = len(fleet.lines)
     with ExitStack() as stack:
         clients: list[Client] = []
-        while len(clients) < 2 or not all(each.sessions for each in fleet.loads().values()):
+        at_each = dict.fromkeys(fleet.replicas, 0)
+        while not all(at_each.values()):
             clients += [stack.enter_context(session(service.port, key)) for key in KEYS]
             time.sleep(SETTLED_S)
+            at_each = {name: load.sessions for name, load in fleet.loads().items()}
         for each in clients:
             each.append(speech(CLIP.name))
         scale(fleet, 1)
-        fleet.printed(r"Replica (\S+) is gone", after=said)
-        time.sleep(1.0)
-        ends = Counter(_end(each) for each in clients if each.ws.close_code is not None)
+        gone = fleet.printed(r"Replica (\S+) is gone", after=said)[1]
+        deadline = time.monotonic() + DRAINED_S
+        while len(ended := _ended(clients)) < at_each[gone] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        ends = Counter(_end(each) for each in ended)
     scale(fleet, 2)
     while len(fleet.replicas) < 2:
         time.sleep(0.1)
@@ -181,6 +187,10 @@ def _answer(upload: HalfUpload) -> str:
         return f"{status} {json.loads(body)['error']['code']}"
     except (ValueError, LookupError):
         return f"{status} in plain text"
+
+
+def _ended(clients: Sequence[Client]) -> list[Client]:
+    return [each for each in clients if each.ws.close_code is not None]
 
 
 def _end(gone: Client) -> str:
