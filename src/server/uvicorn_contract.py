@@ -27,8 +27,15 @@ NAMES = {
     "uvicorn.protocols.websockets.websockets_sansio_impl.WebSocketsSansIOProtocol": (
         *("connection_made", "connection_lost", "eof_received", "data_received"),
         *("handle_connect", "handle_cont", "handle_parser_exception", "handle_ping", "receive", "send"),
-        *("send_receive_event_to_app", "stop_keepalive"),
-        *("close_sent", "curr_msg_data_type", "handshake_complete", "handshake_initiated", "read_paused"),
+        *("send_receive_event_to_app", "shutdown", "stop_keepalive"),
+        *(
+            "close_sent",
+            "close_timer",
+            "curr_msg_data_type",
+            "handshake_complete",
+            "handshake_initiated",
+            "read_paused",
+        ),
         *("close_timeout", "config", "conn", "connections", "frames", "logger", "loop", "queue", "transport"),
         "writable",
     ),

@@ -88,6 +88,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.is_evicted = True
         self.transport.abort()
 
+    def shutdown(self) -> None:
+        """End the connection as the server stops. If a close frame was sent, its answer still has its time.
+
+        uvicorn would close at once. A client that goes on sending would then lose what it has not read yet: what it
+        sends is answered by a reset.
+        """
+        if self.close_sent and self.close_timer is not None:
+            self.stop_keepalive()
+            return
+        super().shutdown()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn declares it so
         """Take a connection over from HTTP."""
         super().connection_made(ProtocolTransport(transport, self._close))  # type: ignore[arg-type] # as `transport`

@@ -22,7 +22,7 @@ import client_report
 import httpx
 import numpy as np
 from bench_model import add_model_argument
-from columns import columns
+from columns import Cell, columns
 from dialogues import dialogue
 from media import SAMPLE_RATE, wav
 from own_service import Server, cpu_s, serving
@@ -105,7 +105,7 @@ def _peak_mb(pid: int) -> float:
 def table(costs: dict[str, Cost]) -> str:
     """Return costs as aligned columns, with the ratio of each to the first."""
     first = next(iter(costs.values()))
-    rows = [
+    rows: list[list[Cell]] = [
         [
             form,
             each.wall_s,

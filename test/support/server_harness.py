@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fake_transport import FakeTransport
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from src.memory.budget import Budget
@@ -63,7 +63,7 @@ class Server:
         options: of `server_config`.
     """
 
-    def __init__(self, app: EchoApp, memory_bytes: int = 1 << 20, **options: Any) -> None:
+    def __init__(self, app: ASGIApp, memory_bytes: int = 1 << 20, **options: Any) -> None:
         self._config = server_config(app, Budget(memory_bytes), lifespan="off", **options)
         self._config.load()
         self._state = ServerState()

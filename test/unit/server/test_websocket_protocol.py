@@ -58,6 +58,10 @@ class Client:
         self._events()
         return self._protocol.close_rcvd.code if self._protocol.close_rcvd else None
 
+    def answer(self) -> None:
+        """Send what the protocol itself answers, such as a close frame to that of the server."""
+        self._send()
+
     async def status(self) -> int:
         """Return the status of the answer to the handshake."""
         await virtual_loop().settled()
@@ -245,6 +249,32 @@ async def test_a_connection_may_be_evicted_before_and_after_its_session():
     client.transport.protocol.evict()
     ranks.append(client.transport.protocol.eviction_rank)
     assert ranks == [EvictionRank.WAITING, None, EvictionRank.CLOSING]
+
+
+async def closing_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that closes the connection after the first message."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    await send({"type": "websocket.close", "code": 1001})
+
+
+@pytest.mark.parametrize("answers", [True, False])
+@in_virtual_time
+async def test_a_server_that_stops_gives_clients_time_to_answer_its_close_frame(answers):
+    client = Client(Server(closing_app))
+    await client.status()
+    client.send(b"one")
+    assert await client.close_code() == 1001
+    client.transport.protocol.shutdown()  # as uvicorn does with all connections
+    await virtual_loop().settled()
+    assert not client.transport.is_closing()
+    if answers:
+        client.answer()
+    else:
+        await asyncio.sleep(client.transport.protocol.close_timeout)
+    await virtual_loop().settled()
+    assert client.transport.is_closing()
 
 
 async def three_of(server: Server) -> tuple[Client, Client, Client]:
