@@ -87,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     if target.name.partition(",")[0] not in probes:
                         probes[target.name.partition(",")[0]] = behaviour(target)
                     print(f"{target.name} done", file=sys.stderr)
+    print(table(costs), file=sys.stderr)  # what follows may fail
     lost = {}
     for name, service in faulty_services():
         lost[name] = faults(service)

@@ -159,7 +159,7 @@ def drained(service: Faulty) -> str:
         while not all(at_each.values()):
             clients += [stack.enter_context(session(service.port, key)) for key in KEYS]
             time.sleep(SETTLED_S)
-            at_each = {name: load.sessions for name, load in fleet.loads().items()}
+            at_each = fleet.at_each(lambda load: load.sessions)
         for each in clients:
             each.append(speech(CLIP.name))
         scale(fleet, 1)

@@ -306,7 +306,7 @@ def uploads_by_replica(fleet: Fleet, total: int) -> dict[str, int]:
 
 
 def told_by_replica(fleet: Fleet, total: int, number: Callable[[Load], int]) -> dict[str, int]:
-    while sum((at_each := {name: number(load) for name, load in fleet.loads().items()}).values()) != total:
+    while sum((at_each := fleet.at_each(number)).values()) != total:
         time.sleep(0.05)
     return at_each
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,10 +110,13 @@ class Fleet:
                 found.pop(match[1], None)
         return found
 
-    def loads(self) -> dict[str, Load]:
-        """Return what the healthy replicas have told of their load, every five seconds, by their names."""
+    def at_each(self, number: Callable[[Load], int]) -> dict[str, int]:
+        """Return a number in the load that each healthy replica has told, by its name; 0 if it has told nothing yet.
+
+        They tell it every five seconds.
+        """
         told = {each.replica: each.load for each in read_loads(self.metrics)}
-        return {name: told[name] for name in self.replicas if name in told}
+        return {name: number(told[name]) if name in told else 0 for name in self.replicas}
 
     @property
     def metrics(self) -> Path:
