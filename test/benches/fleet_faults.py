@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
@@ -89,8 +90,8 @@ def temporary_keys(service: Faulty) -> str:
         try:
             with session(service.port, minted["value"]):
                 pass
-        except InvalidStatus:
-            refused += 1
+        except InvalidStatus as error:
+            refused += error.response.status_code == HTTPStatus.UNAUTHORIZED
     return f"{refused} of 40 refused"
 
 
@@ -163,7 +164,7 @@ def drained(service: Faulty) -> str:
         for each in clients:
             each.append(speech(CLIP.name))
         scale(fleet, 1)
-        gone = fleet.printed(r"Replica (\S+) is gone", after=said)[1]
+        gone = fleet.printed(f"Replica ({'|'.join(at_each)}) is gone", after=said)[1]
         deadline = time.monotonic() + DRAINED_S
         while len(ended := _ended(clients)) < at_each[gone] and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -219,6 +220,6 @@ ANY: dict[str, Callable[[Faulty], str]] = {
 }
 FLEET: dict[str, Callable[[Faulty], str]] = {
     "replica is killed": replica_is_killed,
-    "update": updated,
     "replica drains": drained,
+    "update": updated,
 }

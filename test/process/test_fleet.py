@@ -234,7 +234,7 @@ def a_replica_that_goes_ends_its_sessions_with_1001_after_their_text_and_lets_up
             time.sleep(0.05)
         answers = [upload.finish() for upload in uploads]  # the replica is there until they have their texts
         assert [(status, json.loads(body)["text"]) for status, body in answers] == [(200, text_of(1.6))] * len(uploads)
-        gone = fleet.printed(r"Replica (\S+) is gone", after=said)[1]
+        gone = fleet.printed(f"Replica ({'|'.join(at_each)}) is gone", after=said)[1]
         assert gone not in fleet.replicas
         while len(ended := [client for client in clients if client.ws.close_code is not None]) < at_each[gone]:
             time.sleep(0.05)
