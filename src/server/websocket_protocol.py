@@ -94,10 +94,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         uvicorn would close at once. A client that goes on sending would then lose what it has not read yet: what it
         sends is answered by a reset.
         """
-        if self.close_sent and self.close_timer is not None:
-            self.stop_keepalive()
-            return
-        super().shutdown()
+        if self.close_timer is None:  # it runs while an answer may come
+            super().shutdown()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn declares it so
         """Take a connection over from HTTP."""

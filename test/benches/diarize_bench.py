@@ -25,7 +25,7 @@ from bench_model import add_model_argument
 from columns import Cell, columns
 from dialogues import dialogue
 from media import SAMPLE_RATE, wav
-from own_service import Server, cpu_s, serving
+from own_service import Server, cpu_s, peak_mb, serving
 from speakers_bench import choice, every_voice
 
 TURNS = 100
@@ -94,12 +94,7 @@ def transcribe(server: Server, file: bytes, form: str) -> Cost:
     words: Counter[str] = Counter()
     for segment in answer.json().get("segments", []):
         words[segment["speaker"]] += len(segment["text"].split())
-    return Cost(wall_s, cpu_s(server.pid) - before_s, _peak_mb(server.pid), dict(words.most_common()))
-
-
-def _peak_mb(pid: int) -> float:
-    line = next(each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM"))
-    return int(line.split()[1]) / 1000
+    return Cost(wall_s, cpu_s(server.pid) - before_s, peak_mb(server.pid), dict(words.most_common()))
 
 
 def table(costs: dict[str, Cost]) -> str:

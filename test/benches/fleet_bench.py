@@ -31,7 +31,7 @@ import client_report
 from bench_model import INSTANT
 from columns import columns
 from fleet_faults import LIMIT, Faulty, faults
-from fleet_process import PROGRAM, TINY, fleet_of
+from fleet_process import PROGRAM, TINY, Fleet, fleet_of
 from keys import KEYS
 from own_service import cpu_s, service_of, serving
 from ports import reserved_port
@@ -84,8 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             with plain(options) as one, fleet(options, f"{kind}, {replicas}", replicas, haproxy) as other:
                 for target in (one, other):
                     costs += measured(options, target)
-                    if target.name.partition(",")[0] not in probes:
-                        probes[target.name.partition(",")[0]] = behaviour(target)
+                    kind_of_service = target.name.partition(",")[0]
+                    if kind_of_service not in probes:
+                        probes[kind_of_service] = behaviour(target)
                     print(f"{target.name} done", file=sys.stderr)
     print(table(costs), file=sys.stderr)  # what follows may fail
     lost = {}
@@ -129,14 +130,21 @@ def fleet(options: argparse.Namespace, name: str, replicas: int, haproxy: str) -
         "RAY_SERVE_ENABLE_HA_PROXY": haproxy,
     }
     program = TINY if options.model == "tiny" else PROGRAM
+    with fleet_on_a_free_port(program, **settings) as running:
+        mark = running.folder
+        yield Target(name, running.port, lambda: [running.process.pid, *fleet_processes(mark)])
+
+
+@contextmanager
+def fleet_on_a_free_port(program: str, **settings: str) -> Iterator[Fleet]:
+    """Run a fleet until the block ends; it is ready."""
     with (
         TemporaryDirectory() as folder,
         reserved_port() as port,
         fleet_of(Path(folder), port, program, **settings) as running,
     ):
         running.printed("Ctrl-C stops it")
-        mark = running.folder
-        yield Target(name, port, lambda: [running.process.pid, *fleet_processes(mark)])
+        yield running
 
 
 def faulty_services() -> Iterator[tuple[str, Faulty]]:
@@ -149,14 +157,9 @@ def faulty_services() -> Iterator[tuple[str, Faulty]]:
     with serving("tiny", service_of(INSTANT), **settings) as server:
         yield "plain", Faulty(int(server.url.rpartition(":")[2]), server.metrics, None)
     for kind, haproxy in FLEETS.items():
-        settings |= {"PARAKEET_REPLICAS": "2", "RAY_SERVE_ENABLE_HA_PROXY": haproxy}
-        with (
-            TemporaryDirectory() as folder,
-            reserved_port() as port,
-            fleet_of(Path(folder), port, **settings) as running,
-        ):
-            running.printed("Ctrl-C stops it")
-            yield f"{kind}, 2", Faulty(port, running.metrics, running)
+        of_fleet = {"PARAKEET_REPLICAS": "2", "RAY_SERVE_ENABLE_HA_PROXY": haproxy}
+        with fleet_on_a_free_port(PROGRAM, **settings, **of_fleet) as running:
+            yield f"{kind}, 2", Faulty(running.port, running.metrics, running)
 
 
 def measured(options: argparse.Namespace, target: Target) -> list[Cost]:

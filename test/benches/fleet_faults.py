@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -55,7 +55,8 @@ class Faulty:
 
 def faults(service: Faulty) -> dict[str, str]:
     """Return what a service does, by what happens to it."""
-    return {name: ask(service) for name, ask in {**ANY, **FLEET}.items() if service.fleet or name in ANY}
+    asked = ANY | FLEET if service.fleet else ANY
+    return {name: ask(service) for name, ask in asked.items()}
 
 
 def client_leaves(service: Faulty) -> str:
@@ -66,9 +67,9 @@ def client_leaves(service: Faulty) -> str:
     upload.leave()
     deadline = time.monotonic() + SETTLED_S
     while time.monotonic() < deadline:
-        for line in _lines(service.metrics)[len(lines) :]:
-            if json.loads(line)["route"] == ROUTE:
-                return f"logged as {json.loads(line)['code']}"
+        for record in map(json.loads, _lines(service.metrics)[len(lines) :]):
+            if record["route"] == ROUTE:
+                return f"logged as {record['code']}"
         time.sleep(0.1)
     return "not logged"
 
@@ -166,9 +167,9 @@ def drained(service: Faulty) -> str:
         scale(fleet, 1)
         gone = fleet.printed(f"Replica ({'|'.join(at_each)}) is gone", after=said)[1]
         deadline = time.monotonic() + DRAINED_S
-        while len(ended := _ended(clients)) < at_each[gone] and time.monotonic() < deadline:
+        while sum(each.has_ended for each in clients) < at_each[gone] and time.monotonic() < deadline:
             time.sleep(0.1)
-        ends = Counter(_end(each) for each in ended)
+        ends = Counter(_end(each) for each in clients if each.has_ended)
     scale(fleet, 2)
     while len(fleet.replicas) < 2:
         time.sleep(0.1)
@@ -188,10 +189,6 @@ def _answer(upload: HalfUpload) -> str:
         return f"{status} {json.loads(body)['error']['code']}"
     except (ValueError, LookupError):
         return f"{status} in plain text"
-
-
-def _ended(clients: Sequence[Client]) -> list[Client]:
-    return [each for each in clients if each.ws.close_code is not None]
 
 
 def _end(gone: Client) -> str:

@@ -135,5 +135,14 @@ def _stat(path: Path) -> tuple[str, float]:
 
 def resident_mb(pid: int) -> float:
     """Return the resident memory of a process in MB."""
-    line = next(each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmRSS"))
+    return _memory_mb(pid, "VmRSS")
+
+
+def peak_mb(pid: int) -> float:
+    """Return the most resident memory that a process has had, in MB."""
+    return _memory_mb(pid, "VmHWM")
+
+
+def _memory_mb(pid: int, name: str) -> float:
+    line = next(each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith(name))
     return int(line.split()[1]) / 1000

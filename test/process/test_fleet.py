@@ -10,7 +10,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ import numpy as np
 import openai
 import pytest
 from fleet_process import EVERY_S, Fleet, fleet_of, scale, session
-from half_upload import HalfUpload
+from half_upload import ROUTE, HalfUpload
 from instant_model import transcript, words_in
 from keys import KEY, OTHER_KEY
 from media import SAMPLE_RATE, clip, encode, pcm16, resampled, wav
@@ -37,7 +36,6 @@ from src.metrics.load import Load
 
 LIMIT = 12
 """Requests of a key at a time, at each replica."""
-ROUTE = "/v1/audio/transcriptions"
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
@@ -184,10 +182,8 @@ def a_key_minted_at_one_replica_is_valid_at_the_other(fleet):
 def a_client_at_its_limit_gets_the_services_429(fleet):
     with ExitStack() as stack:
         statuses = []
-        for _ in range(2 * LIMIT):  # each has a part of its body only
-            waiting = stack.enter_context(socket.create_connection(("127.0.0.1", fleet.port)))
-            head = f"POST {ROUTE} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {OTHER_KEY}\r\ncontent-length: 99999\r\n"
-            waiting.sendall(f"{head}content-type: audio/wav\r\n\r\n".encode() + bytes(100))
+        for _ in range(2 * LIMIT):
+            stack.callback(HalfUpload(fleet.port, OTHER_KEY, bytes(200), "audio/wav").leave)
         while 429 not in statuses:
             headers = {"authorization": f"Bearer {OTHER_KEY}"}
             refused = httpx.post(fleet.url + ROUTE, content=b"x", headers=headers, timeout=None)
@@ -222,21 +218,21 @@ def a_replica_that_goes_ends_its_sessions_with_1001_after_their_text_and_lets_up
     said = len(fleet.lines)
     with ExitStack() as stack:
         clients: list[Client] = []
-        while not all((at_each := sessions_by_replica(fleet, len(clients))).values()):
+        while not all((at_each := told_by_replica(fleet, lambda load: load.sessions, len(clients))).values()):
             # HAProxy sends them to both once it has seen that the replica that is new is healthy.
             clients.append(stack.enter_context(session(fleet.port)))
         for client in clients:
             client.append(pcm16(speech(2.0)))  # and no commit: the end is one
         uploads = [HalfUpload(fleet.port, KEY, wav(speech(1.6)), "audio/wav") for _ in range(4)]
-        assert min(uploads_by_replica(fleet, len(uploads)).values()) > 0
+        assert min(told_by_replica(fleet, lambda load: load.uploads, len(uploads)).values()) > 0
         scale(fleet, 1)
-        while not (ended := [client for client in clients if client.ws.close_code is not None]):
+        while not any(client.has_ended for client in clients):
             time.sleep(0.05)
         answers = [upload.finish() for upload in uploads]  # the replica is there until they have their texts
         assert [(status, json.loads(body)["text"]) for status, body in answers] == [(200, text_of(1.6))] * len(uploads)
         gone = fleet.printed(f"Replica ({'|'.join(at_each)}) is gone", after=said)[1]
         assert gone not in fleet.replicas
-        while len(ended := [client for client in clients if client.ws.close_code is not None]) < at_each[gone]:
+        while len(ended := [client for client in clients if client.has_ended]) < at_each[gone]:
             time.sleep(0.05)
         assert len(ended) == at_each[gone]
         for client in ended:
@@ -295,17 +291,8 @@ def replica_ports(fleet: Fleet) -> list[int]:
     return [int(port) for port in re.findall(r"\b(30\d{3}) \(ServeRepli", told)]
 
 
-def sessions_by_replica(fleet: Fleet, total: int) -> dict[str, int]:
-    """Wait until the replicas have told that they have so many sessions in all, and return how many each has."""
-    return told_by_replica(fleet, total, lambda load: load.sessions)
-
-
-def uploads_by_replica(fleet: Fleet, total: int) -> dict[str, int]:
-    """The same for uploads in progress."""
-    return told_by_replica(fleet, total, lambda load: load.uploads)
-
-
-def told_by_replica(fleet: Fleet, total: int, number: Callable[[Load], int]) -> dict[str, int]:
+def told_by_replica(fleet: Fleet, number: Callable[[Load], int], total: int) -> dict[str, int]:
+    """Wait until the replicas have told so many of something in all, and return how many each has."""
     while sum((at_each := fleet.at_each(number)).values()) != total:
         time.sleep(0.05)
     return at_each

@@ -14,8 +14,7 @@ from pathlib import Path
 import service_process
 from keys import KEY
 from media import SAMPLE_RATE
-from realtime_client import Client
-from websockets.sync.client import connect
+from realtime_client import Client, session_at
 
 from src.metrics.load import Load, read_loads
 
@@ -53,10 +52,8 @@ import ray
 from ray import serve
 from src.fleet.deployment import APPLICATION, deployed, size_of_fleet
 from instant_model import InstantModel
-from src.engine.nemo_model import NemoModel
 ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
-load = NemoModel.load if sys.argv[3] == "tiny" else partial(InstantModel, every_s={EVERY_S})
-application = deployed(settings, size_of_fleet(settings), load)
+application = deployed(settings, size_of_fleet(settings), partial(InstantModel, every_s={EVERY_S}))
 target = serve.RunTarget(application, name=APPLICATION, route_prefix="/", external_scaler_enabled=True)
 serve.run_many([target], wait_for_applications_running=False)
 """
@@ -65,7 +62,7 @@ HEALTHY = re.compile(r"Replica (\S+) \(process (\d+) on \S+\) is healthy\.")
 
 @dataclass
 class Fleet:
-    """A running fleet: its process, that one's port and environment, and the lines that it has printed so far."""
+    """A running fleet: its process and environment, the port of its service, and the lines printed so far."""
 
     process: subprocess.Popen[str]
     port: int
@@ -163,9 +160,9 @@ def scale(fleet: Fleet, replicas: int) -> None:
     _run_beside(fleet, SCALE, str(replicas))
 
 
-def update(fleet: Fleet, model: str = "instant") -> None:
-    """Deploy the application once more, on the instant model or `tiny`: all replicas are replaced."""
-    _run_beside(fleet, UPDATE, fleet.folder, model)
+def update(fleet: Fleet) -> None:
+    """Deploy the application of `PROGRAM` once more: all replicas are replaced."""
+    _run_beside(fleet, UPDATE, fleet.folder)
 
 
 def _run_beside(fleet: Fleet, program: str, *arguments: str) -> None:
@@ -178,9 +175,7 @@ def _run_beside(fleet: Fleet, program: str, *arguments: str) -> None:
 @contextmanager
 def session(port: int, key: str = KEY) -> Iterator[Client]:
     """Open a realtime session without turn detection at a port."""
-    url = f"ws://127.0.0.1:{port}/v1/realtime?intent=transcription&sample_rate={SAMPLE_RATE}"
-    with connect(url, additional_headers={"authorization": f"Bearer {key}"}, max_queue=None) as ws:
-        client = Client(ws)
-        assert client.next()["type"] == "session.created"
+    query = f"?intent=transcription&sample_rate={SAMPLE_RATE}"
+    with session_at(port, query, additional_headers={"authorization": f"Bearer {key}"}, max_queue=None) as client:
         client.send("session.update", session={"audio": {"input": {"turn_detection": None}}})
         yield client

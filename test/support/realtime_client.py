@@ -53,6 +53,11 @@ class Client:
             events.append(self.next())
         return events
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the connection is closed, although there may be events to read."""
+        return self.ws.close_code is not None
+
     def close_code(self) -> int:
         """Read on to the end of the connection."""
         return self.end()[1].code
@@ -69,7 +74,14 @@ class Client:
 
 @contextmanager
 def session(service: Service, query: str = "", **options: Any) -> Iterator[Client]:
-    with connect(f"ws://127.0.0.1:{service.port}/v1/realtime{query}", **options) as ws:
+    with session_at(service.port, query, **options) as client:
+        yield client
+
+
+@contextmanager
+def session_at(port: int, query: str = "", **options: Any) -> Iterator[Client]:
+    """Open a session at a port of this machine."""
+    with connect(f"ws://127.0.0.1:{port}/v1/realtime{query}", **options) as ws:
         client = Client(ws)
         assert client.next()["type"] == "session.created"
         yield client
