@@ -50,6 +50,8 @@ def ray_environment(settings: Settings, folder: Path, max_files: int) -> dict[st
         # On a machine that is busy, such as when models are loaded, Ray would give up on HAProxy after five seconds.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+        # Replicas are services, with the share of the cores that a service has. Ray's 15 leaves them 3 % of it.
+        "RAY_worker_niceness": "0",
         "RAY_BACKEND_LOG_LEVEL": "error",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "true",

@@ -80,6 +80,8 @@ def its_start_tells_the_address_the_replicas_and_the_ports(fleet):
     assert re.search(r"\b8000 \(haproxy\)", fleet.printed("Open to this machine: (.*)")[1])
     assert re.search(r"\b8404 \(haproxy\).* 9101 \(haproxy\)", fleet.printed("Open to this machine: (.*)")[1])
     assert len(replica_ports(fleet)) == 2
+    own = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in fleet.replicas.values()] == [own, own]
     assert not any(KEY in line or OTHER_KEY in line for line in fleet.lines)
 
 
