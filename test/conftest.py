@@ -30,6 +30,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put slow tests first: one that starts last would run alone, while other cores wait."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 SKIPPED_IN_CI = (
     "no GPU",
     "root may raise limits",

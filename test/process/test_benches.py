@@ -308,6 +308,7 @@ def test_a_short_run_against_the_service_tells_the_cost_of_each_form(tmp_path):
     assert ran.stdout == (tmp_path / "overhead_bench.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_short_run_tells_what_sessions_cost_two_checkouts_or_why_not(tmp_path):
     command = [sys.executable, str(TEST / "benches" / "session_overhead_bench.py"), "--sessions", "3", "--seconds", "2"]
     options = ["--rounds", "1", "--append-ms", "50", "--against", str(TEST.parent), "--results", str(tmp_path)]
@@ -326,6 +327,7 @@ def test_what_is_no_checkout_of_the_project_is_not_measured(tmp_path, capsys):
         session_overhead_bench.main(["--against", str(tmp_path)])
 
 
+@pytest.mark.slow
 def test_a_short_run_of_sessions_tells_when_their_words_came_and_that_their_texts_are_right(tmp_path):
     command = [sys.executable, str(TEST / "benches" / "sessions_bench.py"), "--sessions", "2", "--seconds", "7"]
     options = ["--vad", "--hypothesis", "--alone", "1", "--results", str(tmp_path)]
@@ -362,6 +364,7 @@ def test_a_short_run_of_the_queue_bench_tells_what_a_request_costs_beside_few_an
     assert ran.stdout == (tmp_path / "queue_bench.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_short_soak_test_makes_every_fault_and_accounts_for_every_answer(tmp_path):
     command = [sys.executable, str(TEST / "chaos" / "soak.py"), "--minutes", "0.1", "--clips", "4"]
     ran = subprocess.run([*command, "--results", str(tmp_path)], capture_output=True, text=True, timeout=500)

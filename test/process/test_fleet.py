@@ -66,6 +66,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # Ray and its processes take two minutes to start on a machine that is very busy
 def test_a_fleet_from_start_to_stop(fleet, subtests):
     """One test, as all parts need the same Ray, and some change it for the next."""

@@ -325,6 +325,7 @@ def test_the_script_is_set_up_where_a_python_lacks_something(script, tmp_path):
     assert (ran.returncode, ran.stdout) == (1, "setting up\n"), ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)  # it only ends what hangs: the whole check runs, and the machine may be busy
 def test_a_rehearsal_on_the_cpu_runs_every_part_and_writes_down_what_it_finds(tmp_path):
     little = ["--device", "cpu", "--model", "tiny", "--quick", "--limit", "4800"]

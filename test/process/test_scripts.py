@@ -438,6 +438,7 @@ def test_without_a_log_there_is_nothing_to_follow(checkout: Checkout) -> None:
     assert_failed_with(checkout.run("tail_bg_logs.sh"), "There is no log")
 
 
+@pytest.mark.slow
 def test_the_demo_transcribes_a_bundled_clip_whatever_the_settings_are(service: Checkout, tmp_path: Path) -> None:
     write(service.root / ".env", "PARAKEET_MAX_AUDIO_SECONDS=1\n")
     temporary = tmp_path / "tmp"
