@@ -20,7 +20,8 @@ from src.server.slow_reader import SlowReaderGuard
 from src.server.transport import LINGER_S, ProtocolTransport
 
 MAX_HEAD_BYTES = 32 * 1024
-"""Largest request line and headers together. It is checked after each `FEED_BYTES`; a head may exceed it by as much."""
+"""Largest request line and headers together, and most that a chunked body may have between two pieces of its content.
+It is checked after each `FEED_BYTES`; a head may exceed it by as much."""
 FEED_BYTES = 4096
 """What the parser gets at a time, unless all of it is one body. It may hold 200 requests, and more requests must not be
 begun than may wait."""
@@ -51,7 +52,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._on_refused = on_refused
         self._max_connections = max_connections
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = 0  # of a head so far, or of a body since its last content
         self._body_bytes = 0  # what is still to come of a body with a declared length
         self._unparsed = b""
         self._unanswered = 0  # requests whose head is complete and whose response is not
@@ -111,6 +112,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._head_bytes = max(1, self._head_bytes)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Handle a header. Fields after a chunked body are dropped, as they are no headers (RFC 9110, 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Handle the end of a request's head: serve the request, unless it asks for an upgrade."""
         if self.parser.should_upgrade():
@@ -126,6 +132,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Handle a part of a body."""
         self._body_bytes -= len(body)
+        self._head_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -133,6 +140,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._in_head = True
+        self._head_bytes = 0
         self._clear_deadline()
         super().on_message_complete()
 
@@ -174,10 +182,9 @@ class HttpProtocol(HttpToolsProtocol):
                 self.flow.pause_reading()
                 self.flow.is_full = True
                 return
-            if self._in_head:
-                self._head_bytes += len(rest[:FEED_BYTES])
+            self._head_bytes += len(rest[:FEED_BYTES])
             rest = self._feed(rest)
-            if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            if self._head_bytes > MAX_HEAD_BYTES:
                 message = "The headers are too large."
                 self._reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
         if self._in_head and self._deadline is None and not self.transport.is_closing():
@@ -223,6 +230,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._reject(HTTPStatus.BAD_REQUEST, "invalid_handshake", message)
             return
         self._in_head = False
+        self._head_bytes = 0
         self._clear_deadline()
         self._slow_reader.stop()
         self.connections.discard(self)

@@ -15,7 +15,14 @@ NAMES = {
     ),
     "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": (
         *("connection_made", "connection_lost", "eof_received", "data_received", "pause_writing", "resume_writing"),
-        *("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete"),
+        *(
+            "on_message_begin",
+            "on_header",
+            "on_headers_complete",
+            "on_body",
+            "on_message_complete",
+            "on_response_complete",
+        ),
         "_unset_keepalive_if_required",
         *("app_state", "config", "connections", "cycle", "flow", "loop", "parser", "pipeline", "server_state"),
         "transport",

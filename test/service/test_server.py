@@ -545,6 +545,7 @@ STATES = {
     "body": POST + b"Content-Length: 1000\r\n\r\na",
     "body of another route": b"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
     "declined": POST + UPGRADES["h2c"] + b"Content-Length: 1000\r\n\r\n",
+    "fields after a body": POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\na: b",
     "unread body": b"POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\na",
     "pipelined": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + b"GET /he",
     "answered": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -13,7 +13,8 @@ from src.server.eviction import EvictionRank
 from src.server.http_protocol import FEED_BYTES, MAX_HEAD_BYTES, MAX_PIPELINED
 from src.server.transport import LINGER_S
 
-BROKEN = b"POST /two HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n"
+CHUNKED = b"POST /two HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+BROKEN = CHUNKED + b"5\r\nhello\r\nzz\r\n"
 HEAD_S = 10.0
 GET = b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /one HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
@@ -60,6 +61,48 @@ async def test_a_head_that_is_too_large_is_rejected():
     assert (statuses(transport), error_code(transport)) == ([431], "headers_too_large")
     assert app.requests == []
     await asyncio.sleep(LINGER_S + 1)
+
+
+@in_virtual_time
+async def test_fields_after_a_chunked_body_are_no_headers():
+    transport = Server(EchoApp()).connect()
+    transport.receive(CHUNKED + b"1\r\na\r\n0\r\nX-Forwarded-For: 10.0.0.1\r\n")
+    assert [name for name, _ in transport.protocol.headers] == [b"host", b"transfer-encoding"]
+    transport.receive(b"\r\n" + GET)
+    await settled()
+    assert statuses(transport) == [200, 200]
+    transport.abort()
+
+
+@pytest.mark.parametrize("begun", [b"0\r\n", b"0\r\na: ", b"1;"], ids=["fields", "a field", "an extension"])
+@pytest.mark.parametrize("reads_bodies", [True, False])
+@in_virtual_time
+async def test_what_a_chunked_body_has_beside_its_content_is_limited(begun, reads_bodies):
+    transport = Server(EchoApp(reads_bodies=reads_bodies)).connect()
+    transport.receive(CHUNKED + b"1\r\na\r\n")
+    await settled()
+    transport.receive(begun)
+    more = b"a: bcdef\r\n" if begun == b"0\r\n" else b"a" * 10
+    transport.receive(more * (MAX_HEAD_BYTES // 10 - 10))
+    assert not transport.is_eof_written
+    transport.receive(more * 20)
+    await settled()
+    assert statuses(transport) == ([431] if reads_bodies else [200])
+    assert transport.is_eof_written
+    await asyncio.sleep(LINGER_S + 1)
+    assert transport.is_closing()
+
+
+@in_virtual_time
+async def test_a_chunked_body_of_many_pieces_has_no_limit_of_a_head():
+    transport = Server(EchoApp()).connect()
+    transport.receive(CHUNKED)
+    for _ in range(10):
+        transport.receive(b"1\r\na\r\n" * (MAX_HEAD_BYTES // 6))
+    transport.receive(b"0\r\n\r\n")
+    await settled()
+    assert statuses(transport) == [200]
+    transport.abort()
 
 
 @in_virtual_time
