@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -19,6 +20,10 @@ from src.server.websocket_handshake import JsonErrorProtocol
 
 log = logging.getLogger("src.access")
 
+FEED_BYTES = 16 * 1024
+"""What is parsed at a time: at most 2,700 empty frames, which take 20 ms."""
+MAX_TURN_S = 0.005
+"""How long one connection is parsed before others have their turn. A segment of 256 KiB may take 0.4 s."""
 MESSAGE_PATIENCE_S = 2.0
 """How long a message waits for memory before another connection, or its own, is closed."""
 SLOW_MESSAGE_S = 5.0
@@ -71,7 +76,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._reservation: Reservation | None = None
         self._queued_bytes = 0
         self._incomplete_since = self._deferred_since = math.inf
-        self._deferred = b""  # received when there was no memory for it
+        self._deferred = b""  # received when there was no memory for it, or others had their turn
+        self._parses_later = False
         self._ignores_input = False
         self._taker: Taker | None = None
         self.waiting_since = self.loop.time()
@@ -104,18 +110,47 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle data from the client. Frames that come before the handshake is answered wait for that."""
-        if self.transport.is_closing() and not self.close_sent:
+        if self._ignores_input or (self.transport.is_closing() and not self.close_sent):
             return
-        if self.handshake_initiated and not self.handshake_complete:
+        if not self.handshake_initiated:
+            self._parse(data)
+        elif not self.handshake_complete:
             self._early += data
             self._pause_reading()
+        else:
+            self._deferred += data
+            self._parse_deferred()
+
+    def _parse_deferred(self) -> None:
+        """Parse what has come, as long as there is memory for it and this connection's turn lasts."""
+        turn_ends_at = perf_counter() + MAX_TURN_S
+        while self._deferred and not self._parses_later:
+            data, self._deferred = self._deferred[:FEED_BYTES], self._deferred[FEED_BYTES:]
+            self._parse(data)
+            if self._deferred and perf_counter() >= turn_ends_at:
+                self._parse_after(0)
+
+    def _parse_after(self, seconds: float) -> None:
+        """Read nothing more, and go on with what was deferred after a while."""
+        self._pause_reading()
+        if not self._parses_later:
+            self._parses_later = True
+            self.loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._parses_later = False
+        if self.transport.is_closing() and not self.close_sent:
             return
-        data, self._deferred = self._deferred + data, b""
-        if self._taker and not self._ignores_input:
+        self._parse_deferred()
+        if self.queue.empty():
+            self._resume_reading()
+
+    def _parse(self, data: bytes) -> None:
+        if self._taker:
             data = self._pass_plain_messages(data, self._taker)
             if not data:
                 return
-        if self._ignores_input or (self.handshake_complete and not self._reserve_or_defer(data)):
+        if self.handshake_complete and not self._reserve_or_defer(data):
             return
         data = self._queue_plain_messages(data)
         if not data or self._ignores_input:
@@ -262,7 +297,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if self.read_paused:
+        if self.read_paused and not self._deferred:
             self.read_paused = False
             self.transport.resume_reading()
 
@@ -304,17 +339,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             (slowest or self)._close_for_memory()
             if slowest is None or self._reservation.resize(size_bytes):
                 return slowest is not None
-        self._deferred = data
-        self._pause_reading()
-        self.loop.call_later(RETRY_S, self._retry_deferred)
+        self._deferred = data + self._deferred
+        self._parse_after(RETRY_S)
         return False
-
-    def _retry_deferred(self) -> None:
-        if not self._deferred or self.transport.is_closing():
-            return
-        self.data_received(b"")
-        if not self._deferred and self.queue.empty():
-            self._resume_reading()
 
     def _slowest_other(self) -> "WebSocketProtocol | None":
         """Return the other connection with the oldest incomplete message beyond its share, if that is old enough."""

@@ -20,7 +20,7 @@ from src.server import websocket_protocol
 from src.server.eviction import EvictionRank
 from src.server.server import MAX_MESSAGE_BYTES
 from src.server.transport import LINGER_S
-from src.server.websocket_protocol import MAX_WAITING, MAX_WAITING_BYTES, MESSAGE_PATIENCE_S, SLOW_MESSAGE_S
+from src.server.websocket_protocol import FEED_BYTES, MAX_WAITING, MAX_WAITING_BYTES, MESSAGE_PATIENCE_S, SLOW_MESSAGE_S
 
 HEAD_S = 10.0
 MEMORY_BYTES = 100_000
@@ -135,6 +135,53 @@ def test_the_short_way_for_plain_messages_changes_no_answer(data, sizes):
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=VirtualLoop) as runner:
         patch.setattr(websocket_protocol, "plain_message", lambda data, start: None)
         assert found == runner.run(answered(data, list(sizes)))
+
+
+def fragments(message: bytes, parts: int) -> bytes:
+    """Return the frames of a message in so many parts, with a ping after each."""
+    size = max(1, -(-len(message) // parts))
+    pieces = [message[start : start + size] for start in range(0, len(message), size)] or [b""]
+    opcodes = [Opcode.BINARY, *[Opcode.CONT] * (len(pieces) - 1)]
+    ping = Frame(Opcode.PING, b"").serialize(mask=True)
+    frames = [Frame(opcode, piece, fin=False) for opcode, piece in zip(opcodes, pieces, strict=True)]
+    frames[-1].fin = True
+    return b"".join(frame.serialize(mask=True) + ping for frame in frames)
+
+
+async def echoes(data: bytes) -> list[bytes]:
+    client = Client(Server(EchoApp()))
+    assert await client.status() == 101
+    client.transport.receive(data)
+    messages = await client.received()
+    assert not client.transport.is_reading_paused
+    client.transport.abort()
+    return messages
+
+
+@given(st.lists(st.tuples(st.binary(max_size=300), st.integers(1, 4)), max_size=6), st.integers(1, 100))
+def test_every_message_is_received_whatever_part_of_it_is_parsed_in_a_turn(messages, turn_bytes):
+    data = b"".join(fragments(*each) for each in messages)
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        patch.setattr(websocket_protocol, "FEED_BYTES", turn_bytes)
+        patch.setattr(websocket_protocol, "MAX_TURN_S", 0.0)
+        assert runner.run(echoes(data)) == [message for message, _ in messages]
+
+
+@in_virtual_time
+async def test_a_flood_of_tiny_frames_leaves_others_their_turn(monkeypatch):
+    monkeypatch.setattr(websocket_protocol, "MAX_TURN_S", 0.0)
+    client = Client(Server(EchoApp()))
+    assert await client.status() == 101
+    before = len(client.transport.written)
+    pings = Frame(Opcode.PING, b"").serialize(mask=True) * 40_000
+    client.transport.receive(pings)
+    pong_bytes = len(Frame(Opcode.PONG, b"").serialize(mask=False))
+    assert 0 < len(client.transport.written) - before <= FEED_BYTES // 6 * pong_bytes
+    assert client.transport.is_reading_paused
+    await virtual_loop().settled()
+    assert len(client.transport.written) - before == 40_000 * pong_bytes
+    assert not client.transport.is_reading_paused
+    client.transport.abort()
 
 
 @in_virtual_time
