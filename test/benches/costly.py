@@ -16,6 +16,7 @@ from itertools import islice, product
 import client
 import numpy as np
 from media import SAMPLE_RATE, clip, pcm16, resampled, wav
+from websockets.frames import Frame, Opcode
 
 from src.audio.decode import MAX_SHORT_S
 
@@ -26,6 +27,7 @@ ITEMS = 10_000
 """Maximum number of items in a list (`src.wire.json_limits`)."""
 VALUES = 5 * ITEMS
 """Maximum number of values in a JSON document."""
+FRAMES = 200_000
 APPEND_BYTES = 15 * MB
 """Audio in one `input_audio_buffer.append`."""
 FILE_BYTES = 40 * MB
@@ -44,11 +46,15 @@ class Post:
 
 @dataclass(frozen=True)
 class Talk:
-    """A realtime session: its messages, and the type and number of the events that end it."""
+    """A realtime session: its messages, and the type and number of the events that end it.
+
+    Before the messages it sends `frames`, WebSocket frames that are masked already.
+    """
 
     messages: Sequence[str]
     until: str
     times: int = 1
+    frames: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,19 @@ def nonsense(text: str, _: float) -> Talk:
     return Talk([text], "error")
 
 
+def empty_frames(opcode: Opcode, _: float) -> Talk:
+    """Return a session that sends empty pings or pongs without a break, and then an event."""
+    frame = Frame(opcode, b"").serialize(mask=True)
+    return Talk([_event("input_audio_buffer.clear")], "input_audio_buffer.cleared", frames=frame * FRAMES)
+
+
+def empty_fragments(_: float) -> Talk:
+    """Return a session with one message, which is no event, in empty fragments."""
+    first, other = (Frame(each, b"", fin=False).serialize(mask=True) for each in (Opcode.TEXT, Opcode.CONT))
+    last = Frame(Opcode.CONT, b"").serialize(mask=True)
+    return Talk([], "error", frames=first + other * FRAMES + last)
+
+
 def _event(kind: str, **keys: object) -> str:
     return json.dumps({"type": kind, **keys})
 
@@ -253,6 +272,9 @@ COSTLY = (
     Costly("empty MP4 boxes", partial(filled, b"\0\0\0\x08free")),
     # Realtime.
     LIVE,
+    Costly("200,000 pings", partial(empty_frames, Opcode.PING)),
+    Costly("200,000 pongs", partial(empty_frames, Opcode.PONG)),
+    Costly("a message in 200,000 fragments", empty_fragments),
     Costly("prompt of 64 kB, 50 times", partial(updates, lambda: {"model": "whisper-1", "prompt": "ab " * 21_000}, 50)),
     Costly(
         "10,000 keywords, 20 times", partial(updates, lambda: {"model": "whisper-1", "keywords": ["a"] * ITEMS}, 20)

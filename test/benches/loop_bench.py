@@ -120,6 +120,7 @@ def talk(url: str, request: Talk) -> str:
     """Hold a session and return the type of the event that it ended with."""
     address = f"ws{url.removeprefix('http')}/v1/realtime?intent=transcription"
     with connect(address, max_size=None, open_timeout=PATIENCE_S) as session:
+        session.socket.sendall(request.frames)
         for message in request.messages:
             session.send(message)
         left = request.times
