@@ -6,6 +6,7 @@ echo has the shape of the connection's dialect.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -136,7 +137,7 @@ class _Patch(_Settings):
     include: Annotated[list[Name], FewItems] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SessionConfig:
     """The settings in force. `updated` returns changed ones."""
 
@@ -163,7 +164,7 @@ class SessionConfig:
         """The settings for the turn detector; None if turns are not detected."""
         return self.vad.detection if self.vad else None
 
-    @property
+    @cached_property
     def keywords(self) -> tuple[str, ...]:
         """The keywords that the client asked for, in their list or in the prompt."""
         return parse_keywords(self.transcription.keywords or (), self.transcription.prompt)

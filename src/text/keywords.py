@@ -12,6 +12,10 @@ MAX_ITEM_WORDS = 4
 """A prompt is a list of keywords and not prose if none of its comma-separated items has more words than this."""
 MAX_PROMPT_ITEMS = 1000
 """Only the first items of a prompt are read: nobody lists more, and reading takes time."""
+MAX_SPELLINGS = 1000
+"""Keywords that differ as they are sent: several may be one keyword, encoded in several ways."""
+MAX_PARTS = 4
+"""Characters that one letter with its accents is composed of, at most (Unicode's canonical decompositions)."""
 
 
 def parse_keywords(keywords: Sequence[str], prompt: str | None) -> tuple[str, ...]:
@@ -24,13 +28,16 @@ def parse_keywords(keywords: Sequence[str], prompt: str | None) -> tuple[str, ..
     """
     if not any(map(none_if_unset, keywords)):
         return _keywords_of_prompt(none_if_unset(prompt) or "")
-    words = tuple(dict.fromkeys(map(_composed, keywords)))
-    if len(words) > MAX_KEYWORDS or any(len(word) > MAX_KEYWORD_LENGTH for word in words):
-        raise InvalidRequest(
-            f"`keywords` takes at most {MAX_KEYWORDS} phrases of at most {MAX_KEYWORD_LENGTH} characters.",
-            param="keywords",
-        )
-    return words
+    spellings = dict.fromkeys(keywords)
+    words: dict[str, None] = {}
+    for word in map(_composed, spellings):  # composing takes time, so it ends where a limit is broken
+        words[word] = None
+        if len(spellings) > MAX_SPELLINGS or len(words) > MAX_KEYWORDS or len(word) > MAX_KEYWORD_LENGTH:
+            raise InvalidRequest(
+                f"`keywords` takes at most {MAX_KEYWORDS} phrases of at most {MAX_KEYWORD_LENGTH} characters.",
+                param="keywords",
+            )
+    return tuple(words)
 
 
 def _keywords_of_prompt(prompt: str) -> tuple[str, ...]:
@@ -43,5 +50,9 @@ def _keywords_of_prompt(prompt: str) -> tuple[str, ...]:
 
 
 def _composed(keyword: str) -> str:
-    """Return a keyword with one character for each letter with an accent, as models write it: macOS sends two."""
-    return unicodedata.normalize("NFC", keyword)
+    """Return a keyword with one character for each letter with an accent, as models write it: macOS sends two.
+
+    One that is too long even when composed stays as it is: sorting n marks on one letter takes n^2 steps.
+    """
+    is_too_long = len(keyword) > MAX_PARTS * MAX_KEYWORD_LENGTH
+    return keyword if is_too_long else unicodedata.normalize("NFC", keyword)

@@ -209,6 +209,12 @@ def test_keywords_come_from_their_list_or_from_a_prompt_that_lists_them():
     assert updated(nested(transcription={"keywords": []})).keywords == ()
 
 
+def test_keywords_are_read_once_however_often_they_are_needed():
+    config = updated(nested(transcription={"keywords": ["Ada", "Grace"]}))
+    assert config.keywords is config.keywords
+    assert updated(nested(transcription={"keywords": ["Alan"]}), config).keywords == ("Alan",)
+
+
 def test_timed_parts_and_log_probabilities_are_off_until_asked_for():
     assert (OPENAI.granularities, OPENAI.logprobs) == (frozenset(), False)
     config = updated(nested(transcription={"timestamp_granularities": ["word"]}))

@@ -1,11 +1,15 @@
 """Keywords of a request, or of a prompt that lists them."""
 
 import unicodedata
+from itertools import islice, permutations
 
 import pytest
 
 from src.errors import InvalidRequest
-from src.text.keywords import MAX_KEYWORD_LENGTH, MAX_KEYWORDS, parse_keywords
+from src.text.keywords import MAX_KEYWORD_LENGTH, MAX_KEYWORDS, MAX_PARTS, MAX_SPELLINGS, parse_keywords
+
+ABOVE, BELOW = "\u0301", "\u0323"
+"""Marks on a letter, which Unicode sorts: those below it first."""
 
 
 def test_keywords_are_taken_once_each_and_a_prompt_beside_them_is_not():
@@ -53,6 +57,43 @@ def test_letters_with_accents_count_and_match_as_one_however_they_are_encoded():
     assert parse_keywords([decomposed, composed], None) == (composed,)
     assert parse_keywords([], f"{decomposed}, Łódź") == (composed, "Łódź")
     assert parse_keywords([unicodedata.normalize("NFD", "ř" * 100)], None) == ("ř" * 100,)
+    ancient = "\u1f82" * 100  # each of four characters
+    assert len(unicodedata.normalize("NFD", ancient)) == MAX_PARTS * MAX_KEYWORD_LENGTH
+    assert parse_keywords([unicodedata.normalize("NFD", ancient)], None) == (ancient,)
+
+
+def test_no_letter_has_more_parts():
+    assert max(len(unicodedata.normalize("NFD", chr(code))) for code in range(0x110000)) == MAX_PARTS
+
+
+def test_no_marks_are_sorted_in_what_is_too_long():
+    marks = "a" + 5_000_000 * (ABOVE + BELOW)  # would take hours
+    with pytest.raises(InvalidRequest):
+        parse_keywords([marks], None)
+    assert parse_keywords([], f"{marks}, Anna") == ("Anna",)
+
+
+def test_nothing_is_composed_after_a_limit_is_broken(monkeypatch):
+    composed = []
+
+    def normalized(form, text):
+        composed.append(text)
+        return real(form, text)
+
+    real = unicodedata.normalize
+    monkeypatch.setattr("src.text.keywords.unicodedata.normalize", normalized)
+    marks = [f"{number}{ABOVE * 200}" for number in range(10_000)]
+    with pytest.raises(InvalidRequest):
+        parse_keywords(marks, None)
+    assert composed == marks[:1]
+    composed.clear()
+    kinds = "\u0301\u0323\u0327\u0345\u0338\u031b\u0360"  # of one letter in any order: all are one keyword
+    spellings = ["a" + "".join(each) for each in islice(permutations(kinds), MAX_SPELLINGS + 1)]
+    assert len(parse_keywords(spellings[:MAX_SPELLINGS], None)) == 1
+    composed.clear()
+    with pytest.raises(InvalidRequest):
+        parse_keywords(spellings, None)
+    assert len(composed) <= 1
 
 
 @pytest.mark.parametrize("prompt", ["¿Anna, Bob", "Anna, Bob…", "¡Anna, Bob", "Άννα, Γιάννη\u037e", "Άννα, Γιάννη;"])
