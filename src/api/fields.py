@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from src.errors import InvalidRequest
 from src.text.unset import none_if_unset
+from src.wire.json_limits import MAX_VALUES, has_too_many_values
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
@@ -71,10 +72,13 @@ class Fields:
         """Return the items of a list field whose items may hold commas, stripped: repeated, or one JSON list.
 
         Raises:
-            InvalidRequest: the field is longer than any valid one.
+            InvalidRequest: the field is longer than any valid one, or its JSON has more values.
         """
+        values = self._bounded(name, max_characters)
+        if has_too_many_values("".join(filter(_may_be_list, values))):
+            raise InvalidRequest(f"`{name}` has more than {MAX_VALUES} values.", param=name)
         texts: list[str] = []
-        for value in self._bounded(name, max_characters):
+        for value in values:
             listed = _json_strings(value)
             texts += [value] if listed is None else listed
         return [text.strip() for text in texts]
@@ -187,9 +191,14 @@ def _alternatives(allowed: list[str]) -> str:
     return " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
 
 
+def _may_be_list(value: str) -> bool:
+    """Return whether a value may be a JSON list."""
+    return value.lstrip().startswith("[")
+
+
 def _json_strings(value: str) -> list[str] | None:
     """Return the strings of a JSON list; None if `value` is not a JSON list."""
-    parsed = _json(value) if value.lstrip().startswith("[") else None
+    parsed = _json(value) if _may_be_list(value) else None
     return [item for item in parsed if isinstance(item, str)] if isinstance(parsed, list) else None
 
 

@@ -1,6 +1,7 @@
 """The fields about speakers: counts and names that are valid, recordings in any format, and an error for all else."""
 
 import base64
+import json
 from typing import Any
 
 import media
@@ -12,6 +13,7 @@ from src.api.request import MAX_REFERENCE_CHARACTERS
 from src.api.speaker_fields import SpeakerFields, parse_speaker_fields
 from src.audio.decode import PcmFormat
 from src.errors import InvalidRequest
+from src.wire.json_limits import MAX_VALUES
 
 SPEECH = media.clip("piper-joe-1")
 NAMES, REFERENCES = "known_speaker_names", "known_speaker_references"
@@ -110,3 +112,20 @@ def test_a_recording_that_is_none_is_named(url):
         parsed(*known("Anna", "Ben", url=url)).wanted()
     assert (error.value.status, error.value.param) == (400, REFERENCES)
     assert "known_speaker_references[0]" in error.value.message
+
+
+@pytest.mark.parametrize(("parts", "lists"), [(4, MAX_REFERENCE_CHARACTERS // 3 - 2), (200, MAX_VALUES // 2 - 2)])
+def test_lists_of_too_many_values_in_one_part_or_in_all_are_not_parsed(monkeypatch, parts, lists):
+    values = 0
+
+    def loads(text):
+        nonlocal values
+        values += sum(map(text.count, ",[{"))
+        assert values <= MAX_VALUES
+        return real(text)
+
+    real = json.loads
+    monkeypatch.setattr("src.api.fields.json.loads", loads)
+    with pytest.raises(InvalidRequest, match="more than 50000 values") as error:
+        parsed(*[(f"{REFERENCES}[]", "[" + "[]," * lists + "[]]")] * parts)
+    assert error.value.param == REFERENCES

@@ -1,10 +1,12 @@
 """Data URLs: as clients write them, and what is none."""
 
 import base64
+import tracemalloc
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from src.wire.data_urls import decode_data_url
+from src.wire.data_urls import SLICE, decode_data_url
 
 DATA = bytes(range(256)) * 3
 ENCODED = base64.b64encode(DATA).decode()
@@ -43,3 +45,22 @@ def test_a_data_url_has_a_type_and_its_data_however_they_are_written(url, media_
 def test_what_is_no_data_url_is_an_error(url):
     with pytest.raises(ValueError, match=r"data URL|base64|padding|ascii"):
         decode_data_url(url)
+
+
+@pytest.mark.parametrize("at", range(SLICE - 4, SLICE + 3))
+@pytest.mark.parametrize("escaped", ["%41", "%e4", "%", "%4", "%%41", "%4%41", "%41%42", "%%%", "%zz", "\u00e4%41"])
+def test_an_escape_at_any_place_counts_and_a_stray_percent_sign_stays(at, escaped):
+    for after in ("", "x", "y" * SLICE):
+        text = "x" * at + escaped + after
+        assert decode_data_url(f"data:,{text}").data == unquote_to_bytes(text)
+
+
+def test_many_escapes_take_little_memory():
+    url = "data:audio/wav," + "%41" * 2**18
+    tracemalloc.start()
+    try:
+        assert decode_data_url(url).data == b"A" * 2**18
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2**20
