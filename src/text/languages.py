@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from src.errors import UnsupportedLanguage
 from src.text.unset import none_if_unset
@@ -104,6 +105,8 @@ ANY_LANGUAGE = frozenset(
 )
 """Words that clients send if their user did not choose a language. In ISO 639-2, `mul` means several languages, and
 `und` an undetermined one."""
+MAX_LANGUAGES = 100
+"""Only the first languages of a list are read: nobody names more, and reading takes time."""
 
 
 def language_name(code: str) -> str:
@@ -128,7 +131,7 @@ def possible_languages(requested: Iterable[str], known: Sequence[str]) -> tuple[
     It never raises, as a list of languages is only a hint. Forms and `known` are those of `language_code`.
     """
     codes: dict[str, None] = {}
-    for each in requested:
+    for each in islice(requested, MAX_LANGUAGES):
         if none_if_any(each) is None:
             return tuple(known)
         with suppress(UnsupportedLanguage):

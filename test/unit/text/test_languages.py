@@ -1,9 +1,11 @@
 """The names of languages."""
 
+from itertools import chain
+
 import pytest
 
 from src.errors import UnsupportedLanguage
-from src.text.languages import LANGUAGES, LONG_CODES, language_code, language_name
+from src.text.languages import LANGUAGES, LONG_CODES, MAX_LANGUAGES, language_code, language_name, possible_languages
 
 
 @pytest.mark.parametrize(
@@ -54,3 +56,17 @@ def test_a_region_may_stand_behind_any_form(name):
 
 def test_a_language_without_a_known_name_is_shown_by_its_code():
     assert (language_name("mt"), language_name("xx")) == ("maltese", "xx")
+
+
+def test_of_a_list_of_languages_the_model_may_hear_those_that_it_knows():
+    assert possible_languages(["de-AT", "xx", "French", "deu"], ("en", "de", "fr")) == ("de", "fr")
+    assert possible_languages(["xx"], ("en", "de")) == ("en", "de")
+    assert possible_languages(["de", "auto"], ("en", "de")) == ("en", "de")
+
+
+def test_of_a_longer_list_no_more_is_read():
+    def unread():
+        raise AssertionError("read")
+        yield
+
+    assert possible_languages(chain(["de"] * MAX_LANGUAGES, unread()), ("en", "de")) == ("de",)
