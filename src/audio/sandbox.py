@@ -309,6 +309,8 @@ class Decoding:
         self._lock = threading.Lock()
         self._cancelled = False
         self._worker: Worker | None = None
+        self.has_ended = False
+        """Whether the worker has been started and has ended, so that it takes no memory any more."""
 
     def blocks(self) -> Generator[Samples, None, None]:
         """Yield the file's audio as 16 kHz mono blocks (samples,) of `BLOCK_SAMPLES`; the last one may be shorter.
@@ -336,6 +338,7 @@ class Decoding:
                     return
         finally:
             worker.close()
+            self.has_ended = True
 
     def cancel(self) -> None:
         """Kill the worker. Blocks that were yielded stay valid."""

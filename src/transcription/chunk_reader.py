@@ -49,7 +49,7 @@ class ChunkReader(Generic[_Part]):
         return await self.next(sys.maxsize)
 
     async def next(self, count: int) -> list[_Part]:
-        """Return the next `count` chunks, or fewer at the end.
+        """Return the next `count` chunks, or fewer at the end. The memory of a worker that has ended is released.
 
         Raises:
             DecoderUnavailable: there is no memory for the worker within the time limit.
@@ -67,7 +67,8 @@ class ChunkReader(Generic[_Part]):
                 chunks = await asyncio.get_running_loop().run_in_executor(self._pool, list, next_chunks)
         finally:
             self._measured.add_preprocessing(time.monotonic() - started)
-        if len(chunks) < count:
+        # The worker of a file that is read ahead has ended long before the model has heard its chunks.
+        if len(chunks) < count or (self._decoding and self._decoding.has_ended):
             await self._reserved.aclose()
         return chunks
 

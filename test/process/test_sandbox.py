@@ -83,6 +83,17 @@ def started(sandbox):
     return decoding, stream
 
 
+def test_a_decoding_has_ended_as_soon_as_its_worker_has(sandbox):
+    decoding, stream = started(sandbox)
+    assert not decoding.has_ended
+    list(stream)
+    assert decoding.has_ended
+    until(lambda: not decode_workers())
+    decoding, stream = started(sandbox)
+    stream.close()
+    assert decoding.has_ended
+
+
 def test_a_killed_worker_fails_only_its_own_file(sandbox):
     _, stream = started(sandbox)
     kill(decode_workers())

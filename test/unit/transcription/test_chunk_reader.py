@@ -1,7 +1,7 @@
 """Reading chunks: where it is done, what it holds meanwhile, and what is measured."""
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from src.audio.chunking import Chunk
+from src.audio.samples import Samples
+from src.audio.sandbox import Decoding, Sandbox
+from src.audio.worker import DecodeTask
 from src.memory.budget import Budget, Reservation
 from src.metrics.trace import Measurements
 from src.transcription.chunk_reader import ChunkReader, measure_audio, read_ahead
@@ -44,6 +47,32 @@ async def test_they_are_decoded_in_the_pool_or_without_one_in_the_event_loop():
     with ThreadPoolExecutor(1, thread_name_prefix="pool") as pool:
         await ChunkReader(chunks(1, there), pool, Measurements()).next(1)
     assert there == {"pool_0"}
+
+
+class WorkerlessDecoding(Decoding):
+    """A decoding of 20 blocks without a worker."""
+
+    def __init__(self) -> None:
+        sandbox = Sandbox(timeout_s=1, memory_mb=1, total_mb=5, max_workers=1)
+        super().__init__(sandbox, b"", DecodeTask(60, 1, 1))
+
+    def blocks(self) -> Generator[Samples, None, None]:
+        yield from [SECOND] * 20
+        self.has_ended = True
+
+
+@pytest.mark.parametrize(("ahead_s", "reserved"), [(30, 0), (20, 1), (1, 1)])
+async def test_a_workers_memory_is_held_until_it_ends_though_chunks_are_left(ahead_s, reserved):
+    budget, decoding = Budget(10), WorkerlessDecoding()
+    blocks = read_ahead(decoding.blocks(), ahead_s)
+    cut = (Chunk(block, number, number, number + 1) for number, block in enumerate(blocks))
+    reader = ChunkReader(cut, None, Measurements(), decoding, memory(budget))
+    await reader.next(1)
+    assert budget.reserved_bytes == reserved
+    assert len(await reader.next(19)) == 19
+    assert await reader.next(1) == []
+    assert budget.reserved_bytes == 0
+    await reader.aclose()
 
 
 async def test_a_workers_memory_is_held_from_the_first_chunk_to_the_last():
