@@ -37,7 +37,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 SKIPPED_IN_CI = (
     "no GPU",
-    "root may raise limits",
     "only root with namespaces",
     "systemd-analyze is not installed",
     "kubectl is not installed",

@@ -29,7 +29,7 @@ from typing import NoReturn
 import numpy as np
 import soundfile
 
-from src.audio import seccomp
+from src.audio import capabilities, seccomp
 from src.audio.decode import decode, decode_blocks, load_decoders
 from src.audio.rejections import AudioRejection
 from src.audio.samples import SAMPLE_RATE, Samples
@@ -159,6 +159,8 @@ def _confine(task: DecodeTask, connection: int, *, is_filtered: bool) -> None:
         if int(each) != connection:
             with suppress(OSError):
                 os.close(int(each))
+    with suppress(OSError):  # a filter around the service may refuse; files are decoded all the same
+        capabilities.drop_all()
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     _limit(resource.RLIMIT_AS, used + task.memory_bytes)
@@ -170,7 +172,7 @@ def _confine(task: DecodeTask, connection: int, *, is_filtered: bool) -> None:
 
 
 def _limit(kind: int, value: int) -> None:
-    """Lower the soft and the hard limit: even without the filter, an unprivileged process cannot raise it again."""
+    """Lower the soft and the hard limit: even without the filter, a process without capabilities cannot raise it."""
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))

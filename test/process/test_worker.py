@@ -1,6 +1,5 @@
 """The decode worker: what the kernel keeps it from, and its limits."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -54,7 +53,16 @@ def test_a_worker_can_open_nothing_and_has_nothing_but_its_connection():
         assert confined(f"try: {attempt}\nexcept OSError: os._exit(77)") == 77
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may raise limits; the filter keeps it from that")
+def test_a_worker_has_no_capabilities_whoever_runs_the_service():
+    read = """
+import ctypes, struct
+sets = ctypes.create_string_buffer(24)
+assert not ctypes.CDLL(None).capget(ctypes.create_string_buffer(struct.pack("=Ii", 0x20080522, 0)), sets)
+os._exit(77 if sets.raw == bytes(24) else 78)
+"""
+    assert confined(read) == 77
+
+
 def test_a_worker_without_a_filter_cannot_raise_its_limits():
     for limit in ("AS", "CPU", "NOFILE", "NPROC", "FSIZE"):
         attempt = f"resource.setrlimit(resource.RLIMIT_{limit}, (-1, -1))"

@@ -140,6 +140,7 @@ def test_no_key_token_or_proxy_is_in_the_environment_of_the_decoders(prison):
             assert "PYTHONPATH=" in seen
             assert not [each for each in ("KEY", "TOKEN", "SECRET", "PROXY", KEYS[0].upper()) if each in seen.upper()]
         until(lambda: "\nSeccomp:\t2\n" in Path(f"/proc/{worker}/status").read_text())
+        assert f"\nCapEff:\t{0:016x}\n" in Path(f"/proc/{worker}/status").read_text()
         assert int(Path(f"/proc/{worker}/oom_score_adj").read_text()) == 1000
         until(lambda: len(os.listdir(f"/proc/{worker}/fd")) == 1)  # to the service; it begins with its parent's
         os.kill(worker, 9)
