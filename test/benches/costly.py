@@ -18,9 +18,12 @@ import numpy as np
 from media import SAMPLE_RATE, clip, pcm16, resampled, wav
 from websockets.frames import Frame, Opcode
 
+from src.api.request import MAX_REFERENCE_CHARACTERS
 from src.audio.decode import MAX_SHORT_S
 
 MB = 1024 * 1024
+REFERENCE = MAX_REFERENCE_CHARACTERS - 100
+"""Characters of a known speaker's recording, without the start of its data URL."""
 FIELDS = 200
 """Maximum number of fields in a form, of 1 MB each (`src.api.request`)."""
 ITEMS = 10_000
@@ -30,6 +33,8 @@ VALUES = 5 * ITEMS
 FRAMES = 200_000
 APPEND_BYTES = 15 * MB
 """Audio in one `input_audio_buffer.append`."""
+MARKS = "a" + "\u0301\u0323" * (32 * 1024 - 1)
+"""The longest field of one letter with marks on it, which Unicode sorts."""
 FILE_BYTES = 40 * MB
 RATE = 8000
 
@@ -88,6 +93,13 @@ def hours(seconds: float, **fields: str) -> Post:
 def short(fields: Callable[[], Iterable[tuple[str, str]]], _: float) -> Post:
     """Return a form with a second of audio."""
     return form(speech(1.0), fields())
+
+
+def known_speakers(reference: Callable[[], str], _: float) -> Post:
+    """Return a form with as many known speakers as are allowed, who all have the same recording."""
+    names = [("known_speaker_names[]", name) for name in "abcd"]
+    references = [("known_speaker_references[]", reference())] * len(names)
+    return form(speech(1.0), [("response_format", "diarized_json"), *names, *references])
 
 
 def at_once(_: float) -> Post:
@@ -173,7 +185,7 @@ def updates(transcription: Callable[[], dict[str, object]], times: int, _: float
 
 
 def nonsense(text: str, _: float) -> Talk:
-    """Return a session with one message that is not an event."""
+    """Return a session with one message that is an error."""
     return Talk([text], "error")
 
 
@@ -219,6 +231,7 @@ COSTLY = (
     Costly("prompt of 1 MB, commas", partial(short, lambda: [("prompt", "," * MB)])),
     Costly("prompt of 1 MB, items", partial(short, lambda: [("prompt", "a,".ljust(MB // 500) * 500)])),
     Costly("prompt of 1 MB, spaces", partial(short, lambda: [("prompt", "a, " + " " * (MB - 9) + "b c")])),
+    Costly("prompt of marks on one letter", partial(short, lambda: [("prompt", MARKS)])),
     Costly("prompt of 100 phrases", partial(short, lambda: [("prompt", ", ".join(islice(phrases(), 100)))])),
     Costly(
         "keywords of 100 phrases", partial(short, lambda: [("keywords[]", phrase) for phrase in islice(phrases(), 100)])
@@ -250,6 +263,14 @@ COSTLY = (
         "JSON numbers of 1 MB as chunking_strategy",
         partial(short, lambda: [("chunking_strategy", '{"threshold":' + "1" * (MB - 100) + "}")]),
     ),
+    Costly("languages that nobody speaks", partial(short, lambda: [("languages", "x," * (32 * 1024 - 1))])),
+    Costly(
+        "lists of millions of lists as speakers",
+        partial(known_speakers, lambda: "[" + "[]," * (REFERENCE // 3) + "[]]"),
+    ),
+    Costly(
+        "speakers that are all escapes", partial(known_speakers, lambda: "data:audio/wav," + "%41" * (REFERENCE // 3))
+    ),
     Costly("50,000 values of JSON", json_values),
     Costly("hours as JSON", json_audio),
     Costly("hours as JSON, in lines", json_lines),
@@ -278,6 +299,13 @@ COSTLY = (
     Costly("prompt of 64 kB, 50 times", partial(updates, lambda: {"model": "whisper-1", "prompt": "ab " * 21_000}, 50)),
     Costly(
         "10,000 keywords, 20 times", partial(updates, lambda: {"model": "whisper-1", "keywords": ["a"] * ITEMS}, 20)
+    ),
+    Costly(
+        "keyword of a million marks",
+        partial(
+            nonsense,
+            _event("session.update", session={"audio": {"input": {"transcription": {"keywords": [MARKS * 16]}}}}),
+        ),
     ),
     Costly("50,000 values in an event", partial(nonsense, json.dumps({"type": "?", "a": [1] * (VALUES - 10)}))),
     Costly("20 MB of brackets in an event", partial(nonsense, "[" * (20 * MB))),
