@@ -13,7 +13,6 @@ from src.api.auth import credential_of
 from src.api.body import BodyReader, parse_json
 from src.api.dependencies import Services, ServicesDep
 from src.api.errors import documented_errors
-from src.api.keys import Credential
 from src.api.session_slots import new_session_id
 from src.api.temporary_keys import MAX_LIFETIME_S, TemporaryKey
 from src.audio.pcm_stream import AudioFormat, Encoding
@@ -97,7 +96,7 @@ async def create_client_secret(request: Request, services: ServicesDep) -> Secre
     """Make a temporary key for the WebSocket."""
     requested = _validated(await _json_object(request, services.body_reader))
     seconds = requested.expires_after.seconds if requested.expires_after else DEFAULT_S
-    config, secret = _mint(services, credential_of(request), requested.session, seconds)
+    config, secret = _mint(services, request, requested.session, seconds)
     head = {
         "type": "transcription",
         "object": "realtime.transcription_session",
@@ -111,7 +110,7 @@ async def create_client_secret(request: Request, services: ServicesDep) -> Secre
 async def create_transcription_session(request: Request, services: ServicesDep) -> BetaSession:
     """Make a temporary key for the WebSocket, in the beta's shape."""
     requested = await _json_object(request, services.body_reader)
-    config, secret = _mint(services, credential_of(request), requested, DEFAULT_S)
+    config, secret = _mint(services, request, requested, DEFAULT_S)
     client_secret = BetaSecret(value=secret.value, expires_at=secret.expires_at)
     return BetaSession(id=new_session_id(), client_secret=client_secret, **config.beta())
 
@@ -140,12 +139,12 @@ def _validated(requested: dict[str, Any]) -> SecretRequest:
 
 
 def _mint(
-    services: Services, credential: Credential, session: dict[str, Any] | None, seconds: int
+    services: Services, request: Request, session: dict[str, Any] | None, seconds: int
 ) -> tuple[SessionConfig, TemporaryKey]:
     """Return the configuration of the requested session, and a temporary key for it."""
     services.scheduler.check_ready()  # before, the model's languages are unknown
-    served = services.served_model
+    served = services.served_model_for(request.scope)
     rate = services.settings.realtime_openai_rate
     config = SessionConfig(AudioFormat(Encoding.PCM16, rate), rate, AudioTranscription(model=served.name))
     config = config.updated(session or {}, served, services.scheduler.languages)
-    return config, services.temporary_keys.mint(credential.owner, config, seconds)
+    return config, services.temporary_keys.mint(credential_of(request).owner, config, seconds)

@@ -96,6 +96,8 @@ def test_models_and_temporary_keys_are_where_the_client_looks_for_them(client):
     assert run(azure.models.retrieve("whisper-1")).object == "model"
     secret = run(azure.realtime.client_secrets.create(session={"type": "transcription"}))
     assert secret.value.startswith("ek_")
+    wanted = {"type": "transcription", "audio": {"input": {"transcription": {"model": DEPLOYMENT}}}}
+    assert run(azure.realtime.client_secrets.create(session=wanted)).value.startswith("ek_")
 
 
 def test_a_translation_is_rejected_with_a_sentence(client):
