@@ -54,6 +54,11 @@ def _truncated(prompt: object) -> object:
     return prompt[:MAX_PROMPT_CHARS] if isinstance(prompt, str) else prompt
 
 
+def _without_unset(items: object) -> object:
+    is_list = isinstance(items, list)
+    return [each for each in items if not (isinstance(each, str) and none_if_unset(each) is None)] if is_list else items
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
@@ -79,7 +84,9 @@ class AudioTranscription(_Settings):
     prompt: Annotated[str, BeforeValidator(_truncated)] | None = None
     keywords: Annotated[list[str], Field(max_length=MAX_ITEMS)] | None = None
     delay: Name | None = None
-    timestamp_granularities: Annotated[list[Literal["word", "segment"]], FewItems] | None = None
+    timestamp_granularities: (
+        Annotated[list[Literal["word", "segment"]], FewItems, BeforeValidator(_without_unset)] | None
+    ) = None
 
 
 class ServerVad(_Settings):
@@ -361,9 +368,14 @@ def _is_left_out(value: Any) -> bool:
 
 
 def unset_to_none(value: Any) -> Any:
-    """Return a value with None for the strings that stand for it (see `none_if_unset`), within objects too."""
+    """Return a value with None for the strings that stand for it (see `none_if_unset`), within objects too.
+
+    Lists lose each null, and keep those strings: a keyword may be one of them.
+    """
     if isinstance(value, str):
         return none_if_unset(value)
+    if isinstance(value, list):
+        return [each for each in value if each is not None]
     return {key: unset_to_none(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, Ty
 from pydantic_core import PydanticCustomError
 
 from src.errors import InvalidRequest
+from src.text.unset import none_if_unset
 from src.wire.heard_language import HeardLanguage
 from src.wire.json_limits import MAX_VALUES, decode_base64, has_too_many_values
 from src.wire.logprobs import TokenLogprob
@@ -51,6 +52,14 @@ Audio = Annotated[bytes, BeforeValidator(_decoded_audio)]
 """Audio: base64 on the wire, with or without line breaks; bytes in the event."""
 
 
+def _none_if_unset(value: object) -> object:
+    return none_if_unset(value) if isinstance(value, str) else value
+
+
+Unset = BeforeValidator(_none_if_unset)
+"""Takes the words that clients send for a value that is not set (see `none_if_unset`) as None."""
+
+
 class _ClientEvent(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -63,7 +72,7 @@ class SessionUpdate(_ClientEvent):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     type: Literal["session.update", "transcription_session.update"]
-    session: dict[str, Any] | None = None
+    session: Annotated[dict[str, Any] | None, Unset] = None
 
     @property
     def patch(self) -> dict[str, Any]:
@@ -111,8 +120,8 @@ class InputAudio(BaseModel):
 class NewItem(BaseModel):
     """A spoken message of the user."""
 
-    type: Literal["message"] = "message"
-    id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    type: Annotated[Literal["message"] | None, Unset] = None
+    id: Annotated[Annotated[str, Field(max_length=64)] | None, Unset] = None
     content: Annotated[list[InputAudio], FailFast(), Field(min_length=1)]  # an error for each element would take 1.4 kB
 
 

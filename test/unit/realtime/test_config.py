@@ -257,6 +257,10 @@ def test_what_stands_for_nothing_is_null_in_every_field(nothing):
     assert ga == beta
     assert (ga.format, ga.detection, ga.include) == (PCM, TurnDetection(), None)
     assert ga.transcription == AudioTranscription()
+    lists = ("languages", "keywords", "timestamp_granularities")
+    listed = updated(nested(transcription={name: [None] for name in lists}) | {"include": [None]})
+    assert (listed.keywords, listed.granularities, listed.include) == ((), frozenset(), ())
+    assert updated(nested(transcription={"timestamp_granularities": [nothing, "word"]})).granularities == {"word"}
     eager = updated({"turn_detection": {"type": "semantic_vad", "eagerness": nothing}})
     assert vad(eager) == {"type": "semantic_vad", "eagerness": "auto"}
     assert ga.noise_reduction == NoiseReduction()

@@ -27,6 +27,19 @@ def rejected(message: str | bytes | dict[str, Any]) -> InvalidEvent:
     return caught.value
 
 
+@pytest.mark.parametrize("nothing", [None, "", "null", "undefined"])
+def test_what_stands_for_nothing_is_an_item_without_an_id_and_an_update_without_a_change(nothing):
+    content = [{"type": "input_audio", "audio": audio(b"ab")}]
+    created = parse(
+        json.dumps({"type": "conversation.item.create", "item": {"id": nothing, "type": nothing, "content": content}})
+    )
+    assert isinstance(created, events.ItemCreate)
+    assert (created.item.id, created.item.content[0].audio) == (None, b"ab")
+    update = parse(json.dumps({"type": "session.update", "session": nothing}))
+    assert isinstance(update, events.SessionUpdate)
+    assert update.patch == {}
+
+
 @pytest.mark.parametrize("values", ["[],", "1,", '{"a":1},'])
 def test_a_message_of_countless_values_is_rejected_before_it_becomes_large(values):
     message = f'{{"type": "session.update", "session": [{values * 100_000}0]}}'
