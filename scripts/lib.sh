@@ -61,8 +61,9 @@ polled_host() { # where a client on this machine reaches PARAKEET_HOST
     local host=${PARAKEET_HOST#[}
     host=${host%]}
     case $host in
-        0.0.0.0 | :: | '*') echo 127.0.0.1 ;; # `::` is IPv4 too, also on a machine that has nothing else
-        *) echo "$host" ;;
+        0.0.0.0 | '*') echo 127.0.0.1 ;;
+        *[!0:]*) echo "$host" ;;
+        *) echo 127.0.0.1 ;; # `::`, also written as `::0`, is IPv4 too, even on a machine that has nothing else
     esac
 }
 

@@ -230,7 +230,8 @@ class Settings(BaseSettings):
     @classmethod
     def _without_brackets(cls, host: str) -> str:
         bracketed = re.fullmatch(r"\[(.*)\]", host.strip())  # as in a URL
-        return bracketed[1] if bracketed else host.strip()
+        host = bracketed[1] if bracketed else host.strip()
+        return "::" if ":" in host and not host.strip("0:") else host  # however it is written: `::0`
 
     @field_validator("replica_name")
     @classmethod

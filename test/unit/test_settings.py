@@ -74,7 +74,16 @@ def test_an_invalid_prefix_is_an_error(wrong):
 
 
 @pytest.mark.parametrize(
-    ("written", "host"), [("[::]", "::"), ("[::1]", "::1"), (" 127.0.0.1 ", "127.0.0.1"), ("::", "::")]
+    ("written", "host"),
+    [
+        ("[::]", "::"),
+        ("[::1]", "::1"),
+        (" 127.0.0.1 ", "127.0.0.1"),
+        ("::", "::"),
+        ("[::0]", "::"),
+        ("0:0:0:0:0:0:0:0", "::"),
+        ("fe80::", "fe80::"),
+    ],
 )
 def test_a_host_may_be_in_the_brackets_of_a_url(written, host):
     assert Settings(host=written).host == host
