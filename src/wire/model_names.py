@@ -25,15 +25,19 @@ DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 FAMILIES = frozenset(
     {
         *("whisper", "whisperx", "whisperkit", "crisperwhisper", "parakeet", "canary", "fastconformer", "moonshine"),
-        *("voxtral", "sensevoice", "sensevoicesmall", "paraformer", "wav2vec2", "vosk"),
+        *("whisper1", "whispercpp", "fasterwhisper", "voxtral", "sensevoice", "sensevoicesmall", "paraformer"),
+        *("wav2vec2", "vosk", "gigaam", "fireredasr", "seamless", "zipformer", "citrinet", "quartznet15x5"),
+        "reazonspeech",
     }
 )
 """Families of speech-to-text models, as a word in their names."""
+SPEECH = re.compile(r"(granite|nemotron)-speech")
+"""Speech-to-text models of families that have language models too."""
 TASKS = frozenset({"asr", "stt", "transcribe"})
 """Words for speech-to-text in model names: `qwen3-asr`, `stt_en_fastconformer`."""
 WHISPER_SIZE = re.compile(
     r"(ggml-|faster-)?(distil-)?(tiny|base|small|medium|large|turbo)"
-    r"([-._](en|v\d|turbo|q\d|\d|k|int8|fp16|ct2|mlx|bin))*"
+    r"([-._](en|v\d|turbo|q\d|\d|k|int8|float16|fp16|ct2|mlx|bin))*"
 )
 """Whisper models named by their size alone: `large-v3`, `distil-large-v3.5`, `base.en`, `ggml-small-q5_1.bin`."""
 
@@ -90,5 +94,7 @@ def asks_for_speakers(name: str | None) -> bool:
 
 def _is_speech_to_text(name: str) -> bool:
     """Return whether a name in lower case is that of a known speech-to-text model."""
-    words = set(re.split(r"[^a-z0-9]+", name[:256]))
-    return not words.isdisjoint(FAMILIES | TASKS) or bool(WHISPER_SIZE.fullmatch(name[:256].rpartition("/")[2]))
+    name = name[:256]
+    words = set(re.split(r"[^a-z0-9]+", name))
+    own_name = name.rpartition("/")[2].partition(":")[0]  # without a repository, and a tag as Ollama has them
+    return bool(words & (FAMILIES | TASKS) or SPEECH.search(name) or WHISPER_SIZE.fullmatch(own_name))

@@ -15,10 +15,14 @@ OTHERS = [
     *("deepdml/faster-whisper-large-v3-turbo-ct2", "nyrahealth/CrisperWhisper", "whisper:latest", "whisper"),
     *("parakeet-tdt-0.6b-v3", "nvidia/parakeet-tdt-0.6b-v3", "istupakov/parakeet-tdt-0.6b-v3-onnx", "parakeet"),
     *("nvidia/canary-1b-v2", "nvidia/stt_en_fastconformer_ctc_large", "mistralai/Voxtral-Mini-3B-2507", "qwen3-asr"),
+    *("nvidia/nemotron-speech-streaming-en-0.6b", "ibm-granite/granite-speech-3.3-8b", "ai-sage/GigaAM-v3"),
+    *("FireRedTeam/FireRedASR-AED-L", "facebook/seamless-m4t-v2-large", "sherpa-onnx-zipformer-en", "large-v3:latest"),
+    *("quartznet15x5", "whisper1", "whispercpp", "FasterWhisper", "large-v3-int8_float16"),
 ]
 NO_SPEECH = [
     *("gpt-4o", "gpt-4o-mini", "tts-1", "gpt-4o-mini-tts", "gpt-4o-2024-11-20", "openai/gpt-4o", "text-embedding-3"),
-    *("nvidia", "nonsense", "whisperer", "0.6b", "small-talk", "-", "/", "x" * 10_000),
+    *("nvidia", "facebook/mms-tts-eng", "ibm-granite/granite-3.3-8b-instruct", "nvidia/nemotron-mini-4b-instruct"),
+    *("nonsense", "whisperer", "0.6b", "small-talk", "-", "/", "x" * 10_000),
 ]
 
 
