@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from src.audio.blocks import Block, regroup, silent_blocks
 from src.audio.channels import downmix
+from src.audio.ogg import ogg_links
 from src.audio.rejections import AudioRejection, format_error
 from src.audio.samples import SAMPLE_RATE
 from src.audio.timeline import RESTART_S, Timeline
@@ -53,7 +54,29 @@ ADDITIONAL_DISPOSITIONS = ("comment", "descriptions", "hearing_impaired", "visua
 def ffmpeg_blocks(data: bytes, demuxer: str) -> Iterator[Block]:
     """Yield the audio of a media file as mono blocks; none if no track has samples.
 
-    If a track turns out to have no samples, or none that can be decoded, the next track is tried.
+    If a track turns out to have no samples, or none that can be decoded, the next track is tried. The links of an Ogg
+    file follow one another, without those that cannot be decoded.
+
+    Raises, while iterating:
+        InvalidAudio: nothing in `data` can be decoded.
+    """
+    # FFmpeg's Ogg demuxer stops at a link whose codec, sample rate or channels differ from those of the first.
+    links = ogg_links(data) if demuxer == "ogg" else [data]
+    has_blocks = False
+    first_error = None
+    for link in links:
+        try:
+            for block in _link_blocks(link, demuxer):
+                has_blocks = True
+                yield block
+        except UnusableAudio as error:
+            first_error = first_error or error
+    if first_error and not has_blocks:
+        raise first_error
+
+
+def _link_blocks(data: bytes, demuxer: str) -> Iterator[Block]:
+    """Yield the audio of a file, or of one link of an Ogg file, as mono blocks.
 
     Raises, while iterating:
         InvalidAudio: nothing in `data` can be decoded.

@@ -14,7 +14,7 @@ from media_files import FILES, SPEECH, decoded, made, silent_movie
 from numpy.typing import NDArray
 
 from src.audio.decode import decode
-from src.errors import EmptyAudio, InvalidAudio, ServiceError
+from src.errors import AudioTooLong, EmptyAudio, InvalidAudio, ServiceError
 
 FRONT_LOADED = FILES | {"m4a, header in front": made("mp4", "aac", 16000, 1, movflags="faststart")}
 
@@ -40,12 +40,63 @@ def test_files_joined_end_to_end_are_read_to_the_end(name):
     assert likeness(got[-len(SPEECH) :], SPEECH) > 0.97
 
 
-def test_joined_ogg_files_of_different_rates_and_channels_are_one_recording():
-    low = wav(resampled(SPEECH, 8000), 8000, container="OGG", subtype="VORBIS")
-    high = wav(resampled(SPEECH, 44100), 44100, channels=2, container="OGG", subtype="VORBIS")
-    got = decoded(low + high)
+OGG_FILES = {
+    "vorbis": FILES["ogg vorbis"],
+    "vorbis, 44.1 kHz stereo": lambda: wav(resampled(SPEECH, 44100), 44100, 2, container="OGG", subtype="VORBIS"),
+    "opus": made("ogg", "libopus", 48000, 1),
+    "opus, stereo": made("ogg", "libopus", 48000, 2),
+    "flac": FILES["flac in ogg"],
+}
+
+
+@pytest.mark.parametrize("first", OGG_FILES)
+@pytest.mark.parametrize("second", OGG_FILES)
+def test_joined_ogg_files_of_any_codecs_rates_and_channels_are_one_recording(first, second):
+    got = decoded(OGG_FILES[first]() + OGG_FILES[second]())
+    assert abs(len(got) - 2 * len(SPEECH)) < SAMPLE_RATE / 100
     assert likeness(got[: len(SPEECH)], SPEECH) > 0.97
     assert likeness(got[-len(SPEECH) :], SPEECH) > 0.97
+
+
+def two_tracks() -> bytes:
+    """Return an Ogg file with speech in stereo, which is preferred, beside another track."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as output:
+        streams = [output.add_stream("flac", rate=SAMPLE_RATE, layout=layout) for layout in ("mono", "stereo")]
+        for stream, samples in zip(streams, (clip("espeak-mix-1"), np.repeat(SPEECH, 2)), strict=True):
+            frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout=stream.layout.name)
+            frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
+            output.mux([*stream.encode(frame), *stream.encode()])
+    return file.getvalue()
+
+
+def test_of_several_tracks_in_joined_ogg_files_each_file_has_one_decoded():
+    np.testing.assert_array_equal(decoded(two_tracks() + OGG_FILES["flac"]() + two_tracks()), np.tile(SPEECH, 3))
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_of_joined_ogg_files_those_that_cannot_be_decoded_are_left_out(at):
+    damaged, *good = [bytearray(OGG_FILES["opus"]()), OGG_FILES["flac"](), OGG_FILES["flac"]()]
+    damaged[28:36] = b"OpusHurt"
+    good.insert(at, bytes(damaged))
+    np.testing.assert_array_equal(decoded(b"".join(good)), np.tile(SPEECH, 2))
+    with pytest.raises(InvalidAudio):
+        decoded(bytes(damaged) * 2)
+
+
+def test_an_ogg_file_behind_one_that_was_cut_is_decoded():
+    cut = OGG_FILES["flac"]()
+    got = decoded(cut[: len(cut) * 6 // 10] + OGG_FILES["opus"]())
+    assert len(got) > 1.3 * len(SPEECH)
+    assert likeness(got[-len(SPEECH) :], SPEECH) > 0.97
+
+
+def test_joined_ogg_files_may_be_too_long_together():
+    data = OGG_FILES["opus"]() + OGG_FILES["flac"]()
+    length_s = len(SPEECH) / SAMPLE_RATE
+    assert len(decode(data, max_seconds=2 * length_s + 0.01)) > 1.99 * len(SPEECH)
+    with pytest.raises(AudioTooLong):
+        decode(data, max_seconds=2 * length_s - 0.1)
 
 
 def test_an_mp3_that_begins_inside_a_frame_is_read():
