@@ -14,6 +14,7 @@ import importlib
 import io
 import math
 import pkgutil
+import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ from src.errors import InvalidRequest
 
 MAX_SHORT_S = 32.0
 """The longest audio that `scale_if_short` takes: 0.3 ms of work, short enough for the event loop."""
+
+UNFINISHED_RF64 = re.compile(rb"(?:RF64|BW64)\xff{4}WAVE(?:JUNK|ds64.{12}(?:\x00{8}|\xff{8}))", re.DOTALL)
+"""The start of an RF64 file from a pipe: the size of its audio in the `ds64` chunk is 0 or -1, or a placeholder is in
+the chunk's place (EBU Tech 3306)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +153,16 @@ def _file_blocks(data: bytes) -> Iterator[Block]:
     demuxer = demuxer_name(data)
     if demuxer is None:
         raise AudioRejection.UNREADABLE.error()
-    wav = _open_wav(data) if demuxer == "wav" else None
-    return _wav_blocks(wav) if wav else ffmpeg_blocks(data, demuxer)
+    if demuxer == "wav":
+        data = _as_riff_if_unfinished(data)
+        if wav := _open_wav(data):
+            return _wav_blocks(wav)
+    return ffmpeg_blocks(data, demuxer)
+
+
+def _as_riff_if_unfinished(data: bytes) -> bytes:
+    """Return an RF64 file whose 64-bit sizes were never written as a RIFF file of unknown size, read to its end."""
+    return b"".join([b"RIFF", memoryview(data)[4:]]) if UNFINISHED_RF64.match(data) else data
 
 
 def _open_wav(data: bytes) -> soundfile.SoundFile | None:

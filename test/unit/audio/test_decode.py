@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media import SAMPLE_RATE, encode, likeness, pcm16, resampled, wav
 from media_files import (
+    FMT,
     LOSSLESS,
     LOSSY,
     RATES,
     SPEECH,
     channels_of_their_own,
+    chunk,
     decoded,
     silent_movie,
     with_peak_memory,
@@ -158,6 +160,16 @@ def test_a_wav_whose_header_was_never_finished_is_read_to_its_end(riff_and_data_
     riff, data = (size.to_bytes(4, "little") for size in riff_and_data_bytes)
     header = wav(SPEECH)[:44]
     streamed = header[:4] + riff + header[8:36] + info + b"data" + data + pcm16(SPEECH)
+    np.testing.assert_array_equal(decoded(streamed), SPEECH)
+
+
+@pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
+@pytest.mark.parametrize(
+    "sizes", [chunk(b"ds64", bytes(28)), chunk(b"ds64", b"\xff" * 24 + bytes(4)), chunk(b"JUNK", bytes(28))]
+)
+def test_an_rf64_whose_sizes_were_never_written_is_read_to_its_end(magic, sizes):
+    unknown = b"\xff" * 4
+    streamed = magic + unknown + b"WAVE" + sizes + FMT + b"data" + unknown + pcm16(SPEECH)
     np.testing.assert_array_equal(decoded(streamed), SPEECH)
 
 
