@@ -6,8 +6,8 @@ whole in one of the two. Short chunks overlap at pauses too, as words are unders
 Long silence, also at the start and the end, is in no chunk.
 
 The speech detector processes all audio that needs a cut, at 0.6 ms per second of audio, and up to twice that if there
-is faint noise in its pauses. A cheaper measure by loudness alone would find no silence in a noisy room. Audio that needs
-no cut never reaches the detector.
+is faint noise in its pauses. A cheaper measure by loudness alone would find no silence in a noisy room. Audio that
+needs no cut never reaches the detector.
 """
 
 from collections.abc import Iterable, Iterator

@@ -55,8 +55,9 @@ def _truncated(prompt: object) -> object:
 
 
 def _without_unset(items: object) -> object:
-    is_list = isinstance(items, list)
-    return [each for each in items if not (isinstance(each, str) and none_if_unset(each) is None)] if is_list else items
+    if not isinstance(items, list):
+        return items
+    return [each for each in items if not isinstance(each, str) or none_if_unset(each) is not None]
 
 
 class _Settings(BaseModel):
