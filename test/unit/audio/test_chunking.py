@@ -187,10 +187,10 @@ def test_quiet_speech_after_something_loud_is_in_the_chunks(detector, kind):
 @pytest.mark.parametrize("at_end", [True, False])
 def test_a_quiet_word_at_an_edge_is_in_a_chunk_though_a_slam_is_next_to_it(detector, at_end):
     speech, _ = joined(sentences()[:12], itertools.cycle(GAPS_S))
-    faint, word = (samples * np.float32(10 ** (-55 / 20)) for samples in (speech, clip("fsdd-theo-2")))
-    slam = silence(0.5, 0.3)
-    parts = [faint, slam, silence(0.1), word] if at_end else [word, silence(0.1), slam, silence(1), faint]
-    samples = np.concatenate(parts)
+    quietly = np.float32(10 ** (-55 / 20))
+    word = quietly * clip("fsdd-theo-2")[: round(1.3 * SAMPLE_RATE)]
+    slam, pause = silence(0.5, 0.3), silence(0.1)
+    samples = np.concatenate([quietly * speech, slam, pause, word] if at_end else [word, pause, slam, speech])
     middle = len(samples) - len(word) // 2 if at_end else len(word) // 2
     chunks = list(split(blocks(samples), detector, chunk_seconds=20))
     assert any(chunk.from_s < middle / SAMPLE_RATE < chunk.to_s for chunk in chunks)
