@@ -4,6 +4,8 @@
 """
 
 import re
+from contextlib import suppress
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -231,7 +233,10 @@ class Settings(BaseSettings):
     def _without_brackets(cls, host: str) -> str:
         bracketed = re.fullmatch(r"\[(.*)\]", host.strip())  # as in a URL
         host = bracketed[1] if bracketed else host.strip()
-        return "::" if ":" in host and not host.strip("0:") else host  # however it is written: `::0`
+        with suppress(ValueError):
+            if IPv6Address(host).is_unspecified:
+                return "::"  # however it is written: `::0`
+        return host
 
     @field_validator("replica_name")
     @classmethod

@@ -31,13 +31,13 @@ FAMILIES = frozenset(
     }
 )
 """Families of speech-to-text models, as a word in their names."""
-SPEECH = re.compile(r"(granite|nemotron)-speech")
-"""Speech-to-text models of families that have language models too."""
+MIXED_FAMILIES = frozenset({"granite", "nemotron"})
+"""Families that have language models too. The names of those for speech have the word `speech`, somewhere."""
 TASKS = frozenset({"asr", "stt", "transcribe"})
 """Words for speech-to-text in model names: `qwen3-asr`, `stt_en_fastconformer`."""
 WHISPER_SIZE = re.compile(
     r"(ggml-|faster-)?(distil-)?(tiny|base|small|medium|large|turbo)"
-    r"([-._](en|v\d|turbo|q\d|\d|k|int8|float16|fp16|ct2|mlx|bin))*"
+    r"([-._](en|v\d|turbo|q\d|\d|k|int(8|16)|b?float(16|32)|fp16|ct2|mlx|bin))*"
 )
 """Whisper models named by their size alone: `large-v3`, `distil-large-v3.5`, `base.en`, `ggml-small-q5_1.bin`."""
 
@@ -97,4 +97,5 @@ def _is_speech_to_text(name: str) -> bool:
     name = name[:256]
     words = set(re.split(r"[^a-z0-9]+", name))
     own_name = name.rpartition("/")[2].partition(":")[0]  # without a repository, and a tag as Ollama has them
-    return bool(words & (FAMILIES | TASKS) or SPEECH.search(name) or WHISPER_SIZE.fullmatch(own_name))
+    is_for_speech = "speech" in words and not words.isdisjoint(MIXED_FAMILIES)
+    return is_for_speech or not words.isdisjoint(FAMILIES | TASKS) or bool(WHISPER_SIZE.fullmatch(own_name))

@@ -83,6 +83,7 @@ def test_an_invalid_prefix_is_an_error(wrong):
         ("[::0]", "::"),
         ("0:0:0:0:0:0:0:0", "::"),
         ("fe80::", "fe80::"),
+        ("0:0", "0:0"),  # no address, so that nothing listens
     ],
 )
 def test_a_host_may_be_in_the_brackets_of_a_url(written, host):

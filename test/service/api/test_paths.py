@@ -218,6 +218,29 @@ def test_sessions_of_azures_paths_take_any_deployment_as_their_model(service):
     assert rejection_of(service, "/v1/realtime?model=my-own-deployment")[0] == 404
 
 
+@pytest.mark.parametrize("root", ["/openai/v1", "/openai", "/openai/deployments/my-own-deployment"])
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("client_secrets", {"session": {"audio": {"input": {"transcription": {"model": "mine"}}}}}),
+        ("transcription_sessions", {"input_audio_transcription": {"model": "mine"}}),
+    ],
+)
+def test_a_temporary_key_of_azures_paths_is_for_any_deployment(service, root, route, body):
+    answer = service.http.post(f"{root}/realtime/{route}?api-version=2025-04-01-preview", json=body)
+    assert answer.status_code == 200
+    key = answer.json().get("value") or answer.json()["client_secret"]["value"]
+    update = {"type": "session.update", "session": {"input_audio_transcription": {"language": "en"}}}
+    for path in (f"{root}/realtime", "/v1/realtime"):
+        with connect(f"ws://127.0.0.1:{service.port}{path}", additional_headers={"api-key": key}) as socket:
+            socket.recv()
+            socket.send(json.dumps(update))
+            updated = json.loads(socket.recv())["session"]["audio"]["input"]["transcription"]
+            assert (updated["model"], updated["language"]) == ("mine", "en")
+    refused = service.http.post(f"/v1/realtime/{route}", json=body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+
+
 def test_the_metrics_have_the_template_of_the_route(tmp_path):
     with served(tmp_path) as service:
         service.http.post(

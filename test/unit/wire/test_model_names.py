@@ -18,6 +18,7 @@ OTHERS = [
     *("nvidia/nemotron-speech-streaming-en-0.6b", "ibm-granite/granite-speech-3.3-8b", "ai-sage/GigaAM-v3"),
     *("FireRedTeam/FireRedASR-AED-L", "facebook/seamless-m4t-v2-large", "sherpa-onnx-zipformer-en", "large-v3:latest"),
     *("quartznet15x5", "whisper1", "whispercpp", "FasterWhisper", "large-v3-int8_float16"),
+    *("ibm-granite/granite-4.0-1b-speech", "large-v3-int8_bfloat16", "large-v3-float32"),
 ]
 NO_SPEECH = [
     *("gpt-4o", "gpt-4o-mini", "tts-1", "gpt-4o-mini-tts", "gpt-4o-2024-11-20", "openai/gpt-4o", "text-embedding-3"),
