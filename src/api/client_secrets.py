@@ -18,6 +18,7 @@ from src.api.temporary_keys import MAX_LIFETIME_S, TemporaryKey
 from src.audio.pcm_stream import AudioFormat, Encoding
 from src.errors import InvalidRequest
 from src.realtime.config import AudioTranscription, SessionConfig, unset_to_none
+from src.text.unset import none_if_unset
 
 router = APIRouter(tags=["realtime"])
 
@@ -129,9 +130,9 @@ def _validated(requested: dict[str, Any]) -> SecretRequest:
     expires_after, session = unset_to_none(requested.get("expires_after")), requested.get("session")
     if isinstance(expires_after, dict):
         expires_after = {name: value for name, value in expires_after.items() if value is not None}
-    session = unset_to_none(session) if isinstance(session, str) else session  # `SessionConfig` validates an object
     try:
-        return SecretRequest.model_validate({"expires_after": expires_after, "session": session})
+        # `SessionConfig` validates what is in the session.
+        return SecretRequest.model_validate({"expires_after": expires_after, "session": none_if_unset(session)})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(map(str, first["loc"]))

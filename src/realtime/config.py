@@ -55,9 +55,7 @@ def _truncated(prompt: object) -> object:
 
 
 def _without_unset(items: object) -> object:
-    if not isinstance(items, list):
-        return items
-    return [each for each in items if not isinstance(each, str) or none_if_unset(each) is not None]
+    return [each for each in items if none_if_unset(each) is not None] if isinstance(items, list) else items
 
 
 class _Settings(BaseModel):
@@ -373,11 +371,11 @@ def unset_to_none(value: Any) -> Any:
 
     Lists lose each null, and keep those strings: a keyword may be one of them.
     """
-    if isinstance(value, str):
-        return none_if_unset(value)
     if isinstance(value, list):
         return [each for each in value if each is not None]
-    return {key: unset_to_none(each) for key, each in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {key: unset_to_none(each) for key, each in value.items()}
+    return none_if_unset(value)
 
 
 def _detection(value: Any) -> Any:
@@ -393,7 +391,7 @@ def _object_at(patch: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     for key in filter(None, path.split(".")):
         param = f"{param}.{key}"
         inner = patch.get(key)
-        if not inner or (isinstance(inner, str) and none_if_unset(inner) is None):
+        if not inner or none_if_unset(inner) is None:
             return {}
         if not isinstance(inner, Mapping):
             raise WrongType(f"`{param}` must be an object.", param=param)

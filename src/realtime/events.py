@@ -52,11 +52,7 @@ Audio = Annotated[bytes, BeforeValidator(_decoded_audio)]
 """Audio: base64 on the wire, with or without line breaks; bytes in the event."""
 
 
-def _none_if_unset(value: object) -> object:
-    return none_if_unset(value) if isinstance(value, str) else value
-
-
-Unset = BeforeValidator(_none_if_unset)
+Unset = BeforeValidator(none_if_unset)
 """Takes the words that clients send for a value that is not set (see `none_if_unset`) as None."""
 
 
