@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import memory_in_use
 import process_tree
+from memory_in_use import InUse
 from process_tree import Reading
 from supervisor import Supervisor
-from trend import slope_per_min
+from trend import floor_slope_per_min, slope_per_min
 
 Slope = Callable[[Sequence[float], Sequence[float]], float]
 
 PERIOD_S = 0.2
-"""The heap is trimmed every fifth second and full again within a second. Just after the trim it holds what the process
-keeps; in between it also holds what the current batches need."""
+"""The heap is trimmed every fifth second and full again within a second."""
 SETTLING_S = 60.0
 """Ignored time at the start of a life, in which caches and pools fill."""
-MIN_READINGS = round(180 / PERIOD_S)
-"""Minimum number of readings for a slope, three minutes of them: a burst of calls is a step in shorter ones."""
+MIN_S = 180.0
+"""The shortest time that gives a slope: a burst of calls is a step in a shorter one."""
 REST_PERIOD_S = 0.5
 REST_PERIODS = 14
 """The process is at rest once its descriptors have not changed for this long: an idle connection stays for 5 s, and the
@@ -26,11 +28,12 @@ REST_S = 30.0
 
 
 class Gauge:
-    """Readings of the current life of a supervisor's service."""
+    """Readings of the current life of a supervisor's service, which writes its memory in use to the file `in_use`."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, in_use: Path) -> None:
         self.readings: list[Reading] = []
         self._supervisor = supervisor
+        self._in_use = in_use
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -59,10 +62,22 @@ class Gauge:
 
         `slope` takes times in seconds and values, and returns the growth per minute.
         """
+        return self._slope(self.readings, what, since_s, until_s, slope)
+
+    def in_use_growth_per_min(self, since_s: float, until_s: float) -> float | None:
+        """Return how fast the memory in use grew, in MB, apart from what the work of the moment takes.
+
+        None if the last life was too short, or nothing was written.
+        """
+        return self._slope(memory_in_use.read(self._in_use), "mb", since_s, until_s, floor_slope_per_min)
+
+    def _slope(
+        self, readings: Sequence[Reading | InUse], what: str, since_s: float, until_s: float, slope: Slope
+    ) -> float | None:
         life = self._supervisor.life
         since_s = max(since_s, life.ready_s + SETTLING_S)
-        readings = [each for each in self.readings if each.pid == life.pid and since_s <= each.at_s <= until_s]
-        if len(readings) < MIN_READINGS:
+        readings = [each for each in readings if each.pid == life.pid and since_s <= each.at_s <= until_s]
+        if not readings or readings[-1].at_s - readings[0].at_s < MIN_S:
             return None
         return slope([each.at_s for each in readings], [getattr(each, what) for each in readings])
 

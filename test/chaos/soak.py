@@ -2,16 +2,16 @@
 
 python3 test/chaos/soak.py [--minutes M] [--model MODEL] [--seed N] [--concurrency N] [--clips N]
 
-The service runs in a process of its own, which is restarted when it ends. HTTP requests in several formats and realtime
-sessions are sent all the time, while decode workers are killed, clients disconnect, files are broken, the disk is full,
-the log folder is gone, and so on (`faults.py`). In the first two fifths of the time the service is stopped by SIGTERM
-or killed every other minute. After a rest, one process runs under constant load to the end; memory is measured in the
-second half of the whole time.
+The service runs in a process of its own (`measured_service.py`), which is restarted when it ends. HTTP requests in
+several formats and realtime sessions are sent all the time, while decode workers are killed, clients disconnect, files
+are broken, the disk is full, the log folder is gone, and so on (`faults.py`). In the first two fifths of the time the
+service is stopped by SIGTERM or killed every other minute. After a rest, one process runs under constant load to the
+end; memory is measured in the second half of the whole time.
 
 The right answer is that of the same call alone, at the start. The table is saved as `test/results/soak.txt` and
 `.json`, and the service's output as `soak-server.log`. The exit code is 0 only if every call had its right answer, a
 rejection, or a loss that a fault at that time excuses, the metrics log agrees, the service ended only when and as it
-was asked to, and memory and descriptors have not grown.
+was asked to, and neither memory in use, memory at rest nor descriptors have grown.
 """
 
 import argparse
@@ -62,6 +62,7 @@ DISK_MB_PER_MIN = 1
 """Size of the log disk: more than the metrics of a minute."""
 UNWRITTEN_S = 1.0
 """A metrics line may be lost if a full disk or SIGKILL follows its answer this soon."""
+MEASURED_SERVICE = Path(__file__).with_name("measured_service.py")
 SMALL_QUEUE = {"PARAKEET_QUEUE_MAX_FACTOR": "8", "PARAKEET_CHUNK_SECONDS": "30"}
 """Fewer slots than a burst has calls, and several chunks for a long file."""
 
@@ -107,10 +108,11 @@ async def soak(options: argparse.Namespace) -> Outcome:
         calls = new_calls(CLIPS[: options.clips], folder)
         with small_disk(folder / "logs", DISK_MB + round(DISK_MB_PER_MIN * options.minutes)) as disk:
             settings = {"PARAKEET_MODEL_ID": options.model, "PARAKEET_LOG_DIR": str(disk.folder)} | SMALL_QUEUE
-            supervisor = Supervisor(log, **settings)
+            in_use = folder / "in_use.txt"
+            supervisor = Supervisor(log, (str(MEASURED_SERVICE), str(in_use)), **settings)
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=client.KEEP_ALIVE_S)
             async with aiohttp.ClientSession(connector=connector) as http:
-                test = Soak(options, supervisor, disk, Caller(supervisor.url, http), calls)
+                test = Soak(options, supervisor, disk, Caller(supervisor.url, http), calls, Gauge(supervisor, in_use))
                 async with supervisor.running():
                     await test.run()
             return test.outcome(log.read_text(errors="replace").count("Traceback (most recent call last)"))
@@ -120,7 +122,13 @@ class Soak:
     """The course of a soak test against the running service of a supervisor."""
 
     def __init__(
-        self, options: argparse.Namespace, supervisor: Supervisor, disk: SmallDisk, caller: Caller, calls: list[Call]
+        self,
+        options: argparse.Namespace,
+        supervisor: Supervisor,
+        disk: SmallDisk,
+        caller: Caller,
+        calls: list[Call],
+        gauge: Gauge,
     ) -> None:
         self._options = options
         self._total_s = options.minutes * 60
@@ -130,7 +138,7 @@ class Soak:
         self._caller = caller
         self._calls = calls
         self._faults = Faults(caller, supervisor, disk, calls, self._chance, min(HOLD_S, self._total_s / 4))
-        self._gauge = Gauge(supervisor)
+        self._gauge = gauge
         self._alone: dict[str, Answer] = {}
         self._half_time_s = self._load_ended_s = 0.0
         self._at_begin: Reading | None = None
@@ -202,7 +210,7 @@ class Soak:
         under_load = (self._half_time_s, self._load_ended_s)
         slopes = {each: self._gauge.growth_per_min(each, *under_load) for each in fields}
         floor = self._gauge.growth_per_min("rss_mb", *under_load, floor_slope_per_min)
-        return Growth(rss_floor_mb=floor, **slopes)
+        return Growth(rss_floor_mb=floor, in_use_mb=self._gauge.in_use_growth_per_min(*under_load), **slopes)
 
     def _like_reference(self) -> str:
         """Describe how many of the clips, as files, have their reference text."""

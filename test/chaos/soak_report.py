@@ -66,16 +66,18 @@ def _holdings(outcome: Outcome) -> str:
     lines: list[list[Cell]] = [
         ["at rest, before the last load", *_held(outcome.at_begin)],
         ["at rest, after it", *_held(outcome.at_end)],
-        ["slope by the minute, 2nd half", *slopes, None],
-        ["slope of each minute's floor", growth.rss_floor_mb, *[None] * 4],
+        ["slope by the minute, 2nd half", *slopes, None, None],
+        ["slope of each minute's floor", growth.rss_floor_mb, *[None] * 4, growth.in_use_mb],
     ]
-    return columns(["the service holds", "RSS MB", "children's", "descriptors", "threads", "children"], lines)
+    names = ["the service holds", "RSS MB", "children's", "descriptors", "threads", "children", "MB in use"]
+    return columns(names, lines)
 
 
 def _held(reading: Reading | None) -> list[Cell]:
     if reading is None:
-        return [None] * 5
-    return [reading.rss_mb, reading.children_rss_mb, reading.descriptors, reading.threads, reading.children]
+        return [None] * 6
+    held = [reading.rss_mb, reading.children_rss_mb, reading.descriptors, reading.threads, reading.children]
+    return [*held, None]
 
 
 def _rows(outcome: Outcome) -> str:

@@ -5,14 +5,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import client
 from life import Life
-from own_service import OUR_SERVICE, READY_S
+from own_service import READY_S
 from ports import reserved_port
 
 POLL_S = 0.2
@@ -23,14 +23,21 @@ SHORT_LIVES = 3
 
 
 class Supervisor:
-    """The service in one process after the other, on the same port; `output` is the file of their output."""
+    """The service in one process after the other, on the same port.
 
-    def __init__(self, output: Path, **settings: str) -> None:
+    Args:
+        output: the file of their output.
+        program: arguments of this Python that run the service.
+        settings: environment variables.
+    """
+
+    def __init__(self, output: Path, program: Sequence[str], **settings: str) -> None:
         self._reservation = ExitStack()
         self.port = self._reservation.enter_context(reserved_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.lives: list[Life] = []
         self._output = output
+        self._program = program
         self._environment = os.environ | settings | {"PARAKEET_HOST": "127.0.0.1", "PARAKEET_PORT": str(self.port)}
         self._closing = False
         self._changed = asyncio.Condition()
@@ -94,7 +101,7 @@ class Supervisor:
         with self._output.open("ab") as output:
             while not self._closing and not self._given_up:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, *OUR_SERVICE, cwd=client.TOP, env=self._environment, stdout=output, stderr=output
+                    sys.executable, *self._program, cwd=client.TOP, env=self._environment, stdout=output, stderr=output
                 )
                 life = Life(process.pid, time.monotonic())
                 self.lives.append(life)

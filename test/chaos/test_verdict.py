@@ -2,10 +2,14 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import client
+import memory_in_use
 import metrics_audit
 import pytest
 import trend
@@ -14,6 +18,7 @@ from attempt import Attempt
 from call import Call
 from faults import Visit
 from life import Life
+from memory_in_use import InUse
 from metrics_audit import Audit
 from outcome import Growth, Outcome
 from process_tree import Reading
@@ -95,8 +100,8 @@ def test_the_metrics_log_must_have_every_answer_once_with_its_status(tmp_path):
     assert audit == Audit(found=3, excused=1, missing=["d"], twice=["b"], other_status=["c"])
 
 
-def reading(pid: int = 1, descriptors: int = 20) -> Reading:
-    return Reading(0.0, pid, 500.0, 0.0, descriptors, 10, 0)
+def reading(pid: int = 1, descriptors: int = 20, rss_mb: float = 500.0) -> Reading:
+    return Reading(0.0, pid, rss_mb, 0.0, descriptors, 10, 0)
 
 
 def outcome(**changes) -> Outcome:
@@ -111,7 +116,7 @@ def outcome(**changes) -> Outcome:
         "at_begin": reading(),
         "at_end": reading(),
         "readings": [reading()],
-        "growth": Growth(5.0, 0.5, 0.0, 0.0, 0.0),
+        "growth": Growth(5.0, 4.5, 0.5, 0.0, 0.0, 0.0),
         "disk_mounted": True,
         "like_reference": "",
         "tracebacks": 0,
@@ -131,7 +136,8 @@ def test_a_soak_test_without_a_blemish_has_no_findings():
         ({"visits": [Visit("nonsense", "500")]}, "nonsense: 500, 1 times"),
         ({"audit": Audit(0, 0, ["soak-1"], [], [])}, "1 answers missing in the metrics log, such as soak-1"),
         ({"lives": [Life(1, 0.0, ended_s=9.0, exit_code=0)]}, "process 1 ended with exit code 0 after no signal"),
-        ({"growth": Growth(0.5, 1.5, 0.0, 0.0, 0.0)}, "memory grew by 1.50 MB a minute"),
+        ({"growth": Growth(0.5, 0.5, 1.5, 0.0, 0.0, 0.0)}, "memory in use grew by 1.50 MB a minute"),
+        ({"at_end": reading(rss_mb=531.0)}, "memory at rest grew from 500 to 531 MB"),
         ({"at_end": reading(descriptors=30)}, "descriptors grew from 20 to 30"),
         ({"at_end": reading(pid=2)}, "the time without stops was not one life of the process"),
         ({"at_end": None}, "the time without stops was not one life of the process"),
@@ -154,3 +160,32 @@ def test_what_comes_and_goes_within_a_minute_is_no_growth():
     assert trend.floor_slope_per_min(at_s, peaks) == pytest.approx(0, abs=0.01)
     leak = [peak + second / 60 for peak, second in zip(peaks, at_s, strict=True)]
     assert trend.floor_slope_per_min(at_s, leak) == pytest.approx(1, abs=0.05)
+
+
+def test_memory_in_use_is_what_is_used_and_not_what_was_freed():
+    if memory_in_use.in_use_mb() is None:
+        pytest.skip("The C library does not tell how much memory is in use.")
+    program = """
+import memory_in_use
+print(memory_in_use.in_use_mb())
+blocks = [bytes(2000) for _ in range(10_000)]
+print(memory_in_use.in_use_mb())
+words = [str(number) for number in range(10**6, 10**6 + 400_000)]
+print(memory_in_use.in_use_mb())
+del blocks, words
+print(memory_in_use.in_use_mb())
+"""
+    chaos = Path(memory_in_use.__file__).parent
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=chaos, check=True)
+    before_mb, with_blocks_mb, with_words_mb, freed_mb = map(float, ran.stdout.split())
+    assert with_blocks_mb - before_mb == pytest.approx(20, abs=2)
+    words_mb = 400_000 * (memory_in_use.PYTHON_BLOCK_BYTES + 8) / 1e6  # with the list's pointers
+    assert with_words_mb - with_blocks_mb == pytest.approx(words_mb, abs=2)
+    assert freed_mb == pytest.approx(before_mb, abs=2)
+
+
+def test_memory_in_use_is_read_by_process_without_a_line_that_is_being_written(tmp_path):
+    file = tmp_path / "in_use.txt"
+    assert memory_in_use.read(file) == []
+    file.write_text("1.000 7 500.500\n2.000 8 501.000\n3.0")
+    assert memory_in_use.read(file) == [InUse(1.0, 7, 500.5), InUse(2.0, 8, 501.0)]
