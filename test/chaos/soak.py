@@ -11,7 +11,7 @@ end; memory is measured in the second half of the whole time.
 The right answer is that of the same call alone, at the start. The table is saved as `test/results/soak.txt` and
 `.json`, and the service's output as `soak-server.log`. The exit code is 0 only if every call had its right answer, a
 rejection, or a loss that a fault at that time excuses, the metrics log agrees, the service ended only when and as it
-was asked to, and neither memory in use, memory at rest nor descriptors have grown.
+was asked to, and memory and descriptors have not grown.
 """
 
 import argparse

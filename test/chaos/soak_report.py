@@ -66,26 +66,25 @@ def _holdings(outcome: Outcome) -> str:
     lines: list[list[Cell]] = [
         ["at rest, before the last load", *_held(outcome.at_begin)],
         ["at rest, after it", *_held(outcome.at_end)],
-        ["slope by the minute, 2nd half", *slopes, None, None],
-        ["slope of each minute's floor", growth.rss_floor_mb, *[None] * 4, growth.in_use_mb],
+        ["slope by the minute, 2nd half", *slopes, None],
+        ["slope of each minute's floor", growth.rss_floor_mb, *[None] * 4],
     ]
-    names = ["the service holds", "RSS MB", "children's", "descriptors", "threads", "children", "MB in use"]
-    return columns(names, lines)
+    return columns(["the service holds", "RSS MB", "children's", "descriptors", "threads", "children"], lines)
 
 
 def _held(reading: Reading | None) -> list[Cell]:
     if reading is None:
-        return [None] * 6
-    held = [reading.rss_mb, reading.children_rss_mb, reading.descriptors, reading.threads, reading.children]
-    return [*held, None]
+        return [None] * 5
+    return [reading.rss_mb, reading.children_rss_mb, reading.descriptors, reading.threads, reading.children]
 
 
 def _rows(outcome: Outcome) -> str:
-    audit = outcome.audit
+    audit, grew = outcome.audit, outcome.growth.in_use_mb
     asked = Counter(life.end_signal.name for life in outcome.lives if life.end_signal)
     rows = [
         ("alone", outcome.like_reference),
         ("processes", f"{len(outcome.lives)}: {', '.join(f'{name} x {count}' for name, count in asked.items())}"),
+        ("memory in use", "not measured" if grew is None else f"grew by {grew:.2f} MB a minute, 2nd half"),
         ("metrics log", f"{audit.found} answers found, {audit.excused} lost to a full disk or SIGKILL"),
         ("tracebacks", f"{outcome.tracebacks} in soak-server.log"),
         ("full disk", "a tmpfs" if outcome.disk_mounted else "skipped: this user may not mount a tmpfs"),

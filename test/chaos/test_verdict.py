@@ -100,8 +100,8 @@ def test_the_metrics_log_must_have_every_answer_once_with_its_status(tmp_path):
     assert audit == Audit(found=3, excused=1, missing=["d"], twice=["b"], other_status=["c"])
 
 
-def reading(pid: int = 1, descriptors: int = 20, rss_mb: float = 500.0) -> Reading:
-    return Reading(0.0, pid, rss_mb, 0.0, descriptors, 10, 0)
+def reading(pid: int = 1, descriptors: int = 20) -> Reading:
+    return Reading(0.0, pid, 500.0, 0.0, descriptors, 10, 0)
 
 
 def outcome(**changes) -> Outcome:
@@ -137,7 +137,7 @@ def test_a_soak_test_without_a_blemish_has_no_findings():
         ({"audit": Audit(0, 0, ["soak-1"], [], [])}, "1 answers missing in the metrics log, such as soak-1"),
         ({"lives": [Life(1, 0.0, ended_s=9.0, exit_code=0)]}, "process 1 ended with exit code 0 after no signal"),
         ({"growth": Growth(0.5, 0.5, 1.5, 0.0, 0.0, 0.0)}, "memory in use grew by 1.50 MB a minute"),
-        ({"at_end": reading(rss_mb=531.0)}, "memory at rest grew from 500 to 531 MB"),
+        ({"growth": Growth(0.5, 5.5, 0.5, 0.0, 0.0, 0.0)}, "resident memory grew by 5.50 MB a minute"),
         ({"at_end": reading(descriptors=30)}, "descriptors grew from 20 to 30"),
         ({"at_end": reading(pid=2)}, "the time without stops was not one life of the process"),
         ({"at_end": None}, "the time without stops was not one life of the process"),
