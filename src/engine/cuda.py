@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import torch
 
+from src.memory.process import gc_paused
+
 Work = Callable[[], Any]
 """Launches device work. The tensors that it uses must keep their addresses as long as it may be replayed."""
 Capture = Callable[[Work], Work]
@@ -156,12 +158,9 @@ def _garbage_collection_paused() -> Iterator[None]:
     capture, which takes 0.4 s with a model loaded unless the objects are frozen.
     """
     gc.collect()
-    was_enabled = gc.isenabled()
-    gc.disable()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        if was_enabled:
-            gc.enable()
+    with gc_paused():
+        gc.freeze()
+        try:
+            yield
+        finally:
+            gc.unfreeze()

@@ -28,6 +28,7 @@ from src.engine.model import Batch, StepBatch, StepResult, StreamStep
 from src.engine.model_languages import languages_of
 from src.engine.network import freeze, move_to_device, quiet_nemo, restore_network
 from src.errors import DeviceLost, ModelUnavailable
+from src.memory.process import gc_paused
 from src.settings import Settings
 from src.text.transcript import Transcript, text_of
 
@@ -98,7 +99,7 @@ class NemoModel:
         started = time.monotonic()
         prepare_cache_folders()
         path = find_checkpoint(settings.model_id)
-        with quiet_nemo():
+        with quiet_nemo(), gc_paused():
             nemo_contract.check()
             from src.engine.encoder.selection import new_batch_encoder, select_encoder
         imported = time.monotonic()

@@ -13,6 +13,7 @@ from src.memory.process import (
     CACHED_PRIMITIVES,
     TRIM_PERIOD_S,
     freeze_gc,
+    gc_paused,
     limit_onednn_caches,
     trim_heap,
     trim_heap_periodically,
@@ -37,6 +38,16 @@ def test_what_is_frozen_is_not_searched_for_garbage():
         assert id(after) in searched
     finally:
         gc.unfreeze()
+
+
+def test_garbage_is_left_alone_within_the_block_and_looked_for_after_it_also_if_the_block_fails():
+    with suppress(ValueError), gc_paused():
+        assert not gc.isenabled()
+        with gc_paused():
+            pass
+        assert not gc.isenabled()
+        raise ValueError
+    assert gc.isenabled()
 
 
 def test_a_trim_frees_what_refers_only_to_itself():
