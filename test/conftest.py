@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect the tests without looking for garbage, a third of the time, and do not look through them later on."""
+    """Collect the tests without looking for garbage, two fifths of the time, and do not look through them later on."""
     with gc_paused():
         collected = yield
         gc.freeze()

@@ -125,7 +125,7 @@ class Cuda:
 
         callers_stream = torch.cuda.current_stream(self._device)
         stream.wait_stream(callers_stream)
-        with _garbage_collection_paused():
+        with _gc_frozen():
             try:
                 with torch.cuda.stream(stream):
                     yield capture
@@ -151,7 +151,7 @@ class Cuda:
 
 
 @contextmanager
-def _garbage_collection_paused() -> Iterator[None]:
+def _gc_frozen() -> Iterator[None]:
     """Collect garbage once before the block, and never within it.
 
     Collecting a CUDA graph during a capture would break the capture. And torch before 2.9 collects garbage before each
